@@ -1,0 +1,359 @@
+//! One operation as it is stored: what was asked, where it stands, what happened to it.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::seal::Sealed;
+
+/// `op_` and 32 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OperationId(String);
+
+impl OperationId {
+    /// The id of every request with this idempotency key: one conditional insert then makes a replay harmless.
+    pub fn from_key(client: &str, key: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"graph-courier operation id v1\0");
+        hash.update(client.as_bytes());
+        hash.update(b"\0");
+        hash.update(key.as_bytes());
+        Self::from_bytes(&hash.finalize()[..16])
+    }
+
+    pub fn random() -> Self {
+        Self::from_bytes(uuid::Uuid::new_v4().as_bytes())
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("op_")?;
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        (digits.len() == 32 && digits.bytes().all(hex)).then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The id without `op_`, for the `webhook-id`.
+    pub fn bare(&self) -> &str {
+        self.0.trim_start_matches("op_")
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Self {
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("op_{digits}"))
+    }
+}
+
+impl TryFrom<String> for OperationId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or_else(|| "not an operation id".to_owned())
+    }
+}
+
+impl From<OperationId> for String {
+    fn from(id: OperationId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for OperationId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// The stored record. Every write raises `revision` by one; `decide` is the only author of a new state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub id: OperationId,
+    pub revision: u64,
+    /// Nonce of the last write: recognises our own write when its answer was lost.
+    pub writer: String,
+    pub client: String,
+    pub tenant: String,
+    /// Name in the catalogue.
+    pub operation: String,
+    pub reference: Option<String>,
+    /// Of the payload without SAS signature fields.
+    pub fingerprint: String,
+    /// Parameters that may be read; secret ones appear in their kept form.
+    pub parameters: Map<String, Value>,
+    /// Secret parameters; dropped when the start phase ends.
+    pub sealed_parameters: Option<Sealed>,
+    pub callback: Option<CallbackTarget>,
+    pub created_at: Timestamp,
+    pub deadline: Timestamp,
+    /// By when somebody must look; later than that plus a grace, the sweeper does. `None` once Closed.
+    pub due_at: Option<Timestamp>,
+    pub state: State,
+    /// Number of the last claimed start; fences starters.
+    pub attempt: u32,
+    /// An answer to a start was lost once. Sticky: a later refusal is then no proof that nothing runs.
+    pub maybe_started: bool,
+    /// Number of the message that carries the polling; fences pollers.
+    pub hop: u32,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    /// A running job was found and is followed.
+    pub adopted: bool,
+    pub reason: Option<Reason>,
+    pub graph: GraphView,
+    pub result: Option<Map<String, Value>>,
+    pub error: Option<OperationError>,
+    /// Frozen by the write into Ended.
+    pub event: Option<FrozenEvent>,
+    pub delivery: Delivery,
+    pub history: Vec<HistoryEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallbackTarget {
+    /// A callback URL may carry a capability, so it is stored sealed.
+    pub url: Sealed,
+    pub origin: String,
+}
+
+/// DESIGN §5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "name",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum State {
+    /// Durable; no start in flight.
+    Accepted {
+        not_before: Timestamp,
+    },
+    /// Attempt `Record::attempt` may be talking to Graph until the lease is over.
+    Starting {
+        lease_until: Timestamp,
+    },
+    /// Class never, answer lost: a late answer of the original attempt may still arrive.
+    StartUnknown {
+        hold_until: Timestamp,
+    },
+    Running {
+        monitor: String,
+    },
+    /// The outcome is final; the completion is still to be delivered.
+    Ended {
+        outcome: Outcome,
+    },
+    Closed {
+        outcome: Outcome,
+        how: Closing,
+    },
+}
+
+impl State {
+    /// The outcome, once there is one.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Ended { outcome } | Self::Closed { outcome, .. } => Some(*outcome),
+            Self::Accepted { .. }
+            | Self::Starting { .. }
+            | Self::StartUnknown { .. }
+            | Self::Running { .. } => None,
+        }
+    }
+
+    /// No start has succeeded or been given up yet.
+    pub fn is_starting(&self) -> bool {
+        match self {
+            Self::Accepted { .. } | Self::Starting { .. } | Self::StartUnknown { .. } => true,
+            Self::Running { .. } | Self::Ended { .. } | Self::Closed { .. } => false,
+        }
+    }
+
+    /// The public status word (DESIGN §4.1).
+    pub fn status(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Starting { .. } | Self::StartUnknown { .. } => "starting",
+            Self::Running { .. } => "running",
+            Self::Ended { outcome } | Self::Closed { outcome, .. } => outcome.word(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    Succeeded,
+    PartiallySucceeded,
+    Failed,
+    Expired,
+    Unknown,
+    Cancelled,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 6] = [
+        Self::Succeeded,
+        Self::PartiallySucceeded,
+        Self::Failed,
+        Self::Expired,
+        Self::Unknown,
+        Self::Cancelled,
+    ];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::PartiallySucceeded => "partiallySucceeded",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Unknown => "unknown",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Closing {
+    Delivered,
+    Undeliverable,
+    /// No callback was asked for.
+    None,
+}
+
+/// The stable word behind a status (DESIGN §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Graph refused the start, and no earlier answer was lost: no job exists.
+    StartRejected,
+    /// An answer to a start was lost, so a job may or may not exist.
+    StartOutcomeUnknown,
+    /// Graph accepted but gave no usable URL to follow.
+    StartUntrackable,
+    /// Graph accepted but its URL is not on the configured host: the token never goes there.
+    LocationUntrusted,
+    /// Graph no longer knows the operation resource.
+    MonitorGone,
+    /// Graph says that the operation failed.
+    OperationFailed,
+    DeadlinePassed,
+    /// No usable token at present; the operation is still followed and goes on when there is one.
+    AuthorizationLost,
+    /// What was sealed cannot be opened with the configured key.
+    SealedDataUnreadable,
+    CancelledByCaller,
+}
+
+/// What Graph said last.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GraphView {
+    pub status: Option<String>,
+    pub progress: Option<f64>,
+    pub client_request_id: Option<String>,
+    pub request_id: Option<String>,
+    pub polls: u32,
+    pub next_poll_at: Option<Timestamp>,
+    /// A poll has been answered 200 once.
+    pub seen: bool,
+    /// Looks in a row that found no operation resource, and since when.
+    pub missing: u32,
+    pub missing_since: Option<Timestamp>,
+}
+
+/// Why an operation did not succeed, in Graph's words, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationError {
+    pub code: String,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub http_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub request_id: Option<String>,
+}
+
+/// The completion: its id and the exact bytes of its body, the same in every delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrozenEvent {
+    pub id: String,
+    /// `operation.succeeded`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub body: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery {
+    pub attempts: u32,
+    /// HTTP status of the last attempt; `None` when there was no answer.
+    pub last_status: Option<u16>,
+    /// Of the running schedule: a re-delivery begins a new one.
+    pub scheduled_since: Option<Timestamp>,
+    pub scheduled_attempts: u32,
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// One line of what happened. Appended, never changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    pub at: Timestamp,
+    /// Public status word after the entry.
+    pub status: String,
+    /// What happened, a stable word: `accepted`, `startClaimed`, `callbackAttempt`, …
+    pub event: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub http_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_request_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub request_id: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_client_and_key_give_the_same_id() {
+        assert_eq!(
+            OperationId::from_key("a", "k"),
+            OperationId::from_key("a", "k")
+        );
+        assert_ne!(
+            OperationId::from_key("a", "k"),
+            OperationId::from_key("b", "k")
+        );
+        assert_ne!(
+            OperationId::from_key("a", "bk"),
+            OperationId::from_key("ab", "k")
+        );
+    }
+
+    #[test]
+    fn only_our_own_ids_parse() {
+        assert!(OperationId::parse(OperationId::random().as_str()).is_some());
+        for bad in [
+            "",
+            "op_",
+            "op_0123456789abcdef0123456789ABCDEF",
+            "0123456789abcdef0123456789abcdef",
+            "op_../../x",
+        ] {
+            assert_eq!(OperationId::parse(bad), None, "{bad}");
+        }
+    }
+}
