@@ -1,10 +1,55 @@
 //! Every rule of graph-courier, for any platform: no cloud, no clock, no environment.
 //!
-//! Read in this order: what an operation is (`record`), which state may follow which (`decide`), the two halves
-//! (`start`, `step`), then what they talk to.
+//! Read in this order: what an operation is (`record`), which state may follow which (`decide`), the request half
+//! (`http_api`, `request`, `start`), the poll half (`step`), then what they talk to.
 
+use std::sync::Arc;
+
+pub mod record;
+
+pub mod decide;
+mod document;
+pub mod judge;
+pub mod pacing;
+
+mod authenticate;
+pub mod http_api;
+pub mod problem;
+pub mod request;
+mod start;
+
+mod lane;
 pub mod message;
 pub mod ports;
-pub mod record;
+pub mod step;
+pub mod sweep;
+
+pub mod app;
+pub mod catalogue;
+pub mod config;
+mod config_reader;
+mod limiter;
+
+mod callback;
+mod graph;
+mod tokens;
+
+pub mod address;
+pub mod callback_url;
+pub mod outbound;
+pub mod resolver;
+
+pub mod graph_error;
+pub mod monitor;
+pub mod retry_after;
+
+pub mod sas;
+pub mod schema;
+pub mod strict_json;
+
 pub mod seal;
 pub mod secret;
+pub mod webhook;
+
+/// Tells the time. Only mains (and tests) make one.
+pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;

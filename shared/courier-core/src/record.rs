@@ -89,6 +89,8 @@ pub struct Record {
     /// Secret parameters; dropped when the start phase ends.
     pub sealed_parameters: Option<Sealed>,
     pub callback: Option<CallbackTarget>,
+    /// W3C trace context of the request, passed on with the callback.
+    pub traceparent: Option<String>,
     pub created_at: Timestamp,
     pub deadline: Timestamp,
     /// By when somebody must look; later than that plus a grace, the sweeper does. `None` once Closed.
@@ -98,6 +100,8 @@ pub struct Record {
     pub attempt: u32,
     /// An answer to a start was lost once. Sticky: a later refusal is then no proof that nothing runs.
     pub maybe_started: bool,
+    /// Graph refused the token of a start once; a fresh one was fetched.
+    pub token_refused: bool,
     /// Number of the message that carries the polling; fences pollers.
     pub hop: u32,
     pub started_at: Option<Timestamp>,
@@ -249,6 +253,23 @@ pub enum Reason {
     /// What was sealed cannot be opened with the configured key.
     SealedDataUnreadable,
     CancelledByCaller,
+}
+
+impl Reason {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::StartRejected => "start_rejected",
+            Self::StartOutcomeUnknown => "start_outcome_unknown",
+            Self::StartUntrackable => "start_untrackable",
+            Self::LocationUntrusted => "location_untrusted",
+            Self::MonitorGone => "monitor_gone",
+            Self::OperationFailed => "operation_failed",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::AuthorizationLost => "authorization_lost",
+            Self::SealedDataUnreadable => "sealed_data_unreadable",
+            Self::CancelledByCaller => "cancelled_by_caller",
+        }
+    }
 }
 
 /// What Graph said last.

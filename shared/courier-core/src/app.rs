@@ -1,0 +1,106 @@
+//! The few long-lived things a host builds once: configuration, ports, clock and HTTP clients.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::Clock;
+use crate::callback::Callbacks;
+use crate::catalogue::{Catalogue, Operation};
+use crate::config::Config;
+use crate::decide::{Policy, Timing};
+use crate::graph::Graph;
+use crate::limiter::{Budget, RateLimiter};
+use crate::outbound::{self, Timeouts};
+use crate::ports::{Queue, Store};
+use crate::record::{OperationId, Record};
+use crate::tokens::Tokens;
+
+pub struct App {
+    pub config: Config,
+    pub catalogue: Catalogue,
+    pub store: Arc<dyn Store>,
+    pub queue: Arc<dyn Queue>,
+    pub clock: Clock,
+    pub timing: Timing,
+    pub(crate) graph: Graph,
+    pub(crate) tokens: Tokens,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) requests: RateLimiter,
+    pub(crate) budget: Budget,
+}
+
+/// What a host brings along.
+pub struct Platform {
+    pub store: Arc<dyn Store>,
+    pub queue: Arc<dyn Queue>,
+    pub clock: Clock,
+    pub timing: Timing,
+    pub timeouts: Timeouts,
+}
+
+impl App {
+    /// Fails only when the HTTP clients cannot be built (no usable TLS roots).
+    pub fn new(config: Config, platform: Platform) -> reqwest::Result<Self> {
+        let Platform {
+            store,
+            queue,
+            clock,
+            timing,
+            timeouts,
+        } = platform;
+        let pooled = outbound::pooled(&timeouts)?;
+        let fresh = outbound::fresh(&timeouts)?;
+        let guarded = outbound::guarded(&timeouts, &config.allowed)?;
+        let base = config.graph.base_url.clone();
+        let tokens = Tokens::new(
+            pooled.clone(),
+            config.graph.login_url.clone(),
+            &base,
+            timeouts.token,
+            Arc::clone(&store),
+            Arc::clone(&clock),
+        );
+        let graph = Graph::new(base, pooled, fresh, &timeouts, Arc::clone(&clock));
+        let allowed = Arc::clone(&config.allowed);
+        let callbacks = Callbacks::new(guarded, allowed, timeouts.callback, Arc::clone(&clock));
+        Ok(Self {
+            requests: RateLimiter::new(config.requests_per_minute),
+            budget: Budget::default(),
+            catalogue: Catalogue::shipped(),
+            config,
+            store,
+            queue,
+            clock,
+            timing,
+            graph,
+            tokens,
+            callbacks,
+        })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    pub(crate) fn policy<'a>(&'a self, operation: &'a Operation) -> Policy<'a> {
+        Policy {
+            operation,
+            graph: self.graph.base(),
+            timing: &self.timing,
+        }
+    }
+
+    /// The client's record; another client's is not there.
+    pub(crate) async fn own(
+        &self,
+        client: &str,
+        id: &OperationId,
+    ) -> Result<Option<Record>, crate::ports::StoreError> {
+        Ok(self
+            .store
+            .load(id)
+            .await?
+            .filter(|record| record.client == client))
+    }
+}

@@ -1,0 +1,145 @@
+//! Offers a frozen completion to its receiver, signed by Standard Webhooks 1.0, with CloudEvents 1.0 headers (§4.2).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::Client as HttpClient;
+
+use crate::Clock;
+use crate::address::Allowed;
+use crate::callback_url;
+use crate::config::Client;
+use crate::decide::CallbackReply;
+use crate::record::{FrozenEvent, Record};
+use crate::request::callback_place;
+use crate::retry_after;
+use crate::seal::Sealer;
+use crate::webhook;
+
+pub(crate) struct Callbacks {
+    client: HttpClient,
+    allowed: Arc<Allowed>,
+    timeout: Duration,
+    clock: Clock,
+}
+
+impl Callbacks {
+    /// `client` must resolve names through the guard and follow no redirect.
+    pub(crate) fn new(
+        client: HttpClient,
+        allowed: Arc<Allowed>,
+        timeout: Duration,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            client,
+            allowed,
+            timeout,
+            clock,
+        }
+    }
+
+    /// One attempt. Only a 2xx counts as delivered; whatever else happened is told without secrets.
+    pub(crate) async fn deliver(
+        &self,
+        record: &Record,
+        client: &Client,
+        sealer: &Sealer,
+    ) -> CallbackReply {
+        match self.attempt(record, client, sealer).await {
+            Ok(reply) => reply,
+            Err(detail) => CallbackReply {
+                status: None,
+                retry_after: None,
+                detail: Some(detail.to_owned()),
+            },
+        }
+    }
+
+    async fn attempt(
+        &self,
+        record: &Record,
+        client: &Client,
+        sealer: &Sealer,
+    ) -> Result<CallbackReply, &'static str> {
+        let target = record
+            .callback
+            .as_ref()
+            .ok_or("no callback was asked for")?;
+        let event = record
+            .event
+            .as_ref()
+            .ok_or("the completion is not frozen")?;
+        let url = sealer
+            .open(&callback_place(&record.id), &target.url)
+            .map_err(|_| "the sealed callback URL cannot be opened with the configured key")?;
+        // Judged again: the configuration may have changed since the request.
+        let url = callback_url::parse(url.expose(), &client.callback_origins, &self.allowed)
+            .map_err(|_| "the callback URL is no longer allowed")?;
+        let now = (self.clock)();
+        let mut request = self
+            .client
+            .post(url.as_url().clone())
+            .timeout(self.timeout)
+            .header("content-type", "application/json")
+            .body(event.body.clone());
+        for (name, value) in headers(event, record, client, now) {
+            request = request.header(name, value);
+        }
+        let response = request.send().await.map_err(|error| explain(&error))?;
+        let peer = response.remote_addr();
+        if peer.is_some_and(|peer| !self.allowed.permits(peer.ip())) {
+            return Err("the receiver's address must not be called");
+        }
+        let headers = response.headers();
+        let asked = retry_after::parse(headers.get("retry-after"), headers.get("date"), now);
+        Ok(CallbackReply {
+            status: Some(response.status().as_u16()),
+            retry_after: asked,
+            detail: None,
+        })
+    }
+}
+
+/// The timestamp and with it the signature are of this attempt; id and body are those of the event.
+fn headers(
+    event: &FrozenEvent,
+    record: &Record,
+    client: &Client,
+    now: Timestamp,
+) -> Vec<(&'static str, String)> {
+    let signature = webhook::sign(
+        &client.signing_secrets,
+        &event.id,
+        now,
+        event.body.as_bytes(),
+    );
+    let mut headers = vec![
+        ("webhook-id", event.id.clone()),
+        ("webhook-timestamp", now.as_second().to_string()),
+        ("webhook-signature", signature),
+        ("ce-specversion", "1.0".to_owned()),
+        ("ce-id", event.id.clone()),
+        ("ce-type", event.kind.clone()),
+        ("ce-source", "/v1/operations".to_owned()),
+        ("ce-subject", record.id.to_string()),
+    ];
+    if let Some(ended_at) = record.ended_at {
+        headers.push(("ce-time", ended_at.to_string()));
+    }
+    if let Some(traceparent) = &record.traceparent {
+        headers.push(("traceparent", traceparent.clone()));
+    }
+    headers
+}
+
+fn explain(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection ended before the answer"
+    }
+}

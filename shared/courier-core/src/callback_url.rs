@@ -1,0 +1,464 @@
+//! The URL half of the outbound guard: a client may aim us only at origins registered for it (cloud-facts.md §4.3).
+//!
+//! A URL is parsed once, the way browsers do, which turns every spelling of an IPv4 address into four numbers. The
+//! parsed form is what is judged and what is called. Names are judged again when they are resolved (`resolver`).
+
+use std::fmt;
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+use crate::address::{Allowed, is_public};
+
+const MAX_BYTES: usize = 2048;
+const LOCAL_SUFFIXES: [&str; 4] = [".localhost", ".local", ".internal", ".arpa"];
+
+/// A URL we may call back.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CallbackUrl {
+    url: Url,
+}
+
+/// Why a URL is not taken. Shows nothing of its path or query.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the callback URL {rule}")]
+pub struct Refusal {
+    /// `true`: the origin is not registered for the client (403). `false`: the URL is wrong for everyone (400).
+    pub forbidden: bool,
+    /// Continues "the callback URL …".
+    pub rule: String,
+}
+
+/// Takes `text` if it is a proper URL below one of `origins` (as `parse_origin` gives them).
+pub fn parse(text: &str, origins: &[String], allowed: &Allowed) -> Result<CallbackUrl, Refusal> {
+    let wrong = |rule: &str| Refusal {
+        forbidden: false,
+        rule: rule.to_owned(),
+    };
+    let url = parse_url(text).map_err(wrong)?;
+    let registered = origins.contains(&url.origin().ascii_serialization());
+    let privately = registered && !allowed.networks.is_empty();
+    if url.scheme() == "http" && !privately {
+        return Err(wrong("must be https"));
+    }
+    check_host(&url, privately, |ip| allowed.permits(ip)).map_err(wrong)?;
+    if !registered {
+        return Err(Refusal {
+            forbidden: true,
+            rule: "must be below one of the client's registered origins".to_owned(),
+        });
+    }
+    Ok(CallbackUrl { url })
+}
+
+/// Reads an entry of `callback_origins` and writes it the one way `parse` compares.
+pub fn parse_origin(text: &str, has_networks: bool) -> Result<String, String> {
+    let url = parse_url(text)?;
+    if url.path() != "/" || text.contains('?') {
+        return Err("must be an origin, without path and query".to_owned());
+    }
+    if url.scheme() == "http" && !has_networks {
+        return Err("must be https unless allow_networks is set".to_owned());
+    }
+    if url.host_str().is_some_and(|host| host.contains('*')) {
+        return Err("must name one host, without a wildcard".to_owned());
+    }
+    check_host(&url, has_networks, |ip| has_networks || is_public(ip))?;
+    Ok(url.origin().ascii_serialization())
+}
+
+impl CallbackUrl {
+    pub fn as_url(&self) -> &Url {
+        &self.url
+    }
+
+    pub fn as_str(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// Scheme, host and port: what may be shown and logged.
+    pub fn origin(&self) -> String {
+        self.url.origin().ascii_serialization()
+    }
+}
+
+impl fmt::Debug for CallbackUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "CallbackUrl({})", self.origin())
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, &'static str> {
+    if text.len() > MAX_BYTES {
+        return Err("must not be longer than 2048 bytes");
+    }
+    let is_dropped = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '\\';
+    if text.contains(is_dropped) {
+        return Err("must hold no space, control character or backslash");
+    }
+    let url = Url::parse(text).map_err(|_| "must be an absolute URL")?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err("must be https");
+    }
+    let (_, after_scheme) = text.split_once("://").ok_or("must be an absolute URL")?;
+    let authority = after_scheme
+        .split(['/', '?', '#'])
+        .next()
+        .unwrap_or_default();
+    if authority.is_empty() {
+        return Err("must be an absolute URL");
+    }
+    if authority.contains('@') {
+        return Err("must not carry user information");
+    }
+    if url.fragment().is_some() {
+        return Err("must not have a fragment");
+    }
+    Ok(url)
+}
+
+/// Local names need `privately`; literal addresses need to be permitted.
+fn check_host(
+    url: &Url,
+    privately: bool,
+    permits: impl Fn(IpAddr) -> bool,
+) -> Result<(), &'static str> {
+    let permitted = match url.host() {
+        Some(Host::Domain(name)) => privately || !is_local(name),
+        Some(Host::Ipv4(ip)) => permits(ip.into()),
+        Some(Host::Ipv6(ip)) => permits(ip.into()),
+        None => false,
+    };
+    permitted
+        .then_some(())
+        .ok_or("must not point to a private or local address")
+}
+
+fn is_local(name: &str) -> bool {
+    name == "localhost"
+        || name.ends_with('.')
+        || LOCAL_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ORIGINS: [&str; 6] = [
+        "https://hooks.example",
+        "https://hooks.example:8443",
+        "https://xn--bcher-kva.example",
+        "http://10.20.0.5:9000",
+        "https://receiver.internal",
+        "https://127.0.0.1",
+    ];
+
+    fn verdict(text: &str, networks: &[&str]) -> Result<CallbackUrl, Refusal> {
+        let origins = ORIGINS.map(str::to_owned);
+        let networks = networks.iter().map(|text| text.parse().unwrap()).collect();
+        parse(text, &origins, &Allowed { networks })
+    }
+
+    fn taken(text: &str, as_url: &str) {
+        assert_eq!(verdict(text, &[]).unwrap().as_str(), as_url, "{text}");
+    }
+
+    fn refused(text: &str, rule: &str) {
+        let refusal = verdict(text, &[]).unwrap_err();
+        assert_eq!(
+            (refusal.forbidden, refusal.rule.as_str()),
+            (false, rule),
+            "{text}"
+        );
+    }
+
+    fn forbidden(text: &str) {
+        let refusal = verdict(text, &[]).unwrap_err();
+        assert!(refusal.forbidden, "{text}: {refusal}");
+    }
+
+    #[test]
+    fn a_url_below_a_registered_origin_is_taken() {
+        taken(
+            "https://hooks.example/graph?x=1",
+            "https://hooks.example/graph?x=1",
+        );
+        taken("https://hooks.example", "https://hooks.example/");
+        taken("HTTPS://HOOKS.example:443/a", "https://hooks.example/a");
+        taken(
+            "https://hooks.example:8443/a",
+            "https://hooks.example:8443/a",
+        );
+        taken(
+            "https://bücher.example/a",
+            "https://xn--bcher-kva.example/a",
+        );
+        taken(
+            "https://hooks.example/a/../b@c:d",
+            "https://hooks.example/b@c:d",
+        );
+        taken("https://ｈｏｏｋｓ。example/", "https://hooks.example/");
+        taken(
+            &format!("https://hooks.example/{}", "x".repeat(2026)),
+            &format!("https://hooks.example/{}", "x".repeat(2026)),
+        );
+    }
+
+    #[test]
+    fn any_other_origin_is_forbidden() {
+        forbidden("https://hooks.example:444/");
+        forbidden("https://hooks.example.evil.com/");
+        forbidden("https://evil.hooks.example/");
+        forbidden("https://hooks.example%2eevil.com/");
+        forbidden("https://xn--nxasmq6b.example/");
+        forbidden("https://93.184.215.14/");
+        forbidden("https://[2606:4700::1111]/");
+        forbidden("https://169.254.169.254.nip.io/");
+    }
+
+    #[test]
+    fn a_malformed_url_is_refused() {
+        let absolute = "must be an absolute URL";
+        let characters = "must hold no space, control character or backslash";
+        for text in [
+            "",
+            "hooks.example",
+            "/graph",
+            "//hooks.example/",
+            "https://",
+            "https:///a",
+            "https:hooks.example",
+            "https://hooks.example:99999/",
+            "https://[::1",
+            "https://a b".trim_end_matches(" b").trim_end_matches('a'),
+            "https://hooks.example:x/",
+            "https://%zz/",
+        ] {
+            refused(text, absolute);
+        }
+        for text in [
+            " https://hooks.example/",
+            "https://hooks.example/\n",
+            "https://hooks\t.example/",
+            "https:\\\\hooks.example\\",
+            "https://hooks.example\\@evil.com/",
+            "https://hooks.example/a b",
+            "https://hooks.example/\u{a0}",
+            "https://hooks.example/\0",
+        ] {
+            refused(text, characters);
+        }
+        for text in [
+            "http://hooks.example/",
+            "ftp://hooks.example/",
+            "file:///proc/self/environ",
+            "javascript:alert(1)",
+            "data:,x",
+            "gopher://hooks.example/",
+            "ws://hooks.example/",
+            "http://10.20.0.5:9000/",
+        ] {
+            refused(text, "must be https");
+        }
+        for text in [
+            "https://user@hooks.example/",
+            "https://u:p@hooks.example/",
+            "https://@hooks.example/",
+            "https://hooks.example@evil.com/",
+        ] {
+            refused(text, "must not carry user information");
+        }
+        refused("https://hooks.example/#a", "must not have a fragment");
+        refused("https://hooks.example/#", "must not have a fragment");
+        refused(
+            &format!("https://hooks.example/{}", "x".repeat(2027)),
+            "must not be longer than 2048 bytes",
+        );
+    }
+
+    #[test]
+    fn every_spelling_of_a_private_address_is_refused() {
+        for host in [
+            "127.0.0.1",
+            "127.1",
+            "127.0.1",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "0177.0.0.1",
+            "017700000001",
+            "0x7F.0x0.0x0.0x1",
+            "127.0.0.1.",
+            "%31%32%37.0.0.1",
+            "１２７.0.0.1",
+            "①②⑦.⓪.⓪.①",
+            "127。0。0。1",
+            "0",
+            "0.0.0.0",
+            "10.0.0.1",
+            "10.20.0.5",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "100.100.100.200",
+            "169.254.169.254",
+            "0xA9FEA9FE",
+            "2852039166",
+            "0251.0376.0251.0376",
+            "169.254.43518",
+            "169.254.100.1:9001",
+            "169.254.170.2",
+            "192.0.0.192",
+            "224.0.0.1",
+            "255.255.255.255",
+            "[::1]",
+            "[::]",
+            "[0:0:0:0:0:0:0:1]",
+            "[::127.0.0.1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+            "[::ffff:a9fe:a9fe]",
+            "[64:ff9b::a9fe:a9fe]",
+            "[2002:a9fe:a9fe::]",
+            "[2001::1]",
+            "[fe80::1]",
+            "[fc00::1]",
+            "[fd00:ec2::254]",
+            "[fec0::1]",
+            "[ff02::1]",
+            "[2001:db8::1]",
+            "[5f00::1]",
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "a.localhost",
+            "printer.local",
+            "receiver.internal",
+            "metadata.google.internal",
+            "metadata.google.internal.",
+            "1.0.0.127.in-addr.arpa",
+            "hooks.example.",
+        ] {
+            refused(
+                &format!("https://{host}/a"),
+                "must not point to a private or local address",
+            );
+        }
+    }
+
+    #[test]
+    fn private_receivers_need_a_network_and_a_registration() {
+        let networks = ["10.20.0.0/16"];
+        for text in [
+            "http://10.20.0.5:9000/a",
+            "https://receiver.internal/a",
+            "https://hooks.example/a",
+        ] {
+            assert!(verdict(text, &networks).is_ok(), "{text}");
+        }
+        for text in [
+            "http://10.20.0.6:9000/a",
+            "http://hooks.example/",
+            "https://other.internal/",
+            "https://127.0.0.1/",
+            "https://10.21.0.1/",
+        ] {
+            assert!(!verdict(text, &networks).unwrap_err().forbidden, "{text}");
+        }
+        assert!(
+            verdict("https://10.20.0.6/a", &networks)
+                .unwrap_err()
+                .forbidden
+        );
+        assert!(verdict("https://127.0.0.1/a", &["127.0.0.0/8"]).is_ok());
+    }
+
+    #[test]
+    fn an_origin_of_the_configuration_is_normalised() {
+        for (text, networks, origin) in [
+            (
+                "https://Contoso.Service-Now.com",
+                false,
+                "https://contoso.service-now.com",
+            ),
+            (
+                "https://contoso.service-now.com:443/",
+                false,
+                "https://contoso.service-now.com",
+            ),
+            (
+                "https://bücher.example:8443",
+                false,
+                "https://xn--bcher-kva.example:8443",
+            ),
+            ("https://8.8.8.8", false, "https://8.8.8.8"),
+            ("http://127.0.0.1:9000", true, "http://127.0.0.1:9000"),
+            (
+                "http://receiver.internal:80",
+                true,
+                "http://receiver.internal",
+            ),
+            ("https://[fd00::1]:1", true, "https://[fd00::1]:1"),
+        ] {
+            assert_eq!(parse_origin(text, networks).as_deref(), Ok(origin));
+        }
+        for text in [
+            "",
+            "contoso.com",
+            "http://contoso.com",
+            "https://contoso.com/hooks",
+            "https://contoso.com?",
+            "https://contoso.com/?a",
+            "https://contoso.com#",
+            "https://u@contoso.com",
+            "https://*.contoso.com",
+            "https://localhost",
+            "https://a.internal",
+            "https://contoso.com.",
+            "https://127.0.0.1",
+            "https://[::1]",
+            "https://contoso.com ",
+            "ftp://contoso.com",
+            "null",
+            "*",
+        ] {
+            assert!(parse_origin(text, false).is_err(), "{text}");
+        }
+        for text in [
+            "https://*.contoso.com",
+            "http://127.0.0.1/a",
+            "ftp://127.0.0.1",
+        ] {
+            assert!(parse_origin(text, true).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn neither_debug_nor_a_refusal_shows_path_or_query() {
+        let url = verdict("https://hooks.example/canary?canary", &[]).unwrap();
+        assert_eq!(format!("{url:?}"), "CallbackUrl(https://hooks.example)");
+        assert_eq!(url.origin(), "https://hooks.example");
+        assert_eq!(url.as_url().path(), "/canary");
+        for text in [
+            "https://evil.example/canary?canary",
+            "https://10.0.0.1/canary",
+            "https://hooks.example/#canary",
+            "canary",
+        ] {
+            let refusal = verdict(text, &[]).unwrap_err();
+            assert!(!format!("{refusal} {refusal:?}").contains("canary"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_taken_has_a_registered_origin(text in "(https?://|https:)(hooks[.]example|127[.]1|[a-z@:.]{0,4})([@:.\\\\/?%]|:443|:8443|)[ -~]{0,12}") {
+            if let Ok(url) = verdict(&text, &[]) {
+                prop_assert!(ORIGINS[..3].contains(&url.origin().as_str()));
+                prop_assert!(url.as_url().username().is_empty());
+            }
+        }
+    }
+}

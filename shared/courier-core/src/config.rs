@@ -1,0 +1,425 @@
+//! The configuration document (DESIGN §4.3), parsed once. Everything that is wrong is reported together, by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use toml::Table;
+use url::Url;
+
+use crate::address::Allowed;
+use crate::callback_url;
+use crate::catalogue::{Catalogue, TokenKind};
+use crate::config_reader::Reader;
+use crate::seal::Sealer;
+use crate::secret::Secret;
+use crate::webhook::SigningSecret;
+
+/// A configuration that holds: every reference is resolved, every name known.
+pub struct Config {
+    pub graph: GraphConfig,
+    pub clients: BTreeMap<String, Client>,
+    pub sealer: Sealer,
+    /// Receivers may be here besides public addresses.
+    pub allowed: Arc<Allowed>,
+    /// Per client.
+    pub requests_per_minute: u32,
+}
+
+pub struct GraphConfig {
+    /// The only origin a Graph token is sent to.
+    pub base_url: Url,
+    pub login_url: Url,
+    pub cloud: String,
+    pub tenants: BTreeMap<String, Tenant>,
+}
+
+pub struct Tenant {
+    pub name: String,
+    pub tenant_id: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    /// Seeds the chain of refresh tokens; the store keeps what Graph replaces it with.
+    pub refresh_token: Option<Secret>,
+}
+
+/// Who may call us, and what for.
+pub struct Client {
+    pub name: String,
+    pub tenant: String,
+    /// SHA-256 of each key.
+    pub api_keys: Vec<[u8; 32]>,
+    pub operations: BTreeSet<String>,
+    pub callback_origins: Vec<String>,
+    pub signing_secrets: Vec<SigningSecret>,
+}
+
+/// Where a secret is kept: `env:NAME`, `file:PATH` or `aws-secret:ARN[#key]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretReference {
+    Env(String),
+    File(String),
+    AwsSecret { arn: String, key: Option<String> },
+}
+
+impl SecretReference {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (kind, name) = text.split_once(':').unwrap_or_default();
+        match (kind, name) {
+            (_, "") => Err(Self::RULE.to_owned()),
+            ("env", name) => Ok(Self::Env(name.to_owned())),
+            ("file", path) => Ok(Self::File(path.to_owned())),
+            ("aws-secret", name) => {
+                let (arn, key) = match name.split_once('#') {
+                    Some((arn, key)) => (arn, Some(key.to_owned())),
+                    None => (name, None),
+                };
+                Ok(Self::AwsSecret {
+                    arn: arn.to_owned(),
+                    key,
+                })
+            }
+            _ => Err(Self::RULE.to_owned()),
+        }
+    }
+
+    const RULE: &str = "must be a reference: env:NAME, file:PATH or aws-secret:ARN[#key]";
+}
+
+/// Fetches a secret; the error says what is missing, never what it is.
+pub type Resolve<'a> = &'a dyn Fn(&SecretReference) -> Result<Secret, String>;
+
+/// Every mistake, each with the name of its key.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration has {} mistake(s):\n{}", .0.len(), .0.join("\n"))]
+pub struct ConfigErrors(pub Vec<String>);
+
+impl Config {
+    /// Parses the document and resolves its secrets.
+    pub fn parse(
+        text: &str,
+        catalogue: &Catalogue,
+        resolve: Resolve<'_>,
+    ) -> Result<Self, ConfigErrors> {
+        // The error of the TOML parser quotes the line, which may hold a secret.
+        let table: Table = toml::from_str(text).map_err(|error: toml::de::Error| {
+            let line = error
+                .span()
+                .map_or(0, |span| text[..span.start].lines().count().max(1));
+            ConfigErrors(vec![format!("line {line}: not TOML: {}", error.message())])
+        })?;
+        let mut root = Reader::new("", &table, resolve);
+        let sealer = root.table("seal", |seal| seal.sealer("key"));
+        let networks = root.optional_table("callbacks", |callbacks| {
+            callbacks.networks("allow_networks")
+        });
+        let requests_per_minute = root
+            .optional_table("limits", |limits| {
+                limits.number("requests_per_minute", 1, 1_000_000)
+            })
+            .flatten()
+            .unwrap_or(600);
+        let networks = networks.unwrap_or_default();
+        let has_networks = !networks.is_empty();
+        let graph = root.table("graph", graph);
+        let clients = root.tables("clients", |name, table| client(name, table, has_networks));
+        let mut errors = root.finish();
+        if let Some(graph) = &graph {
+            for client in clients.values() {
+                check_client(client, graph, catalogue, &mut errors);
+            }
+        }
+        match (graph, sealer) {
+            (Some(graph), Some(sealer)) if errors.is_empty() => Ok(Self {
+                graph,
+                clients,
+                sealer,
+                allowed: Arc::new(Allowed { networks }),
+                requests_per_minute,
+            }),
+            _ => Err(ConfigErrors(errors)),
+        }
+    }
+}
+
+/// Token host and Graph root of each cloud (graph-facts §6).
+const CLOUDS: [(&str, &str, &str); 4] = [
+    (
+        "global",
+        "https://graph.microsoft.com",
+        "https://login.microsoftonline.com",
+    ),
+    (
+        "us-gov",
+        "https://graph.microsoft.us",
+        "https://login.microsoftonline.us",
+    ),
+    (
+        "us-gov-dod",
+        "https://dod-graph.microsoft.us",
+        "https://login.microsoftonline.us",
+    ),
+    (
+        "china",
+        "https://microsoftgraph.chinacloudapi.cn",
+        "https://login.chinacloudapi.cn",
+    ),
+];
+
+/// The cloud of a host that is not Microsoft's: every operation may be tried there.
+const TEST_HOST: &str = "test-host";
+
+fn graph(table: &mut Reader<'_>) -> Option<GraphConfig> {
+    let cloud = table.optional_text("cloud");
+    let base_url = table.origin("base_url");
+    let login_url = table.origin("login_url");
+    let tenants = table.tables("tenants", tenant);
+    if tenants.is_empty() {
+        table.error("tenants", "at least one tenant is needed");
+    }
+    let (cloud, base_url, login_url) = match (cloud, base_url, login_url) {
+        (None, Some(base_url), Some(login_url)) => (TEST_HOST.to_owned(), base_url, login_url),
+        (cloud, None, None) => {
+            let cloud = cloud.unwrap_or_else(|| "global".to_owned());
+            let Some((_, base, login)) = CLOUDS.iter().find(|(name, ..)| *name == cloud) else {
+                table.error("cloud", "must be global, us-gov, us-gov-dod or china");
+                return None;
+            };
+            (cloud, Url::parse(base).ok()?, Url::parse(login).ok()?)
+        }
+        (Some(_), _, _) => {
+            table.error("cloud", "either cloud, or base_url and login_url, not both");
+            return None;
+        }
+        (None, _, _) => {
+            table.error("base_url", "base_url and login_url belong together");
+            return None;
+        }
+    };
+    Some(GraphConfig {
+        base_url,
+        login_url,
+        cloud,
+        tenants,
+    })
+}
+
+fn tenant(name: &str, table: &mut Reader<'_>) -> Option<Tenant> {
+    Some(Tenant {
+        name: name.to_owned(),
+        tenant_id: table.text("tenant_id")?,
+        client_id: table.text("client_id")?,
+        client_secret: table.secret("client_secret")?,
+        refresh_token: table.optional_secret("refresh_token"),
+    })
+}
+
+fn client(name: &str, table: &mut Reader<'_>, has_networks: bool) -> Option<Client> {
+    let tenant = table.text("tenant");
+    let api_keys = table.texts("api_keys", |text| api_key(&text));
+    if api_keys.is_empty() {
+        table.error(
+            "api_keys",
+            "at least one key is needed, or nobody can call as this client",
+        );
+    }
+    let operations = table.texts("operations", Ok);
+    if operations.is_empty() {
+        table.error("operations", "at least one operation is needed");
+    }
+    let callback_origins = table.texts("callback_origins", |text| {
+        callback_url::parse_origin(&text, has_networks)
+    });
+    let signing_secrets = table.secrets("signing_secrets", SigningSecret::parse);
+    if !callback_origins.is_empty() && signing_secrets.is_empty() {
+        table.error(
+            "signing_secrets",
+            "callbacks are signed: at least one secret is needed",
+        );
+    }
+    Some(Client {
+        name: name.to_owned(),
+        tenant: tenant?,
+        api_keys,
+        operations: operations.into_iter().collect(),
+        callback_origins,
+        signing_secrets,
+    })
+}
+
+/// `sha256:` and 64 hexadecimal digits.
+fn api_key(text: &str) -> Result<[u8; 32], String> {
+    let rule = || "must be sha256: and the 64 hexadecimal digits of the key's SHA-256".to_owned();
+    let digits = text
+        .strip_prefix("sha256:")
+        .filter(|digits| digits.is_ascii())
+        .ok_or_else(rule)?;
+    if digits.len() != 64 {
+        return Err(rule());
+    }
+    let mut hash = [0; 32];
+    for (index, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * index..2 * index + 2], 16).map_err(|_| rule())?;
+    }
+    Ok(hash)
+}
+
+/// What a client may do must be possible at Graph.
+fn check_client(
+    client: &Client,
+    graph: &GraphConfig,
+    catalogue: &Catalogue,
+    errors: &mut Vec<String>,
+) {
+    let place = format!("clients.{}", client.name);
+    let tenant = graph.tenants.get(&client.tenant);
+    if tenant.is_none() {
+        errors.push(format!(
+            "{place}.tenant: there is no graph.tenants.{}",
+            client.tenant
+        ));
+    }
+    for name in &client.operations {
+        let Some(operation) = catalogue.find(name) else {
+            errors.push(format!("{place}.operations: {name} is not an operation"));
+            continue;
+        };
+        let delegated = operation.token == TokenKind::Delegated;
+        if delegated && tenant.is_some_and(|tenant| tenant.refresh_token.is_none()) {
+            let tenant = &client.tenant;
+            errors.push(format!(
+                "graph.tenants.{tenant}.refresh_token: {name} needs a signed-in user's token"
+            ));
+        }
+        if graph.cloud != TEST_HOST && !operation.clouds.contains(&graph.cloud) {
+            errors.push(format!(
+                "{place}.operations: {name} is not offered in {}",
+                graph.cloud
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        [graph]
+        cloud = "global"
+        [graph.tenants.contoso]
+        tenant_id = "t"
+        client_id = "c"
+        client_secret = "env:GRAPH_SECRET"
+        refresh_token = "env:GRAPH_REFRESH"
+        [clients.servicenow]
+        tenant = "contoso"
+        api_keys = ["sha256:0000000000000000000000000000000000000000000000000000000000000000"]
+        operations = ["user.exportPersonalData", "goals.exportJob"]
+        callback_origins = ["https://contoso.service-now.com"]
+        signing_secrets = ["env:WHSEC"]
+        [seal]
+        key = "env:SEAL"
+        [callbacks]
+        allow_networks = ["10.20.0.0/16"]
+        [limits]
+        requests_per_minute = 60
+    "#;
+
+    fn resolve(reference: &SecretReference) -> Result<Secret, String> {
+        match reference {
+            SecretReference::Env(name) if name == "SEAL" => {
+                Ok(Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="))
+            }
+            SecretReference::Env(name) if name == "WHSEC" => {
+                Ok(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
+            }
+            SecretReference::Env(name) if name.starts_with("GRAPH") => Ok(Secret::new("canary")),
+            SecretReference::Env(name) => Err(format!("environment variable {name} is not set")),
+            SecretReference::File(_) | SecretReference::AwsSecret { .. } => Err("no".to_owned()),
+        }
+    }
+
+    fn errors(text: &str) -> Vec<String> {
+        Config::parse(text, &Catalogue::shipped(), &resolve)
+            .err()
+            .unwrap()
+            .0
+    }
+
+    #[test]
+    fn the_documented_example_is_read() {
+        let config =
+            Config::parse(GOOD, &Catalogue::shipped(), &resolve).unwrap_or_else(|errors| {
+                panic!("{errors}");
+            });
+        assert_eq!(
+            config.graph.base_url.as_str(),
+            "https://graph.microsoft.com/"
+        );
+        assert_eq!(config.clients["servicenow"].tenant, "contoso");
+        assert_eq!(config.requests_per_minute, 60);
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once_by_name() {
+        let text = GOOD
+            .replace("cloud = \"global\"", "cloud = \"mars\"\ncolour = 1")
+            .replace("tenant_id = \"t\"", "tenant_id = 7")
+            .replace("env:WHSEC", "env:NOWHERE")
+            .replace("\"sha256:0", "\"sha256:x")
+            .replace("10.20.0.0/16", "10.20.0.0/99")
+            .replace("= 60", "= 0");
+        let found = errors(&text).join("\n");
+        for name in [
+            "graph.cloud: must be global",
+            "graph.colour: is not a known key",
+            "graph.tenants.contoso.tenant_id: must be a text",
+            "clients.servicenow.api_keys[0]: must be sha256:",
+            "clients.servicenow.signing_secrets[0]: environment variable NOWHERE is not set",
+            "callbacks.allow_networks[0]",
+            "limits.requests_per_minute",
+        ] {
+            assert!(found.contains(name), "{name} not in\n{found}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_may_do_must_be_possible() {
+        let no_user = GOOD.replace("refresh_token", "#");
+        assert_eq!(errors(&no_user).len(), 1);
+        assert!(errors(&no_user)[0].starts_with("graph.tenants.contoso.refresh_token:"));
+        let other_cloud = GOOD.replace("\"global\"", "\"china\"");
+        assert!(errors(&other_cloud)[0].contains("goals.exportJob is not offered in china"));
+        let unknown = GOOD.replace("\"goals.exportJob\"", "\"goals.export\"");
+        assert!(errors(&unknown)[0].contains("goals.export is not an operation"));
+    }
+
+    #[test]
+    fn a_token_is_never_sent_in_clear_beyond_this_machine() {
+        let hosts = |base: &str| {
+            GOOD.replace(
+                "cloud = \"global\"",
+                &format!("base_url = \"{base}\"\nlogin_url = \"http://127.0.0.1:1\""),
+            )
+        };
+        assert!(
+            Config::parse(
+                &hosts("http://127.0.0.1:9"),
+                &Catalogue::shipped(),
+                &resolve
+            )
+            .is_ok()
+        );
+        assert!(
+            errors(&hosts("http://graph.example"))[0].starts_with("graph.base_url: must be https")
+        );
+        assert!(errors(&hosts("https://graph.example/v1.0"))[0].starts_with("graph.base_url:"));
+    }
+
+    #[test]
+    fn text_that_is_not_toml_is_refused_without_quoting_it() {
+        let found = errors("[graph]\nclient_secret = canary canary\n");
+        assert!(found[0].starts_with("line 2: not TOML"), "{found:?}");
+        assert!(!found[0].contains("canary"), "{found:?}");
+    }
+}

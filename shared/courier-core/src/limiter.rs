@@ -1,0 +1,113 @@
+//! Token buckets: requests per client and minute, Graph requests per tenant and hour.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::pacing::elapsed;
+
+/// Requests of each client (`[limits] requests_per_minute`).
+pub(crate) struct RateLimiter {
+    per_minute: u32,
+    buckets: Mutex<HashMap<String, Bucket>>,
+}
+
+impl RateLimiter {
+    pub(crate) fn new(per_minute: u32) -> Self {
+        Self {
+            per_minute,
+            buckets: Mutex::default(),
+        }
+    }
+
+    /// Takes one request of `client`, or says how long to wait for it.
+    pub(crate) fn take(&self, client: &str, now: Timestamp) -> Result<(), Duration> {
+        let size = f64::from(self.per_minute);
+        take(&mut lock(&self.buckets), client, size, size / 60.0, now)
+    }
+}
+
+/// Requests Graph allows per hour and tenant, for operations where it publishes a number.
+///
+/// A minute's worth may go at once, so no hour sees more than the limit and one minute's worth.
+#[derive(Default)]
+pub(crate) struct Budget {
+    buckets: Mutex<HashMap<String, Bucket>>,
+}
+
+impl Budget {
+    pub(crate) fn take(
+        &self,
+        tenant: &str,
+        operation: &str,
+        per_hour: u32,
+        now: Timestamp,
+    ) -> Result<(), Duration> {
+        let key = format!("{tenant}/{operation}");
+        let rate = f64::from(per_hour) / 3600.0;
+        take(
+            &mut lock(&self.buckets),
+            &key,
+            (rate * 60.0).max(1.0),
+            rate,
+            now,
+        )
+    }
+}
+
+struct Bucket {
+    left: f64,
+    at: Timestamp,
+}
+
+fn take(
+    buckets: &mut HashMap<String, Bucket>,
+    key: &str,
+    size: f64,
+    per_second: f64,
+    now: Timestamp,
+) -> Result<(), Duration> {
+    if !buckets.contains_key(key) {
+        buckets.insert(
+            key.to_owned(),
+            Bucket {
+                left: size,
+                at: now,
+            },
+        );
+    }
+    let Some(bucket) = buckets.get_mut(key) else {
+        return Ok(());
+    };
+    let refilled = bucket.left + elapsed(bucket.at, now).as_secs_f64() * per_second;
+    bucket.left = refilled.min(size);
+    bucket.at = bucket.at.max(now);
+    if bucket.left >= 1.0 {
+        bucket.left -= 1.0;
+        return Ok(());
+    }
+    Err(Duration::from_secs_f64((1.0 - bucket.left) / per_second))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_over_its_rate_is_told_how_long_to_wait_and_others_are_not_held() {
+        let limiter = RateLimiter::new(2);
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(limiter.take("a", now), Ok(()));
+        assert_eq!(limiter.take("a", now), Ok(()));
+        assert_eq!(limiter.take("a", now), Err(Duration::from_secs(30)));
+        assert_eq!(limiter.take("b", now), Ok(()));
+        let later = now + Duration::from_secs(30);
+        assert_eq!(limiter.take("a", later), Ok(()));
+    }
+}

@@ -1,0 +1,557 @@
+//! The firewall for `Location`: what Graph names as the monitor is input, and our token goes to the configured host only.
+//!
+//! Path and query stay byte for byte as received: keys hold quotes, `!` and `%20`, and queries hold routing hints.
+
+use url::Url;
+
+const MAX_BYTES: usize = 4096;
+const MAX_KEY_BYTES: usize = 256;
+const VERSIONS: [&str; 2] = ["v1.0", "beta"];
+
+/// Why a `Location` is not followed. The URL is not shown: it may carry a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Untrusted {
+    #[error("the monitor location is missing")]
+    Missing,
+    #[error("the monitor location {0}")]
+    Unparsable(&'static str),
+    #[error("the monitor location is not on the configured Graph host")]
+    ForeignOrigin,
+}
+
+/// The monitor's URL below the origin of `graph`.
+///
+/// One pair of double quotes around it is stripped (the goals documentation shows them); a relative location continues
+/// the versioned service root, not the origin (DESIGN.md §7; graph-facts.md §8, items 1, 2, 4 and 12).
+pub fn trusted(location: &str, graph: &Url, version: &str) -> Result<String, Untrusted> {
+    if location.len() > MAX_BYTES {
+        return Err(Untrusted::Unparsable("is too long"));
+    }
+    let text = unquoted(location.trim_matches([' ', '\t']))?;
+    check_characters(text)?;
+    if text.starts_with("//") {
+        return Err(Untrusted::ForeignOrigin);
+    }
+    let path = match split_scheme(text) {
+        Some((scheme, rest)) => path_on_graph(scheme, rest, graph)?.to_owned(),
+        None => below_version(text, version),
+    };
+    check_path(&path)?;
+    Ok(graph.origin().ascii_serialization() + &path)
+}
+
+/// Rebuilds the monitor's URL from the key in a refusal's `error.target` (goals, 409 without a usable `Location`).
+pub fn from_target(
+    target: &str,
+    collection_url_path: &str,
+    graph: &Url,
+    version: &str,
+) -> Option<String> {
+    let is_key = (1..=MAX_KEY_BYTES).contains(&target.len())
+        && target
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!_-.~".contains(&byte));
+    let collection = collection_url_path.trim_end_matches('/');
+    is_key
+        .then(|| trusted(&format!("{collection}/{target}"), graph, version).ok())
+        .flatten()
+}
+
+fn unquoted(text: &str) -> Result<&str, Untrusted> {
+    let inner = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .unwrap_or(text);
+    if inner.is_empty() {
+        return Err(Untrusted::Missing);
+    }
+    if inner.contains('"') {
+        return Err(Untrusted::Unparsable("has a double quote in it"));
+    }
+    Ok(inner)
+}
+
+/// Refuses what URL parsers silently drop, rewrite or read differently.
+fn check_characters(text: &str) -> Result<(), Untrusted> {
+    let rule = if !text.is_ascii() {
+        "is not ASCII"
+    } else if text.bytes().any(|byte| byte.is_ascii_control()) {
+        "has a control character in it"
+    } else if text.contains(' ') {
+        "has a space in it"
+    } else if text.contains('\\') {
+        "has a backslash in it"
+    } else if text.contains('#') {
+        "has a fragment"
+    } else {
+        return Ok(());
+    };
+    Err(Untrusted::Unparsable(rule))
+}
+
+/// Splits an absolute URL after its scheme (RFC 3986 §3.1). A colon further right, as in a key, is no scheme.
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    is_scheme.then_some((scheme, rest))
+}
+
+/// Path and query of an absolute URL, provided scheme, host and port are exactly the configured ones.
+fn path_on_graph<'t>(scheme: &str, rest: &'t str, graph: &Url) -> Result<&'t str, Untrusted> {
+    if !scheme.eq_ignore_ascii_case(graph.scheme()) {
+        return Err(Untrusted::ForeignOrigin);
+    }
+    let rest = rest
+        .strip_prefix("//")
+        .ok_or(Untrusted::Unparsable("names no host"))?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if authority.contains('@') {
+        return Err(Untrusted::Unparsable("carries user information"));
+    }
+    let (host, port) = split_port(authority);
+    let same_host = graph
+        .host_str()
+        .is_some_and(|configured| configured.eq_ignore_ascii_case(host));
+    let same_port = match port {
+        Some(port) => is_port(port, graph.port_or_known_default()),
+        None => graph.port().is_none(),
+    };
+    if same_host && same_port {
+        Ok(path)
+    } else {
+        Err(Untrusted::ForeignOrigin)
+    }
+}
+
+/// A colon inside the brackets of an IPv6 address is no port.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        Some(_) | None => (authority, None),
+    }
+}
+
+fn is_port(text: &str, configured: Option<u16>) -> bool {
+    configured.is_some_and(|configured| text == configured.to_string())
+}
+
+fn below_version(relative: &str, version: &str) -> String {
+    let path = format!("/{}", relative.strip_prefix('/').unwrap_or(relative));
+    let has_version = path.split(['/', '?']).nth(1).is_some_and(is_version);
+    if has_version {
+        path
+    } else {
+        format!("/{version}{path}")
+    }
+}
+
+fn is_version(segment: &str) -> bool {
+    VERSIONS
+        .iter()
+        .any(|version| version.eq_ignore_ascii_case(segment))
+}
+
+/// Refuses paths that a server in between may read as another path.
+fn check_path(path_and_query: &str) -> Result<(), Untrusted> {
+    let path = path_and_query
+        .split_once('?')
+        .map_or(path_and_query, |(path, _)| path)
+        .to_ascii_lowercase();
+    let named = path.trim_matches('/');
+    if named.is_empty() || is_version(named) {
+        return Err(Untrusted::Unparsable("names no path"));
+    }
+    if path.contains("%2f") || path.contains("%5c") {
+        return Err(Untrusted::Unparsable("has an encoded slash in it"));
+    }
+    let is_dots = |segment: &str| matches!(segment.replace("%2e", ".").as_str(), "." | "..");
+    if path.split('/').any(is_dots) {
+        return Err(Untrusted::Unparsable("has a dot segment in it"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GLOBAL: &str = "https://graph.microsoft.com";
+
+    fn at(origin: &str, version: &str, location: &str) -> Result<String, Untrusted> {
+        trusted(location, &Url::parse(origin).unwrap(), version)
+    }
+
+    /// Trusted, at this path of the configured origin.
+    fn check(location: &str, path: &str) {
+        let expected = Ok(format!("{GLOBAL}{path}"));
+        assert_eq!(at(GLOBAL, "v1.0", location), expected, "{location}");
+    }
+
+    fn foreign(location: &str) {
+        let verdict = at(GLOBAL, "v1.0", location);
+        assert_eq!(verdict, Err(Untrusted::ForeignOrigin), "{location}");
+    }
+
+    fn unparsable(location: &str, rule: &'static str) {
+        let verdict = at(GLOBAL, "v1.0", location);
+        assert_eq!(verdict, Err(Untrusted::Unparsable(rule)), "{location}");
+    }
+
+    #[test]
+    fn a_location_on_the_configured_host_is_kept_byte_for_byte() {
+        check(
+            "https://graph.microsoft.com/v1.0/dataPolicyOperations/1c1e",
+            "/v1.0/dataPolicyOperations/1c1e",
+        );
+        check(
+            "https://graph.microsoft.com/beta/employeeexperience/goals/exportJobs/j!uJJZ_-a",
+            "/beta/employeeexperience/goals/exportJobs/j!uJJZ_-a",
+        );
+        check("https://graph.microsoft.com:443/v1.0/x", "/v1.0/x");
+        check("HTTPS://graph.microsoft.com/v1.0/x", "/v1.0/x");
+        check("https://Graph.Microsoft.COM/v1.0/X", "/v1.0/X");
+        check(
+            "https://graph.microsoft.com/v1.0/teams('a b'')"
+                .replace(' ', "%20")
+                .as_str(),
+            "/v1.0/teams('a%20b'')",
+        );
+        check(
+            "https://graph.microsoft.com/v1.0/o/contentTypeCopy,0x0101",
+            "/v1.0/o/contentTypeCopy,0x0101",
+        );
+        check(
+            "https://graph.microsoft.com/beta/a/o/1?aadgdc=DUB02P&aadgsu=ssprprod-a",
+            "/beta/a/o/1?aadgdc=DUB02P&aadgsu=ssprprod-a",
+        );
+        check(
+            "https://graph.microsoft.com/beta/auditLogs/provisioning/?$filter=jobid%20eq%20'x'",
+            "/beta/auditLogs/provisioning/?$filter=jobid%20eq%20'x'",
+        );
+        check(
+            "https://graph.microsoft.com/x?u=https://evil.example/../a//b",
+            "/x?u=https://evil.example/../a//b",
+        );
+        check("https://graph.microsoft.com/x?a=%2F..%2f", "/x?a=%2F..%2f");
+        check("https://graph.microsoft.com/teams/a", "/teams/a");
+        check("https://graph.microsoft.com/v1.0//x/", "/v1.0//x/");
+        check(
+            "https://graph.microsoft.com/v1.0/a...b/..c/%2eh/%2E%2Ez",
+            "/v1.0/a...b/..c/%2eh/%2E%2Ez",
+        );
+        check("https://graph.microsoft.com/v1.0/{x}|^`<", "/v1.0/{x}|^`<");
+        check("  https://graph.microsoft.com/v1.0/x\t", "/v1.0/x");
+    }
+
+    #[test]
+    fn one_outer_pair_of_double_quotes_is_stripped() {
+        check(
+            "\"https://graph.microsoft.com/beta/employeeexperience/goals/exportJobs/j!a\"",
+            "/beta/employeeexperience/goals/exportJobs/j!a",
+        );
+        check(
+            " \"/teams('a')/operations('b')\" ",
+            "/v1.0/teams('a')/operations('b')",
+        );
+        let rule = "has a double quote in it";
+        unparsable("\"https://graph.microsoft.com/x", rule);
+        unparsable("https://graph.microsoft.com/x\"", rule);
+        unparsable("\"\"https://graph.microsoft.com/x\"\"", rule);
+        unparsable("https://graph.microsoft.com/\"x\"", rule);
+        unparsable("\"", rule);
+        unparsable("\" https://graph.microsoft.com/x\"", "has a space in it");
+        foreign(
+            "'https://graph.microsoft.com/x'"
+                .trim_matches('\'')
+                .replace("graph", "grapf")
+                .as_str(),
+        );
+        for nothing in ["", " ", "\t", "\"\"", " \"\" "] {
+            assert_eq!(
+                at(GLOBAL, "v1.0", nothing),
+                Err(Untrusted::Missing),
+                "{nothing:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_relative_location_continues_the_versioned_root() {
+        check(
+            "/teams('a')/operations('b')",
+            "/v1.0/teams('a')/operations('b')",
+        );
+        check(
+            "teams('a')/operations('b')",
+            "/v1.0/teams('a')/operations('b')",
+        );
+        check("/v1.0/teams('a')", "/v1.0/teams('a')");
+        check("/beta/teams('a')", "/beta/teams('a')");
+        check("v1.0/teams('a')", "/v1.0/teams('a')");
+        check("/V1.0/teams", "/V1.0/teams");
+        check("/v1.0x/teams", "/v1.0/v1.0x/teams");
+        check("/betamax", "/v1.0/betamax");
+        check("x?y=/beta/", "/v1.0/x?y=/beta/");
+        check("/x:y/z", "/v1.0/x:y/z");
+        check(
+            "teams('19:a@thread.tacv2')/operations('b')",
+            "/v1.0/teams('19:a@thread.tacv2')/operations('b')",
+        );
+        check(
+            "19:a@thread.tacv2/operations",
+            "/v1.0/19:a@thread.tacv2/operations",
+        );
+        check("/users/a%40b", "/v1.0/users/a%40b");
+        let beta = at(GLOBAL, "beta", "/teams('a')/operations('b')");
+        assert_eq!(
+            beta.unwrap(),
+            "https://graph.microsoft.com/beta/teams('a')/operations('b')"
+        );
+    }
+
+    #[test]
+    fn any_other_origin_is_foreign() {
+        foreign("http://graph.microsoft.com/v1.0/x");
+        foreign("https://graph.microsoft.com:444/v1.0/x");
+        foreign("https://graph.microsoft.com:80/v1.0/x");
+        foreign("https://graph.microsoft.com:/v1.0/x");
+        foreign("https://graph.microsoft.com:0443/v1.0/x");
+        foreign("https://graph.microsoft.com:+443/v1.0/x");
+        foreign("https://graph.microsoft.com.evil.com/v1.0/x");
+        foreign("https://evil-graph.microsoft.com/v1.0/x");
+        foreign("https://graph.microsoft.com./v1.0/x");
+        foreign("https://graph.microsoft.comx/v1.0/x");
+        foreign("https://microsoft.com/v1.0/x");
+        foreign("https://graph%2emicrosoft.com/v1.0/x");
+        foreign("https://graph.microsoft.com%00.evil.com/v1.0/x");
+        foreign("https://graph.microsoft.com;evil.com/x");
+        foreign("https://graph.microsoft.us/v1.0/x");
+        foreign("https://dod-graph.microsoft.us/v1.0/x");
+        foreign("https://microsoftgraph.chinacloudapi.cn/v1.0/x");
+        foreign("https://contoso.sharepoint.com/_api/v2.0/monitor/1");
+        foreign("https://xn--grph-0na.microsoft.com/v1.0/x");
+        foreign("https://127.0.0.1/v1.0/x");
+        foreign("https://[::1]/v1.0/x");
+        foreign("https:///graph.microsoft.com/v1.0/x");
+        foreign("//graph.microsoft.com/v1.0/x");
+        foreign("///graph.microsoft.com/v1.0/x");
+        foreign("//evil.com");
+        foreign("\"//evil.com\"");
+        foreign("ftp://graph.microsoft.com/x");
+        foreign("javascript:alert(1)");
+        foreign("data:text/html,x");
+        foreign("file:///proc/self/environ");
+        foreign("graph.microsoft.com:443/v1.0/x");
+        foreign("https://https://graph.microsoft.com/x");
+    }
+
+    #[test]
+    fn what_parsers_read_differently_is_refused() {
+        unparsable(
+            "https://graph.microsoft.com@evil.com/x",
+            "carries user information",
+        );
+        unparsable(
+            "https://evil.com@graph.microsoft.com/x",
+            "carries user information",
+        );
+        unparsable(
+            "https://a:b@graph.microsoft.com/x",
+            "carries user information",
+        );
+        unparsable("https://@graph.microsoft.com/x", "carries user information");
+        unparsable("https:graph.microsoft.com/x", "names no host");
+        unparsable("https:/graph.microsoft.com/x", "names no host");
+        unparsable("https://graph.microsoft.com/x#y", "has a fragment");
+        unparsable("/x#", "has a fragment");
+        unparsable(
+            "https://graph.microsoft.com\\@evil.com/x",
+            "has a backslash in it",
+        );
+        unparsable("\\\\evil.com\\x", "has a backslash in it");
+        unparsable("/x y", "has a space in it");
+        unparsable(
+            "https://graph.microsoft.com/x, https://graph.microsoft.com/y",
+            "has a space in it",
+        );
+        unparsable("/x\r\nAuthorization: y", "has a control character in it");
+        unparsable("/x\n", "has a control character in it");
+        unparsable("/x\ty", "has a control character in it");
+        unparsable("/x\0", "has a control character in it");
+        unparsable("/x\u{7f}", "has a control character in it");
+        unparsable("https://grаph.microsoft.com/x", "is not ASCII");
+        unparsable("https://graph。microsoft.com/x", "is not ASCII");
+        unparsable("/teams('ü')", "is not ASCII");
+        unparsable(&format!("/{}", "x".repeat(16 * 1024)), "is too long");
+        check(
+            &format!("/v1.0/{}", "x".repeat(4090)),
+            &format!("/v1.0/{}", "x".repeat(4090)),
+        );
+    }
+
+    #[test]
+    fn paths_that_climb_or_name_nothing_are_refused() {
+        for dots in [
+            "/..",
+            "/.",
+            "/v1.0/../beta/x",
+            "/v1.0/./x",
+            "../x",
+            "./x",
+            "..",
+            "/x/..?y",
+            "/%2e%2e/x",
+            "/.%2E/x",
+            "/x/%2e",
+            "https://graph.microsoft.com/v1.0/..",
+            "https://graph.microsoft.com/%2E./x",
+        ] {
+            unparsable(dots, "has a dot segment in it");
+        }
+        for slash in [
+            "/v1.0/a%2fb",
+            "/v1.0/..%2F..",
+            "/v1.0/a%5cb",
+            "/v1.0/a%5Cb",
+            "https://graph.microsoft.com/%2f%2fevil.com",
+        ] {
+            unparsable(slash, "has an encoded slash in it");
+        }
+        for nothing in [
+            "/",
+            "/v1.0",
+            "/v1.0?x",
+            "v1.0",
+            "/v1.0/",
+            "beta/",
+            "?x=1",
+            "/?x=1",
+            "https://graph.microsoft.com",
+            "https://graph.microsoft.com/",
+            "https://graph.microsoft.com?x",
+            "https://graph.microsoft.com/v1.0/?x",
+        ] {
+            unparsable(nothing, "names no path");
+        }
+    }
+
+    #[test]
+    fn another_configured_host_is_trusted_instead() {
+        let dod = at(
+            "https://dod-graph.microsoft.us",
+            "v1.0",
+            "https://dod-graph.microsoft.us/v1.0/x",
+        );
+        assert_eq!(dod.unwrap(), "https://dod-graph.microsoft.us/v1.0/x");
+        let test_host = "http://127.0.0.1:8080";
+        assert_eq!(
+            at(test_host, "v1.0", "http://127.0.0.1:8080/v1.0/x").unwrap(),
+            "http://127.0.0.1:8080/v1.0/x"
+        );
+        assert_eq!(
+            at(test_host, "beta", "/x").unwrap(),
+            "http://127.0.0.1:8080/beta/x"
+        );
+        assert_eq!(
+            at("http://[::1]:8080", "beta", "http://[::1]:8080/x").unwrap(),
+            "http://[::1]:8080/x"
+        );
+        for foreign in [
+            "http://127.0.0.1/x",
+            "http://127.0.0.1:8081/x",
+            "http://2130706433:8080/x",
+            "https://127.0.0.1:8080/x",
+            "http://localhost:8080/x",
+            "http://[::1]:8080/x",
+            "https://graph.microsoft.com/x",
+        ] {
+            assert_eq!(
+                at(test_host, "v1.0", foreign),
+                Err(Untrusted::ForeignOrigin),
+                "{foreign}"
+            );
+        }
+        assert_eq!(
+            at("http://[::1]", "beta", "http://[::1]:8080/x"),
+            Err(Untrusted::ForeignOrigin)
+        );
+    }
+
+    #[test]
+    fn a_refusal_does_not_show_the_location() {
+        for location in [
+            "https://canary.example/canary",
+            "/canary#",
+            "\"canary",
+            "/canary/..",
+        ] {
+            let error = at(GLOBAL, "v1.0", location).unwrap_err();
+            assert!(
+                !format!("{error} {error:?}").contains("canary"),
+                "{location}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_key_rebuilds_the_monitor() {
+        let graph = Url::parse(GLOBAL).unwrap();
+        let rebuilt =
+            |key: &str| from_target(key, "/employeeExperience/goals/exportJobs", &graph, "beta");
+        let expected = |key: &str| {
+            Some(format!(
+                "{GLOBAL}/beta/employeeExperience/goals/exportJobs/{key}"
+            ))
+        };
+        for key in ["j!uJJZ_Gy-1.2~", "a", "...", &"k".repeat(256)] {
+            assert_eq!(rebuilt(key), expected(key), "{key}");
+        }
+        for key in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a b",
+            "a?b",
+            "a#b",
+            "a%2fb",
+            "a\\b",
+            "a@b",
+            "a:b",
+            "ü",
+            "a'b",
+            "a\n",
+            &"k".repeat(257),
+        ] {
+            assert_eq!(rebuilt(key), None, "{key}");
+        }
+        assert_eq!(
+            from_target("a", "/beta/jobs/", &graph, "beta").unwrap(),
+            format!("{GLOBAL}/beta/jobs/a")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_trusted_has_the_configured_origin(
+            location in "(\"|)(https?|HTTPS|)(:|)(/{0,3})(graph[.]microsoft[.]com|evil[.]com|[a-z@:.\\\\]{0,4})([@:.\\\\/?#%]|:443|:80|)[ -~]{0,12}(\"|)",
+            origin in prop::sample::select(vec![GLOBAL, "http://127.0.0.1:8080", "http://[::1]:8080"]),
+        ) {
+            if let Ok(url) = at(origin, "v1.0", &location) {
+                let (url, origin) = (Url::parse(&url).unwrap(), Url::parse(origin).unwrap());
+                prop_assert_eq!(url.origin(), origin.origin());
+                prop_assert!(url.username().is_empty() && url.password().is_none());
+            }
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(location in "\\PC{0,40}") {
+            let _ = at(GLOBAL, "v1.0", &location);
+        }
+    }
+}

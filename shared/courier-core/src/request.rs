@@ -1,0 +1,390 @@
+//! `POST /v1/operations`: untrusted bytes in, a new record (or every mistake at once) out.
+
+use http::{HeaderMap, HeaderValue};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::address::Allowed;
+use crate::callback_url::{self, CallbackUrl};
+use crate::catalogue::{Catalogue, Operation, Restart};
+use crate::config::Client;
+use crate::problem::Problem;
+use crate::record::{
+    CallbackTarget, Delivery, GraphView, HistoryEntry, OperationId, Record, State,
+};
+use crate::sas;
+use crate::schema::Violation;
+use crate::seal::Sealer;
+use crate::secret::Secret;
+use crate::strict_json;
+
+/// The largest body (DESIGN §4.1).
+pub const BODY_BYTES: usize = 64 * 1024;
+/// The furthest deadline.
+const LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
+
+/// A request that keeps every rule but perhaps those of time.
+pub struct NewOperation<'a> {
+    pub id: OperationId,
+    pub fingerprint: String,
+    /// Rules about time: they do not matter if this is a replay.
+    pub late: Vec<Violation>,
+    operation: &'a Operation,
+    client: &'a Client,
+    parameters: Map<String, Value>,
+    secrets: Map<String, Value>,
+    callback: Option<CallbackUrl>,
+    reference: Option<String>,
+    deadline: Timestamp,
+    traceparent: Option<String>,
+}
+
+/// Parses the body and headers of a request of `client`.
+pub fn parse<'a>(
+    body: &[u8],
+    headers: &HeaderMap,
+    client: &'a Client,
+    catalogue: &'a Catalogue,
+    allowed: &Allowed,
+    now: Timestamp,
+) -> Result<NewOperation<'a>, Problem> {
+    let value = strict_json::parse(body).map_err(Problem::BadJson)?;
+    let mut errors = Vec::new();
+    let fields = Fields::read(value, &mut errors);
+    let operation = fields
+        .operation
+        .as_deref()
+        .and_then(|name| catalogue.find(name));
+    if fields.operation.is_some() && operation.is_none() {
+        errors.push(Violation::new("/operation", "is not a known operation"));
+    }
+    let Some(operation) = operation else {
+        return Err(Problem::InvalidRequest(errors));
+    };
+    if !client.operations.contains(&operation.name) {
+        return Err(Problem::OperationForbidden);
+    }
+    let mut late = Vec::new();
+    let deadline = deadline(
+        fields.deadline.as_deref(),
+        operation,
+        now,
+        &mut errors,
+        &mut late,
+    );
+    let mut parameters = fields.parameters.unwrap_or_default();
+    errors.extend(
+        operation
+            .schema()
+            .validate(&Value::Object(parameters.clone()), "/parameters"),
+    );
+    let fingerprint_callback = fields.callback.clone();
+    let callback = match fields.callback {
+        Some(url) => callback(&url, client, allowed, &mut errors)?,
+        None => None,
+    };
+    let secrets = if errors.is_empty() {
+        take_secrets(&mut parameters, operation, deadline, &mut errors, &mut late)
+    } else {
+        Map::new()
+    };
+    let key = idempotency_key(headers, operation, fields.reference.as_deref())?;
+    if !errors.is_empty() {
+        return Err(Problem::InvalidRequest(errors));
+    }
+    let payload = json!([
+        operation.name,
+        parameters,
+        fingerprint_callback,
+        fields.reference,
+        fields.deadline,
+    ]);
+    let hash = Sha256::digest(payload.to_string());
+    Ok(NewOperation {
+        id: key.map_or_else(OperationId::random, |key| {
+            OperationId::from_key(&client.name, &key)
+        }),
+        fingerprint: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        late,
+        operation,
+        client,
+        parameters,
+        secrets,
+        callback,
+        reference: fields.reference,
+        deadline,
+        traceparent: traceparent(headers),
+    })
+}
+
+impl NewOperation<'_> {
+    pub fn operation(&self) -> &Operation {
+        self.operation
+    }
+
+    /// The record of this request, ready to be inserted.
+    pub fn into_record(self, sealer: &Sealer, due_at: Timestamp, now: Timestamp) -> Record {
+        let id = self.id;
+        let sealed_parameters = (!self.secrets.is_empty()).then(|| {
+            let text = Secret::new(Value::Object(self.secrets).to_string());
+            sealer.seal(&parameters_place(&id), &text)
+        });
+        let callback = self.callback.map(|url| CallbackTarget {
+            url: sealer.seal(&callback_place(&id), &Secret::new(url.as_str())),
+            origin: url.origin(),
+        });
+        let accepted = HistoryEntry {
+            at: now,
+            status: "accepted".to_owned(),
+            event: "accepted".to_owned(),
+            detail: None,
+            http_status: None,
+            client_request_id: None,
+            request_id: None,
+        };
+        Record {
+            id,
+            revision: 1,
+            writer: String::new(),
+            client: self.client.name.clone(),
+            tenant: self.client.tenant.clone(),
+            operation: self.operation.name.clone(),
+            reference: self.reference,
+            fingerprint: self.fingerprint,
+            parameters: self.parameters,
+            sealed_parameters,
+            callback,
+            traceparent: self.traceparent,
+            created_at: now,
+            deadline: self.deadline,
+            due_at: Some(due_at),
+            state: State::Accepted { not_before: now },
+            attempt: 0,
+            maybe_started: false,
+            token_refused: false,
+            hop: 0,
+            started_at: None,
+            ended_at: None,
+            adopted: false,
+            reason: None,
+            graph: GraphView::default(),
+            result: None,
+            error: None,
+            event: None,
+            delivery: Delivery::default(),
+            history: vec![accepted],
+        }
+    }
+}
+
+/// Where the secret parameters of an operation are sealed.
+pub fn parameters_place(id: &OperationId) -> String {
+    format!("{id}/parameters")
+}
+
+/// Where the callback URL of an operation is sealed.
+pub fn callback_place(id: &OperationId) -> String {
+    format!("{id}/callback")
+}
+
+/// The five fields of the body, each of the right type.
+#[derive(Default)]
+struct Fields {
+    operation: Option<String>,
+    parameters: Option<Map<String, Value>>,
+    callback: Option<String>,
+    reference: Option<String>,
+    deadline: Option<String>,
+}
+
+impl Fields {
+    fn read(value: Value, errors: &mut Vec<Violation>) -> Self {
+        let mut fields = Self::default();
+        let Value::Object(object) = value else {
+            errors.push(Violation::new("", "must be an object"));
+            return fields;
+        };
+        for (name, value) in object {
+            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            match (name.as_str(), value) {
+                ("operation", Value::String(text)) => fields.operation = Some(text),
+                ("deadline", Value::String(text)) => fields.deadline = Some(text),
+                ("reference", Value::String(text)) => {
+                    let length = text.chars().count();
+                    if length == 0 || length > 256 || text.chars().any(char::is_control) {
+                        let rule = "must have 1 to 256 characters, none of them a control";
+                        errors.push(Violation::new(pointer, rule));
+                    }
+                    fields.reference = Some(text);
+                }
+                ("parameters", Value::Object(object)) => fields.parameters = Some(object),
+                ("callback", Value::Object(object)) => fields.callback = url_of(object, errors),
+                ("callback" | "reference" | "deadline", Value::Null) => {}
+                ("operation" | "deadline" | "reference", _) => {
+                    errors.push(Violation::new(pointer, "must be a string"));
+                }
+                ("parameters" | "callback", _) => {
+                    errors.push(Violation::new(pointer, "must be an object"));
+                }
+                _ => errors.push(Violation::new(pointer, "is not a known field")),
+            }
+        }
+        for (name, missing) in [
+            ("/operation", fields.operation.is_none()),
+            ("/parameters", fields.parameters.is_none()),
+        ] {
+            if missing && !errors.iter().any(|error| error.pointer == name) {
+                errors.push(Violation::new(name, "is required"));
+            }
+        }
+        fields
+    }
+}
+
+fn url_of(callback: Map<String, Value>, errors: &mut Vec<Violation>) -> Option<String> {
+    let mut url = None;
+    for (name, value) in callback {
+        match (name.as_str(), value) {
+            ("url", Value::String(text)) => url = Some(text),
+            ("url", _) => errors.push(Violation::new("/callback/url", "must be a string")),
+            _ => {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                let pointer = format!("/callback/{name}");
+                errors.push(Violation::new(pointer, "is not a known field"));
+            }
+        }
+    }
+    if url.is_none() && errors.is_empty() {
+        errors.push(Violation::new("/callback/url", "is required"));
+    }
+    url
+}
+
+fn deadline(
+    text: Option<&str>,
+    operation: &Operation,
+    now: Timestamp,
+    errors: &mut Vec<Violation>,
+    late: &mut Vec<Violation>,
+) -> Timestamp {
+    let default = crate::pacing::later(now, operation.default_deadline());
+    let Some(text) = text else { return default };
+    let Ok(deadline) = text.parse::<Timestamp>() else {
+        let rule = "must be an RFC 3339 time such as 2026-12-20T00:00:00Z";
+        errors.push(Violation::new("/deadline", rule));
+        return default;
+    };
+    if deadline <= now {
+        late.push(Violation::new("/deadline", "must lie in the future"));
+    } else if deadline.duration_since(now) > LONGEST {
+        late.push(Violation::new("/deadline", "must lie within 366 days"));
+    }
+    deadline
+}
+
+fn callback(
+    url: &str,
+    client: &Client,
+    allowed: &Allowed,
+    errors: &mut Vec<Violation>,
+) -> Result<Option<CallbackUrl>, Problem> {
+    match callback_url::parse(url, &client.callback_origins, allowed) {
+        Ok(url) => Ok(Some(url)),
+        Err(refusal) if refusal.forbidden => Err(Problem::CallbackForbidden { rule: refusal.rule }),
+        Err(refusal) => {
+            errors.push(Violation::new("/callback/url", refusal.rule));
+            Ok(None)
+        }
+    }
+}
+
+/// Moves secret parameters out of `parameters` and leaves what may be kept of them.
+fn take_secrets(
+    parameters: &mut Map<String, Value>,
+    operation: &Operation,
+    deadline: Timestamp,
+    errors: &mut Vec<Violation>,
+    late: &mut Vec<Violation>,
+) -> Map<String, Value> {
+    let mut secrets = Map::new();
+    for name in operation.schema().secrets() {
+        let Some(Value::String(text)) = parameters.get(&name) else {
+            continue;
+        };
+        let pointer = format!("/parameters/{name}");
+        // A SAS that is good for ever but not for this deadline is a matter of time.
+        match sas::check(text, Timestamp::MIN) {
+            Ok(sas) => {
+                if let Err(rules) = sas::check(text, deadline) {
+                    late.extend(rules.into_iter().map(|rule| Violation::new(&pointer, rule)));
+                }
+                secrets.insert(name.clone(), Value::from(sas.secret.expose()));
+                parameters.insert(name, Value::from(sas::fingerprint_form(&sas.container)));
+            }
+            Err(rules) => {
+                errors.extend(rules.into_iter().map(|rule| Violation::new(&pointer, rule)));
+            }
+        }
+    }
+    secrets
+}
+
+/// The key that makes a repeat harmless: the header (a structured-field string, or bare), else operation + reference.
+fn idempotency_key(
+    headers: &HeaderMap,
+    operation: &Operation,
+    reference: Option<&str>,
+) -> Result<Option<String>, Problem> {
+    const NAME: &str = "Idempotency-Key";
+    let mut values = headers.get_all("idempotency-key").iter();
+    let problem = |rule| Problem::InvalidHeader { name: NAME, rule };
+    match (values.next(), values.next()) {
+        (Some(value), None) => unquote(value)
+            .map(|key| Some(format!("key {key}")))
+            .ok_or(problem(
+                "must be 1 to 255 printable ASCII characters, quoted or bare",
+            )),
+        (Some(_), Some(_)) => Err(problem("must be sent once")),
+        (None, _) => match reference {
+            Some(reference) => Ok(Some(format!("reference {} {reference}", operation.name))),
+            None if operation.restart == Restart::Never => Err(problem(
+                "is required for this operation unless the body has a reference",
+            )),
+            None => Ok(None),
+        },
+    }
+}
+
+/// RFC 9651 §3.3.3 string, or the bare characters of one.
+fn unquote(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?.trim();
+    let key = match text.strip_prefix('"') {
+        None if text.contains('"') => return None,
+        None => text.to_owned(),
+        Some(rest) => {
+            let inner = rest.strip_suffix('"')?;
+            let mut key = String::with_capacity(inner.len());
+            let mut letters = inner.chars();
+            while let Some(letter) = letters.next() {
+                match letter {
+                    '\\' => key.push(letters.next().filter(|next| matches!(next, '"' | '\\'))?),
+                    '"' => return None,
+                    other => key.push(other),
+                }
+            }
+            key
+        }
+    };
+    let printable = key.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    (printable && !key.trim().is_empty() && key.len() <= 255).then_some(key)
+}
+
+/// W3C Trace Context §3.2, passed on with the callback; anything else is ignored.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+    let hex = |byte: u8| byte == b'-' || byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let valid = text.starts_with("00-") && lengths == [2, 32, 16, 2] && text.bytes().all(hex);
+    valid.then(|| text.to_owned())
+}

@@ -1,0 +1,220 @@
+//! Reads `Retry-After` (RFC 9110 §10.2.3) with the decimals Graph sends, and never waits shorter than it says.
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderValue;
+use jiff::Timestamp;
+
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
+const MILLISECOND_DIGITS: usize = 3;
+
+/// How long to wait, or `None` where the header says nothing one can use. The result is not clamped.
+///
+/// An HTTP-date counts from the answer's own `Date`, so that a clock of ours that is wrong does no harm; else from `now`.
+pub fn parse(
+    header: Option<&HeaderValue>,
+    date: Option<&HeaderValue>,
+    now: Timestamp,
+) -> Option<Duration> {
+    let text = ascii(header?)?;
+    if text.starts_with(|first: char| first.is_ascii_digit()) {
+        return seconds(text);
+    }
+    let until = http_date(text)?;
+    let since = date
+        .and_then(ascii)
+        .and_then(http_date)
+        .unwrap_or_else(|| SystemTime::from(now));
+    Some(until.duration_since(since).unwrap_or_default())
+}
+
+/// Keeps a wait within what we are willing to do: 1 s to 6 h.
+pub fn clamp(wait: Duration) -> Duration {
+    wait.clamp(SHORTEST, LONGEST)
+}
+
+fn ascii(header: &HeaderValue) -> Option<&str> {
+    let text = std::str::from_utf8(header.as_bytes()).ok()?;
+    text.is_ascii().then(|| text.trim_matches([' ', '\t']))
+}
+
+fn http_date(text: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(text).ok()
+}
+
+/// `delay-seconds`, also with decimals; rounded up to the millisecond.
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    if !is_digits(whole) || !is_digits(decimals) {
+        return None;
+    }
+    let whole = whole.parse().map_or(Duration::MAX, Duration::from_secs);
+    let (kept, rest) = decimals.split_at(decimals.len().min(MILLISECOND_DIGITS));
+    let milliseconds: u64 = format!("{kept:0<MILLISECOND_DIGITS$}").parse().ok()?;
+    let excess = u64::from(rest.contains(|digit| digit != '0'));
+    Some(whole.saturating_add(Duration::from_millis(milliseconds + excess)))
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: &str = "2026-10-21T07:28:00Z";
+
+    fn wait(header: &str, date: Option<&str>) -> Option<Duration> {
+        let value = |text: &str| HeaderValue::from_bytes(text.as_bytes()).unwrap();
+        parse(
+            Some(&value(header)),
+            date.map(value).as_ref(),
+            NOW.parse().unwrap(),
+        )
+    }
+
+    /// `None`: the header is of no use.
+    fn check(header: &str, milliseconds: Option<u64>) {
+        let expected = milliseconds.map(Duration::from_millis);
+        assert_eq!(wait(header, None), expected, "{header:?}");
+    }
+
+    #[test]
+    fn seconds_are_read_whole_and_decimal() {
+        check("0", Some(0));
+        check("1", Some(1_000));
+        check("60", Some(60_000));
+        check("007", Some(7_000));
+        check("  120\t", Some(120_000));
+        check("2.128", Some(2_128));
+        check("2.5", Some(2_500));
+        check("2.05", Some(2_050));
+        check("2.0", Some(2_000));
+        check("0.000", Some(0));
+        check("2.1280", Some(2_128));
+        check("2.1281", Some(2_129));
+        check("0.0001", Some(1));
+        check("0.9999", Some(1_000));
+        check("1.99900000000000000000000000000001", Some(2_000));
+        check("31536000", Some(31_536_000_000));
+    }
+
+    #[test]
+    fn huge_numbers_saturate() {
+        assert_eq!(
+            wait("99999999999999999999999999", None),
+            Some(Duration::MAX)
+        );
+        assert_eq!(wait("18446744073709551616.5", None), Some(Duration::MAX));
+        assert_eq!(wait("18446744073709551615.9999", None), Some(Duration::MAX));
+        assert_eq!(
+            wait("18446744073709551615", None),
+            Some(Duration::from_secs(u64::MAX))
+        );
+    }
+
+    #[test]
+    fn garbage_says_nothing() {
+        for header in [
+            "",
+            " ",
+            "-1",
+            "+5",
+            "1e3",
+            "5, 6",
+            "5 6",
+            "5;6",
+            "NaN",
+            "inf",
+            "0x10",
+            "1_000",
+            ".5",
+            "5.",
+            "1.2.3",
+            "1.-2",
+            "1.+2",
+            "1,5",
+            "5s",
+            "\"5\"",
+            "٥",
+            "５",
+            "5\u{a0}",
+            "soon",
+            "Wed",
+            "2026-10-21T07:29:00Z",
+            "Wed, 21 Oct 2026 07:28:00",
+            "Wed, 32 Oct 2026 07:28:00 GMT",
+            "Xyz, 21 Oct 2026 07:28:00 GMT",
+            "Wed, 21 Oct 2026 25:28:00 GMT",
+            "Wed, 21 Oct 2026 07:28:00 +0200",
+        ] {
+            check(header, None);
+        }
+        assert_eq!(parse(None, None, NOW.parse().unwrap()), None);
+    }
+
+    #[test]
+    fn all_three_forms_of_a_date_count_from_now() {
+        check("Wed, 21 Oct 2026 07:29:00 GMT", Some(60_000));
+        check("Wednesday, 21-Oct-26 07:29:00 GMT", Some(60_000));
+        check("Wed Oct 21 07:29:00 2026", Some(60_000));
+        check(" Wed, 21 Oct 2026 07:29:00 GMT ", Some(60_000));
+        check("Wed, 21 Oct 2026 07:28:00 GMT", Some(0));
+        check("Wed, 21 Oct 2015 07:28:00 GMT", Some(0));
+        check(
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+            Some((253_402_300_799 - 1_792_567_680) * 1000),
+        );
+    }
+
+    #[test]
+    fn a_date_counts_from_the_answers_own_date() {
+        let until = "Wed, 21 Oct 2026 07:29:00 GMT";
+        let from = |date| wait(until, Some(date)).unwrap().as_secs();
+        assert_eq!(from("Wed, 21 Oct 2026 07:28:50 GMT"), 10);
+        assert_eq!(from("Wed, 21 Oct 2026 07:30:00 GMT"), 0);
+        assert_eq!(from("Tue, 20 Oct 2026 07:29:00 GMT"), 86_400);
+        assert_eq!(from("nonsense"), 60);
+        assert_eq!(from("2026-10-21T07:28:50Z"), 60);
+        assert_eq!(wait("5", Some(until)), Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_wait_is_clamped_to_one_second_and_six_hours() {
+        assert_eq!(clamp(Duration::ZERO), Duration::from_secs(1));
+        assert_eq!(
+            clamp(Duration::from_millis(2_128)),
+            Duration::from_millis(2_128)
+        );
+        assert_eq!(clamp(Duration::MAX), Duration::from_secs(21_600));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(header in "[ -~]{0,40}", bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            wait(&header, Some(&header));
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                parse(Some(&value), Some(&value), NOW.parse().unwrap());
+            }
+        }
+
+        #[test]
+        fn decimals_are_never_rounded_down_nor_up_by_a_millisecond(whole in 0_u64..1_000_000, decimals in "[0-9]{1,9}") {
+            let waited = wait(&format!("{whole}.{decimals}"), None).unwrap();
+            let nanoseconds: u32 = format!("{decimals:0<9}").parse().unwrap();
+            let exact = Duration::new(whole, nanoseconds);
+            prop_assert!(waited >= exact);
+            prop_assert!(waited < exact + Duration::from_millis(1));
+        }
+
+        #[test]
+        fn a_larger_number_never_waits_shorter(a in 0_u64..1_000_000_000, b in 0_u64..1_000_000_000) {
+            let decimal = |n: u64| wait(&format!("{}.{:06}", n / 1_000_000, n % 1_000_000), None).unwrap();
+            prop_assert_eq!(a.cmp(&b).is_le() && decimal(a) > decimal(b), false);
+        }
+    }
+}

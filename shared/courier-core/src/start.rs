@@ -1,0 +1,113 @@
+//! The request half: record → message → (token → claim → Graph → result) → answer, in this order (DESIGN §5).
+
+use crate::app::App;
+use crate::message::{Disposition, Message};
+use crate::pacing::later;
+use crate::ports::{StoreError, Write};
+use crate::problem::Problem;
+use crate::record::{Record, State};
+use crate::request::NewOperation;
+use crate::step::{self, chain};
+
+/// An operation that is on disk, and whether this request put it there.
+pub(crate) struct Begun {
+    pub(crate) record: Record,
+    pub(crate) replayed: bool,
+}
+
+/// Records the request and, unless `deferred`, starts it. Whatever goes wrong after the record is durable and its
+/// watchdog queued, the operation is accepted: the watchdog goes on with it.
+pub(crate) async fn begin(
+    app: &App,
+    new: NewOperation<'_>,
+    deferred: bool,
+) -> Result<Begun, Problem> {
+    let now = app.now();
+    let fingerprint = new.fingerprint.clone();
+    if !new.late.is_empty() {
+        return match app
+            .store
+            .load(&new.id)
+            .await
+            .map_err(|error| unavailable(&error))?
+        {
+            Some(current) => replay(app, current, &fingerprint).await,
+            None => Err(Problem::InvalidRequest(new.late)),
+        };
+    }
+    let watch = if deferred {
+        now
+    } else {
+        later(now, app.timing.first_watch)
+    };
+    let mut record = new.into_record(&app.config.sealer, watch, now);
+    record.writer = uuid::Uuid::new_v4().simple().to_string();
+    match app
+        .store
+        .insert(&record)
+        .await
+        .map_err(|error| unavailable(&error))?
+    {
+        Write::Applied => {}
+        Write::Refused(current) => return replay(app, *current, &fingerprint).await,
+    }
+    tracing::info!(operation.id = %record.id, operation = record.operation, client = record.client, "operation accepted");
+    let watchdog = Message::WatchdogV1 {
+        operation_id: record.id.clone(),
+    };
+    send(app, &watchdog, watch).await?;
+    if deferred {
+        return Ok(Begun {
+            record,
+            replayed: false,
+        });
+    }
+    let id = record.id.clone();
+    let begun = match step::advance(app, record.clone(), &watchdog, 1).await {
+        Ok((record, Disposition::WaitUntil(until))) => {
+            // The watchdog waits for the end of a lease; this start is due at another time.
+            if send(app, &watchdog, until).await.is_err() {
+                tracing::warn!(operation.id = %id, "the start is left to the first watchdog");
+            }
+            record
+        }
+        Ok((record, Disposition::Delete)) => record,
+        Err(error) => {
+            tracing::error!(operation.id = %id, error = %chain(&error), "the start is left to the watchdog");
+            app.store.load(&id).await.ok().flatten().unwrap_or(record)
+        }
+    };
+    Ok(Begun {
+        record: begun,
+        replayed: false,
+    })
+}
+
+async fn replay(app: &App, current: Record, fingerprint: &str) -> Result<Begun, Problem> {
+    if current.fingerprint != fingerprint {
+        return Err(Problem::KeyReused);
+    }
+    // The first request may have died between record and message.
+    if matches!(current.state, State::Accepted { .. }) && current.attempt == 0 {
+        let watchdog = Message::WatchdogV1 {
+            operation_id: current.id.clone(),
+        };
+        send(app, &watchdog, current.due_at.unwrap_or(current.created_at)).await?;
+    }
+    Ok(Begun {
+        record: current,
+        replayed: true,
+    })
+}
+
+async fn send(app: &App, message: &Message, due: jiff::Timestamp) -> Result<(), Problem> {
+    app.queue.send(message, due).await.map_err(|error| {
+        tracing::error!(operation.id = %message.operation_id(), error = %chain(&error), "not queued");
+        Problem::Unavailable
+    })
+}
+
+fn unavailable(error: &StoreError) -> Problem {
+    tracing::error!(error = %chain(error), "the store cannot be used");
+    Problem::Unavailable
+}

@@ -1,0 +1,273 @@
+//! Reads JSON as RFC 8259 means it and refuses what parsers disagree on: duplicate keys, byte order marks, lone surrogates.
+//!
+//! The place of a mistake is told as a JSON pointer (RFC 6901); a value is never repeated, it may be a secret.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+const MAX_DEPTH: usize = 64;
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Where the text is not acceptable JSON, and which rule it breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the JSON at \"{pointer}\" {rule}")]
+pub struct JsonError {
+    /// RFC 6901; empty for the whole document.
+    pub pointer: String,
+    /// Continues "the value …".
+    pub rule: String,
+}
+
+/// Parses one JSON document.
+pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    let whole = |rule: String| JsonError {
+        pointer: String::new(),
+        rule,
+    };
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        return Err(whole("must not begin with a byte order mark".to_owned()));
+    }
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| whole(format!("is not UTF-8 at byte {}", error.valid_up_to())))?;
+    let mut trail = Trail::default();
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let parsed = Node { trail: &mut trail }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value));
+    parsed.map_err(|error| JsonError {
+        pointer: trail.pointer(),
+        rule: trail
+            .rule
+            .unwrap_or_else(|| format!("is not JSON: {error}")),
+    })
+}
+
+/// Adds one reference token to a JSON pointer, escaped (RFC 6901 §3).
+pub fn child(pointer: &str, token: &str) -> String {
+    format!("{pointer}/{}", token.replace('~', "~0").replace('/', "~1"))
+}
+
+/// The way from the root to the value being read. It is left standing where reading fails.
+#[derive(Default)]
+struct Trail {
+    tokens: Vec<String>,
+    rule: Option<String>,
+}
+
+impl Trail {
+    fn pointer(&self) -> String {
+        self.tokens
+            .iter()
+            .fold(String::new(), |pointer, token| child(&pointer, token))
+    }
+
+    fn refuse<E: serde::de::Error>(&mut self, rule: String) -> E {
+        let error = E::custom(&rule);
+        self.rule = Some(rule);
+        error
+    }
+
+    fn check_depth<E: serde::de::Error>(&mut self) -> Result<(), E> {
+        if self.tokens.len() < MAX_DEPTH {
+            return Ok(());
+        }
+        Err(self.refuse(format!("is nested deeper than {MAX_DEPTH} levels")))
+    }
+}
+
+struct Node<'t> {
+    trail: &'t mut Trail,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        self.trail.check_depth()?;
+        let mut array = Vec::new();
+        loop {
+            self.trail.tokens.push(array.len().to_string());
+            let Some(item) = items.next_element_seed(Node { trail: self.trail })? else {
+                break;
+            };
+            array.push(item);
+            self.trail.tokens.pop();
+        }
+        self.trail.tokens.pop();
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        self.trail.check_depth()?;
+        let mut object = Map::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            self.trail.tokens.push(name.clone());
+            if object.contains_key(&name) {
+                return Err(self.trail.refuse("appears twice".to_owned()));
+            }
+            let value = fields.next_value_seed(Node { trail: self.trail })?;
+            object.insert(name, value);
+            self.trail.tokens.pop();
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(text: impl AsRef<[u8]>) -> (String, String) {
+        let error = parse(text.as_ref()).unwrap_err();
+        (error.pointer, error.rule)
+    }
+
+    fn check(text: impl AsRef<[u8]>, pointer: &str, rule: &str) {
+        let (at, broken) = refused(text.as_ref());
+        assert_eq!(at, pointer);
+        assert!(broken.contains(rule), "{broken}");
+    }
+
+    #[test]
+    fn a_document_reads_as_serde_json_reads_it() {
+        let text =
+            r#" {"a":[1,-2,3.5,1e3,true,false,null,"\u00e9\ud83d\ude00\u0000"],"":{},"b":[]} "#;
+        let expected: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(parse(text.as_bytes()), Ok(expected));
+        assert_eq!(parse(b"18446744073709551615"), Ok(json!(u64::MAX)));
+    }
+
+    #[test]
+    fn duplicate_keys_are_refused_with_their_place() {
+        check(r#"{"a":1,"a":1}"#, "/a", "appears twice");
+        check(r#"{"a":{"b/~":1,"b/~":2}}"#, "/a/b~1~0", "appears twice");
+        check(
+            r#"[0,{"x":[{},{"y":1,"y":2}]}]"#,
+            "/1/x/1/y",
+            "appears twice",
+        );
+        check(r#"{"a":1,"\u0061":2}"#, "/a", "appears twice");
+        check(r#"{"":1,"":2}"#, "/", "appears twice");
+        assert!(parse(br#"[{"a":1},{"a":1}]"#).is_ok());
+    }
+
+    #[test]
+    fn nesting_ends_at_64_levels() {
+        let nested = |open: &str, close: &str, depth| open.repeat(depth) + &close.repeat(depth);
+        assert!(parse(nested("[", "]", 64).as_bytes()).is_ok());
+        check(nested("[", "]", 65), &"/0".repeat(64), "deeper than 64");
+        check(
+            nested("[", "]", 100_000),
+            &"/0".repeat(64),
+            "deeper than 64",
+        );
+        let objects = |depth: usize| {
+            format!(
+                "{}{{}}{}",
+                r#"{"a":"#.repeat(depth - 1),
+                "}".repeat(depth - 1)
+            )
+        };
+        assert!(parse(objects(64).as_bytes()).is_ok());
+        check(objects(65), &"/a".repeat(64), "deeper than 64");
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_with_its_place() {
+        check("", "", "EOF");
+        check("  ", "", "EOF");
+        check("\u{feff}{}", "", "byte order mark");
+        check(b"\"a\xFF\"", "", "not UTF-8 at byte 2");
+        check(b"\xED\xA0\x80", "", "not UTF-8 at byte 0");
+        check("{} x", "", "trailing characters at line 1 column 4");
+        check("{}{}", "", "trailing characters");
+        check(r#"{"a":[1,]}"#, "/a/1", "trailing comma");
+        check(r#"{"a":1,}"#, "", "trailing comma");
+        check(r#"{"a":tru}"#, "/a", "expected ident");
+        check(r#"{"a":"\ud800"}"#, "/a", "hex escape");
+        check(r#"{"a":"\udc00 "}"#, "/a", "surrogate");
+        check(r#"{"\ud800":1}"#, "", "hex escape");
+        check("{\"a\":\"\n\"}", "/a", "control character");
+        check(r#"{"a":01}"#, "/a", "invalid number");
+        check(r#"{"a":1e999}"#, "/a", "number out of range");
+        check(r#"{"a":NaN}"#, "/a", "expected");
+        check(r#"{a:1}"#, "", "key must be a string");
+        check("{'a':1}", "", "key must be a string");
+        check("// no\n{}", "", "expected value");
+    }
+
+    #[test]
+    fn a_rule_repeats_no_value() {
+        for text in [
+            r#"{"a":"canary","a":"canary"}"#,
+            r#"{"a":"canary" "b"}"#,
+            r#"{"a":"canary\q"}"#,
+            r#""canary" canary"#,
+            r#"{"a":canary}"#,
+        ] {
+            let error = parse(text.as_bytes()).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("canary"), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn accepted_text_means_the_same_to_serde_json(text in "[\\[\\]{}:,\"a0-2 \\\\eut-]{0,24}") {
+            if let Ok(value) = parse(text.as_bytes()) {
+                prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = parse(&bytes);
+        }
+    }
+}
