@@ -1,1 +1,42 @@
-//! placeholder
+//! A Microsoft Graph and an Entra token endpoint on loopback HTTP, as faithful as the evidence
+//! allows, with faults one can script and a journal of everything that was asked.
+//!
+//! It knows three long-running operations: the export of a person's data, the goals export and
+//! the schedule of a team. Time comes from the caller's clock, so a month passes when a test says so.
+
+mod options;
+mod simulator;
+
+mod server;
+mod socket;
+
+mod effect;
+mod exchange;
+mod fault;
+mod journal;
+mod route;
+
+mod entra;
+mod tokens;
+
+mod export;
+mod goals;
+mod jobs;
+mod schedule;
+mod storage_location;
+
+mod admin;
+mod answer;
+mod behaviour;
+mod body;
+mod instant;
+
+pub use behaviour::{
+    Behaviour, Casing, ExportBehaviour, GoalsBehaviour, InnerError, LocationForm, LocationVersion,
+    NotProvisioned, Outcome, Progress, ScheduleBehaviour, Timestamps,
+};
+pub use fault::{Action, Fault, StatusAction};
+pub use jobs::Job;
+pub use journal::Entry;
+pub use options::{Clock, Durations, Options, ScriptError};
+pub use simulator::Simulator;

@@ -1,0 +1,79 @@
+//! How Entra words a refusal, and which scopes it knows.
+
+use http::StatusCode;
+use serde_json::json;
+use url::Url;
+
+use crate::answer::{Answer, Call};
+use crate::instant;
+
+/// A refusal in Entra's words.
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) error: String,
+    pub(crate) number: u32,
+    pub(crate) text: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: u16, error: &str, number: u32, text: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
+            error: error.to_owned(),
+            number,
+            text: text.into(),
+        }
+    }
+
+    /// A scope that is none.
+    pub(crate) fn scope(scope: &str) -> Self {
+        Self::new(
+            400,
+            "invalid_scope",
+            70011,
+            format!(
+                "The provided request must include a 'scope' input parameter. The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
+            ),
+        )
+    }
+
+    pub(crate) fn into_answer(self, call: &Call<'_>) -> Answer {
+        let Self {
+            status,
+            error,
+            number,
+            text,
+        } = self;
+        let trace_id = call.request_id;
+        let correlation_id = call.client_request_id.unwrap_or(call.request_id);
+        let timestamp = instant::spaced(call.now);
+        Answer::json(
+            status,
+            json!({
+                "error": error,
+                "error_description": format!(
+                    "AADSTS{number}: {text}\r\nTrace ID: {trace_id}\r\nCorrelation ID: {correlation_id}\r\nTimestamp: {timestamp}"
+                ),
+                "error_codes": [number],
+                "timestamp": timestamp,
+                "trace_id": trace_id,
+                "correlation_id": correlation_id,
+                "error_uri": format!("https://login.microsoftonline.com/error?code={number}"),
+            }),
+        )
+    }
+}
+
+/// One resource and `/.default`: all an application can ask for.
+pub(crate) fn is_default_scope(scope: &str) -> bool {
+    let resource = scope.strip_suffix("/.default").map(Url::parse);
+    resource.is_some_and(|url| url.is_ok_and(|url| url.has_host()))
+}
+
+/// A permission (`User.Read`), one with its resource in front, or one of OpenID Connect's words.
+pub(crate) fn is_scope(scope: &str) -> bool {
+    let name = Url::parse(scope).is_ok_and(|url| url.has_host() && url.path() != "/");
+    ["openid", "profile", "email", "offline_access"].contains(&scope)
+        || name
+        || scope.split('.').count() > 1 && scope.split('.').all(|part| !part.is_empty())
+}

@@ -1,0 +1,261 @@
+//! One request from the wire to the journal: route, fault, authentication, handler, entry.
+
+use std::io;
+use std::time::Duration;
+
+use http::header::{HOST, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::answer::{Answer, Call, Content, Failure, Payload};
+use crate::behaviour::Behaviour;
+use crate::effect;
+use crate::export::{self, Exports};
+use crate::fault::{Action, Script};
+use crate::goals::{self, Goals};
+use crate::instant;
+use crate::jobs::Jobs;
+use crate::journal::{self, Entry, Journal};
+use crate::options::{Durations, Options};
+use crate::route::{Route, Target, Version};
+use crate::schedule::{self, Schedules};
+use crate::tokens::{Bearer, Kind, Tokens};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
+const DIAGNOSTIC: HeaderName = HeaderName::from_static("x-ms-ags-diagnostic");
+
+/// Everything behind the endpoints.
+pub(crate) struct World {
+    pub(crate) durations: Durations,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) jobs: Jobs,
+    pub(crate) exports: Exports,
+    pub(crate) goals: Goals,
+    pub(crate) schedules: Schedules,
+    pub(crate) tokens: Tokens,
+    pub(crate) script: Script,
+    pub(crate) journal: Journal,
+}
+
+/// A request whose body has arrived.
+pub(crate) struct Incoming {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Payload,
+}
+
+/// An answer and the way it travels.
+pub(crate) struct Outgoing {
+    pub(crate) answer: Answer,
+    pub(crate) delivery: Delivery,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Prompt,
+    Late(Duration),
+    Drip(Duration),
+    Half,
+    Close,
+    Reset,
+    Never,
+}
+
+impl World {
+    pub(crate) fn new(options: Options) -> io::Result<Self> {
+        Ok(Self {
+            durations: options.durations,
+            behaviour: options.behaviour,
+            jobs: Jobs::default(),
+            exports: Exports::default(),
+            goals: Goals::default(),
+            schedules: Schedules::default(),
+            tokens: Tokens::new(
+                options.client_secret,
+                options.refresh_token,
+                options.tenants,
+            ),
+            script: Script::new(options.faults),
+            journal: Journal::open(options.journal_file.as_deref(), options.journal_keep)?,
+        })
+    }
+
+    /// Serves one request. When this returns, the journal has it.
+    pub(crate) fn exchange(&mut self, incoming: &Incoming, now: Timestamp) -> io::Result<Outgoing> {
+        let route = Route::parse(&incoming.method, &incoming.path);
+        let name = route.call();
+        let action = self.script.take(name, &incoming.target());
+        let bearer = self.tokens.bearer(&incoming.headers, now);
+        let request_id = Uuid::new_v4().to_string();
+        let origin = incoming.origin();
+        let call = Call {
+            now,
+            version: route.version(),
+            origin: &origin,
+            query: &incoming.query,
+            headers: &incoming.headers,
+            payload: &incoming.payload,
+            request_id: &request_id,
+            client_request_id: text(&incoming.headers, "client-request-id"),
+        };
+        let mut answer = if action.as_ref().is_none_or(Action::processes) {
+            self.serve(route, &bearer, &call)
+        } else {
+            Answer::new(StatusCode::OK, Content::Empty)
+        };
+        let delivery = match &action {
+            Some(action) => {
+                let path = incoming.target();
+                effect::apply(
+                    action,
+                    name,
+                    &path,
+                    &call,
+                    self.behaviour.inner_error,
+                    &mut answer,
+                )
+            }
+            None => Delivery::Prompt,
+        };
+        label(&mut answer, &call);
+        self.journal.record(Entry {
+            fault: action.map(|action| action.name().to_owned()),
+            ..entry(incoming, name, &call, &bearer, &answer, delivery)
+        })?;
+        Ok(Outgoing { answer, delivery })
+    }
+
+    fn serve(&mut self, route: Route, bearer: &Bearer, call: &Call<'_>) -> Answer {
+        let spelling = self.behaviour.inner_error;
+        let served = match route {
+            Route::Token { tenant } => {
+                let revoke = self.behaviour.revoke_old_refresh;
+                let granted = self.tokens.grant(call, &tenant, &self.durations, revoke);
+                return granted.unwrap_or_else(|refusal| refusal.into_answer(call));
+            }
+            Route::Refused(failure) => bearer.kind().and(Err(failure)),
+            Route::Graph { target, .. } => bearer
+                .kind()
+                .and_then(|token| self.operate(&target, token, call)),
+        };
+        served.unwrap_or_else(|failure| failure.into_answer(call, spelling))
+    }
+
+    fn operate(
+        &mut self,
+        target: &Target,
+        token: Kind,
+        call: &Call<'_>,
+    ) -> Result<Answer, Failure> {
+        match target {
+            Target::ExportStart { user } => export::start(self, call, user),
+            Target::ExportPoll { id } => export::poll(self, call, id),
+            Target::ExportList => Ok(export::list(self, call)),
+            Target::GoalsStart => delegated(token).and_then(|()| goals::start(self, call)),
+            Target::GoalsPoll { key } => {
+                delegated(token).and_then(|()| goals::poll(self, call, key))
+            }
+            Target::GoalsList => delegated(token).and_then(|()| goals::list(self, call)),
+            Target::GoalsContent { key } => {
+                delegated(token).and_then(|()| goals::content(self, call, key))
+            }
+            Target::ScheduleStart { team } => schedule::start(self, call, token, team),
+            Target::SchedulePoll { team } => schedule::poll(self, call, token, team),
+        }
+    }
+}
+
+impl Incoming {
+    fn target(&self) -> String {
+        if self.query.is_empty() {
+            self.path.clone()
+        } else {
+            format!("{}?{}", self.path, self.query)
+        }
+    }
+
+    fn origin(&self) -> String {
+        format!(
+            "http://{}",
+            text(&self.headers, HOST.as_str()).unwrap_or("localhost")
+        )
+    }
+}
+
+impl Route {
+    fn version(&self) -> Version {
+        match self {
+            Self::Graph { version, .. } => *version,
+            Self::Token { .. } | Self::Refused(_) => Version::V1,
+        }
+    }
+}
+
+/// Application tokens are "not supported" by the goals export.
+fn delegated(token: Kind) -> Result<(), Failure> {
+    match token {
+        Kind::Delegated => Ok(()),
+        Kind::Application => Err(Failure::new(
+            StatusCode::FORBIDDEN,
+            "Forbidden",
+            "Insufficient privileges to complete the operation.",
+        )),
+    }
+}
+
+/// Adds what every answer carries.
+fn label(answer: &mut Answer, call: &Call<'_>) {
+    if !answer.headers.contains_key(REQUEST_ID) {
+        answer.set(REQUEST_ID, call.request_id);
+    }
+    answer.set(
+        CLIENT_REQUEST_ID,
+        call.client_request_id.unwrap_or(call.request_id),
+    );
+    answer.set(DIAGNOSTIC, r#"{"ServerInfo":{"DataCenter":"Loopback","Slice":"E","Ring":"1","ScaleUnit":"000","RoleInstance":"SIMULATOR"}}"#);
+    if let Some(date) = instant::http_date(call.now) {
+        answer.set(http::header::DATE, &date);
+    }
+}
+
+fn entry(
+    incoming: &Incoming,
+    name: &str,
+    call: &Call<'_>,
+    bearer: &Bearer,
+    answer: &Answer,
+    delivery: Delivery,
+) -> Entry {
+    let lost = matches!(
+        delivery,
+        Delivery::Close | Delivery::Reset | Delivery::Never
+    );
+    let retry_after = answer.header(&RETRY_AFTER).filter(|_| !lost);
+    let seconds = retry_after.and_then(|text| text.parse::<f64>().ok());
+    Entry {
+        seq: 0,
+        at: call.now,
+        method: incoming.method.to_string(),
+        path: incoming.target(),
+        call: name.to_owned(),
+        client_request_id: call.client_request_id.map(str::to_owned),
+        authorization: bearer.label(),
+        acts_as: text(&incoming.headers, "ms-app-acts-as").map(str::to_owned),
+        headers: journal::selected(&incoming.headers),
+        body: journal::body(&incoming.payload),
+        status: (!lost).then(|| answer.status.as_u16()),
+        retry_after: retry_after.map(str::to_owned),
+        not_before: seconds.map(|seconds| instant::after(call.now, seconds)),
+        fault: None,
+        job: answer.job.clone(),
+        issued: answer.issued.clone(),
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

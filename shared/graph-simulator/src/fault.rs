@@ -1,0 +1,318 @@
+//! Faults: which call they wait for, what they do to it, and the order in which they are used up.
+
+use http::{HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::options::{ScriptError, retry_after};
+use crate::route::CALLS;
+
+/// Something that goes wrong, once or often.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// A call (`export.start`), all calls of an operation (`goals.*`), one verb (`*.poll`) or all (`*`).
+    pub on: String,
+    /// Matching calls that are let through first.
+    #[serde(default)]
+    pub skip: u32,
+    /// How many calls it hits; 0 for all that come.
+    #[serde(default = "once")]
+    pub times: u32,
+    /// Only calls whose path or query has this text in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_contains: Option<String>,
+    pub action: Action,
+}
+
+/// What happens to the call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// Another answer. Unless `processed`, nothing happens behind it.
+    Status(Box<StatusAction>),
+    /// The connection is closed; the request had no effect.
+    LostBefore,
+    /// The request had its effect, then the connection is closed without an answer.
+    LostAfter,
+    /// As `lost_before`, with a TCP reset.
+    ResetBefore,
+    /// As `lost_after`, with a TCP reset.
+    ResetAfter,
+    /// No answer until the client gives up.
+    Hang {
+        #[serde(default)]
+        processed: bool,
+    },
+    /// The right answer, late.
+    Delay { ms: u64 },
+    /// The right answer, byte by byte.
+    Drip { ms_per_byte: u64 },
+    /// Half of the answer's body, then the connection is closed.
+    HalfBody,
+    /// Another Location. `{location}`, `{origin}` and `{path}` stand for the parts of the right one;
+    /// without `value` the header is missing; with `twice` it comes twice, the right one first.
+    Location {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<String>,
+        #[serde(default)]
+        twice: bool,
+    },
+    /// The poll says this status word.
+    Word { value: String },
+    /// A redirect; the request had no effect. The placeholders of `location` work here too.
+    Redirect { status: u16, location: String },
+    /// The right answer with another `Retry-After`, or none.
+    RetryAfter {
+        #[serde(with = "retry_after")]
+        value: Option<String>,
+    },
+    /// The right answer, blown up to at least this size.
+    BigBody { bytes: usize },
+}
+
+/// The answer of [`Action::Status`]: an error as Graph or Entra words it, unless told otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatusAction {
+    pub status: u16,
+    #[serde(with = "retry_after")]
+    pub retry_after: Option<String>,
+    pub code: Option<String>,
+    pub message: Option<String>,
+    pub inner_code: Option<String>,
+    /// An HTML page, as a proxy in between would send.
+    pub html: bool,
+    /// This text, labelled as JSON.
+    pub body: Option<String>,
+    pub empty: bool,
+    /// The request had its effect all the same.
+    pub processed: bool,
+}
+
+impl Fault {
+    /// A fault that hits the next matching call.
+    pub fn new(on: &str, action: Action) -> Self {
+        Self {
+            on: on.to_owned(),
+            skip: 0,
+            times: 1,
+            path_contains: None,
+            action,
+        }
+    }
+
+    pub fn skip(self, skip: u32) -> Self {
+        Self { skip, ..self }
+    }
+
+    pub fn times(self, times: u32) -> Self {
+        Self { times, ..self }
+    }
+
+    pub fn path_contains(self, text: &str) -> Self {
+        Self {
+            path_contains: Some(text.to_owned()),
+            ..self
+        }
+    }
+
+    /// Reads one fault, or a list, from JSON.
+    pub(crate) fn from_json(text: &[u8]) -> Result<Vec<Self>, ScriptError> {
+        let value: serde_json::Value = serde_json::from_slice(text)?;
+        let faults: Vec<Self> = if value.is_array() {
+            serde_json::from_value(value)?
+        } else {
+            vec![serde_json::from_value(value)?]
+        };
+        faults.iter().try_for_each(Self::check)?;
+        Ok(faults)
+    }
+
+    /// Refuses what could never happen: a call nobody makes, a status HTTP does not have.
+    pub(crate) fn check(&self) -> Result<(), ScriptError> {
+        if !CALLS.iter().any(|call| matches(&self.on, call)) {
+            let on = self.on.clone();
+            return Err(ScriptError::UnknownCall { on });
+        }
+        if let Some(status) = self.action.status()
+            && (status < 200 || StatusCode::from_u16(status).is_err())
+        {
+            return Err(ScriptError::Status { status });
+        }
+        if let Some((key, text)) = self.action.header_text()
+            && HeaderValue::from_str(text).is_err()
+        {
+            return Err(ScriptError::Header { key });
+        }
+        Ok(())
+    }
+
+    fn hits(&self, call: &str, path: &str) -> bool {
+        let wanted = self.path_contains.as_deref();
+        matches(&self.on, call) && wanted.is_none_or(|text| path.contains(text))
+    }
+}
+
+impl Action {
+    /// Another status with Graph's own words for it.
+    pub fn status_only(status: u16) -> Self {
+        Self::Status(Box::new(StatusAction {
+            status,
+            ..StatusAction::default()
+        }))
+    }
+
+    /// A 429 or 503 with, or without, the time to wait.
+    pub fn throttled(status: u16, retry_after: Option<&str>) -> Self {
+        Self::Status(Box::new(StatusAction {
+            status,
+            retry_after: retry_after.map(str::to_owned),
+            ..StatusAction::default()
+        }))
+    }
+
+    /// A 200 whose body is this text.
+    pub fn body(text: &str) -> Self {
+        Self::Status(Box::new(StatusAction {
+            status: 200,
+            body: Some(text.to_owned()),
+            ..StatusAction::default()
+        }))
+    }
+
+    /// The word of the journal.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::LostBefore => "lost_before",
+            Self::LostAfter => "lost_after",
+            Self::ResetBefore => "reset_before",
+            Self::ResetAfter => "reset_after",
+            Self::Hang { .. } => "hang",
+            Self::Delay { .. } => "delay",
+            Self::Drip { .. } => "drip",
+            Self::HalfBody => "half_body",
+            Self::Location { .. } => "location",
+            Self::Word { .. } => "word",
+            Self::Redirect { .. } => "redirect",
+            Self::RetryAfter { .. } => "retry_after",
+            Self::BigBody { .. } => "big_body",
+        }
+    }
+
+    /// Whether the request has its effect in spite of the fault.
+    pub fn processes(&self) -> bool {
+        match self {
+            Self::Status(status) => status.processed,
+            Self::Hang { processed } => *processed,
+            Self::LostBefore | Self::ResetBefore | Self::Redirect { .. } => false,
+            Self::LostAfter
+            | Self::ResetAfter
+            | Self::Delay { .. }
+            | Self::Drip { .. }
+            | Self::HalfBody
+            | Self::Location { .. }
+            | Self::Word { .. }
+            | Self::RetryAfter { .. }
+            | Self::BigBody { .. } => true,
+        }
+    }
+
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status(action) => Some(action.status),
+            Self::Redirect { status, .. } => Some(*status),
+            Self::LostBefore
+            | Self::LostAfter
+            | Self::ResetBefore
+            | Self::ResetAfter
+            | Self::Hang { .. }
+            | Self::Delay { .. }
+            | Self::Drip { .. }
+            | Self::HalfBody
+            | Self::Location { .. }
+            | Self::Word { .. }
+            | Self::RetryAfter { .. }
+            | Self::BigBody { .. } => None,
+        }
+    }
+
+    /// The text of the action that becomes a header, and its key in the script.
+    fn header_text(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Status(action) => Some(("retry_after", action.retry_after.as_deref()?)),
+            Self::RetryAfter { value } | Self::Location { value, .. } => {
+                Some(("value", value.as_deref()?))
+            }
+            Self::Redirect { location, .. } => Some(("location", location)),
+            Self::LostBefore
+            | Self::LostAfter
+            | Self::ResetBefore
+            | Self::ResetAfter
+            | Self::Hang { .. }
+            | Self::Delay { .. }
+            | Self::Drip { .. }
+            | Self::HalfBody
+            | Self::Word { .. }
+            | Self::BigBody { .. } => None,
+        }
+    }
+}
+
+/// The faults that still wait, first scripted first.
+#[derive(Default)]
+pub(crate) struct Script {
+    waiting: Vec<Fault>,
+}
+
+impl Script {
+    pub(crate) fn new(faults: Vec<Fault>) -> Self {
+        Self { waiting: faults }
+    }
+
+    pub(crate) fn add(&mut self, fault: Fault) {
+        self.waiting.push(fault);
+    }
+
+    /// Scripted faults that have not happened as often as they should.
+    pub(crate) fn unused(&self) -> Vec<Fault> {
+        let limited = self.waiting.iter().filter(|fault| fault.times > 0);
+        limited.cloned().collect()
+    }
+
+    /// What happens to this call. A call that one fault takes is not counted by the later ones.
+    pub(crate) fn take(&mut self, call: &str, path: &str) -> Option<Action> {
+        for index in 0..self.waiting.len() {
+            let fault = &mut self.waiting[index];
+            if !fault.hits(call, path) {
+                continue;
+            }
+            if fault.skip > 0 {
+                fault.skip -= 1;
+                continue;
+            }
+            match fault.times {
+                0 => return Some(fault.action.clone()),
+                1 => return Some(self.waiting.remove(index).action),
+                _ => fault.times -= 1,
+            }
+            return Some(fault.action.clone());
+        }
+        None
+    }
+}
+
+fn matches(pattern: &str, call: &str) -> bool {
+    if pattern == "*" || pattern == call {
+        return true;
+    }
+    match (pattern.split_once('.'), call.split_once('.')) {
+        (Some((operation, "*")), Some((of, _))) => operation == of,
+        (Some(("*", verb)), Some((_, of))) => verb == of,
+        (Some(_) | None, Some(_) | None) => false,
+    }
+}
+
+fn once() -> u32 {
+    1
+}

@@ -1,0 +1,164 @@
+//! What a simulator is started with, and the TOML script it can be read from.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::behaviour::Behaviour;
+use crate::fault::Fault;
+
+/// Where the simulator's time comes from.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Everything a simulator is started with.
+#[derive(Clone)]
+pub struct Options {
+    pub clock: Clock,
+    pub durations: Durations,
+    pub behaviour: Behaviour,
+    /// The only secret the token endpoint accepts; `None` accepts any.
+    pub client_secret: Option<String>,
+    /// The refresh token that is valid at the start; `None` accepts any.
+    pub refresh_token: Option<String>,
+    /// The tenants the token endpoint knows; empty for all.
+    pub tenants: Vec<String>,
+    pub faults: Vec<Fault>,
+    /// A file that gets one JSON line per journal entry, before the answer goes out.
+    pub journal_file: Option<PathBuf>,
+    /// How many of the newest entries are kept in memory, at least; `None` for all.
+    pub journal_keep: Option<usize>,
+}
+
+/// How long things take. A change concerns what starts after it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Durations {
+    pub export_seconds: f64,
+    pub goals_seconds: f64,
+    pub schedule_seconds: f64,
+    /// How long a job says `notStarted` before it runs; part of its duration.
+    pub not_started_seconds: f64,
+    /// How long a provisioned schedule still says `enabled: false`.
+    pub enabled_lag_seconds: f64,
+    /// How long a goals job can be asked for.
+    pub goals_kept_seconds: f64,
+    pub access_token_seconds: u32,
+    pub refresh_token_seconds: f64,
+}
+
+/// Why a script was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ScriptError {
+    #[error(transparent)]
+    Toml(#[from] toml::de::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("`on` names no call of the simulator: {on}")]
+    UnknownCall { on: String },
+    #[error("`status` is not an HTTP status: {status}")]
+    Status { status: u16 },
+    #[error("`{key}` cannot be sent as a header")]
+    Header { key: &'static str },
+}
+
+impl Options {
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            durations: Durations::default(),
+            behaviour: Behaviour::default(),
+            client_secret: None,
+            refresh_token: None,
+            tenants: Vec::new(),
+            faults: Vec::new(),
+            journal_file: None,
+            journal_keep: None,
+        }
+    }
+
+    /// Reads a script. Keys nobody knows are errors, and the error names them.
+    pub fn from_toml(text: &str, clock: Clock) -> Result<Self, ScriptError> {
+        let script: ScriptFile = toml::from_str(text)?;
+        script.faults.iter().try_for_each(Fault::check)?;
+        Ok(Self {
+            clock,
+            durations: script.durations,
+            behaviour: script.behaviour,
+            client_secret: script.client_secret,
+            refresh_token: script.refresh_token,
+            tenants: script.tenants,
+            faults: script.faults,
+            journal_file: script.journal_file,
+            journal_keep: script.journal_keep,
+        })
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ScriptFile {
+    durations: Durations,
+    behaviour: Behaviour,
+    client_secret: Option<String>,
+    refresh_token: Option<String>,
+    tenants: Vec<String>,
+    faults: Vec<Fault>,
+    journal_file: Option<PathBuf>,
+    journal_keep: Option<usize>,
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        const DAY: f64 = 86_400.0;
+        Self {
+            export_seconds: 90.0,
+            goals_seconds: 120.0,
+            schedule_seconds: 30.0,
+            not_started_seconds: 0.0,
+            enabled_lag_seconds: 0.0,
+            goals_kept_seconds: 40.0 * DAY,
+            access_token_seconds: 3599,
+            refresh_token_seconds: 90.0 * DAY,
+        }
+    }
+}
+
+/// A `Retry-After` in a script: a number, any text, or `false` for no header at all.
+pub(crate) mod retry_after {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        Absent(bool),
+        Seconds(u64),
+        Decimal(f64),
+        Text(String),
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            None => Value::Absent(false),
+            Some(text) => Value::Text(text.clone()),
+        }
+        .serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<String>, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Absent(false) => Ok(None),
+            Value::Absent(true) => Err(D::Error::custom("expected a number, a text or false")),
+            Value::Seconds(seconds) => Ok(Some(seconds.to_string())),
+            Value::Decimal(seconds) => Ok(Some(seconds.to_string())),
+            Value::Text(text) => Ok(Some(text)),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `PUT` and `GET /teams/{id}/schedule`: a resource that is provisioned in the background.
+
+use std::collections::HashMap;
+
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::answer::{Answer, Call, Failure};
+use crate::behaviour::NotProvisioned;
+use crate::exchange::World;
+use crate::instant;
+use crate::jobs::{Phase, Start};
+use crate::tokens::Kind;
+
+/// The schedule of each team that ever had one.
+#[derive(Default)]
+pub(crate) struct Schedules {
+    by_team: HashMap<String, Schedule>,
+}
+
+struct Schedule {
+    run: usize,
+    settings: Map<String, Value>,
+}
+
+/// Replaces a schedule, or starts provisioning one. A PUT while provisioning runs starts nothing new.
+pub(crate) fn start(
+    world: &mut World,
+    call: &Call<'_>,
+    token: Kind,
+    team: &str,
+) -> Result<Answer, Failure> {
+    let team = admit(world, call, token, team)?;
+    let settings = settings(call)?;
+    let known = world.schedules.by_team.get_mut(&team);
+    let current = known.filter(|schedule| {
+        // A new PUT is the remedy for a failed provisioning.
+        let phase = world.jobs.run(schedule.run).phase(call.now);
+        !phase.ended() || phase.succeeded()
+    });
+    match current {
+        Some(schedule) => schedule.settings = settings,
+        None => {
+            let start = Start {
+                operation: "team.schedule",
+                id: Uuid::new_v4().to_string(),
+                key: team.clone(),
+                outcome: world.behaviour.schedule.outcome,
+                seconds: world.durations.schedule_seconds,
+                now: call.now,
+                client_request_id: call.client_request_id,
+            };
+            let run = world.jobs.start(start, &world.durations, &world.behaviour);
+            world
+                .schedules
+                .by_team
+                .insert(team.clone(), Schedule { run, settings });
+        }
+    }
+    let mut answer = found(world, call.now, &team, &world.schedules.by_team[&team]);
+    answer.set_retry_after(world.behaviour.schedule.retry_after_start.as_deref());
+    Ok(answer)
+}
+
+pub(crate) fn poll(
+    world: &World,
+    call: &Call<'_>,
+    token: Kind,
+    team: &str,
+) -> Result<Answer, Failure> {
+    let team = admit(world, call, token, team)?;
+    if let Some(schedule) = world.schedules.by_team.get(&team) {
+        return Ok(found(world, call.now, &team, schedule));
+    }
+    match world.behaviour.schedule.not_provisioned {
+        NotProvisioned::NotFound => Err(not_found()),
+        NotProvisioned::NotStarted => {
+            let word = world.behaviour.schedule.casing.spell("NotStarted");
+            let body = json!({
+                "id": team, "enabled": false, "provisionStatus": word, "provisionStatusCode": null,
+            });
+            Ok(Answer::json(StatusCode::OK, body))
+        }
+    }
+}
+
+/// Checks the team and whom the application acts for, and returns the team's id in its usual form.
+fn admit(world: &World, call: &Call<'_>, token: Kind, team: &str) -> Result<String, Failure> {
+    let acts_as = call
+        .headers
+        .get("ms-app-acts-as")
+        .and_then(|value| value.to_str().ok());
+    let person = acts_as.is_some_and(|text| Uuid::try_parse(text).is_ok());
+    if world.behaviour.schedule.require_acts_as && token == Kind::Application && !person {
+        return Err(Failure::new(
+            StatusCode::FORBIDDEN,
+            "Forbidden",
+            "MS-APP-ACTS-AS header needs to be set for application context requests.",
+        ));
+    }
+    let Ok(team) = Uuid::try_parse(team) else {
+        return Err(Failure::bad_request(
+            "BadRequest",
+            "teamId needs to be a valid GUID.",
+        ));
+    };
+    let team = team.to_string();
+    let unknown = &world.behaviour.schedule.unknown_teams;
+    if unknown.iter().any(|id| id.eq_ignore_ascii_case(&team)) {
+        return Err(not_found());
+    }
+    Ok(team)
+}
+
+fn settings(call: &Call<'_>) -> Result<Map<String, Value>, Failure> {
+    let members = call.payload.object()?;
+    let enabled = members.get("enabled").is_some_and(Value::is_boolean);
+    let time_zone = members.get("timeZone").is_some_and(Value::is_string);
+    if !enabled || !time_zone {
+        let missing = if enabled { "timeZone" } else { "enabled" };
+        return Err(Failure::bad_request(
+            "BadRequest",
+            format!("The property '{missing}' is required."),
+        ));
+    }
+    let mut settings = members.clone();
+    settings.retain(|name, _| !name.starts_with("provisionStatus") && name != "id");
+    Ok(settings)
+}
+
+fn found(world: &World, now: Timestamp, team: &str, schedule: &Schedule) -> Answer {
+    let behaviour = &world.behaviour.schedule;
+    let run = world.jobs.run(schedule.run);
+    let phase = run.phase(now);
+    let word = match &phase {
+        Phase::NotStarted => behaviour.casing.spell("NotStarted"),
+        Phase::Running => behaviour.casing.spell("Running"),
+        Phase::Succeeded => behaviour.casing.spell("Completed"),
+        Phase::Failed => behaviour.casing.spell("Failed"),
+        Phase::Said(word) => word.clone(),
+    };
+    let failed = phase.ended() && !phase.succeeded();
+    let mut body = json!({
+        "id": team,
+        "timeClockEnabled": false,
+        "openShiftsEnabled": true,
+        "swapShiftsRequestsEnabled": true,
+        "offerShiftRequestsEnabled": true,
+        "timeOffRequestsEnabled": true,
+        "startDayOfWeek": behaviour.day_casing.spell("Sunday"),
+        "workforceIntegrationIds": [],
+    });
+    for (name, value) in &schedule.settings {
+        body[name] = value.clone();
+    }
+    body["provisionStatus"] = word.into();
+    body["provisionStatusCode"] = failed
+        .then_some(behaviour.provision_status_code.as_str())
+        .into();
+    let lag = world.durations.enabled_lag_seconds;
+    if lag > 0.0 && now < instant::after(run.ends_at, lag) {
+        body["enabled"] = false.into();
+    }
+    let mut answer = Answer::json(StatusCode::OK, body).job(&run.id);
+    if !phase.ended() {
+        answer.set_retry_after(behaviour.retry_after_poll.as_deref());
+    }
+    answer
+}
+
+/// The service behind Graph wraps its own error, as text, into the message of Graph's.
+fn not_found() -> Failure {
+    let nested = json!({ "error": {
+        "code": "NotFound",
+        "message": "Sorry, the team was not found, or you may not have access to it.",
+        "details": [],
+        "innererror": { "code": "TeamNotFound" },
+    }});
+    Failure::new(StatusCode::NOT_FOUND, "NotFound", nested.to_string())
+}

@@ -1,0 +1,165 @@
+//! The handle of a running simulator.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::behaviour::Behaviour;
+use crate::exchange::World;
+use crate::fault::Fault;
+use crate::jobs::Job;
+use crate::journal::Entry;
+use crate::options::{Durations, Options};
+use crate::server::{self, Shared};
+
+/// A running simulator. Clones are handles of the same one; it ends with the last of them.
+#[derive(Clone)]
+pub struct Simulator {
+    running: Arc<Running>,
+}
+
+struct Running {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Simulator {
+    /// Serves on `listener` until stopped. Fails if the journal's file cannot be opened.
+    pub async fn start(listener: TcpListener, options: Options) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let clock = Arc::clone(&options.clock);
+        let shared = Arc::new(Shared::new(clock, World::new(options)?));
+        let task = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
+        let task = Mutex::new(Some(task));
+        let running = Arc::new(Running {
+            address,
+            shared,
+            task,
+        });
+        Ok(Self { running })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.running.address
+    }
+
+    /// Root of Graph and of the login service: `http://127.0.0.1:PORT`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.running.address)
+    }
+
+    /// Everything that was asked, in order.
+    pub fn journal(&self) -> Vec<Entry> {
+        self.journal_since(0)
+    }
+
+    /// The entries after number `seq`.
+    pub fn journal_since(&self, seq: u64) -> Vec<Entry> {
+        self.running.shared.world().journal.since(seq).to_vec()
+    }
+
+    /// The entries of one call.
+    pub fn calls(&self, call: &str) -> Vec<Entry> {
+        let world = self.running.shared.world();
+        let entries = world.journal.since(0).iter();
+        entries
+            .filter(|entry| entry.call == call)
+            .cloned()
+            .collect()
+    }
+
+    /// Waits until the journal satisfies `enough`.
+    pub async fn until(&self, enough: impl Fn(&[Entry]) -> bool) {
+        let mut seen = self.running.shared.seen.subscribe();
+        while !enough(self.running.shared.world().journal.since(0)) {
+            if seen.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The jobs that exist, in order of their start.
+    pub fn jobs(&self) -> Vec<Job> {
+        let now = (self.running.shared.clock)();
+        self.running.shared.world().jobs.all(now)
+    }
+
+    /// Adds a fault behind those that wait.
+    pub fn script(&self, fault: Fault) {
+        self.running.shared.world().script.add(fault);
+    }
+
+    /// The faults that have not happened as often as scripted.
+    pub fn unused_faults(&self) -> Vec<Fault> {
+        self.running.shared.world().script.unused()
+    }
+
+    /// Changes how long things take that start from now on.
+    pub fn set_durations(&self, change: impl FnOnce(&mut Durations)) {
+        change(&mut self.running.shared.world().durations);
+    }
+
+    pub fn set_behaviour(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut self.running.shared.world().behaviour);
+    }
+
+    /// Ends a job now with this status word, as Graph would spell it. `false`: no such job.
+    pub fn finish(&self, job: &str, word: &str) -> bool {
+        let now = (self.running.shared.clock)();
+        self.running.shared.world().jobs.finish(job, word, now)
+    }
+
+    /// Changes the secret the token endpoint accepts.
+    pub fn set_client_secret(&self, secret: Option<&str>) {
+        self.running.shared.world().tokens.client_secret = secret.map(str::to_owned);
+    }
+
+    /// Makes every access token issued so far invalid.
+    pub fn revoke_access_tokens(&self) {
+        self.running.shared.world().tokens.revoke_access();
+    }
+
+    /// Makes every refresh token invalid; only those issued from now on are accepted.
+    pub fn revoke_refresh_tokens(&self) {
+        self.running.shared.world().tokens.revoke_refresh();
+    }
+
+    /// A new refresh token, as if the user had signed in again.
+    pub fn issue_refresh_token(&self) -> String {
+        let now = (self.running.shared.clock)();
+        let mut world = self.running.shared.world();
+        let durations = world.durations.clone();
+        world.tokens.issue_refresh(now, &durations)
+    }
+
+    /// Closes the port and every connection, also for the other handles.
+    pub async fn stop(self) {
+        let task = self.running.take_task();
+        if let Some(task) = task {
+            task.abort();
+            // The only possible error is that it was aborted.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Running {
+    fn take_task(&self) -> Option<JoinHandle<()>> {
+        self.task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(task) = self.take_task() {
+            task.abort();
+        }
+    }
+}
