@@ -314,7 +314,8 @@ impl Preference {
                 "respond-async" => preference.respond_async = true,
                 "wait" => {
                     let wait = value.parse().map(Duration::from_secs).ok();
-                    preference.wait = preference.wait.or(wait.map(|wait| wait.min(LONGEST_WAIT)));
+                    let wait = wait.map(|wait| wait.min(LONGEST_WAIT));
+                    preference.wait = preference.wait.or(wait);
                 }
                 _ => {}
             }

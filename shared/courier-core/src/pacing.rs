@@ -40,7 +40,7 @@ pub fn next_look(
     let asked = retry_after.map(retry_after::clamp);
     let age = elapsed(record.started_at.unwrap_or(record.created_at), now);
     let longest = Duration::from_secs(row.max_seconds);
-    let floor = asked.unwrap_or(Duration::from_secs(row.initial_seconds));
+    let floor = asked.unwrap_or_else(|| Duration::from_secs(row.initial_seconds));
     let pause = floor
         .max(age / 10)
         .min(longest)

@@ -342,9 +342,7 @@ fn idempotency_key(
     match (values.next(), values.next()) {
         (Some(value), None) => unquote(value)
             .map(|key| Some(format!("key {key}")))
-            .ok_or(problem(
-                "must be 1 to 255 printable ASCII characters, quoted or bare",
-            )),
+            .ok_or_else(|| problem("must be 1 to 255 printable ASCII characters, quoted or bare")),
         (Some(_), Some(_)) => Err(problem("must be sent once")),
         (None, _) => match reference {
             Some(reference) => Ok(Some(format!("reference {} {reference}", operation.name))),

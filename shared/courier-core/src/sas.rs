@@ -2,20 +2,16 @@
 //!
 //! The URL is a secret. What is said about it names rules and fields, never a part of it.
 
+mod time;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
 use url::Url;
 
 use crate::secret::Secret;
 
 const MAX_BYTES: usize = 4096;
-/// The shapes of time an Azure SAS takes (ISO 8601, UTC); `d` is a digit.
-const TIME_SHAPES: [&str; 2] = ["dddd-dd-ddTdd:ddZ", "dddd-dd-ddTdd:dd:ddZ"];
-const FRACTION_SHAPE: &str = "dddd-dd-ddTdd:dd:dd.";
-
 /// A container and the permission to write into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerSas {
@@ -161,14 +157,17 @@ impl Fields {
 
     /// `se` ends the signature, `ske` the key of a user delegation SAS: the earlier one counts.
     fn check_times(&self, deadline: Timestamp, rules: &mut Vec<String>) {
-        if self.get("st").is_some_and(|start| time(start).is_none()) {
+        if self
+            .get("st")
+            .is_some_and(|start| time::parse(start).is_none())
+        {
             rules.push("must have a start time (st) in ISO 8601, UTC".to_owned());
         }
         if self.get("se").is_none() && !self.has_policy() {
             rules.push("must state its expiry (se)".to_owned());
         }
         for (name, what) in [("se", "expiry"), ("ske", "delegation key expiry")] {
-            match self.get(name).map(time) {
+            match self.get(name).map(time::parse) {
                 Some(None) => rules.push(format!("must have an {what} ({name}) in ISO 8601, UTC")),
                 Some(Some(end)) if end < deadline => {
                     rules.push(format!("must not expire before the deadline ({name})"));
@@ -177,31 +176,6 @@ impl Fields {
             }
         }
     }
-}
-
-fn time(text: &str) -> Option<Timestamp> {
-    let shape: String = text
-        .chars()
-        .map(|letter| if letter.is_ascii_digit() { 'd' } else { letter })
-        .collect();
-    let local = if shape == "dddd-dd-dd" {
-        DateTime::from(text.parse::<Date>().ok()?)
-    } else if TIME_SHAPES.contains(&shape.as_str()) || has_fraction(&shape) {
-        text.strip_suffix('Z')?.parse().ok()?
-    } else {
-        return None;
-    };
-    // The very last days Azure can write (9999-12-31, for "never") lie beyond what a Timestamp holds.
-    let zoned = local.to_zoned(TimeZone::UTC);
-    Some(zoned.map_or(Timestamp::MAX, |zoned| zoned.timestamp()))
-}
-
-fn has_fraction(shape: &str) -> bool {
-    let digits = shape
-        .strip_prefix(FRACTION_SHAPE)
-        .and_then(|rest| rest.strip_suffix('Z'));
-    digits
-        .is_some_and(|digits| (1..=7).contains(&digits.len()) && digits.bytes().all(|d| d == b'd'))
 }
 
 #[cfg(test)]
@@ -249,38 +223,49 @@ mod tests {
 
     #[test]
     fn the_place_is_one_container_of_an_https_host() {
-        let absolute = ["must be an absolute URL"];
-        let characters =
-            ["must hold no space, control character, backslash or letter beyond ASCII"];
-        let path = ["must name exactly one container in its path"];
-        place("https://ACCOUNT.Blob.Core.Windows.Net/export-1", &[]);
-        place("https://account.blob.core.windows.net:443/export-1", &[]);
-        place("https://127.0.0.1:10000/export-1/", &[]);
-        place("HTTPS://a.example/$root", &[]);
-        place("http://a.example/c", &["must be an https URL"]);
-        place("ftp://a.example/c", &["must be an https URL"]);
-        place(
+        let each = |bases: &str, rules: &[&str]| {
+            for base in bases.split_whitespace() {
+                place(base, rules);
+            }
+        };
+        each(
+            "https://ACCOUNT.Blob.Core.Windows.Net/export-1 HTTPS://a.example/$root",
+            &[],
+        );
+        each(
+            "https://127.0.0.1:10000/export-1/ https://a.example:443/c",
+            &[],
+        );
+        each(
+            "http://a.example/c ftp://a.example/c",
+            &["must be an https URL"],
+        );
+        each(
             "https://user:Canary@a.example/c",
             &["must not carry user information"],
         );
-        place("https://a.example", &path);
-        place("https://a.example/", &path);
-        place("https://a.example//", &path);
-        place("https://a.example/c//", &path);
-        place("https://a.example/c/blob", &path);
-        place("https://a.example/a%2Fb", &path);
-        place("https://a.example/..", &path);
+        each(
+            "https://a.example https://a.example/ https://a.example// https://a.example/c//
+            https://a.example/c/blob https://a.example/a%2Fb https://a.example/..",
+            &["must name exactly one container in its path"],
+        );
+        let absolute = ["must be an absolute URL"];
+        each(
+            "/c //a.example/c https:///c https:a.example/c mailto:a https://[::1/c",
+            &absolute,
+        );
         place("", &absolute);
-        place("/export-1", &absolute);
-        place("//a.example/c", &absolute);
-        place("https:///c", &absolute);
-        place("https:a.example/c", &absolute);
-        place("mailto:a", &absolute);
-        place("https://[::1/c", &absolute);
-        place(" https://a.example/c", &characters);
-        place("https://a.example/c\n", &characters);
-        place("https://a.example\\c", &characters);
-        place("https://bücher.example/c", &characters);
+        for base in [
+            " https://a.example/c",
+            "https://a.example/c\n",
+            "https://a.example\\c",
+            "https://bücher.example/c",
+        ] {
+            place(
+                base,
+                &["must hold no space, control character, backslash or letter beyond ASCII"],
+            );
+        }
         assert_eq!(
             broken(&format!("{BASE}?{GOOD}#x")),
             ["must not have a fragment"]
@@ -310,14 +295,10 @@ mod tests {
         query("sr=c", "sr=c&SIG=x", &twice);
         query("sr=c", "sr=c&s%69g=x", &twice);
         query("sr=c", "sr=c&extra=1", &[]);
+        let missing = "must state its permissions (sp) must state its expiry (se)";
         assert_eq!(
-            broken(BASE),
-            [
-                signature[0],
-                scope[0],
-                "must state its permissions (sp)",
-                "must state its expiry (se)"
-            ]
+            broken(BASE).join(" "),
+            format!("{} {} {missing}", signature[0], scope[0])
         );
     }
 
@@ -347,43 +328,25 @@ mod tests {
     fn it_lasts_until_the_deadline() {
         let early = ["must not expire before the deadline (se)"];
         let unreadable = ["must have an expiry (se) in ISO 8601, UTC"];
-        for good in [
-            "2026-12-21",
-            "2026-12-20T12:00Z",
-            "2026-12-20T12:00:00Z",
-            "2026-12-20T12%3A00%3A00Z",
-            "2026-12-20T12:00:00.0000000Z",
-            "9999-12-31T23:59:59Z",
-        ] {
-            query("2027-01-20T00:00:00Z", good, &[]);
-        }
-        for bad in [
-            "2026-12-20",
-            "2026-12-20T11:59Z",
-            "2026-12-20T11:59:59Z",
-            "2026-12-20T11:59:59.999Z",
-            "1999-01-01",
-        ] {
-            query("2027-01-20T00:00:00Z", bad, &early);
-        }
-        for bad in [
-            "",
-            "soon",
-            "2027",
-            "2027-13-01",
-            "2027-02-30T00:00:00Z",
-            "20270120",
-            "2027-01-20T00:00:00",
-            "2027-01-20T00:00:00%2B00:00",
-            "2027-01-20T00Z",
-            "2027-01-20t00:00:00z",
-            "2027-01-20%2000:00:00Z",
-            "2027-01-20T00:00:00.Z",
-            "2027-01-20T00:00:00.00000000Z",
-            "2027-01-20T00:00Z[UTC]",
-        ] {
-            query("2027-01-20T00:00:00Z", bad, &unreadable);
-        }
+        let each = |times: &str, rules: &[&str]| {
+            for time in times.split_whitespace() {
+                query("2027-01-20T00:00:00Z", time, rules);
+            }
+        };
+        each(
+            "2026-12-21 2026-12-20T12:00Z 2026-12-20T12:00:00Z 2026-12-20T12%3A00%3A00Z
+            2026-12-20T12:00:00.0000000Z 9999-12-31T23:59:59Z",
+            &[],
+        );
+        each(
+            "2026-12-20 2026-12-20T11:59Z 2026-12-20T11:59:59Z 2026-12-20T11:59:59.999Z 1999-01-01",
+            &early,
+        );
+        each(
+            "soon 2027-02-30T00:00:00Z 2027-01-20T00:00:00%2B00:00 2027-01-20%2000:00:00Z",
+            &unreadable,
+        );
+        query("2027-01-20T00:00:00Z", "", &unreadable);
         query(
             "2026-11-01T00:00:00Z",
             "yesterday",
