@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 
 use crate::catalogue::PollRow;
 use crate::record::Record;
@@ -102,8 +102,13 @@ pub fn next_callback(
     Some(later(now, jittered.max(asked.unwrap_or_default())).min(end))
 }
 
+/// `time` plus `pause`, rounded up to the millisecond that stores and queues keep.
 pub fn later(time: Timestamp, pause: Duration) -> Timestamp {
-    time.saturating_add(pause).unwrap_or(Timestamp::MAX)
+    let exact = time.saturating_add(pause).unwrap_or(Timestamp::MAX);
+    let up = TimestampRound::new()
+        .smallest(Unit::Millisecond)
+        .mode(RoundMode::Ceil);
+    exact.round(up).unwrap_or(exact)
 }
 
 pub fn elapsed(since: Timestamp, now: Timestamp) -> Duration {

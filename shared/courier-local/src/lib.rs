@@ -1,1 +1,17 @@
-//! placeholder
+//! One machine: the ports on one SQLite file, the worker loop, the HTTP listener.
+//!
+//! `database` opens the file, `lane` owns the two connections and commits in groups, `store` and `queue` are the
+//! ports, `worker` feeds messages to the core's step, `listener` feeds requests to the core's handler.
+
+pub mod database;
+mod lane;
+pub mod listener;
+pub mod queue;
+mod schema;
+mod store;
+pub mod worker;
+
+pub use database::{Database, OpenError, Options};
+pub use listener::{Limits, serve};
+pub use queue::{Receipt, Received};
+pub use worker::{WorkerOptions, drain, run};

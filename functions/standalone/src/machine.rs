@@ -1,0 +1,118 @@
+//! Everything of one machine, running: the database, the worker, the sweeper and the HTTP listener.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use courier_core::Clock;
+use courier_core::app::{App, Platform};
+use courier_core::config::Config;
+use courier_core::decide::Timing;
+use courier_core::http_api;
+use courier_core::outbound::Timeouts;
+use courier_core::step::step;
+use courier_core::sweep::sweep;
+use courier_local::database::Database;
+use courier_local::listener::{self, Limits};
+use courier_local::worker::{self, WorkerOptions};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+const SWEEP_EVERY: Duration = Duration::from_secs(300);
+
+pub(crate) struct Machine {
+    pub(crate) address: SocketAddr,
+    database: Database,
+    shutdown: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Machine {
+    /// Opens `data`/courier.db and starts serving at `listen`.
+    pub(crate) async fn start(
+        config: Config,
+        data: &Path,
+        listen: SocketAddr,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(data)
+            .with_context(|| format!("the directory {} cannot be made", data.display()))?;
+        let database = Database::open(&data.join("courier.db"))?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("cannot listen at {listen}"))?;
+        let address = listener.local_addr()?;
+        let platform = Platform {
+            store: Arc::new(database.clone()),
+            queue: Arc::new(database.clone()),
+            clock: Arc::clone(&clock),
+            timing: Timing::default(),
+            timeouts: Timeouts::default(),
+        };
+        let app = Arc::new(App::new(config, platform).context("no TLS roots can be used")?);
+        let (shutdown, stop) = watch::channel(false);
+        let tasks = vec![
+            tokio::spawn(listen_for_requests(
+                Arc::clone(&app),
+                listener,
+                stop.clone(),
+            )),
+            tokio::spawn(work(
+                Arc::clone(&app),
+                database.clone(),
+                clock,
+                stop.clone(),
+            )),
+            tokio::spawn(sweep_regularly(app, stop)),
+        ];
+        Ok(Self {
+            address,
+            database,
+            shutdown,
+            tasks,
+        })
+    }
+
+    /// Takes no more work, finishes what is in flight and closes the database.
+    pub(crate) async fn stop(self) {
+        self.shutdown.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a part of the machine ended badly");
+            }
+        }
+        self.database.close().await;
+    }
+}
+
+async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::Receiver<bool>) {
+    let handle = move |request| {
+        let app = Arc::clone(&app);
+        async move { http_api::handle(&app, request).await }
+    };
+    listener::serve(listener, Limits::default(), handle, stop).await;
+}
+
+async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Receiver<bool>) {
+    let step = move |message, receives| {
+        let app = Arc::clone(&app);
+        async move { step(&app, &message, receives).await }
+    };
+    worker::run(database, clock, WorkerOptions::default(), step, stop).await;
+}
+
+async fn sweep_regularly(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stop.changed() => return,
+        }
+        if let Err(error) = sweep(&app).await {
+            tracing::error!(%error, "the sweep was not finished");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What the environment says: the configuration document, its secrets, the log level, the clock.
+//! The only file that reads environment variables.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use courier_core::Clock;
+use courier_core::catalogue::Catalogue;
+use courier_core::config::{Config, SecretReference};
+use courier_core::secret::Secret;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Where the configuration is: `file:PATH`.
+pub(crate) const COURIER_CONFIG: &str = "COURIER_CONFIG";
+/// What is logged: a level, or `target=level,…`. Default `info`.
+pub(crate) const COURIER_LOG: &str = "COURIER_LOG";
+
+/// Reads the configuration named on the command line, else by `COURIER_CONFIG`.
+pub(crate) fn load_config(path: Option<PathBuf>) -> anyhow::Result<Config> {
+    let path = match path {
+        Some(path) => path,
+        None => config_path(variable(COURIER_CONFIG))?,
+    };
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
+    Ok(Config::parse(&text, &Catalogue::shipped(), &|reference| {
+        resolve(reference, &variable)
+    })?)
+}
+
+fn config_path(variable: Option<String>) -> anyhow::Result<PathBuf> {
+    let Some(text) = variable else {
+        bail!("no configuration: give --config FILE or set {COURIER_CONFIG}=file:PATH");
+    };
+    let path = text.strip_prefix("file:").ok_or_else(|| {
+        anyhow!("{COURIER_CONFIG} must be file:PATH for this program (aws-… belongs to the cloud)")
+    })?;
+    Ok(Path::new(path).to_owned())
+}
+
+/// Fetches a secret of the configuration from the environment or a file.
+fn resolve(
+    reference: &SecretReference,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Secret, String> {
+    match reference {
+        SecretReference::Env(name) => match variable(name) {
+            Some(text) if !text.trim().is_empty() => Ok(Secret::new(text.trim())),
+            Some(_) => Err(format!("environment variable {name} is empty")),
+            None => Err(format!("environment variable {name} is not set")),
+        },
+        SecretReference::File(path) => match std::fs::read_to_string(path) {
+            Ok(text) if !text.trim().is_empty() => Ok(Secret::new(text.trim())),
+            Ok(_) => Err(format!("file {path} is empty")),
+            Err(error) => Err(format!("file {path} cannot be read: {error}")),
+        },
+        SecretReference::AwsSecret { .. } => {
+            Err("aws-secret: is read only by the functions in the cloud".to_owned())
+        }
+    }
+}
+
+/// Structured lines on standard error. `quiet`: only warnings, unless `COURIER_LOG` asks for more.
+pub(crate) fn start_logging(quiet: bool) -> anyhow::Result<()> {
+    let default = if quiet { "warn" } else { "info" };
+    let text = variable(COURIER_LOG).unwrap_or_else(|| default.to_owned());
+    let targets: Targets = text
+        .parse()
+        .with_context(|| format!("{COURIER_LOG} is not a log filter"))?;
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    tracing_subscriber::registry()
+        .with(targets)
+        .with(lines)
+        .init();
+    Ok(())
+}
+
+/// The machine's clock, in milliseconds.
+pub(crate) fn clock() -> Clock {
+    Arc::new(|| {
+        #[expect(clippy::disallowed_methods, reason = "a main holds the clock")]
+        let now = Timestamp::now();
+        let millis = TimestampRound::new()
+            .smallest(Unit::Millisecond)
+            .mode(RoundMode::Floor);
+        now.round(millis).unwrap_or(now)
+    })
+}
+
+fn variable(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_or_foreign_configuration_names_the_variable() {
+        assert!(
+            config_path(None)
+                .unwrap_err()
+                .to_string()
+                .contains(COURIER_CONFIG)
+        );
+        assert!(
+            config_path(Some("aws-ssm:x".into()))
+                .unwrap_err()
+                .to_string()
+                .contains("file:")
+        );
+        assert_eq!(
+            config_path(Some("file:a/b".into())).unwrap(),
+            Path::new("a/b")
+        );
+    }
+
+    #[test]
+    fn an_unset_secret_is_an_error_that_names_it() {
+        let resolve = |reference: &SecretReference| {
+            resolve(reference, &|name| {
+                (name == "SET").then(|| "value\n".to_owned())
+            })
+        };
+        assert_eq!(
+            resolve(&SecretReference::Env("SET".into())),
+            Ok(Secret::new("value"))
+        );
+        let unset = resolve(&SecretReference::Env("UNSET".into()));
+        assert_eq!(
+            unset,
+            Err("environment variable UNSET is not set".to_owned())
+        );
+        assert!(resolve(&SecretReference::File("/nonexistent/x".into())).is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! `courier simulate-graph`: Microsoft Graph on loopback, for trying things out and for tests in other processes.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use graph_simulator::{Options, Simulator};
+use tokio::net::TcpListener;
+
+use crate::{serve, settings};
+
+pub(crate) async fn run(
+    listen: SocketAddr,
+    script: Option<PathBuf>,
+    journal: Option<PathBuf>,
+) -> anyhow::Result<ExitCode> {
+    let mut options = match script {
+        None => Options::new(settings::clock()),
+        Some(path) => {
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("the script {} cannot be read", path.display()))?;
+            Options::from_toml(&text, settings::clock())
+                .with_context(|| format!("the script {} is wrong", path.display()))?
+        }
+    };
+    options.journal_file = journal.or(options.journal_file);
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen at {listen}"))?;
+    let simulator = Simulator::start(listener, options).await?;
+    writeln!(
+        std::io::stdout(),
+        "simulating Microsoft Graph at {}",
+        simulator.base_url()
+    )?;
+    serve::stop_asked().await?;
+    simulator.stop().await;
+    Ok(ExitCode::SUCCESS)
+}

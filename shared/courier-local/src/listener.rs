@@ -1,0 +1,226 @@
+//! An HTTP/1.1 server around one function: limits on size, time and number, and an orderly end.
+//!
+//! It knows nothing of routes. What it answers itself (a body that does not arrive, a broken body, a panic) is a
+//! problem document as the core writes them.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use courier_core::problem::Problem;
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// hyper's smallest read buffer.
+const BUFFER_MIN_BYTES: usize = 8192;
+/// A little more than the cap is read and thrown away, so that the sender reads the answer instead of a reset.
+const DISCARD_BYTES: usize = 1024 * 1024;
+/// After an accept that failed, for want of file descriptors as a rule.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// A longer body is cut to one byte more than this, so that the handler sees that it is too long.
+    pub body_bytes: usize,
+    pub body_seconds: u64,
+    pub header_bytes: usize,
+    /// For a request's head, and so also for an idle connection.
+    pub header_seconds: u64,
+    /// At once; more wait in the system's backlog.
+    pub connections: usize,
+    /// For requests in flight when the shutdown begins.
+    pub shutdown_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 65_536,
+            body_seconds: 10,
+            header_bytes: 16 * 1024,
+            header_seconds: 10,
+            connections: 1024,
+            shutdown_seconds: 30,
+        }
+    }
+}
+
+/// Serves until `shutdown` becomes true (or its sender is gone), then finishes the requests in flight.
+///
+/// A handler runs to its end even if its client goes away: it may have called Graph already.
+pub async fn serve<H, F>(
+    listener: TcpListener,
+    limits: Limits,
+    handle: H,
+    mut shutdown: watch::Receiver<bool>,
+) where
+    H: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Bytes>> + Send + 'static,
+{
+    // Every handler holds a sender; when the last one is gone, the receiver knows.
+    let (running, mut handlers) = mpsc::channel::<Infallible>(1);
+    let server = Arc::new(Server {
+        limits,
+        handle,
+        running,
+        shutdown: shutdown.clone(),
+    });
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped(&mut shutdown) => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < server.limits.connections => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(Arc::clone(&server).converse(stream));
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let patience = Duration::from_secs(server.limits.shutdown_seconds);
+    drop(server);
+    let finished = timeout(patience, async {
+        while connections.join_next().await.is_some() {}
+        handlers.recv().await;
+    });
+    if finished.await.is_err() {
+        tracing::warn!("requests were still running at the end of the shutdown");
+    }
+}
+
+struct Server<H> {
+    limits: Limits,
+    handle: H,
+    running: mpsc::Sender<Infallible>,
+    shutdown: watch::Receiver<bool>,
+}
+
+impl<H, F> Server<H>
+where
+    H: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Bytes>> + Send + 'static,
+{
+    async fn converse(self: Arc<Self>, stream: TcpStream) {
+        // Without it the last segment of an answer may wait for an acknowledgement.
+        drop(stream.set_nodelay(true));
+        let mut shutdown = self.shutdown.clone();
+        let limits = self.limits.clone();
+        let service = service_fn(move |request| Arc::clone(&self).answer(request));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(limits.header_seconds))
+            .max_header_size(limits.header_bytes)
+            .max_buf_size(limits.header_bytes.max(BUFFER_MIN_BYTES))
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        // A connection that breaks is the client's affair; the handler's work is not lost by it.
+        tokio::select! {
+            ended = connection.as_mut() => drop(ended),
+            () = stopped(&mut shutdown) => {
+                connection.as_mut().graceful_shutdown();
+                drop(connection.await);
+            }
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (head, body) = request.into_parts();
+        let patience = Duration::from_secs(self.limits.body_seconds);
+        let read = timeout(patience, read(body, self.limits.body_bytes)).await;
+        let (response, close) = match read {
+            Ok(Ok(body)) => {
+                let too_long = body.len() > self.limits.body_bytes;
+                (self.run(Request::from_parts(head, body)).await, too_long)
+            }
+            Ok(Err(_)) => (
+                problem(StatusCode::BAD_REQUEST, "broken-body", "The body is broken"),
+                true,
+            ),
+            Err(_) => (
+                problem(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "slow-body",
+                    "The body did not arrive in time",
+                ),
+                true,
+            ),
+        };
+        let mut response = response.map(Full::new);
+        if close {
+            let headers = response.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
+
+    async fn run(self: Arc<Self>, request: Request<Bytes>) -> Response<Bytes> {
+        let running = self.running.clone();
+        let handler = tokio::spawn(async move {
+            let response = (self.handle)(request).await;
+            drop(running);
+            response
+        });
+        handler.await.unwrap_or_else(|_| {
+            tracing::error!("a request handler panicked");
+            Problem::Internal.into_response()
+        })
+    }
+}
+
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    drop(shutdown.wait_for(|stop| *stop).await);
+}
+
+/// Reads the body; of a longer one than `cap` the first `cap + 1` bytes.
+async fn read(mut body: Incoming, cap: usize) -> Result<Bytes, hyper::Error> {
+    let mut kept = BytesMut::new();
+    let mut discarded = 0;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        let room = data.len().min(cap + 1 - kept.len());
+        kept.extend_from_slice(&data[..room]);
+        discarded += data.len() - room;
+        if discarded > DISCARD_BYTES {
+            break;
+        }
+    }
+    Ok(kept.freeze())
+}
+
+/// A refusal that comes before there is a whole request, in the form the core gives to its own.
+fn problem(status: StatusCode, word: &str, title: &str) -> Response<Bytes> {
+    let body = json!({
+        "type": format!("urn:graph-courier:problem:{word}"),
+        "title": title,
+        "status": status.as_u16(),
+    });
+    let mut response = Response::new(Bytes::from(body.to_string()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

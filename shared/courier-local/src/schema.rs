@@ -1,0 +1,87 @@
+//! The tables, and the way from every older file to them.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// `COUR`: tells our files from another program's SQLite files.
+const APPLICATION_ID: i32 = 0x434F_5552;
+
+/// Entry n leads from version n to n + 1.
+const MIGRATIONS: [&str; 1] = [V1];
+
+/// The newest version this program knows.
+pub(crate) const VERSION: usize = MIGRATIONS.len();
+
+/// `operations_by_client` holds what the list filters on, so that a filtered page reads only the records it returns.
+const V1: &str = "
+CREATE TABLE operations (
+    id TEXT NOT NULL UNIQUE,
+    client TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    reference TEXT,
+    status TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    due_at INTEGER,
+    ended_at INTEGER,
+    revision INTEGER NOT NULL,
+    record TEXT NOT NULL
+);
+CREATE INDEX operations_by_client ON operations (client, created_at, id, status, operation);
+CREATE INDEX operations_by_reference ON operations (client, reference, created_at, id) WHERE reference IS NOT NULL;
+CREATE INDEX operations_open ON operations (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX operations_closed ON operations (ended_at) WHERE due_at IS NULL;
+
+CREATE TABLE queue (
+    operation_id TEXT NOT NULL PRIMARY KEY,
+    hop INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    receives INTEGER NOT NULL,
+    receipt INTEGER,
+    message TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX queue_by_due ON queue (due_at);
+
+CREATE TABLE documents (
+    key TEXT NOT NULL PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    body TEXT NOT NULL
+) WITHOUT ROWID;
+";
+
+#[derive(Debug)]
+pub(crate) enum MigrationError {
+    Sqlite(rusqlite::Error),
+    /// The file's version.
+    Newer(usize),
+    /// An SQLite file of another program.
+    Foreign,
+}
+
+impl From<rusqlite::Error> for MigrationError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Brings the file to `VERSION` in one transaction; two processes may do so at once.
+pub(crate) fn migrate(connection: &mut Connection) -> Result<(), MigrationError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let pragma =
+        |name: &str| transaction.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let tables: i64 =
+        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && pragma("application_id")? != APPLICATION_ID {
+        return Err(MigrationError::Foreign);
+    }
+    let found = usize::try_from(pragma("user_version")?).map_err(|_| MigrationError::Foreign)?;
+    if found > VERSION {
+        return Err(MigrationError::Newer(found));
+    }
+    for migration in &MIGRATIONS[found..] {
+        transaction.execute_batch(migration)?;
+    }
+    if found < VERSION {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION as i64)?;
+    }
+    Ok(transaction.commit()?)
+}

@@ -1,0 +1,191 @@
+//! The loop that turns due messages into steps: bounded, woken when something is due, calm when the file is unusable.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use courier_core::Clock;
+use courier_core::message::{Disposition, Message};
+use courier_core::ports::QueueError;
+use futures_util::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::database::Database;
+use crate::queue::Received;
+
+const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+const DRAIN_VISIBILITY: SignedDuration = SignedDuration::from_secs(120);
+
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Steps at once.
+    pub concurrency: usize,
+    /// After this a message comes back whose step has not ended.
+    pub visibility: Duration,
+    /// How long to sleep at most: another process may have sent something.
+    pub max_idle: Duration,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            visibility: Duration::from_secs(120),
+            max_idle: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Runs steps until `shutdown` becomes true (or its sender is gone), then waits for those in flight.
+///
+/// One worker per `Database`. A step that panics costs nothing but time: its message comes back after its visibility.
+pub async fn run<S, F>(
+    database: Database,
+    clock: Clock,
+    options: WorkerOptions,
+    step: S,
+    mut shutdown: watch::Receiver<bool>,
+) where
+    S: Fn(Message, u32) -> F + Send + Sync + 'static,
+    F: Future<Output = Disposition> + Send + 'static,
+{
+    let step = Arc::new(step);
+    let mut steps = JoinSet::new();
+    let mut back_off = BACK_OFF_FIRST;
+    while !stopping(&shutdown) {
+        while steps.try_join_next().is_some() {}
+        let free = options.concurrency.max(1) - steps.len().min(options.concurrency.max(1));
+        if free == 0 {
+            tokio::select! {
+                _ = steps.join_next() => {}
+                _ = shutdown.changed() => {}
+            }
+            continue;
+        }
+        match look(&database, clock(), free, &options).await {
+            Ok(Look::Due(due)) => {
+                back_off = BACK_OFF_FIRST;
+                for received in due {
+                    steps.spawn(settle(database.clone(), Arc::clone(&step), received));
+                }
+            }
+            Ok(Look::Idle(pause)) => {
+                back_off = BACK_OFF_FIRST;
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = database.earlier() => {}
+                    _ = shutdown.changed() => {}
+                }
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the queue cannot be read; trying again"
+                );
+                tokio::select! {
+                    () = sleep(back_off) => {}
+                    _ = shutdown.changed() => {}
+                }
+                back_off = (back_off * 2).min(BACK_OFF_MAX);
+            }
+        }
+    }
+    while steps.join_next().await.is_some() {}
+}
+
+/// One pass: receives at most `limit` messages due at `now` and runs their steps one after the other.
+///
+/// Returns how many there were. For tests with a virtual clock: no timers, and a panic of the step is not caught.
+pub async fn drain<S, F>(
+    database: &Database,
+    now: Timestamp,
+    limit: usize,
+    step: S,
+) -> Result<usize, QueueError>
+where
+    S: Fn(Message, u32) -> F,
+    F: Future<Output = Disposition>,
+{
+    let received = database
+        .receive(now, limit, later(now, DRAIN_VISIBILITY))
+        .await?;
+    let count = received.len();
+    for Received {
+        message,
+        receipt,
+        receives,
+    } in received
+    {
+        match step(message, receives).await {
+            Disposition::Delete => database.delete(&receipt).await?,
+            Disposition::WaitUntil(until) => database.postpone(&receipt, until).await?,
+        }
+    }
+    Ok(count)
+}
+
+enum Look {
+    Due(Vec<Received>),
+    /// Nothing is due for so long.
+    Idle(Duration),
+}
+
+async fn look(
+    database: &Database,
+    now: Timestamp,
+    free: usize,
+    options: &WorkerOptions,
+) -> Result<Look, QueueError> {
+    // From here on every announcement wakes: one that falls between the question and the sleep is not lost.
+    database.asleep_until(None);
+    let next = database.next_due().await?;
+    if next.is_some_and(|next| next <= now) {
+        let visibility = SignedDuration::try_from(options.visibility).unwrap_or(DRAIN_VISIBILITY);
+        let due = database.receive(now, free, later(now, visibility)).await?;
+        return Ok(Look::Due(due));
+    }
+    let pause = next.map_or(options.max_idle, |next| {
+        Duration::try_from(next.duration_since(now)).unwrap_or_default()
+    });
+    database.asleep_until(next);
+    Ok(Look::Idle(pause.min(options.max_idle)))
+}
+
+/// Runs one step and does with its message what it says.
+async fn settle<S, F>(database: Database, step: Arc<S>, received: Received)
+where
+    S: Fn(Message, u32) -> F,
+    F: Future<Output = Disposition>,
+{
+    let id = received.message.operation_id().clone();
+    let work = AssertUnwindSafe(async { step(received.message, received.receives).await });
+    let settled = match work.catch_unwind().await {
+        Ok(Disposition::Delete) => database.delete(&received.receipt).await,
+        Ok(Disposition::WaitUntil(until)) => database.postpone(&received.receipt, until).await,
+        // The payload of a panic may quote what the step was working on.
+        Err(_) => {
+            tracing::error!(operation.id = %id, "a step panicked; its message comes back");
+            return;
+        }
+    };
+    if let Err(error) = settled {
+        tracing::warn!(
+            operation.id = %id,
+            error = &error as &dyn std::error::Error,
+            "a message could not be settled; it comes back"
+        );
+    }
+}
+
+fn stopping(shutdown: &watch::Receiver<bool>) -> bool {
+    *shutdown.borrow() || shutdown.has_changed().is_err()
+}
+
+fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
+    now.checked_add(by).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,104 @@
+//! The HTTP listener against clients that are slow, large or many.
+
+use std::time::Duration;
+
+use courier_local::Limits;
+use tokio::time::timeout;
+
+use crate::listener::{Server, get};
+use crate::workspace::soon;
+
+fn impatient() -> Limits {
+    Limits {
+        header_seconds: 1,
+        body_seconds: 1,
+        ..Limits::default()
+    }
+}
+
+#[tokio::test]
+async fn a_slow_head_is_cut_off() {
+    let server = Server::start(impatient()).await;
+    let (mut slow, silent) = (server.connect().await, server.connect().await);
+    slow.send("GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
+    slow.read_to_end().await;
+    silent.read_to_end().await;
+}
+
+#[tokio::test]
+async fn a_large_head_is_refused() {
+    let server = Server::start(Limits::default()).await;
+    let mut peer = server.connect().await;
+    let padding = "x".repeat(17 * 1024);
+    peer.send(&format!(
+        "GET / HTTP/1.1\r\nhost: x\r\nx-large: {padding}\r\n\r\n"
+    ))
+    .await;
+    let answer = peer.read_to_end().await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_slow_body_is_answered_408() {
+    let server = Server::start(impatient()).await;
+    let mut peer = server.connect().await;
+    peer.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nabc")
+        .await;
+    let answer = peer.read_to_end().await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(
+        answer.contains("application/problem+json") && answer.contains("connection: close"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn the_handler_sees_one_byte_more_than_the_cap_and_the_connection_ends() {
+    let server = Server::start(Limits::default()).await;
+    for (length, seen, kept) in [
+        (65_536, 65_536, true),
+        (65_537, 65_537, false),
+        (1_000_000, 65_537, false),
+    ] {
+        let body = "x".repeat(length);
+        for head in [
+            format!("content-length: {length}\r\n\r\n{body}"),
+            format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"),
+        ] {
+            let mut peer = server.connect().await;
+            peer.send(&format!("POST /a HTTP/1.1\r\nhost: x\r\n{head}"))
+                .await;
+            let answer = peer.read_to(&format!("/a {seen}")).await;
+            assert_eq!(answer.contains("connection: close"), !kept, "{answer}");
+            if !kept {
+                assert_eq!(peer.read_to_end().await, "");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_wait_for_their_turn() {
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let mut server = Server::start(limits).await;
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    for peer in [&mut first, &mut second] {
+        peer.send(&get("/a")).await;
+        peer.read_to("/a 0").await;
+        server.logged("+/a").await;
+        server.logged("-/a").await;
+    }
+    let mut third = server.connect().await;
+    third.send(&get("/b")).await;
+    let early = timeout(Duration::from_millis(100), server.log.recv()).await;
+    assert!(early.is_err(), "two are connected already");
+    drop(first);
+    third.read_to("/b 0").await;
+    second.send(&get("/c")).await;
+    second.read_to("/c 0").await;
+    server.stop.send_replace(true);
+    soon(server.task).await.unwrap();
+}

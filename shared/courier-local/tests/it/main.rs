@@ -1,0 +1,13 @@
+//! The adapters of one machine: the contracts of the ports, the file, crashes, the worker, the HTTP listener.
+
+#![cfg(test)]
+
+mod contract;
+mod crash;
+mod data_file;
+mod group_commit;
+mod listener;
+mod listener_limits;
+mod messages;
+mod worker;
+mod workspace;

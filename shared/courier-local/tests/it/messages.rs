@@ -1,0 +1,239 @@
+//! What only this adapter promises: record and message are one transaction, one row per operation, readable or not.
+
+use std::collections::HashSet;
+
+use courier_core::message::{Disposition, Message};
+use courier_core::ports::{Queue, Store, StoreError, Write};
+use courier_core::record::{OperationId, Outcome, Record};
+use courier_local::{Database, drain};
+use courier_testkit::sample::{at, closed, ended, next, running, sample_record};
+
+use crate::workspace::Workspace;
+
+fn sample() -> Record {
+    sample_record(&OperationId::random())
+}
+
+#[tokio::test]
+async fn an_insert_queues_the_watchdog_in_the_same_transaction() {
+    let workspace = Workspace::new();
+    let record = sample();
+    workspace.database.insert(&record).await.unwrap();
+    assert_eq!(workspace.database.commits(), 1);
+    let received = workspace
+        .database
+        .receive(at(60), 10, at(180))
+        .await
+        .unwrap();
+    let expected = Message::WatchdogV1 {
+        operation_id: record.id,
+    };
+    assert_eq!(received[0].message, expected);
+    assert_eq!(received.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_insert_leaves_the_message_alone() {
+    let workspace = Workspace::new();
+    let record = sample();
+    workspace.database.insert(&record).await.unwrap();
+    let mut replay = sample_record(&record.id);
+    replay.due_at = Some(at(5));
+    let write = workspace.database.insert(&replay).await.unwrap();
+    assert_eq!(write, Write::Refused(Box::new(record)));
+    assert_eq!(workspace.database.next_due().await.unwrap(), Some(at(60)));
+}
+
+#[tokio::test]
+async fn closing_removes_the_message_and_reopening_queues_one() {
+    let Workspace { database, .. } = &Workspace::new();
+    let first = sample();
+    database.insert(&first).await.unwrap();
+    let second = closed(&first, Outcome::Succeeded, at(10));
+    database.update(&second).await.unwrap();
+    assert_eq!(database.next_due().await.unwrap(), None);
+
+    let redelivery = ended(&second, Outcome::Succeeded, at(500));
+    database.update(&redelivery).await.unwrap();
+    assert_eq!(database.next_due().await.unwrap(), Some(at(500)));
+}
+
+#[tokio::test]
+async fn an_update_of_an_open_record_leaves_its_message_alone() {
+    let Workspace { database, .. } = &Workspace::new();
+    let first = sample();
+    database.insert(&first).await.unwrap();
+    let poll = Message::PollV1 {
+        operation_id: first.id.clone(),
+        hop: 1,
+        location: None,
+    };
+    database.send(&poll, at(20)).await.unwrap();
+    let taken = database.receive(at(20), 1, at(140)).await.unwrap();
+    database.update(&running(&first, at(900))).await.unwrap();
+    assert_eq!(database.next_due().await.unwrap(), Some(at(140)));
+    database.postpone(&taken[0].receipt, at(70)).await.unwrap();
+    let again = database.receive(at(70), 1, at(190)).await.unwrap();
+    assert_eq!((&again[0].message, again[0].receives), (&poll, 2));
+}
+
+#[tokio::test]
+async fn an_update_queues_a_message_that_was_lost() {
+    let workspace = Workspace::new();
+    let first = sample();
+    workspace.database.insert(&first).await.unwrap();
+    workspace.sqlite().execute("DELETE FROM queue", []).unwrap();
+    let second = running(&first, at(90));
+    workspace.database.update(&second).await.unwrap();
+    let received = workspace
+        .database
+        .receive(at(90), 1, at(210))
+        .await
+        .unwrap();
+    assert_eq!(
+        Some((received[0].message.clone(), at(90))),
+        Message::owed(&second)
+    );
+}
+
+#[tokio::test]
+async fn a_message_of_an_earlier_hop_does_not_replace_a_later_one() {
+    let Workspace { database, .. } = &Workspace::new();
+    let operation_id = OperationId::random();
+    let poll = |hop| Message::PollV1 {
+        operation_id: operation_id.clone(),
+        hop,
+        location: None,
+    };
+    let watchdog = Message::WatchdogV1 {
+        operation_id: operation_id.clone(),
+    };
+    for (message, due, expected) in [
+        (&watchdog, 10, at(10)),
+        (&poll(1), 20, at(20)),
+        (&watchdog, 15, at(20)),
+        (&poll(2), 5, at(5)),
+        (&poll(1), 1, at(5)),
+        (&poll(2), 7, at(7)),
+    ] {
+        database.send(message, at(due)).await.unwrap();
+        let due = database.next_due().await.unwrap();
+        assert_eq!(due, Some(expected), "{message:?}");
+    }
+}
+
+#[tokio::test]
+async fn sending_what_is_there_writes_nothing() {
+    let Workspace { database, .. } = &Workspace::new();
+    let message = Message::WatchdogV1 {
+        operation_id: OperationId::random(),
+    };
+    database.send(&message, at(10)).await.unwrap();
+    database.send(&message, at(10)).await.unwrap();
+    assert_eq!(database.commits(), 1);
+    database.receive(at(10), 1, at(20)).await.unwrap();
+    database.send(&message, at(10)).await.unwrap();
+    assert_eq!(
+        database.receive(at(10), 1, at(20)).await.unwrap()[0].receives,
+        1
+    );
+}
+
+#[tokio::test]
+async fn an_unreadable_message_waits_and_holds_nobody_up() {
+    let workspace = Workspace::new();
+    let database = &workspace.database;
+    let (broken, sound) = (sample(), sample());
+    for record in [&broken, &sound] {
+        database.insert(record).await.unwrap();
+    }
+    let sqlite = workspace.sqlite();
+    let sql = "UPDATE queue SET message = replace(message, 'V1', 'V9') WHERE operation_id = ?";
+    sqlite.execute(sql, [broken.id.as_str()]).unwrap();
+    let received = database.receive(at(60), 10, at(180)).await.unwrap();
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].message.operation_id(), &sound.id);
+    assert_eq!(workspace.count("queue"), 2);
+
+    let sql = "UPDATE queue SET message = replace(message, 'V9', 'V1')";
+    sqlite.execute(sql, []).unwrap();
+    database.delete(&received[0].receipt).await.unwrap();
+    assert_eq!(
+        database.receive(at(60 + 899), 10, at(3000)).await.unwrap(),
+        []
+    );
+    let received = database.receive(at(60 + 900), 10, at(3000)).await.unwrap();
+    assert_eq!(received[0].message.operation_id(), &broken.id);
+}
+
+#[tokio::test]
+async fn an_unreadable_record_is_named_and_not_quoted() {
+    let workspace = Workspace::new();
+    let database = &workspace.database;
+    let (broken, sound) = (sample(), sample());
+    for record in [&broken, &sound] {
+        database.insert(record).await.unwrap();
+    }
+    let sql = r#"UPDATE operations SET record = '{"id":"canary-secret"}' WHERE id = ?"#;
+    workspace
+        .sqlite()
+        .execute(sql, [broken.id.as_str()])
+        .unwrap();
+    for failed in [
+        database.load(&broken.id).await.map(|_| ()),
+        database.update(&next(&next(&broken))).await.map(|_| ()),
+    ] {
+        let error = failed.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt(id, _) if id == broken.id.as_str()));
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    }
+    let overdue = database.overdue(at(100), 1).await.unwrap();
+    assert_eq!(overdue, [sound], "the sweeper goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_never_claim_the_same_message() {
+    const MESSAGES: usize = 300;
+    let workspace = Workspace::new();
+    for _ in 0..MESSAGES {
+        workspace.database.insert(&sample()).await.unwrap();
+    }
+    let other = Database::open(&workspace.path()).unwrap();
+    let mut all = Vec::new();
+    for _ in 0..MESSAGES {
+        let (one, two) = tokio::join!(
+            workspace.database.receive(at(60), 7, at(180)),
+            other.receive(at(60), 7, at(180)),
+        );
+        all.extend(one.unwrap());
+        all.extend(two.unwrap());
+    }
+    assert_eq!(all.len(), MESSAGES);
+    let ids: HashSet<_> = all
+        .iter()
+        .map(|received| received.message.operation_id())
+        .collect();
+    assert_eq!(ids.len(), MESSAGES);
+}
+
+#[tokio::test]
+async fn drain_runs_what_is_due_and_does_as_the_step_says() {
+    let Workspace { database, .. } = &Workspace::new();
+    let (done, waits) = (sample(), sample());
+    for record in [&done, &waits] {
+        database.insert(record).await.unwrap();
+    }
+    let step = |message: Message, receives| {
+        assert_eq!(receives, 1);
+        let done = message.operation_id() == &done.id;
+        std::future::ready(if done {
+            Disposition::Delete
+        } else {
+            Disposition::WaitUntil(at(100))
+        })
+    };
+    assert_eq!(drain(database, at(59), 10, step).await.unwrap(), 0);
+    assert_eq!(drain(database, at(60), 10, step).await.unwrap(), 2);
+    assert_eq!(drain(database, at(60), 10, step).await.unwrap(), 0);
+    assert_eq!(database.next_due().await.unwrap(), Some(at(100)));
+}

@@ -1,0 +1,215 @@
+//! The worker loop in real time: woken by events, bounded, unharmed by panics, orderly at the end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use courier_core::Clock;
+use courier_core::message::{Disposition, Message};
+use courier_core::ports::Queue;
+use courier_core::record::OperationId;
+use courier_local::{WorkerOptions, run};
+use courier_testkit::sample::at;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::workspace::{Workspace, soon};
+
+/// So long that only an event can be why a step runs.
+const AN_HOUR: Duration = Duration::from_secs(3600);
+
+fn noon() -> Clock {
+    Arc::new(|| at(0))
+}
+
+fn watchdog() -> Message {
+    Message::WatchdogV1 {
+        operation_id: OperationId::random(),
+    }
+}
+
+fn options() -> WorkerOptions {
+    WorkerOptions {
+        max_idle: AN_HOUR,
+        ..WorkerOptions::default()
+    }
+}
+
+#[tokio::test]
+async fn a_send_wakes_the_worker() {
+    let workspace = Workspace::new();
+    let (seen, mut steps) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let step = move |message: Message, _| {
+        seen.send(message).unwrap();
+        async { Disposition::Delete }
+    };
+    let worker = tokio::spawn(run(
+        workspace.database.clone(),
+        noon(),
+        options(),
+        step,
+        stopped,
+    ));
+    workspace.send(&watchdog(), at(1800)).await.unwrap();
+    for _ in 0..20 {
+        let message = watchdog();
+        workspace.send(&message, at(0)).await.unwrap();
+        assert_eq!(soon(steps.recv()).await, Some(message));
+    }
+    stop.send_replace(true);
+    soon(worker).await.unwrap();
+    assert_eq!(workspace.count("queue"), 1, "what was done is deleted");
+}
+
+#[tokio::test]
+async fn a_postponed_message_runs_again() {
+    let workspace = Workspace::new();
+    let (seen, mut steps) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let step = move |_, receives| {
+        seen.send(receives).unwrap();
+        async { Disposition::WaitUntil(at(0)) }
+    };
+    let worker = tokio::spawn(run(
+        workspace.database.clone(),
+        noon(),
+        options(),
+        step,
+        stopped,
+    ));
+    workspace.send(&watchdog(), at(0)).await.unwrap();
+    for expected in 1..=3 {
+        assert_eq!(soon(steps.recv()).await, Some(expected));
+    }
+    stop.send_replace(true);
+    soon(worker).await.unwrap();
+    assert_eq!(workspace.count("queue"), 1);
+}
+
+#[tokio::test]
+async fn a_panic_costs_only_time() {
+    let workspace = Workspace::new();
+    let (seen, mut steps) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let step = move |_, receives| {
+        let seen = seen.clone();
+        async move {
+            assert!(receives > 1, "the first time it panics");
+            seen.send(receives).unwrap();
+            Disposition::Delete
+        }
+    };
+    let options = WorkerOptions {
+        visibility: Duration::ZERO,
+        ..options()
+    };
+    let worker = tokio::spawn(run(
+        workspace.database.clone(),
+        noon(),
+        options,
+        step,
+        stopped,
+    ));
+    workspace.send(&watchdog(), at(0)).await.unwrap();
+    assert_eq!(soon(steps.recv()).await, Some(2));
+    stop.send_replace(true);
+    soon(worker).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_more_steps_at_once_than_allowed() {
+    const MESSAGES: usize = 40;
+    let workspace = Workspace::new();
+    for _ in 0..MESSAGES {
+        workspace.send(&watchdog(), at(0)).await.unwrap();
+    }
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (seen, mut steps) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let most_seen = Arc::clone(&most);
+    let step = move |_, _| {
+        let (running, most, seen) = (Arc::clone(&running), Arc::clone(&most_seen), seen.clone());
+        async move {
+            let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(now, Ordering::SeqCst);
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+            running.fetch_sub(1, Ordering::SeqCst);
+            seen.send(()).unwrap();
+            Disposition::Delete
+        }
+    };
+    let options = WorkerOptions {
+        concurrency: 5,
+        ..options()
+    };
+    let worker = tokio::spawn(run(
+        workspace.database.clone(),
+        noon(),
+        options,
+        step,
+        stopped,
+    ));
+    for _ in 0..MESSAGES {
+        soon(steps.recv()).await.unwrap();
+    }
+    stop.send_replace(true);
+    soon(worker).await.unwrap();
+    assert_eq!(most.load(Ordering::SeqCst), 5);
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_steps_in_flight() {
+    let workspace = Workspace::new();
+    let gate = Arc::new(Semaphore::new(0));
+    let (seen, mut steps) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let held = Arc::clone(&gate);
+    let step = move |_, _| {
+        let (gate, seen) = (Arc::clone(&held), seen.clone());
+        async move {
+            seen.send(()).unwrap();
+            gate.acquire().await.unwrap().forget();
+            Disposition::Delete
+        }
+    };
+    let worker = tokio::spawn(run(
+        workspace.database.clone(),
+        noon(),
+        options(),
+        step,
+        stopped,
+    ));
+    workspace.send(&watchdog(), at(0)).await.unwrap();
+    soon(steps.recv()).await.unwrap();
+    stop.send_replace(true);
+    workspace.send(&watchdog(), at(0)).await.unwrap();
+    assert!(!worker.is_finished());
+    gate.add_permits(2);
+    soon(worker).await.unwrap();
+    assert_eq!(
+        workspace.count("queue"),
+        1,
+        "one was done, the later one was not begun"
+    );
+}
+
+#[tokio::test]
+async fn an_unusable_file_does_not_stop_the_worker_from_stopping() {
+    let workspace = Workspace::new();
+    workspace.database.close().await;
+    let (stop, stopped) = watch::channel(false);
+    let step = |_, _| async { Disposition::Delete };
+    let worker = tokio::spawn(run(
+        workspace.database.clone(),
+        noon(),
+        options(),
+        step,
+        stopped,
+    ));
+    tokio::task::yield_now().await;
+    assert!(!worker.is_finished());
+    drop(stop);
+    soon(worker).await.unwrap();
+}

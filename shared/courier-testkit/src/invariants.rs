@@ -1,0 +1,120 @@
+//! The invariants of DESIGN §5 that journals can show, wherever the journals come from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use graph_simulator::{Entry, Job};
+use serde_json::Value;
+use standardwebhooks::Webhook;
+
+use crate::receiver::Callback;
+use crate::world::SIGNING_SECRETS;
+
+/// Holds the journals of Graph and of the receiver against the invariants.
+pub fn check(calls: &[Entry], jobs: &[Job], callbacks: &[Callback]) {
+    one_export_per_start(calls, jobs);
+    never_sooner_than_allowed(calls);
+    one_id_and_one_body(callbacks);
+    callbacks.iter().for_each(signed_by_the_standard);
+}
+
+/// I1: an export's container is used by one call only, whatever was answered (429 and refusals start nothing).
+fn one_export_per_start(calls: &[Entry], jobs: &[Job]) {
+    let mut containers: BTreeMap<String, u32> = BTreeMap::new();
+    for call in calls
+        .iter()
+        .filter(|call| call.call == "export.start" && call.job.is_some())
+    {
+        let container = call
+            .body
+            .as_ref()
+            .and_then(|body| body["storageLocation"].as_str());
+        let container = container
+            .unwrap_or_default()
+            .split('?')
+            .next()
+            .unwrap_or_default();
+        *containers.entry(container.to_owned()).or_default() += 1;
+    }
+    for (container, started) in containers {
+        assert!(started <= 1, "I1: {started} exports into {container}");
+    }
+    // I2: pending jobs per key.
+    let pending = jobs.iter().filter(|job| job.operation.starts_with("goals"));
+    let pending = pending.filter(|job| job.status == "running" || job.status == "notStarted");
+    let mut keys = BTreeSet::new();
+    for job in pending {
+        assert!(
+            keys.insert(&job.key),
+            "I2: two pending jobs for {}",
+            job.key
+        );
+    }
+}
+
+/// I12: no poll of a job before the time its last answer allowed. A job that several operations follow (adopted) has
+/// several pollers, each with a time of its own, and is left out.
+fn never_sooner_than_allowed(calls: &[Entry]) {
+    let adopted: BTreeSet<_> = calls
+        .iter()
+        .filter(|call| call.status == Some(409))
+        .filter_map(|call| call.job.as_ref())
+        .collect();
+    let mut allowed = BTreeMap::new();
+    for call in calls {
+        let Some(job) = call.job.as_ref().filter(|job| !adopted.contains(job)) else {
+            continue;
+        };
+        let polled = call.call.ends_with(".poll");
+        if let Some(not_before) = allowed.get(job).filter(|_| polled) {
+            assert!(
+                call.at >= *not_before,
+                "I12: {} at {}, not before {not_before}",
+                call.path,
+                call.at
+            );
+        }
+        match call.not_before {
+            Some(not_before) => allowed.insert(job.clone(), not_before),
+            None => allowed.remove(job),
+        };
+    }
+}
+
+/// I4: every delivery of an event carries one id and one body, and an operation has one event.
+fn one_id_and_one_body(callbacks: &[Callback]) {
+    let mut bodies = BTreeMap::new();
+    let mut events = BTreeMap::new();
+    for callback in callbacks {
+        let id = callback.header("webhook-id").unwrap_or_default().to_owned();
+        let first = bodies
+            .entry(id.clone())
+            .or_insert_with(|| callback.body.clone());
+        assert_eq!(*first, callback.body, "I4: {id} came with two bodies");
+        let body: Value = serde_json::from_slice(&callback.body).unwrap_or_default();
+        let operation = body["data"]["id"].as_str().unwrap_or_default().to_owned();
+        let first = events
+            .entry(operation.clone())
+            .or_insert_with(|| id.clone());
+        assert_eq!(*first, id, "I4: {operation} has two events");
+        assert_eq!(callback.header("ce-id"), Some(id.as_str()));
+    }
+}
+
+/// The reference implementation signs the same content the same way, with each of the active secrets.
+fn signed_by_the_standard(callback: &Callback) {
+    let header = |name: &str| callback.header(name).unwrap_or_default();
+    let timestamp: i64 = header("webhook-timestamp").parse().unwrap_or_default();
+    assert!(
+        callback.at.as_second().abs_diff(timestamp) <= 1,
+        "the timestamp is of this attempt"
+    );
+    let expected: Vec<String> = SIGNING_SECRETS
+        .iter()
+        .map(|secret| {
+            let webhook = Webhook::new(secret).unwrap_or_else(|error| panic!("{error}"));
+            let signed = webhook.sign(header("webhook-id"), timestamp, &callback.body);
+            signed.unwrap_or_else(|error| panic!("{error}"))
+        })
+        .collect();
+    assert_eq!(header("webhook-signature"), expected.join(" "));
+}

@@ -1,0 +1,105 @@
+//! Valid records for tests of the ports, and the writes that move them on.
+
+use courier_core::record::{
+    Closing, Delivery, FrozenEvent, GraphView, OperationId, Outcome, Record, State,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Map;
+
+pub const CLIENT: &str = "servicenow";
+const START: i64 = 1_795_176_000;
+
+/// `seconds` after the moment at which every story here begins, 2026-11-20T12:00:00Z.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(START + seconds)
+}
+
+/// An accepted operation of `CLIENT`, created at `at(0)`, due at `at(60)`, as it is inserted.
+pub fn sample_record(id: &OperationId) -> Record {
+    Record {
+        id: id.clone(),
+        revision: 1,
+        writer: nonce(),
+        client: CLIENT.to_owned(),
+        tenant: "contoso".to_owned(),
+        operation: "user.exportPersonalData".to_owned(),
+        reference: Some("RITM0012345".to_owned()),
+        fingerprint: "f00d".to_owned(),
+        parameters: Map::from_iter([(
+            "userId".to_owned(),
+            "25d1d4de-0f0c-4a5f-a1cf-9c2bb2a2e5d4".into(),
+        )]),
+        sealed_parameters: None,
+        callback: None,
+        created_at: at(0),
+        deadline: at(86_400),
+        due_at: Some(at(60)),
+        state: State::Accepted { not_before: at(0) },
+        attempt: 0,
+        maybe_started: false,
+        hop: 0,
+        started_at: None,
+        ended_at: None,
+        adopted: false,
+        reason: None,
+        token_refused: false,
+        traceparent: None,
+        graph: GraphView::default(),
+        result: None,
+        error: None,
+        event: None,
+        delivery: Delivery::default(),
+        history: Vec::new(),
+    }
+}
+
+/// The same record one write later, by another writer.
+pub fn next(record: &Record) -> Record {
+    Record {
+        revision: record.revision + 1,
+        writer: nonce(),
+        ..record.clone()
+    }
+}
+
+/// Running and due at `due`.
+pub fn running(record: &Record, due: Timestamp) -> Record {
+    Record {
+        state: State::Running {
+            monitor: "https://graph.example/v1.0/users('x')/operations('y')".to_owned(),
+        },
+        started_at: Some(at(1)),
+        due_at: Some(due),
+        ..next(record)
+    }
+}
+
+/// Ended at `time`; the callback is due then.
+pub fn ended(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
+    let kind = format!("operation.{}", outcome.word());
+    Record {
+        state: State::Ended { outcome },
+        ended_at: Some(time),
+        due_at: Some(time),
+        event: Some(FrozenEvent {
+            id: format!("msg_{}_{}", record.id.bare(), outcome.word()),
+            body: format!(r#"{{"type":"{kind}"}}"#),
+            kind,
+        }),
+        ..next(record)
+    }
+}
+
+/// Closed: nothing is due any more.
+pub fn closed(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
+    let how = Closing::Delivered;
+    Record {
+        state: State::Closed { outcome, how },
+        due_at: None,
+        ..ended(record, outcome, time)
+    }
+}
+
+fn nonce() -> String {
+    OperationId::random().into()
+}
