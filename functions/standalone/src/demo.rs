@@ -3,40 +3,31 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
-use bytes::Bytes;
 use courier_core::catalogue::Catalogue;
 use courier_core::config::{Config, SecretReference};
 use courier_core::secret::Secret;
-use courier_core::webhook::{self, SigningSecret};
-use courier_local::listener::{self, Limits};
 use graph_simulator::{Options, Simulator};
-use http::{Request, Response, StatusCode};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::machine::Machine;
-use crate::timeline::{Colour, Timeline};
-use crate::{serve, settings};
+use crate::show::Show;
+use crate::timeline::Timeline;
+use crate::{receiver, serve, settings};
 
-const API_KEY: &str = "demo";
+pub(crate) const API_KEY: &str = "demo";
 /// SHA-256 of [`API_KEY`].
 const API_KEY_HASH: &str = "2a97516c354b68848cdbd8f54a226a0a55b21ed138e207ad6c5cbb9c00aa5aea";
 const SIGNING_SECRET: &str = "whsec_ZGVtby1zZWNyZXQtb2YtdGhpcnR5LXR3by1ieXRlcy4=";
-/// `--once` ends after this, whatever is missing.
-const LONGEST: Duration = Duration::from_secs(28);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
-    let timeline = Timeline::new();
+    let clock = settings::clock();
+    let timeline = Timeline::new(clock());
     let (stop, stopped) = watch::channel(false);
     let simulator = simulator().await?;
-    let (receiver, mut callbacks) = receiver(stopped).await?;
+    let (receiver, mut callbacks) = receiver::start(SIGNING_SECRET, stopped).await?;
     let data = tempfile::tempdir()?;
     let config = config(&simulator.base_url(), receiver)?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -50,13 +41,14 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
 
     let mut show = Show {
         timeline,
+        clock,
         api,
         simulator,
         seen: 0,
         operations: Vec::new(),
     };
     let all_well = tokio::select! {
-        watched = show.watch(receiver, &mut callbacks) => watched?,
+        watched = show.watch(requests(receiver), &mut callbacks) => watched?,
         asked = serve::stop_asked() => { asked?; false }
     };
     show.conclude(all_well)?;
@@ -75,188 +67,6 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// One operation of the demo and what of it has been shown.
-struct Shown {
-    name: &'static str,
-    /// The simulator's word for it.
-    call: &'static str,
-    id: String,
-    history: usize,
-    document: Value,
-    verified: bool,
-}
-
-struct Show {
-    timeline: Timeline,
-    api: String,
-    simulator: Simulator,
-    seen: u64,
-    operations: Vec<Shown>,
-}
-
-impl Show {
-    /// Sends the three requests and shows what happens until all three are called back, or time is up.
-    async fn watch(
-        &mut self,
-        receiver: SocketAddr,
-        callbacks: &mut mpsc::UnboundedReceiver<Callback>,
-    ) -> anyhow::Result<bool> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        let began = tokio::time::Instant::now();
-        for (name, call, body) in requests(receiver) {
-            let shown = self.request(&client, name, call, &body).await?;
-            self.operations.push(shown);
-        }
-        while began.elapsed() < LONGEST && !self.operations.iter().all(Shown::is_over) {
-            tokio::select! {
-                Some(callback) = callbacks.recv() => self.show_callback(&callback)?,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            self.show_polls()?;
-            for index in 0..self.operations.len() {
-                self.show_history(&client, index).await?;
-            }
-        }
-        Ok(self.operations.iter().all(Shown::is_well))
-    }
-
-    async fn request(
-        &self,
-        client: &reqwest::Client,
-        name: &'static str,
-        call: &'static str,
-        body: &Value,
-    ) -> anyhow::Result<Shown> {
-        self.timeline
-            .event(name, Colour::Plain, "→ POST /v1/operations")?;
-        let answer = client
-            .post(format!("{}/v1/operations", self.api))
-            .header("x-api-key", API_KEY)
-            .header("content-type", "application/json")
-            .body(body.to_string())
-            .send()
-            .await?;
-        let status = answer.status();
-        let document: Value = serde_json::from_slice(&answer.bytes().await?)?;
-        let Some(id) = document["id"].as_str() else {
-            bail!("{name} was refused with {status}: {document}");
-        };
-        self.timeline
-            .event(name, Colour::Plain, &format!("← {status}, {id}"))?;
-        Ok(Shown {
-            name,
-            call,
-            id: id.to_owned(),
-            history: 0,
-            document,
-            verified: false,
-        })
-    }
-
-    fn show_callback(&mut self, callback: &Callback) -> anyhow::Result<()> {
-        let found = self
-            .operations
-            .iter_mut()
-            .find(|shown| shown.id == callback.operation);
-        let shown = found.context("a callback came for an operation nobody asked for")?;
-        shown.verified = callback.verified;
-        let (colour, verdict) = if callback.verified {
-            (Colour::Good, "signature verified")
-        } else {
-            (Colour::Bad, "SIGNATURE WRONG")
-        };
-        let text = format!("callback {}: {verdict}", callback.kind);
-        Ok(self.timeline.event(shown.name, colour, &text)?)
-    }
-
-    fn show_polls(&mut self) -> anyhow::Result<()> {
-        for entry in self.simulator.journal_since(self.seen) {
-            self.seen = entry.seq;
-            let Some((call, "poll")) = entry.call.split_once('.') else {
-                continue;
-            };
-            if let Some(shown) = self.operations.iter().find(|shown| shown.call == call) {
-                let text = format!("asked Graph: {} {}", entry.method, entry.path);
-                self.timeline.event(shown.name, Colour::Dim, &text)?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn show_history(&mut self, client: &reqwest::Client, index: usize) -> anyhow::Result<()> {
-        let shown = &mut self.operations[index];
-        let url = format!("{}/v1/operations/{}", self.api, shown.id);
-        let get = |url: String| client.get(url).header("x-api-key", API_KEY).send();
-        let history = get(format!("{url}/history")).await?.bytes().await?;
-        let history: Value = serde_json::from_slice(&history)?;
-        let entries = history["history"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        for entry in entries.iter().skip(shown.history) {
-            let text = |name: &str| entry[name].as_str().unwrap_or_default();
-            let mut line = match text("event") {
-                "accepted" => "accepted: the request is on disk".to_owned(),
-                "startClaimed" => "start claimed".to_owned(),
-                "started" => "started: Graph accepted, the URL to poll is stored".to_owned(),
-                "statusChanged" => format!("Graph says {}", text("detail")),
-                "ended" => format!("ended: {}", text("status")),
-                "callbackAttempt" => format!("receiver answered {}", entry["httpStatus"]),
-                other => other.to_owned(),
-            };
-            if matches!(text("event"), "started") && !text("requestId").is_empty() {
-                line.push_str(&format!(" (request-id {})", text("requestId")));
-            }
-            let colour = if text("event") == "ended" {
-                Colour::Good
-            } else {
-                Colour::Plain
-            };
-            self.timeline.event(shown.name, colour, &line)?;
-        }
-        shown.history = entries.len();
-        shown.document = serde_json::from_slice(&get(url).await?.bytes().await?)?;
-        Ok(())
-    }
-
-    fn conclude(&self, all_well: bool) -> anyhow::Result<()> {
-        self.timeline.say("")?;
-        for shown in &self.operations {
-            let word = shown.document["status"].as_str().unwrap_or_default();
-            let callback = if shown.verified {
-                "called back, verified"
-            } else {
-                "not called back"
-            };
-            let polls = &shown.document["graph"]["polls"];
-            let colour = if shown.is_well() {
-                Colour::Good
-            } else {
-                Colour::Bad
-            };
-            let text = format!("{word}, {callback}, {polls} poll(s)");
-            self.timeline.event(shown.name, colour, &text)?;
-        }
-        let verdict = if all_well {
-            self.timeline.paint("1;32", "All three ended as expected.")
-        } else {
-            self.timeline
-                .paint("1;31", "Not all three ended as expected.")
-        };
-        Ok(self.timeline.say(&format!("\n{verdict}"))?)
-    }
-}
-
-impl Shown {
-    fn is_over(&self) -> bool {
-        self.verified && self.document["callback"]["status"] == "delivered"
-    }
-
-    fn is_well(&self) -> bool {
-        self.is_over() && self.document["status"] == "succeeded"
-    }
 }
 
 fn requests(receiver: SocketAddr) -> [(&'static str, &'static str, Value); 3] {
@@ -355,67 +165,4 @@ fn config(graph: &str, receiver: SocketAddr) -> anyhow::Result<Config> {
         }
     };
     Ok(Config::parse(&text, &Catalogue::shipped(), &resolve)?)
-}
-
-/// What the receiver made of one callback.
-struct Callback {
-    operation: String,
-    kind: String,
-    verified: bool,
-}
-
-/// The requester's side: verifies and reports.
-async fn receiver(
-    stopped: watch::Receiver<bool>,
-) -> anyhow::Result<(SocketAddr, mpsc::UnboundedReceiver<Callback>)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let address = listener.local_addr()?;
-    let secret = SigningSecret::parse(&Secret::new(SIGNING_SECRET)).map_err(anyhow::Error::msg)?;
-    let secret = Arc::new([secret]);
-    let (sender, callbacks) = mpsc::unbounded_channel();
-    let clock = settings::clock();
-    let handle = move |request: Request<Bytes>| {
-        let callback = judge(&request, secret.as_slice(), clock());
-        let status = if callback.verified {
-            StatusCode::NO_CONTENT
-        } else {
-            StatusCode::UNAUTHORIZED
-        };
-        // The demo may be over: then nobody listens.
-        let _ = sender.send(callback);
-        let mut response = Response::new(Bytes::new());
-        *response.status_mut() = status;
-        async move { response }
-    };
-    tokio::spawn(listener::serve(
-        listener,
-        Limits::default(),
-        handle,
-        stopped,
-    ));
-    Ok((address, callbacks))
-}
-
-/// Standard Webhooks 1.0, "Verifying webhook authenticity": signature and a timestamp within five minutes.
-fn judge(request: &Request<Bytes>, secret: &[SigningSecret], now: Timestamp) -> Callback {
-    let header = |name: &str| {
-        let value = request
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok());
-        value.unwrap_or_default()
-    };
-    let seconds: i64 = header("webhook-timestamp").parse().unwrap_or_default();
-    let timestamp = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
-    let expected = webhook::sign(secret, header("webhook-id"), timestamp, request.body());
-    let fresh = now.as_second().abs_diff(seconds) <= 300;
-    let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
-    Callback {
-        operation: body["data"]["id"].as_str().unwrap_or_default().to_owned(),
-        kind: body["type"].as_str().unwrap_or_default().to_owned(),
-        verified: fresh
-            && header("webhook-signature")
-                .split(' ')
-                .any(|one| one == expected),
-    }
 }

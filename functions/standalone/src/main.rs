@@ -11,8 +11,10 @@ use courier_core::config::ConfigErrors;
 mod check;
 mod demo;
 mod machine;
+mod receiver;
 mod serve;
 mod settings;
+mod show;
 mod simulate;
 mod timeline;
 

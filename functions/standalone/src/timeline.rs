@@ -1,7 +1,8 @@
 //! Lines of the demo: time, operation, what happened. Aligned and coloured in a terminal, plain in a pipe.
 
 use std::io::{IsTerminal, Write};
-use std::time::Instant;
+
+use jiff::{Timestamp, Unit};
 
 /// ANSI colours (ECMA-48 SGR).
 #[derive(Clone, Copy)]
@@ -12,15 +13,23 @@ pub(crate) enum Colour {
     Bad,
 }
 
+/// One event of an operation.
+pub(crate) struct Line {
+    pub(crate) at: Timestamp,
+    pub(crate) operation: &'static str,
+    pub(crate) colour: Colour,
+    pub(crate) text: String,
+}
+
 pub(crate) struct Timeline {
-    began: Instant,
+    began: Timestamp,
     coloured: bool,
 }
 
 impl Timeline {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(began: Timestamp) -> Self {
         Self {
-            began: Instant::now(),
+            began,
             coloured: std::io::stdout().is_terminal(),
         }
     }
@@ -30,22 +39,28 @@ impl Timeline {
         writeln!(std::io::stdout(), "{text}")
     }
 
-    /// One event of `operation`.
-    pub(crate) fn event(&self, operation: &str, colour: Colour, text: &str) -> std::io::Result<()> {
-        let seconds = self.began.elapsed().as_secs_f64();
-        let name = format!("{operation:<23}");
-        let name = self.paint(hue(operation), &name);
-        let code = match colour {
-            Colour::Plain => "",
-            Colour::Dim => "2",
-            Colour::Good => "1;32",
-            Colour::Bad => "1;31",
-        };
-        writeln!(
-            std::io::stdout(),
-            "{seconds:7.2} s  {name}  {}",
-            self.paint(code, text)
-        )
+    /// Events in the order they happened; what happened at once stays in the order given.
+    pub(crate) fn show(&self, mut lines: Vec<Line>) -> std::io::Result<()> {
+        lines.sort_by_key(|line| line.at);
+        let mut out = std::io::stdout().lock();
+        for Line {
+            at,
+            operation,
+            colour,
+            text,
+        } in lines
+        {
+            let seconds = (at - self.began).total(Unit::Second).unwrap_or_default();
+            let name = self.paint(hue(operation), &format!("{operation:<23}"));
+            let code = match colour {
+                Colour::Plain => "",
+                Colour::Dim => "2",
+                Colour::Good => "1;32",
+                Colour::Bad => "1;31",
+            };
+            writeln!(out, "{seconds:7.2} s  {name}  {}", self.paint(code, &text))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn paint(&self, code: &str, text: &str) -> String {

@@ -244,7 +244,7 @@ fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
     for _ in 1..SWITCH_ATTEMPTS {
         match attempt() {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
-                connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+                connection.execute_batch("BEGIN EXCLUSIVE; ROLLBACK")?;
             }
             switched => return switched.map(drop),
         }

@@ -86,11 +86,11 @@ async fn a_process_that_runs_out_of_space_writes_nothing_by_halves() {
     );
 }
 
-#[test]
-fn a_file_without_the_right_to_write_is_named() {
+#[tokio::test]
+async fn a_file_without_the_right_to_write_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("courier.db");
-    drop(Database::open(&path).unwrap());
+    Database::open(&path).unwrap().close().await;
     mode(&path, 0o444);
     mode(directory.path(), 0o555);
     let mut child = command("child_opens_once");

@@ -1,7 +1,9 @@
 //! Opening: new files, other people's files, files that cannot be used.
 
 use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use courier_core::ports::Store;
 use courier_core::record::OperationId;
@@ -74,6 +76,29 @@ fn many_processes_may_create_the_file_at_once() {
             }
         });
     }
+}
+
+#[test]
+fn opening_waits_for_a_reader_of_a_file_that_is_not_in_wal_mode() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("courier.db");
+    let reader = Connection::open(&path).unwrap();
+    drop(Database::open(&path).unwrap());
+    while reader
+        .pragma_update(None, "journal_mode", "DELETE")
+        .is_err()
+    {}
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM operations")
+        .unwrap();
+
+    let (send, opened) = mpsc::channel();
+    let opener = thread::spawn(move || send.send(Database::open(&path).map(drop)).unwrap());
+    let early = opened.recv_timeout(Duration::from_millis(100));
+    assert!(early.is_err(), "{early:?}");
+    reader.execute_batch("COMMIT").unwrap();
+    opened.recv().unwrap().unwrap();
+    opener.join().unwrap();
 }
 
 #[test]

@@ -131,7 +131,7 @@ async fn sending_what_is_there_writes_nothing() {
     database.send(&message, at(10)).await.unwrap();
     database.send(&message, at(10)).await.unwrap();
     assert_eq!(database.commits(), 1);
-    database.receive(at(10), 1, at(20)).await.unwrap();
+    database.receive(at(10), 1, at(10)).await.unwrap();
     database.send(&message, at(10)).await.unwrap();
     assert_eq!(
         database.receive(at(10), 1, at(20)).await.unwrap()[0].receives,

@@ -1,0 +1,82 @@
+//! The requester's side of the demo: verifies each callback and reports it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use courier_core::secret::Secret;
+use courier_core::webhook::{self, SigningSecret};
+use courier_local::listener::{self, Limits};
+use http::{Request, Response, StatusCode};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::settings;
+
+/// What the receiver made of one callback.
+pub(crate) struct Callback {
+    pub(crate) at: Timestamp,
+    pub(crate) operation: String,
+    pub(crate) kind: String,
+    pub(crate) verified: bool,
+}
+
+/// Listens until `stopped`; what it received comes out of the channel.
+pub(crate) async fn start(
+    secret: &str,
+    stopped: watch::Receiver<bool>,
+) -> anyhow::Result<(SocketAddr, mpsc::UnboundedReceiver<Callback>)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let secret = SigningSecret::parse(&Secret::new(secret)).map_err(anyhow::Error::msg)?;
+    let secret = Arc::new([secret]);
+    let (sender, callbacks) = mpsc::unbounded_channel();
+    let clock = settings::clock();
+    let handle = move |request: Request<Bytes>| {
+        let callback = judge(&request, secret.as_slice(), clock());
+        let status = if callback.verified {
+            StatusCode::NO_CONTENT
+        } else {
+            StatusCode::UNAUTHORIZED
+        };
+        // The demo may be over: then nobody listens.
+        let _ = sender.send(callback);
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = status;
+        async move { response }
+    };
+    tokio::spawn(listener::serve(
+        listener,
+        Limits::default(),
+        handle,
+        stopped,
+    ));
+    Ok((address, callbacks))
+}
+
+/// Standard Webhooks 1.0, "Verifying webhook authenticity": signature and a timestamp within five minutes.
+fn judge(request: &Request<Bytes>, secret: &[SigningSecret], now: Timestamp) -> Callback {
+    let header = |name: &str| {
+        let value = request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok());
+        value.unwrap_or_default()
+    };
+    let seconds: i64 = header("webhook-timestamp").parse().unwrap_or_default();
+    let timestamp = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
+    let expected = webhook::sign(secret, header("webhook-id"), timestamp, request.body());
+    let fresh = now.as_second().abs_diff(seconds) <= 300;
+    let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+    Callback {
+        at: now,
+        operation: body["data"]["id"].as_str().unwrap_or_default().to_owned(),
+        kind: body["type"].as_str().unwrap_or_default().to_owned(),
+        verified: fresh
+            && header("webhook-signature")
+                .split(' ')
+                .any(|one| one == expected),
+    }
+}
