@@ -1,13 +1,15 @@
 //! What tests of every crate share. Only ever a dev-dependency.
 //!
 //! `contract_store` and `contract_queue` say what a port promises and run against every implementation of it;
-//! `sample` makes records; `receiver` is the other end of a callback.
+//! `sample` makes records; `receiver` is the other end of a callback; `world` is a whole graph-courier on loopback, held
+//! against the `invariants` when it ends.
 
 pub mod contract_queue;
 pub mod contract_store;
 pub mod invariants;
 pub mod receiver;
 pub mod sample;
+pub mod tenants;
 pub mod world;
 
 /// How a property of a contract ends: assertions panic, what the platform refuses is an error.

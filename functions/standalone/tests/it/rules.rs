@@ -1,1 +1,225 @@
-//! placeholder
+//! The project's own rules: who may depend on whom, how long a file may be, and that the README tells the truth.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use courier_core::catalogue::{Catalogue, Restart};
+use courier_core::config::{Config, SecretReference};
+use courier_core::record::{Outcome, Reason};
+use courier_core::secret::Secret;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// Package → its dependencies of the given kind (`None`: normal), by name.
+fn dependencies(kind: Option<&str>) -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--no-deps",
+            "--format-version",
+            "1",
+            "--offline",
+        ])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    let names = |package: &Value| {
+        let all = package["dependencies"].as_array().unwrap().iter();
+        let wanted = all.filter(|one| one["kind"].as_str() == kind);
+        wanted
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    packages
+        .map(|package| (package["name"].as_str().unwrap().to_owned(), names(package)))
+        .collect()
+}
+
+#[test]
+fn crates_depend_only_along_the_designs_arrows() {
+    let ours = [
+        "courier",
+        "courier-core",
+        "courier-local",
+        "courier-testkit",
+        "graph-simulator",
+    ];
+    let allowed: BTreeMap<&str, &[&str]> = [
+        ("courier-core", [].as_slice()),
+        ("graph-simulator", &[]),
+        ("courier-local", &["courier-core"]),
+        (
+            "courier",
+            &["courier-core", "courier-local", "graph-simulator"],
+        ),
+        (
+            "courier-testkit",
+            &["courier-core", "courier-local", "graph-simulator"],
+        ),
+    ]
+    .into();
+    let dependencies = dependencies(None);
+    assert_eq!(
+        dependencies.keys().map(String::as_str).collect::<Vec<_>>(),
+        ours
+    );
+    for (package, needs) in &dependencies {
+        for need in needs.iter().filter(|need| ours.contains(&need.as_str())) {
+            let arrows = allowed[package.as_str()];
+            assert!(
+                arrows.contains(&need.as_str()),
+                "{package} must not depend on {need}"
+            );
+        }
+        for need in needs {
+            let cloud = need.starts_with("aws-") || need.starts_with("lambda_");
+            assert!(!cloud, "{package} must not know the cloud: {need}");
+        }
+    }
+    let core = &dependencies["courier-core"];
+    for platform in ["rusqlite", "hyper", "axum", "clap", "tracing-subscriber"] {
+        assert!(
+            !core.contains(platform),
+            "the core knows no platform: {platform}"
+        );
+    }
+}
+
+#[test]
+fn no_source_file_is_longer_than_400_lines() {
+    let mut waiting = vec![root().join("functions"), root().join("shared")];
+    let mut files = 0;
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let lines = text.lines().count();
+                assert!(lines <= 400, "{}: {lines} lines", path.display());
+                assert!(
+                    text.starts_with("//!"),
+                    "{}: its first line says what it is",
+                    path.display()
+                );
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 50);
+}
+
+#[test]
+fn the_readme_lists_every_operation_of_the_catalogue() {
+    let readme = read("README.md");
+    let rows: Vec<&str> = readme
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    for operation in Catalogue::shipped().iter() {
+        let second = match operation.restart {
+            Restart::Never => "never sent",
+            Restart::Adopt => "adopts the running job",
+            Restart::Idempotent => "repeats harmlessly",
+        };
+        let row = format!(
+            "| `{}` | {} | {second} | {} ({}) |",
+            operation.name,
+            operation.summary,
+            operation.permissions.join(", "),
+            operation.token.word()
+        );
+        assert!(rows.contains(&row.as_str()), "the README lacks\n{row}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_environment_variable() {
+    let settings = read("functions/standalone/src/settings.rs");
+    let declared: BTreeSet<&str> = settings
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub(crate) const COURIER_"))
+        .map(|line| line.split(':').next().unwrap())
+        .collect();
+    let readme = read("README.md");
+    let told: BTreeSet<&str> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `COURIER_")?.split('`').next())
+        .collect();
+    assert_eq!(declared, told);
+    assert!(!declared.is_empty());
+}
+
+#[test]
+fn the_readme_explains_every_outcome_and_reason() {
+    let readme = read("README.md");
+    let reasons = [
+        Reason::StartRejected,
+        Reason::StartOutcomeUnknown,
+        Reason::StartUntrackable,
+        Reason::LocationUntrusted,
+        Reason::MonitorGone,
+        Reason::OperationFailed,
+        Reason::DeadlinePassed,
+        Reason::AuthorizationLost,
+        Reason::SealedDataUnreadable,
+        Reason::CancelledByCaller,
+    ];
+    let words = reasons.iter().map(|reason| reason.word());
+    for word in words.chain(Outcome::ALL.iter().map(|outcome| outcome.word())) {
+        assert!(
+            readme.contains(&format!("`{word}`")),
+            "the README does not explain {word}"
+        );
+    }
+    for reason in reasons {
+        assert_eq!(serde_json::to_value(reason).unwrap(), reason.word());
+    }
+}
+
+#[test]
+fn the_readmes_configuration_holds() {
+    let readme = read("README.md");
+    let text = readme
+        .split("```toml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let resolve = |reference: &SecretReference| {
+        Ok(Secret::new(match reference {
+            SecretReference::Env(name) if name.starts_with("WHSEC") => {
+                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+            }
+            SecretReference::Env(name) if name == "COURIER_SEAL_KEY" => {
+                "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+            }
+            SecretReference::Env(_)
+            | SecretReference::File(_)
+            | SecretReference::AwsSecret { .. } => "secret",
+        }))
+    };
+    if let Err(errors) = Config::parse(text, &Catalogue::shipped(), &resolve) {
+        panic!("{errors}");
+    }
+}

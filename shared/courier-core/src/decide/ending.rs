@@ -63,7 +63,8 @@ impl Rules<'_> {
 
     /// The same completion again, on a schedule of its own. The outcome stays as it was written.
     pub(super) fn redelivery_asked(&self) -> Decision {
-        let Some(outcome) = self.record.state.outcome() else {
+        // Without a callback there is no completion to deliver.
+        let (Some(outcome), Some(_)) = (self.record.state.outcome(), &self.record.event) else {
             return only(Next::Drop);
         };
         let mut record = self.changed();

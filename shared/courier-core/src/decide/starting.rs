@@ -238,6 +238,8 @@ impl Rules<'_> {
     }
 
     pub(super) fn hold_as(&self, mut record: Record) -> Decision {
+        // It is not sent again, so its secrets are needed no more.
+        record.sealed_parameters = None;
         let hold_until = pacing::later(self.now, self.policy.timing.hold);
         record.state = State::StartUnknown { hold_until };
         record.due_at = Some(hold_until);

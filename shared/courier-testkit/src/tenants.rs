@@ -1,0 +1,120 @@
+//! Who takes part in a World: two clients of one tenant, one of another, their secrets, and good requests of theirs.
+
+use courier_core::config::SecretReference;
+use courier_core::secret::Secret;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// The keys of the two clients of the same tenant, and of one in another tenant.
+pub const TICKETS_KEY: &str = "tickets-key";
+pub const HR_KEY: &str = "hr-key";
+pub const FABRIKAM_KEY: &str = "fabrikam-key";
+/// Secrets that must appear nowhere but in their place.
+pub const GRAPH_SECRET: &str = "canary-graph-client-secret";
+pub const REFRESH_TOKEN: &str = "canary-graph-refresh-token";
+pub const SAS_SIGNATURE: &str = "canarySasSignature";
+pub const CALLBACK_TOKEN: &str = "canary-callback-token";
+pub const SIGNING_SECRETS: [&str; 2] = [
+    "whsec_bmV3LXNlY3JldC1vZi10aGUtdGlja2V0cy1jbGllbnQ=",
+    "whsec_b2xkLXNlY3JldC1vZi10aGUtdGlja2V0cy1jbGllbnQ=",
+];
+const SEAL_KEY: &str = "dGVzdC1zZWFsaW5nLWtleS1vZi0zMi1ieXRlcy4uLi4=";
+
+/// The bodies of three good requests. `{receiver}` in a callback is the World's.
+impl World {
+    pub fn callback(&self) -> Value {
+        json!({ "url": self.receiver.url(&format!("/hooks/graph?token={CALLBACK_TOKEN}")) })
+    }
+
+    pub fn export(&self, container: &str) -> Value {
+        json!({
+            "operation": "user.exportPersonalData",
+            "parameters": {
+                "userId": "6e7b768e-07e2-4810-8459-485f84f8f204",
+                "storageLocation": sas(container),
+            },
+            "callback": self.callback(),
+            "reference": format!("RITM-{container}"),
+        })
+    }
+
+    pub fn goals(&self) -> Value {
+        json!({
+            "operation": "goals.exportJob",
+            "parameters": {
+                "goalsOrganizationId": "94a356ab-53d5-40e7-8a85-053d6d3b9eb3",
+                "explorerViewId": "e5e7a3c1-8cdf-409d-9ce9-ff730d65d95e",
+            },
+            "callback": self.callback(),
+        })
+    }
+
+    pub fn schedule(&self) -> Value {
+        json!({
+            "operation": "team.schedule",
+            "parameters": {
+                "teamId": "871dbd5c-3a6a-4392-bfe1-042452793a50",
+                "schedule": { "enabled": true, "timeZone": "America/Chicago" },
+            },
+            "callback": self.callback(),
+        })
+    }
+}
+
+/// A container SAS that keeps every rule.
+pub fn sas(container: &str) -> String {
+    format!(
+        "https://contoso.blob.core.windows.net/{container}?sv=2024-11-04&sr=c&sp=acw&se=2028-01-01T00:00:00Z&sig={SAS_SIGNATURE}"
+    )
+}
+
+/// SHA-256 of the keys above.
+pub(crate) const CONFIG: &str = r#"
+[graph]
+base_url = "{graph}"
+login_url = "{graph}"
+[graph.tenants.contoso]
+tenant_id = "contoso.example"
+client_id = "courier"
+client_secret = "env:GRAPH_SECRET"
+refresh_token = "env:REFRESH_TOKEN"
+[graph.tenants.fabrikam]
+tenant_id = "fabrikam.example"
+client_id = "courier"
+client_secret = "env:GRAPH_SECRET"
+[clients.tickets]
+tenant = "contoso"
+api_keys = ["sha256:bb915d5eed4b2523441dd1eaf37e5ad2448958558344f7d659b33c83dea2ead3"]
+operations = ["user.exportPersonalData", "goals.exportJob", "team.schedule"]
+callback_origins = ["{receiver}"]
+signing_secrets = ["env:SIGNING_NEW", "env:SIGNING_OLD"]
+[clients.hr]
+tenant = "contoso"
+api_keys = ["sha256:32b148fafb7f13528348d132ee917ccbcebff5e2d6053f7bac76c566050d152c"]
+operations = ["team.schedule", "goals.exportJob"]
+[clients.fabrikam]
+tenant = "fabrikam"
+api_keys = ["sha256:e0fcb823bed9091357d9c9d7a0f464e604f2fd1e573a9d3815349a60308d928a"]
+operations = ["team.schedule"]
+[seal]
+key = "env:SEAL_KEY"
+[callbacks]
+allow_networks = ["127.0.0.0/8"]
+[limits]
+requests_per_minute = 1000000
+"#;
+
+pub(crate) fn resolve(reference: &SecretReference) -> Result<Secret, String> {
+    let SecretReference::Env(name) = reference else {
+        return Err("not in a test".to_owned());
+    };
+    match name.as_str() {
+        "GRAPH_SECRET" => Ok(Secret::new(GRAPH_SECRET)),
+        "REFRESH_TOKEN" => Ok(Secret::new(REFRESH_TOKEN)),
+        "SIGNING_NEW" => Ok(Secret::new(SIGNING_SECRETS[0])),
+        "SIGNING_OLD" => Ok(Secret::new(SIGNING_SECRETS[1])),
+        "SEAL_KEY" => Ok(Secret::new(SEAL_KEY)),
+        other => Err(format!("{other} is not set")),
+    }
+}
