@@ -31,7 +31,7 @@ pub async fn handle(app: &App, request: Request<Bytes>) -> Response<Bytes> {
     match route(app, &request).await {
         Ok(response) => response,
         Err(problem) => {
-            tracing::debug!(?problem, "request refused");
+            tracing::debug!(problem = problem.word(), "request refused");
             problem.into_response()
         }
     }

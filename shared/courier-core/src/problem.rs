@@ -137,6 +137,11 @@ impl Problem {
         }
     }
 
+    /// The last part of the type.
+    pub fn word(&self) -> &'static str {
+        self.kind().1
+    }
+
     pub fn into_response(self) -> Response<Bytes> {
         let (status, word, title) = self.kind();
         let mut body = json!({
