@@ -305,13 +305,10 @@ pub async fn only_old_closed_records_are_forgotten(store: Arc<dyn Store>) -> Ver
     assert_eq!(store.forget(at(10), 10).await?, 0, "ended at, not before");
     assert_eq!(store.forget(at(1000), 1).await?, 1, "the limit");
     assert_eq!(store.forget(at(25), 10).await?, 1);
-    let [oldest, middle, newest] = &closed_ids[..] else {
-        return Err("three were closed".into());
-    };
-    for gone in [oldest, middle] {
+    for gone in &closed_ids[..2] {
         assert_eq!(store.load(gone).await?, None);
     }
-    for kept in [newest, &open.id, &undelivered.id] {
+    for kept in [&closed_ids[2], &open.id, &undelivered.id] {
         assert!(store.load(kept).await?.is_some());
     }
     Ok(())

@@ -136,7 +136,7 @@ async fn child_inserts_until_it_cannot() {
     let Some(path) = path_of_parent() else { return };
     let database = Arc::new(Database::open(&path).unwrap());
     let mut last = None;
-    loop {
+    for _ in 0..10_000 {
         let record = sample_record(&OperationId::random());
         match database.insert(&record).await {
             Ok(_) => println!("stored {}", record.id),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use courier_local::{Limits, serve};
@@ -10,10 +11,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::workspace::soon;
 
-/// A server whose handler answers `<path> <body length> <permits used>`, panics at `/panic` and waits at `/wait`.
+/// Long enough to see that something does not happen.
+pub(crate) const A_MOMENT: Duration = Duration::from_millis(100);
+
+/// A server whose handler answers `<path> <body length>`, panics at `/panic` and waits at `/wait`.
 pub(crate) struct Server {
     address: SocketAddr,
     pub(crate) gate: Arc<Semaphore>,
@@ -184,6 +189,8 @@ async fn a_handler_finishes_although_its_client_has_gone() {
     server.stop.send_replace(true);
     server.logged("+/a").await;
     server.logged("-/a").await;
+    let early = timeout(A_MOMENT, &mut server.task).await;
+    assert!(early.is_err(), "the server waits for its handlers");
     server.gate.add_permits(1);
     server.logged("-/wait").await;
     soon(server.task).await.unwrap();
@@ -191,7 +198,11 @@ async fn a_handler_finishes_although_its_client_has_gone() {
 
 #[tokio::test]
 async fn a_shutdown_finishes_the_request_in_flight_and_takes_no_new_one() {
-    let mut server = Server::start(Limits::default()).await;
+    let limits = Limits {
+        header_seconds: 3600,
+        ..Limits::default()
+    };
+    let mut server = Server::start(limits).await;
     let (idle, mut peer) = (server.connect().await, server.connect().await);
     peer.send(&get("/wait")).await;
     server.logged("+/wait").await;

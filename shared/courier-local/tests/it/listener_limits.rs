@@ -1,11 +1,9 @@
 //! The HTTP listener against clients that are slow, large or many.
 
-use std::time::Duration;
-
 use courier_local::Limits;
 use tokio::time::timeout;
 
-use crate::listener::{Server, get};
+use crate::listener::{A_MOMENT, Server, get};
 use crate::workspace::soon;
 
 fn impatient() -> Limits {
@@ -78,6 +76,19 @@ async fn the_handler_sees_one_byte_more_than_the_cap_and_the_connection_ends() {
 }
 
 #[tokio::test]
+async fn a_large_body_may_be_sent_to_its_end_before_it_is_refused() {
+    let server = Server::start(Limits::default()).await;
+    let mut peer = server.connect().await;
+    peer.send("POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
+        .await;
+    peer.send(&"x".repeat(100_000)).await;
+    let early = timeout(A_MOMENT, peer.read_to("/a")).await;
+    assert!(early.is_err(), "{early:?}");
+    peer.send(&"x".repeat(900_000)).await;
+    peer.read_to("/a 65537").await;
+}
+
+#[tokio::test]
 async fn more_connections_than_allowed_wait_for_their_turn() {
     let limits = Limits {
         connections: 2,
@@ -93,7 +104,7 @@ async fn more_connections_than_allowed_wait_for_their_turn() {
     }
     let mut third = server.connect().await;
     third.send(&get("/b")).await;
-    let early = timeout(Duration::from_millis(100), server.log.recv()).await;
+    let early = timeout(A_MOMENT, server.log.recv()).await;
     assert!(early.is_err(), "two are connected already");
     drop(first);
     third.read_to("/b 0").await;
