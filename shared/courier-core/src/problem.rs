@@ -32,6 +32,10 @@ pub enum Problem {
         allow: &'static str,
     },
     PayloadTooLarge,
+    /// The body did not arrive in time.
+    SlowBody,
+    /// The body ended before its length, or is not framed as HTTP says.
+    BrokenBody,
     UnsupportedMediaType,
     KeyReused,
     RateLimited {
@@ -99,6 +103,12 @@ impl Problem {
                 "payload-too-large",
                 "The body is over 64 KiB",
             ),
+            Self::SlowBody => (
+                StatusCode::REQUEST_TIMEOUT,
+                "slow-body",
+                "The body did not arrive in time",
+            ),
+            Self::BrokenBody => (StatusCode::BAD_REQUEST, "broken-body", "The body is broken"),
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
@@ -189,6 +199,8 @@ impl Problem {
             Self::StartRejected { operation } => start_rejected(&mut body, operation),
             Self::NotFound
             | Self::PayloadTooLarge
+            | Self::SlowBody
+            | Self::BrokenBody
             | Self::UnsupportedMediaType
             | Self::KeyReused
             | Self::Internal => {}

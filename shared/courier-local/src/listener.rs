@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use courier_core::problem::Problem;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -154,18 +153,8 @@ where
                 let too_long = body.len() > self.limits.body_bytes;
                 (self.run(Request::from_parts(head, body)).await, too_long)
             }
-            Ok(Err(_)) => (
-                problem(StatusCode::BAD_REQUEST, "broken-body", "The body is broken"),
-                true,
-            ),
-            Err(_) => (
-                problem(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "slow-body",
-                    "The body did not arrive in time",
-                ),
-                true,
-            ),
+            Ok(Err(_)) => (Problem::BrokenBody.into_response(), true),
+            Err(_) => (Problem::SlowBody.into_response(), true),
         };
         let mut response = response.map(Full::new);
         if close {
@@ -209,18 +198,4 @@ async fn read(mut body: Incoming, cap: usize) -> Result<Bytes, hyper::Error> {
         }
     }
     Ok(kept.freeze())
-}
-
-/// A refusal that comes before there is a whole request, in the form the core gives to its own.
-fn problem(status: StatusCode, word: &str, title: &str) -> Response<Bytes> {
-    let body = json!({
-        "type": format!("urn:graph-courier:problem:{word}"),
-        "title": title,
-        "status": status.as_u16(),
-    });
-    let mut response = Response::new(Bytes::from(body.to_string()));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
 }
