@@ -1,0 +1,161 @@
+//! The idempotency fingerprint: what counts as the same payload, and what does not (DESIGN §4.1).
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use courier_core::address::Allowed;
+use courier_core::catalogue::Catalogue;
+use courier_core::config::Client;
+use courier_core::request::{NewOperation, parse};
+use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::shipped);
+static CLIENT: LazyLock<Client> = LazyLock::new(|| client("tickets"));
+
+fn client(name: &str) -> Client {
+    let operations = ["user.exportPersonalData", "team.schedule"];
+    Client {
+        name: name.to_owned(),
+        tenant: "contoso".to_owned(),
+        api_keys: Vec::new(),
+        operations: BTreeSet::from(operations.map(str::to_owned)),
+        callback_origins: vec!["https://tickets.example".to_owned()],
+        signing_secrets: Vec::new(),
+    }
+}
+
+fn read<'a>(client: &'a Client, key: &str, body: &str) -> NewOperation<'a> {
+    let now: Timestamp = "2026-11-21T20:00:00Z".parse().unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("idempotency-key", HeaderValue::from_str(key).unwrap());
+    let allowed = Allowed::default();
+    parse(body.as_bytes(), &headers, client, &CATALOGUE, &allowed, now)
+        .unwrap_or_else(|problem| panic!("{problem:?}: {body}"))
+}
+
+/// What differs between two honest tries of one export: every field of the signature.
+#[derive(Debug, Clone)]
+struct Signature {
+    query: Vec<(String, String)>,
+    order: usize,
+}
+
+fn signature() -> impl Strategy<Value = Signature> {
+    let text = "[A-Za-z0-9]{4,40}";
+    let expiry = (2028..2090_u32, 1..13_u32).prop_map(|(y, m)| format!("{y}-{m:02}-01T00:00:00Z"));
+    let delegated = (text, text, "20[3-9][0-9]-01-01T00:00:00Z");
+    (
+        text,
+        expiry,
+        any::<bool>(),
+        prop::option::of(delegated),
+        0..8_usize,
+    )
+        .prop_map(|(sig, expiry, ip, delegated, order)| {
+            let mut query = vec![
+                ("sv".to_owned(), "2024-11-04".to_owned()),
+                ("sr".to_owned(), "c".to_owned()),
+                ("sp".to_owned(), "acw".to_owned()),
+                ("se".to_owned(), expiry.clone()),
+                ("sig".to_owned(), sig),
+            ];
+            if ip {
+                query.push(("sip".to_owned(), "203.0.113.7".to_owned()));
+                query.push(("spr".to_owned(), "https".to_owned()));
+            }
+            if let Some((oid, tid, _)) = delegated {
+                query.push(("skoid".to_owned(), oid));
+                query.push(("sktid".to_owned(), tid));
+                query.push(("ske".to_owned(), expiry));
+            }
+            Signature { query, order }
+        })
+}
+
+fn export(container: &str, signature: &Signature, reference: &str) -> String {
+    let mut query = signature.query.clone();
+    let turn = signature.order % query.len();
+    query.rotate_left(turn);
+    let query: Vec<String> = query
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let url = format!(
+        "https://contoso.blob.core.windows.net/{container}?{}",
+        query.join("&")
+    );
+    json!({
+        "operation": "user.exportPersonalData",
+        "parameters": {
+            "userId": "6e7b768e-07e2-4810-8459-485f84f8f204",
+            "storageLocation": url,
+        },
+        "callback": { "url": "https://tickets.example/hook" },
+        "reference": reference,
+    })
+    .to_string()
+}
+
+proptest! {
+    #[test]
+    fn a_new_signature_is_the_same_payload(
+        first in signature(),
+        second in signature(),
+        container in "[a-z0-9]{3,20}",
+        reference in "[A-Za-z0-9 äß漢]{1,40}",
+    ) {
+        let one = read(&CLIENT, "k", &export(&container, &first, &reference));
+        let two = read(&CLIENT, "\"k\"", &export(&container, &second, &reference));
+        prop_assert_eq!(&one.fingerprint, &two.fingerprint);
+        prop_assert_eq!(&one.id, &two.id);
+    }
+
+    #[test]
+    fn another_container_or_reference_is_another_payload(
+        signature in signature(),
+        containers in ("[a-z0-9]{3,20}", "[a-z0-9]{3,20}"),
+        references in ("[A-Z0-9]{1,9}", "[A-Z0-9]{1,9}"),
+    ) {
+        let one = read(&CLIENT, "k", &export(&containers.0, &signature, &references.0));
+        let two = read(&CLIENT, "k", &export(&containers.1, &signature, &references.1));
+        let same = containers.0 == containers.1 && references.0 == references.1;
+        prop_assert_eq!(one.fingerprint == two.fingerprint, same);
+        prop_assert_eq!(one.id, two.id);
+    }
+
+    #[test]
+    fn keys_are_told_apart_and_belong_to_their_client(
+        one in "[!-~&&[^\"\\\\]]{1,60}",
+        two in "[!-~&&[^\"\\\\]]{1,60}",
+    ) {
+        let other = client("hr");
+        let body = export("c1x", &Signature { query: vec![
+            ("sr".into(), "c".into()), ("sp".into(), "aw".into()),
+            ("se".into(), "2030-01-01".into()), ("sig".into(), "s".into()),
+        ], order: 0 }, "R");
+        let id = |client, key: &str| read(client, key, &body).id;
+        prop_assert_eq!(id(&CLIENT, &one) == id(&CLIENT, &two), one == two);
+        prop_assert_ne!(id(&CLIENT, &one), id(&other, &one));
+    }
+}
+
+#[test]
+fn the_order_and_the_spacing_of_the_body_do_not_count() {
+    let compact = r#"{"operation":"team.schedule","parameters":{"teamId":"871dbd5c-3a6a-4392-bfe1-042452793a50","schedule":{"enabled":true,"timeZone":"UTC"}}}"#;
+    let spaced = r#"{ "parameters": { "schedule": { "timeZone": "UTC",
+        "enabled": true }, "teamId": "871dbd5c-3a6a-4392-bfe1-042452793a50" }, "operation": "team.schedule" }"#;
+    assert_eq!(
+        read(&CLIENT, "k", compact).fingerprint,
+        read(&CLIENT, "k", spaced).fingerprint
+    );
+    let mut other: Value = serde_json::from_str(compact).unwrap();
+    other["parameters"]["schedule"]["timeZone"] = "Europe/Berlin".into();
+    let other = other.to_string();
+    assert_ne!(
+        read(&CLIENT, "k", compact).fingerprint,
+        read(&CLIENT, "k", &other).fingerprint
+    );
+}
