@@ -40,7 +40,7 @@ fn accepted(operation: &str, with_callback: bool) -> Record {
         reference: None,
         fingerprint: "f".to_owned(),
         parameters: serde_json::Map::new(),
-        sealed_parameters: None,
+        sealed_parameters: Some(serde_json::from_value(json!("v1.sealed")).unwrap()),
         callback: with_callback.then_some(callback),
         traceparent: None,
         created_at: began(),
@@ -335,4 +335,46 @@ fn a_late_answer_of_the_original_attempt_still_counts_in_the_hold() {
             "{event:?}"
         );
     }
+}
+
+#[test]
+fn an_export_whose_lease_is_over_is_held_and_then_unknown() {
+    let operation = CATALOGUE.find("user.exportPersonalData").unwrap();
+    let graph = Url::parse(GRAPH).unwrap();
+    let timing = Timing::default();
+    let policy = Policy {
+        operation,
+        graph: &graph,
+        timing: &timing,
+    };
+    let mut record = accepted("user.exportPersonalData", true);
+    record.attempt = 1;
+    record.state = State::Starting {
+        lease_until: began() + timing.lease,
+    };
+    let watchdog = Event::Arrived(Message::WatchdogV1 {
+        operation_id: record.id.clone(),
+    });
+    let early = decide(&record, &watchdog, began(), &policy);
+    assert_eq!(early.next, Next::Wait(began() + timing.lease));
+    let over = began() + timing.lease;
+    let held = decide(&record, &watchdog, over, &policy);
+    let record = *held.write.unwrap();
+    assert_eq!(
+        record.state,
+        State::StartUnknown {
+            hold_until: over + timing.hold
+        }
+    );
+    assert!(record.maybe_started);
+    let unknown = decide(&record, &watchdog, over + timing.hold, &policy)
+        .write
+        .unwrap();
+    assert_eq!(
+        unknown.state,
+        State::Ended {
+            outcome: Outcome::Unknown
+        }
+    );
+    assert_eq!(unknown.reason, Some(Reason::StartOutcomeUnknown));
 }
