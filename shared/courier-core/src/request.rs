@@ -89,10 +89,10 @@ pub fn parse<'a>(
     } else {
         Map::new()
     };
-    let key = idempotency_key(headers, operation, fields.reference.as_deref())?;
     if !errors.is_empty() {
         return Err(Problem::InvalidRequest(errors));
     }
+    let key = idempotency_key(headers, operation, fields.reference.as_deref())?;
     let payload = json!([
         operation.name,
         parameters,

@@ -1,1 +1,276 @@
-//! placeholder
+//! Deliveries: what counts as delivered, when the next attempt comes, when it is given up, and what every attempt carries.
+
+use std::time::Duration;
+
+use courier_testkit::receiver::{Answer, Callback};
+use courier_testkit::world::World;
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::{Value, json};
+
+/// Pauses between attempts (DESIGN §4.2), in seconds.
+const PAUSES: [f64; 9] = [
+    5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0,
+];
+/// Their sum: 75 h 35 min 5 s.
+const WINDOW: f64 = 272_105.0;
+
+async fn world() -> World {
+    World::with(|setup| setup.timeouts.callback = Duration::from_millis(150)).await
+}
+
+/// An operation that has ended, so that its first callback is due now.
+async fn ended(world: &World) -> String {
+    world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
+    let answer = world.post(&world.schedule()).await;
+    assert_eq!(answer.body["status"], "succeeded");
+    answer.id()
+}
+
+fn seconds(from: &Callback, to: &Callback) -> f64 {
+    to.at.duration_since(from.at).as_secs_f64()
+}
+
+fn http_date(time: Timestamp) -> String {
+    let time = time.to_zoned(TimeZone::UTC);
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+#[tokio::test]
+async fn every_2xx_is_a_delivery() {
+    for status in [200, 201, 202, 204, 206, 299] {
+        let world = world().await;
+        world.receiver.answer_next(Answer::status(status));
+        let id = ended(&world).await;
+        let closed = world.closed(&id).await;
+        let callback = json!({ "status": "delivered", "attempts": 1, "lastStatus": status });
+        assert_eq!(closed["callback"], callback);
+        assert!(!world.jump().await, "nothing waits any more");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_does_not_spoil_a_delivery() {
+    let pause = Duration::from_millis(40);
+    for answer in [
+        Answer::Huge { bytes: 50_000_000 },
+        Answer::Drip { bytes: 900, pause },
+    ] {
+        let world = world().await;
+        world.receiver.answer_next(answer);
+        let id = ended(&world).await;
+        assert_eq!(world.closed(&id).await["callback"]["status"], "delivered");
+        assert_eq!(world.receiver.journal().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_no_2xx_is_tried_again_for_75_hours_and_then_kept_as_undeliverable() {
+    let refusals = [300, 304, 400, 401, 403, 404, 409, 429, 500, 502, 503, 504].map(Answer::status);
+    let silent = [Answer::Hang, Answer::Close];
+    for answer in refusals.into_iter().chain(silent) {
+        let world = world().await;
+        world.receiver.answer_otherwise(answer.clone());
+        let id = ended(&world).await;
+        let closed = world.closed(&id).await;
+        let tries = world.receiver.journal();
+        for (index, pause) in PAUSES[..8].iter().enumerate() {
+            let waited = seconds(&tries[index], &tries[index + 1]);
+            let range = pause * 0.8..pause * 1.2 + 0.01;
+            assert!(range.contains(&waited), "{answer:?} {index}: {waited}");
+        }
+        let last = tries.last().unwrap();
+        assert!((10..=11).contains(&tries.len()), "{}", tries.len());
+        assert!((seconds(&tries[0], last) - WINDOW).abs() < 0.01);
+        let status = match answer {
+            Answer::Status { status, .. } => json!(status),
+            _ => Value::Null,
+        };
+        let callback =
+            json!({ "status": "undeliverable", "attempts": tries.len(), "lastStatus": status });
+        assert_eq!(closed["callback"], callback, "{answer:?}");
+        let list = world.get("/v1/operations").await.body;
+        assert_eq!(list["operations"][0]["callback"], callback);
+        assert_eq!(world.history(&id).await.last().unwrap(), "undeliverable");
+        assert!(!world.jump().await, "nothing waits any more");
+        world.advance(Duration::from_secs(900_000)).await;
+        courier_core::sweep::sweep(&world.app).await.unwrap();
+        world.work().await;
+        assert_eq!(world.receiver.journal().len(), tries.len(), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn pauses_of_different_operations_differ() {
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        let world = world().await;
+        world.receiver.answer_next(Answer::status(500));
+        world.receiver.answer_next(Answer::status(500));
+        let id = ended(&world).await;
+        world.closed(&id).await;
+        let tries = world.receiver.journal();
+        pauses.push(seconds(&tries[1], &tries[2]));
+    }
+    pauses.sort_by(f64::total_cmp);
+    assert!(pauses[7] - pauses[0] > 5.0, "{pauses:?}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_a_refusal_and_is_not_followed() {
+    for status in [301, 302, 303, 307, 308] {
+        let world = world().await;
+        let elsewhere = world.receiver.url("/elsewhere");
+        let answer = Answer::status(status).header("location", &elsewhere);
+        world.receiver.answer_next(answer);
+        let id = ended(&world).await;
+        let closed = world.closed(&id).await;
+        assert_eq!(closed["callback"]["attempts"], 2, "{status}");
+        for callback in world.receiver.journal() {
+            assert!(callback.path.starts_with("/hooks/graph?token="));
+            assert_eq!(callback.method, "POST", "{status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn retry_after_is_honoured_in_full() {
+    for status in [400, 429, 503] {
+        for (asked, least) in [("7200", 7200.0), ("90.5", 90.5), ("date", 10_800.0)] {
+            let world = world().await;
+            let now = world.clock.now();
+            let text = match asked {
+                "date" => http_date(now + Duration::from_secs(10_800)),
+                text => text.to_owned(),
+            };
+            let answer = Answer::retry_after(status, &text).header("date", &http_date(now));
+            world.receiver.answer_next(answer);
+            let id = ended(&world).await;
+            world.closed(&id).await;
+            let tries = world.receiver.journal();
+            let waited = seconds(&tries[0], &tries[1]);
+            let range = least..least + 0.01;
+            assert!(range.contains(&waited), "{status} {asked}: {waited}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn retry_after_shorter_than_the_schedule_or_nonsense_does_not_shorten_it() {
+    for asked in ["0", "1", "-5", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", ""] {
+        let world = world().await;
+        world.receiver.answer_next(Answer::status(500));
+        world.receiver.answer_next(Answer::retry_after(503, asked));
+        let id = ended(&world).await;
+        world.closed(&id).await;
+        let tries = world.receiver.journal();
+        let waited = seconds(&tries[1], &tries[2]);
+        assert!((240.0..360.1).contains(&waited), "{asked}: {waited}");
+    }
+}
+
+#[tokio::test]
+async fn retry_after_beyond_the_window_leaves_one_last_attempt_at_its_end() {
+    let world = world().await;
+    let answer = Answer::retry_after(503, "99999999999");
+    world.receiver.answer_otherwise(answer);
+    let id = ended(&world).await;
+    let closed = world.closed(&id).await;
+    assert_eq!(closed["callback"]["status"], "undeliverable");
+    let tries = world.receiver.journal();
+    assert_eq!(tries.len(), 2);
+    assert!((seconds(&tries[0], &tries[1]) - WINDOW).abs() < 0.01);
+}
+
+#[tokio::test]
+async fn a_410_stops_at_once() {
+    let world = world().await;
+    world.receiver.answer_next(Answer::retry_after(410, "60"));
+    let id = ended(&world).await;
+    let closed = world.closed(&id).await;
+    let callback = json!({ "status": "undeliverable", "attempts": 1, "lastStatus": 410 });
+    assert_eq!(closed["callback"], callback);
+    assert!(!world.jump().await, "nothing waits any more");
+}
+
+#[tokio::test]
+async fn every_attempt_carries_the_same_event_with_a_time_and_signature_of_its_own() {
+    let world = world().await;
+    for _ in 0..3 {
+        world.receiver.answer_next(Answer::status(500));
+    }
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
+    let headers = [("traceparent", parent)];
+    let answer = world.post_with(&headers, &world.schedule()).await;
+    let closed = world.closed(&answer.id()).await;
+    let tries = world.receiver.journal();
+    assert_eq!(tries.len(), 4);
+    let stable = [
+        "webhook-id",
+        "content-type",
+        "ce-specversion",
+        "ce-id",
+        "ce-type",
+        "ce-source",
+        "ce-subject",
+        "ce-time",
+        "traceparent",
+    ];
+    for callback in &tries {
+        assert_eq!(callback.body, tries[0].body);
+        for name in stable {
+            assert!(callback.header(name).is_some(), "{name}");
+            assert_eq!(callback.header(name), tries[0].header(name), "{name}");
+        }
+        assert_eq!(callback.header("traceparent"), Some(parent));
+        assert_eq!(callback.header("ce-specversion"), Some("1.0"));
+        assert_eq!(callback.header("ce-time"), closed["endedAt"].as_str());
+        let length = callback.body.len().to_string();
+        assert_eq!(callback.header("content-length"), Some(length.as_str()));
+        for name in ["authorization", "x-api-key", "accept-encoding", "cookie"] {
+            assert_eq!(callback.header(name), None);
+        }
+    }
+    for (one, next) in tries.iter().zip(&tries[1..]) {
+        for name in ["webhook-timestamp", "webhook-signature"] {
+            assert_ne!(one.header(name), next.header(name), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trace_context_that_is_none_is_not_passed_on() {
+    for parent in [
+        "",
+        "canary",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+    ] {
+        let world = world().await;
+        world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
+        let headers = [("traceparent", parent)];
+        let answer = world.post_with(&headers, &world.schedule()).await;
+        world.closed(&answer.id()).await;
+        assert_eq!(world.receiver.journal()[0].header("traceparent"), None);
+    }
+}
+
+#[tokio::test]
+async fn the_end_is_durable_before_the_first_byte_of_the_callback() {
+    let world = world().await;
+    world.receiver.answer_next(Answer::Hang);
+    let id = ended(&world).await;
+    let arrives = async {
+        let callback = world.receiver.arrived(1).await.remove(0);
+        // The attempt still hangs; what is on disk is what a new process would find.
+        let id = courier_core::record::OperationId::parse(&id).unwrap();
+        let record = world.app.store.load(&id).await.unwrap().unwrap();
+        assert_eq!(record.delivery.attempts, 0);
+        assert!(record.ended_at.is_some());
+        let event = record.event.unwrap();
+        assert_eq!(callback.header("webhook-id"), Some(event.id.as_str()));
+        assert_eq!(callback.body, event.body);
+    };
+    tokio::join!(world.work(), arrives);
+    world.closed(&id).await;
+}

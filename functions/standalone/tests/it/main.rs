@@ -4,6 +4,7 @@ mod happy;
 mod starts;
 
 mod callbacks;
+mod missing;
 mod polls;
 mod tokens;
 
@@ -12,6 +13,7 @@ mod requests;
 
 mod binary;
 mod kill;
+mod process;
 mod signatures;
 
 mod rules;

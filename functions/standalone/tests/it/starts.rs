@@ -6,9 +6,9 @@ use courier_testkit::world::{Answer, World};
 use graph_simulator::{Action, Fault, StatusAction};
 use serde_json::Value;
 
-const OPERATIONS: [&str; 3] = ["export", "goals", "schedule"];
+pub(crate) const OPERATIONS: [&str; 3] = ["export", "goals", "schedule"];
 
-fn body(world: &World, operation: &str) -> Value {
+pub(crate) fn body(world: &World, operation: &str) -> Value {
     match operation {
         "export" => world.export("dsar"),
         "goals" => world.goals(),
