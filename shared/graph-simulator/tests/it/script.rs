@@ -150,3 +150,11 @@ fn mistake_in_a_script_is_named() {
         assert!(error.contains(named), "{text}: {error}");
     }
 }
+
+#[test]
+fn the_example_script_is_understood() {
+    let text = include_str!("../../script.example.toml");
+    let options = Options::from_toml(text, still()).unwrap();
+    assert_eq!(options.faults.len(), 4);
+    assert_eq!(options.behaviour.failing.len(), 1);
+}
