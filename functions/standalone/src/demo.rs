@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use courier_core::catalogue::Catalogue;
-use courier_core::config::{Config, SecretReference};
-use courier_core::secret::Secret;
+use courier_core::config::Config;
+use courier_core::secret::{Secret, SecretReference};
 use graph_simulator::{Options, Simulator};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

@@ -11,7 +11,7 @@ use crate::callback_url;
 use crate::catalogue::{Catalogue, TokenKind};
 use crate::config_reader::Reader;
 use crate::seal::Sealer;
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretReference};
 use crate::webhook::SigningSecret;
 
 /// A configuration that holds: every reference is resolved, every name known.
@@ -51,38 +51,6 @@ pub struct Client {
     pub operations: BTreeSet<String>,
     pub callback_origins: Vec<String>,
     pub signing_secrets: Vec<SigningSecret>,
-}
-
-/// Where a secret is kept: `env:NAME`, `file:PATH` or `aws-secret:ARN[#key]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretReference {
-    Env(String),
-    File(String),
-    AwsSecret { arn: String, key: Option<String> },
-}
-
-impl SecretReference {
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let (kind, name) = text.split_once(':').unwrap_or_default();
-        match (kind, name) {
-            (_, "") => Err(Self::RULE.to_owned()),
-            ("env", name) => Ok(Self::Env(name.to_owned())),
-            ("file", path) => Ok(Self::File(path.to_owned())),
-            ("aws-secret", name) => {
-                let (arn, key) = match name.split_once('#') {
-                    Some((arn, key)) => (arn, Some(key.to_owned())),
-                    None => (name, None),
-                };
-                Ok(Self::AwsSecret {
-                    arn: arn.to_owned(),
-                    key,
-                })
-            }
-            _ => Err(Self::RULE.to_owned()),
-        }
-    }
-
-    const RULE: &str = "must be a reference: env:NAME, file:PATH or aws-secret:ARN[#key]";
 }
 
 /// Fetches a secret; the error says what is missing, never what it is.

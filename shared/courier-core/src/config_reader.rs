@@ -6,9 +6,9 @@ use ipnet::IpNet;
 use toml::{Table, Value};
 use url::{Host, Url};
 
-use crate::config::{Resolve, SecretReference};
+use crate::config::Resolve;
 use crate::seal::Sealer;
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretReference};
 
 pub(crate) struct Reader<'a> {
     path: String,

@@ -9,6 +9,7 @@ use url::Url;
 use crate::catalogue::{Operation, Restart};
 use crate::judge::Reply;
 use crate::message::Message;
+use crate::pacing;
 use crate::record::{HistoryEntry, Reason, Record};
 
 mod ending;
@@ -174,6 +175,13 @@ impl Rules<'_> {
 
     fn class(&self) -> Restart {
         self.policy.operation.restart
+    }
+
+    /// Waiting until then without a write would look to the sweeper like a lost message.
+    fn outlasts_sweeper(&self, until: Timestamp) -> bool {
+        let grace = Duration::from_secs(300);
+        let due = self.record.due_at;
+        due.is_none_or(|due| until > pacing::later(due, grace))
     }
 
     fn overdue(&self) -> bool {

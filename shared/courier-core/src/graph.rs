@@ -32,6 +32,8 @@ pub(crate) struct StartRequest {
     pub(crate) url: String,
     /// Sent as `client-request-id` and kept, so that Microsoft's support can find the call.
     pub(crate) client_request_id: String,
+    /// The token among the headers.
+    pub(crate) token: Secret,
     method: Method,
     parsed: Url,
     headers: HeaderMap,
@@ -94,6 +96,7 @@ impl Graph {
                 .map_err(|_| Unsendable("the method".to_owned()))?,
             url,
             client_request_id,
+            token: token.clone(),
             headers,
             body: body.to_string().into_bytes(),
         })

@@ -255,7 +255,8 @@ fn url_of(callback: Map<String, Value>, errors: &mut Vec<Violation>) -> Option<S
             }
         }
     }
-    if url.is_none() && errors.is_empty() {
+    let told = errors.iter().any(|error| error.pointer == "/callback/url");
+    if url.is_none() && !told {
         errors.push(Violation::new("/callback/url", "is required"));
     }
     url

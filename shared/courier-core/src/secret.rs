@@ -1,4 +1,4 @@
-//! Values that must not be read by accident: they neither print nor serialise.
+//! Values that must not be read by accident: they neither print nor serialise. And where they are kept.
 
 use std::fmt;
 
@@ -21,6 +21,38 @@ impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("[secret]")
     }
+}
+
+/// Where a secret is kept: `env:NAME`, `file:PATH` or `aws-secret:ARN[#key]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretReference {
+    Env(String),
+    File(String),
+    AwsSecret { arn: String, key: Option<String> },
+}
+
+impl SecretReference {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (kind, name) = text.split_once(':').unwrap_or_default();
+        match (kind, name) {
+            (_, "") => Err(Self::RULE.to_owned()),
+            ("env", name) => Ok(Self::Env(name.to_owned())),
+            ("file", path) => Ok(Self::File(path.to_owned())),
+            ("aws-secret", name) => {
+                let (arn, key) = match name.split_once('#') {
+                    Some((arn, key)) => (arn, Some(key.to_owned())),
+                    None => (name, None),
+                };
+                Ok(Self::AwsSecret {
+                    arn: arn.to_owned(),
+                    key,
+                })
+            }
+            _ => Err(Self::RULE.to_owned()),
+        }
+    }
+
+    const RULE: &str = "must be a reference: env:NAME, file:PATH or aws-secret:ARN[#key]";
 }
 
 #[cfg(test)]

@@ -13,10 +13,11 @@ use crate::graph::StartRequest;
 use crate::judge::Reply;
 use crate::lane;
 use crate::message::{Disposition, Message};
-use crate::pacing::later;
+use crate::pacing::{elapsed, later};
 use crate::ports::{QueueError, StoreError, Write};
 use crate::record::{Reason, Record, State};
 use crate::request::parameters_place;
+use crate::secret::Secret;
 
 /// Decisions one step may take; a correct one needs about ten.
 const ROUNDS: usize = 64;
@@ -185,7 +186,16 @@ async fn prepare(
     };
     match lane::turn(app, record, operation).await {
         Ok(true) => {}
-        Ok(false) | Err(_) => return Err(wait(None, 2)),
+        Ok(false) => {
+            // Whoever leaves the line wakes the next; this is for the case that it died first.
+            let age = elapsed(record.created_at, app.now());
+            let pause = (age / 10).clamp(Duration::from_secs(2), Duration::from_secs(60));
+            return Err(NotReady {
+                reason: None,
+                retry_after: Some(pause),
+            });
+        }
+        Err(_) => return Err(wait(None, 2)),
     }
     let mut parameters = record.parameters.clone();
     if let Some(sealed) = &record.sealed_parameters {
@@ -222,11 +232,12 @@ async fn start(
 ) -> Event {
     let start_url = request.url.clone();
     let client_request_id = request.client_request_id.clone();
+    let token = request.token.clone();
     let reply = app.graph.start(request).await;
     if is_unauthorized(&reply)
         && let Ok(tenant) = tenant(app, record)
     {
-        app.tokens.forget(tenant, operation.token).await;
+        app.tokens.forget(tenant, operation.token, &token).await;
     }
     Event::Started {
         attempt,
@@ -239,9 +250,9 @@ async fn start(
 async fn poll(app: &App, record: &Record, operation: &Operation, hop: u32, receives: u32) -> Event {
     let polled = match try_poll(app, record, operation).await {
         // The token may have been revoked before its time: once more with a new one.
-        Ok((_, reply)) if is_unauthorized(&reply) => match tenant(app, record) {
+        Ok((_, reply, token)) if is_unauthorized(&reply) => match tenant(app, record) {
             Ok(tenant) => {
-                app.tokens.forget(tenant, operation.token).await;
+                app.tokens.forget(tenant, operation.token, &token).await;
                 try_poll(app, record, operation).await
             }
             Err(trouble) => Err(trouble),
@@ -249,7 +260,7 @@ async fn poll(app: &App, record: &Record, operation: &Operation, hop: u32, recei
         other => other,
     };
     let (client_request_id, reply) = match polled {
-        Ok((id, reply)) => (id, Ok(reply)),
+        Ok((id, reply, _)) => (id, Ok(reply)),
         Err(trouble) => (String::new(), Err(trouble)),
     };
     Event::Polled {
@@ -260,11 +271,12 @@ async fn poll(app: &App, record: &Record, operation: &Operation, hop: u32, recei
     }
 }
 
+/// The `client-request-id`, the answer, and the token it was asked with.
 async fn try_poll(
     app: &App,
     record: &Record,
     operation: &Operation,
-) -> Result<(String, Reply), NotReady> {
+) -> Result<(String, Reply, Secret), NotReady> {
     let tenant = tenant(app, record)?;
     if let Some(per_hour) = operation.budget_per_hour {
         let taken = app
@@ -288,6 +300,7 @@ async fn try_poll(
     app.graph
         .poll(operation, &record.parameters, monitor, &token)
         .await
+        .map(|(id, reply)| (id, reply, token))
         .map_err(|error| {
             tracing::error!(operation.id = %record.id, %error, "the monitor cannot be asked");
             NotReady {

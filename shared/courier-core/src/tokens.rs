@@ -122,9 +122,17 @@ impl Tokens {
         }
     }
 
-    /// Graph refused the token: the next call fetches another.
-    pub(crate) async fn forget(&self, tenant: &Tenant, kind: TokenKind) {
-        self.slot(&tenant.name, kind).lock().await.token = None;
+    /// Graph refused this token: the next call fetches another, unless somebody else has done so meanwhile.
+    pub(crate) async fn forget(&self, tenant: &Tenant, kind: TokenKind, refused: &Secret) {
+        let slot = self.slot(&tenant.name, kind);
+        let mut slot = slot.lock().await;
+        if slot
+            .token
+            .as_ref()
+            .is_some_and(|(token, _)| token == refused)
+        {
+            slot.token = None;
+        }
     }
 
     fn slot(&self, tenant: &str, kind: TokenKind) -> Arc<Mutex<Slot>> {

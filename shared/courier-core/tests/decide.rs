@@ -1,5 +1,7 @@
 //! `decide` walked at random: whatever happens in whatever order, the rules that keep the invariants hold.
 
+#![cfg(test)]
+
 use std::sync::LazyLock;
 use std::time::Duration;
 

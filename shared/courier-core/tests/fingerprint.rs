@@ -1,5 +1,7 @@
 //! The idempotency fingerprint: what counts as the same payload, and what does not (DESIGN §4.1).
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 

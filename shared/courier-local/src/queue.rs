@@ -20,9 +20,17 @@ const SEND: &str = "INSERT INTO queue (operation_id, hop, due_at, receives, rece
     VALUES (?1, ?2, ?3, 0, NULL, ?4)
     ON CONFLICT DO UPDATE SET hop = ?2, due_at = ?3, receives = 0, receipt = NULL, message = ?4
     WHERE hop <= ?2 AND (message <> ?4 OR due_at <> ?3 OR receives <> 0)";
+/// Whether `SEND` would change nothing.
+const SENT: &str = "SELECT hop > ?2 OR (message = ?4 AND due_at = ?3 AND receives = 0)
+    FROM queue WHERE operation_id = ?1";
 const SEND_IF_NONE: &str =
     "INSERT INTO queue (operation_id, hop, due_at, receives, receipt, message)
     VALUES (?1, ?2, ?3, 0, NULL, ?4) ON CONFLICT DO NOTHING";
+const SEND_AFTER_WATCHDOG: &str =
+    "INSERT INTO queue (operation_id, hop, due_at, receives, receipt, message)
+    VALUES (?1, ?2, ?3, 0, NULL, ?4)
+    ON CONFLICT DO UPDATE SET hop = ?2, due_at = ?3, receives = 0, receipt = NULL, message = ?4
+    WHERE hop = 0";
 const DUE: &str =
     "SELECT operation_id, message, receives FROM queue WHERE due_at <= ? ORDER BY due_at LIMIT ?";
 const CLAIM: &str = "UPDATE queue SET receipt = random(), due_at = ?2, receives = receives + 1
@@ -47,8 +55,15 @@ pub struct Receipt {
 #[async_trait]
 impl Queue for Database {
     async fn send(&self, message: &Message, due: Timestamp) -> Result<(), QueueError> {
-        let entry = Entry::new(message, due)?;
-        self.write(move |connection| entry.send(connection)).await?;
+        let entry = Arc::new(Entry::new(message, due)?);
+        let sent = Arc::clone(&entry);
+        // As a rule the record's own write has sent it; then nobody waits for another commit.
+        if !self
+            .read(move |connection| sent.is_sent(connection))
+            .await?
+        {
+            self.write(move |connection| entry.send(connection)).await?;
+        }
         self.announce(due);
         Ok(())
     }
@@ -137,6 +152,18 @@ impl Entry {
 
     pub(crate) fn send_if_none(&self, connection: &Connection) -> Result<(), Failure> {
         self.execute(connection, SEND_IF_NONE)
+    }
+
+    /// The message that carries the polling takes the watchdog's place; one that is there already stays.
+    pub(crate) fn send_after_watchdog(&self, connection: &Connection) -> Result<(), Failure> {
+        self.execute(connection, SEND_AFTER_WATCHDOG)
+    }
+
+    fn is_sent(&self, connection: &Connection) -> Result<bool, Failure> {
+        let mut statement = connection.prepare_cached(SENT)?;
+        let values = params![self.operation_id, self.hop, self.due, self.message];
+        let sent = statement.query_row(values, |row| row.get(0)).optional()?;
+        Ok(sent.unwrap_or(false))
     }
 
     fn execute(&self, connection: &Connection, sql: &str) -> Result<(), Failure> {

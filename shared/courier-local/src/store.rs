@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use courier_core::message::Message;
 use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
-use courier_core::record::{OperationId, Record};
+use courier_core::record::{OperationId, Record, State};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
@@ -68,6 +68,9 @@ impl Store for Database {
                     return refused(connection, &mine);
                 }
                 match &columns.owed {
+                    Some(owed) if matches!(mine.state, State::Running { .. }) => {
+                        owed.send_after_watchdog(connection)?;
+                    }
                     Some(owed) => owed.send_if_none(connection)?,
                     None => queue::remove(connection, columns.id.as_str())?,
                 }

@@ -1,7 +1,6 @@
 //! Who takes part in a World: two clients of one tenant, one of another, their secrets, and good requests of theirs.
 
-use courier_core::config::SecretReference;
-use courier_core::secret::Secret;
+use courier_core::secret::{Secret, SecretReference};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -59,6 +58,18 @@ impl World {
             },
             "callback": self.callback(),
         })
+    }
+}
+
+/// The simulator's words for the three operations.
+pub const OPERATIONS: [&str; 3] = ["export", "goals", "schedule"];
+
+/// A good request for one of [`OPERATIONS`].
+pub fn body(world: &World, operation: &str) -> Value {
+    match operation {
+        "export" => world.export("dsar"),
+        "goals" => world.goals(),
+        _ => world.schedule(),
     }
 }
 

@@ -64,6 +64,11 @@ impl TestClock {
         self.0.fetch_add(millis, Ordering::SeqCst);
     }
 
+    /// For what is judged by other people's clocks.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.as_millisecond(), Ordering::SeqCst);
+    }
+
     fn function(&self) -> Clock {
         let clock = self.clone();
         Arc::new(move || clock.now())

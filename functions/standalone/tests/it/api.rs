@@ -1,1 +1,316 @@
-//! placeholder
+//! The HTTP surface around an operation: reading, cancelling, who may, how fast, and what a caller prefers.
+
+use std::time::Duration;
+
+use courier_testkit::world::{Answer, FABRIKAM_KEY, HR_KEY, TICKETS_KEY, World};
+use graph_simulator::{Action, Fault};
+use serde_json::{Value, json};
+
+fn pause(answer: &Answer) -> u64 {
+    answer.header("retry-after").unwrap().parse().unwrap()
+}
+
+pub(crate) fn refused(answer: &Answer, status: u16, problem: &str) {
+    assert_eq!((answer.status, answer.problem()), (status, problem));
+    assert_eq!(answer.body["status"], status, "{answer:?}");
+    assert!(answer.body["title"].is_string(), "{answer:?}");
+}
+
+#[tokio::test]
+async fn an_open_operation_is_202_with_a_time_to_ask_again_and_an_ended_one_200() {
+    let world = World::new().await;
+    let posted = world.post(&world.goals()).await;
+    let path = posted.header("location").unwrap().to_owned();
+    let open = world.get(&path).await;
+    assert_eq!((open.status, &open.body), (202, &posted.body));
+    assert!((60..=66).contains(&pause(&open)), "{open:?}");
+    assert_eq!(open.header("cache-control"), Some("no-store"));
+    world.closed(&posted.id()).await;
+    let ended = world.get(&path).await;
+    assert_eq!((ended.status, ended.header("retry-after")), (200, None));
+    assert_eq!(ended.body["graph"]["nextPollAt"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_history_tells_every_step_in_order() {
+    let world = World::new().await;
+    let id = world.post(&world.export("dsar")).await.id();
+    world.closed(&id).await;
+    let answer = world.get(&format!("/v1/operations/{id}/history")).await;
+    assert_eq!(answer.status, 200);
+    let history = answer.body["history"].as_array().unwrap();
+    let events: Vec<_> = history.iter().map(|entry| &entry["event"]).collect();
+    let expected = "accepted startClaimed started statusChanged ended callbackAttempt";
+    assert_eq!(events, expected.split(' ').collect::<Vec<_>>());
+    let mut times: Vec<_> = history.iter().map(|e| e["at"].as_str().unwrap()).collect();
+    let in_order = times.clone();
+    times.sort_unstable();
+    assert_eq!(times, in_order);
+    let start = &world.simulator.calls("export.start")[0];
+    assert_eq!(
+        history[2]["clientRequestId"].as_str(),
+        start.client_request_id.as_deref()
+    );
+}
+
+#[tokio::test]
+async fn another_clients_operation_is_not_there() {
+    let world = World::new().await;
+    let running = world.post(&world.goals()).await.id();
+    let ended = world.post(&world.schedule()).await.id();
+    world.closed(&ended).await;
+    for key in [HR_KEY, FABRIKAM_KEY] {
+        let headers = [("x-api-key", key)];
+        let list = world.call("GET", "/v1/operations", &headers, "").await;
+        assert_eq!(list.body, json!({ "operations": [], "next": null }));
+        for id in [&running, &ended, "op_00000000000000000000000000000000"] {
+            for (method, part) in [
+                ("GET", ""),
+                ("GET", "/history"),
+                ("POST", "/cancel"),
+                ("POST", "/callback/redeliver"),
+            ] {
+                let path = format!("/v1/operations/{id}{part}");
+                let answer = world.call(method, &path, &headers, "").await;
+                refused(&answer, 404, "not-found");
+                assert!(!answer.body.to_string().contains("op_"), "{answer:?}");
+            }
+        }
+    }
+    assert_eq!(world.closed(&running).await["status"], "succeeded");
+    assert_eq!(world.receiver.journal().len(), 2);
+}
+
+#[tokio::test]
+async fn one_valid_key_in_either_header_is_needed() {
+    let world = World::new().await;
+    let bearer = format!("Bearer {TICKETS_KEY}");
+    let lower = format!("bearer   {TICKETS_KEY} ");
+    let basic = "Basic dGlja2V0czp0aWNrZXRzLWtleQ==";
+    let cases: [(&[(&str, &str)], u16); 16] = [
+        (&[("authorization", &bearer)], 200),
+        (&[("Authorization", &lower)], 200),
+        (&[("x-api-key", TICKETS_KEY)], 200),
+        (&[("X-API-KEY", HR_KEY)], 200),
+        (&[("x-api-key", "")], 401),
+        (&[("authorization", "")], 401),
+        (&[("x-api-key", "wrong")], 401),
+        (&[("x-api-key", "Tickets-key")], 401),
+        (&[("x-api-key", &bearer)], 401),
+        (&[("authorization", TICKETS_KEY)], 401),
+        (&[("authorization", "Bearer ")], 401),
+        (&[("authorization", basic)], 401),
+        (
+            &[("authorization", &bearer), ("x-api-key", TICKETS_KEY)],
+            401,
+        ),
+        (&[("authorization", &bearer), ("authorization", basic)], 401),
+        (&[("x-api-key", TICKETS_KEY), ("x-api-key", HR_KEY)], 401),
+        (
+            &[(
+                "x-api-key",
+                "sha256:bb915d5eed4b2523441dd1eaf37e5ad2448958558344f7d659b33c83dea2ead3",
+            )],
+            401,
+        ),
+    ];
+    for (headers, status) in cases {
+        let answer = world.call("GET", "/v1/operations", headers, "").await;
+        assert_eq!(answer.status, status, "{headers:?}");
+        if status == 401 {
+            refused(&answer, 401, "unauthenticated");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+    }
+    // Not even whether a path exists is told without a key.
+    for path in ["/v1/operations/op_x", "/v1/operations/a/b/c/d"] {
+        let answer = world.call("GET", path, &[("x-api-key", "")], "").await;
+        refused(&answer, 401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_do_only_what_is_configured() {
+    let world = World::new().await;
+    let hr = [("x-api-key", HR_KEY)];
+    let export = world.post_with(&hr, &world.export("dsar")).await;
+    refused(&export, 403, "operation-forbidden");
+    let mut body = world.goals();
+    body["callback"]["url"] = "https://hooks.example/graph?token=canary".into();
+    let callback = world.post_with(&hr, &body).await;
+    refused(&callback, 403, "callback-forbidden");
+    assert!(
+        !callback.body.to_string().contains("canary"),
+        "{callback:?}"
+    );
+    assert!(world.simulator.journal().is_empty());
+    let list = world.call("GET", "/v1/operations", &hr, "").await;
+    assert_eq!(list.body["operations"], json!([]));
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_do_not_exist_are_told_apart() {
+    let world = World::new().await;
+    let id = world.post(&world.schedule()).await.id();
+    let own = format!("/v1/operations/{id}");
+    for path in [
+        "/",
+        "/v1",
+        "/v2/operations",
+        "/v1/operations/",
+        "/v1/operations/op_x",
+        &format!("{own}/"),
+        &format!("{own}/callback"),
+        &format!("{own}/history/1"),
+        &own.to_uppercase(),
+        &own.replace("op_", ""),
+        "//v1/operations/x",
+        "/v1/operations/../../etc/passwd",
+        "/v1/operations/%2e%2e/x",
+    ] {
+        refused(&world.get(path).await, 404, "not-found");
+    }
+    for (method, path, allow) in [
+        ("PUT", "/v1/operations".to_owned(), "GET, POST"),
+        ("DELETE", own.clone(), "GET"),
+        ("POST", own.clone(), "GET"),
+        ("POST", format!("{own}/history"), "GET"),
+        ("GET", format!("{own}/cancel"), "POST"),
+        ("GET", format!("{own}/callback/redeliver"), "POST"),
+        ("POST", "/healthz".to_owned(), "GET"),
+    ] {
+        let answer = world.call(method, &path, &[], "").await;
+        refused(&answer, 405, "method-not-allowed");
+        assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+    }
+    assert_eq!(world.closed(&id).await["status"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_client_over_its_rate_waits_and_others_do_not() {
+    let world = World::with(|setup| {
+        let from = "requests_per_minute = 1000000";
+        setup.config = setup.config.replace(from, "requests_per_minute = 6");
+    })
+    .await;
+    for _ in 0..6 {
+        assert_eq!(world.get("/v1/operations").await.status, 200);
+    }
+    let limited = world.post(&world.goals()).await;
+    refused(&limited, 429, "rate-limited");
+    assert_eq!(pause(&limited), 10);
+    assert!(world.simulator.journal().is_empty());
+    let hr = [("x-api-key", HR_KEY)];
+    let other = world.call("GET", "/v1/operations", &hr, "").await;
+    assert_eq!(other.status, 200);
+    let unknown = [("x-api-key", "wrong")];
+    let unknown = world.call("GET", "/v1/operations", &unknown, "").await;
+    assert_eq!(unknown.status, 401);
+    assert_eq!(world.get("/healthz").await.status, 200);
+    world.clock.advance(Duration::from_millis(9_999));
+    assert_eq!(pause(&world.get("/v1/operations").await), 1);
+    world.clock.advance(Duration::from_millis(1));
+    assert_eq!(world.get("/v1/operations").await.status, 200);
+    assert_eq!(world.get("/v1/operations").await.status, 429);
+}
+
+#[tokio::test]
+async fn health_needs_no_key() {
+    let world = World::new().await;
+    let answer = world
+        .call("GET", "/healthz", &[("x-api-key", "")], "")
+        .await;
+    assert_eq!(
+        (answer.status, answer.body),
+        (200, json!({ "status": "ok" }))
+    );
+}
+
+#[tokio::test]
+async fn a_caller_may_wait_for_the_end() {
+    let world = World::new().await;
+    let (headers, body) = ([("prefer", "wait=20")], world.schedule());
+    let request = world.post_with(&headers, &body);
+    let work = async {
+        world.simulator.until(|calls| calls.len() > 1).await;
+        let list = world.get("/v1/operations").await.body;
+        let id = list["operations"][0]["id"].as_str().unwrap();
+        world.closed(id).await;
+    };
+    let (answer, ()) = tokio::join!(request, work);
+    assert_eq!(
+        (answer.status, &answer.body["status"]),
+        (200, &"succeeded".into())
+    );
+    assert_eq!(answer.header("preference-applied"), Some("wait=20"));
+}
+
+#[tokio::test]
+async fn a_caller_that_waits_in_vain_gets_202() {
+    for (prefer, applied) in [
+        ("wait=1", Some("wait=1")),
+        ("wait=0", Some("wait=0")),
+        ("Wait=\"0\"", Some("wait=0")),
+        ("handling=lenient, wait=0; foo", Some("wait=0")),
+        ("wait", None),
+        ("wait=-1", None),
+        ("wait=1e9", None),
+        ("return=minimal", None),
+    ] {
+        let world = World::new().await;
+        let answer = world.post_with(&[("prefer", prefer)], &world.goals()).await;
+        assert_eq!(
+            (answer.status, &answer.body["status"]),
+            (202, &"running".into()),
+            "{prefer}"
+        );
+        assert_eq!(answer.header("preference-applied"), applied, "{prefer}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_25_seconds() {
+    let world = World::with(|setup| setup.simulator.durations.schedule_seconds = 0.0).await;
+    let headers = [("prefer", "wait=3600")];
+    let answer = world.post_with(&headers, &world.schedule()).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("preference-applied"), Some("wait=25"));
+}
+
+#[tokio::test]
+async fn respond_async_answers_before_graph_is_called() {
+    for operation in courier_testkit::tenants::OPERATIONS {
+        let world = World::new().await;
+        let body = courier_testkit::tenants::body(&world, operation);
+        let headers = [("prefer", "respond-async")];
+        let answer = world.post_with(&headers, &body).await;
+        assert_eq!(
+            (answer.status, &answer.body["status"]),
+            (202, &"accepted".into())
+        );
+        assert_eq!(answer.header("preference-applied"), Some("respond-async"));
+        assert!(world.simulator.journal().is_empty(), "{operation}");
+        world.work().await;
+        assert_eq!(world.operation(&answer.id()).await["status"], "running");
+        assert_eq!(world.closed(&answer.id()).await["status"], "succeeded");
+        assert_eq!(world.simulator.jobs().len(), 1, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn an_ended_operation_cannot_be_cancelled() {
+    let world = World::new().await;
+    let lost = Fault::new("goals.start", Action::status_only(403));
+    world.simulator.script(lost);
+    let ended = [
+        world.post(&world.goals()).await.id(),
+        world.post(&world.schedule()).await.id(),
+    ];
+    for id in ended {
+        let before = world.closed(&id).await;
+        let path = format!("/v1/operations/{id}/cancel");
+        refused(&world.call("POST", &path, &[], "").await, 409, "conflict");
+        assert_eq!(world.operation(&id).await, before);
+    }
+    assert_eq!(world.receiver.journal().len(), 2);
+}

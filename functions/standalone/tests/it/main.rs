@@ -1,19 +1,36 @@
 //! graph-courier through its front door: HTTP in, HTTP out, the simulator's journal as the witness.
 
+#![cfg(test)]
+
 mod happy;
 mod starts;
 
-mod callbacks;
+mod endings;
+mod gate;
+mod messages;
 mod missing;
 mod polls;
+
+mod callbacks;
+mod redelivery;
+
+mod refresh;
+mod secrets;
 mod tokens;
 
 mod api;
+mod idempotency;
+mod lists;
+
+mod request_bytes;
+mod request_urls;
 mod requests;
 
 mod binary;
+mod disk;
 mod kill;
 mod process;
 mod signatures;
+mod site;
 
 mod rules;

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use courier_testkit::receiver::Receiver;
+use courier_testkit::tenants::{OPERATIONS, body};
 use courier_testkit::world::{Setup, World};
 use graph_simulator::{Action, Casing, Entry, Fault, Progress, StatusAction, Timestamps};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
-
-use crate::starts::{OPERATIONS, body};
 
 /// Jobs that run until a test ends them.
 fn endless(setup: &mut Setup) {
@@ -269,28 +268,36 @@ async fn progress_is_a_number_however_graph_writes_it() {
     }
 }
 
+fn http_date(time: Timestamp) -> String {
+    let time = time.to_zoned(TimeZone::UTC);
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 #[tokio::test]
 async fn graph_is_asked_not_sooner_than_it_allows_and_not_much_later() {
-    let date = |due: Timestamp| {
-        let time = (due + Duration::from_secs(300)).to_zoned(TimeZone::UTC);
-        Some(time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
-    };
-    let cases: [(fn(&str) -> Option<String>, u64); 4] = [
-        (|_| Some("200".to_owned()), 200_000),
-        (|_| Some("90.1280".to_owned()), 90_128),
-        (|date| Some(date.to_owned()), 300_000),
-        (|operation| (operation == "x").then(String::new), 0),
+    // `None`: the catalogue's first pause.
+    let cases = [
+        (Some("200"), 200_000),
+        (Some("90.1280"), 90_128),
+        (Some("date"), 300_000),
+        (None, 0),
     ];
     for operation in OPERATIONS {
-        for (value, least) in &cases {
+        let first = if operation == "schedule" {
+            10_000
+        } else {
+            60_000
+        };
+        for (value, least) in cases {
+            let least = Duration::from_millis(value.map_or(first, |_| least));
             for code in [429, 503, 200] {
                 let world = World::with(endless).await;
                 begin(&world, operation).await;
                 let due = world.database.next_due().await.unwrap().unwrap();
-                let value = value(&date(due).unwrap());
-                let initial = if operation == "schedule" { 10 } else { 60 };
-                let least =
-                    Duration::from_millis(if *least == 0 { initial * 1000 } else { *least });
+                let value = value.map(|text| match text {
+                    "date" => http_date(due + least),
+                    text => text.to_owned(),
+                });
                 let name = format!("{operation} {code} {value:?}");
                 let action = match code {
                     200 => Action::RetryAfter { value },

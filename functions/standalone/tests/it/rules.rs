@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use courier_core::catalogue::{Catalogue, Restart};
-use courier_core::config::{Config, SecretReference};
+use courier_core::config::Config;
 use courier_core::record::{Outcome, Reason};
-use courier_core::secret::Secret;
+use courier_core::secret::{Secret, SecretReference};
 use serde_json::Value;
 
 fn root() -> PathBuf {

@@ -2,19 +2,10 @@
 
 use std::time::Duration;
 
+use courier_testkit::tenants::{OPERATIONS, body};
 use courier_testkit::world::{Answer, World};
 use graph_simulator::{Action, Fault, StatusAction};
 use serde_json::Value;
-
-pub(crate) const OPERATIONS: [&str; 3] = ["export", "goals", "schedule"];
-
-pub(crate) fn body(world: &World, operation: &str) -> Value {
-    match operation {
-        "export" => world.export("dsar"),
-        "goals" => world.goals(),
-        _ => world.schedule(),
-    }
-}
 
 /// A World whose Graph answers the first start of `operation` so, and the request's answer.
 async fn begin(operation: &str, action: Action) -> (World, Answer) {
@@ -356,15 +347,18 @@ async fn starts_on_one_team_go_one_after_the_other() {
     );
     assert_eq!(world.closed(&first.id()).await["status"], "succeeded");
     assert_eq!(world.closed(&second.id()).await["status"], "succeeded");
-    let zones: Vec<_> = world
-        .simulator
-        .calls("schedule.start")
+    let calls = world.simulator.calls("schedule.start");
+    let zones: Vec<_> = calls
         .iter()
         .map(|call| call.body.as_ref().unwrap()["timeZone"].clone())
         .collect();
     assert_eq!(
         zones,
         ["America/Chicago", "America/Chicago", "Europe/Berlin"]
+    );
+    assert_eq!(
+        calls[1].at, calls[2].at,
+        "the next in line is woken at once"
     );
 }
 

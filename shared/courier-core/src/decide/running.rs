@@ -131,12 +131,7 @@ impl Rules<'_> {
             return self.end_as(record, Outcome::Expired, Reason::DeadlinePassed, None);
         }
         let look = pacing::next_look(&record, &self.policy.operation.poll, asked, self.now);
-        let grace = Duration::from_secs(300);
-        let overrun = self
-            .record
-            .due_at
-            .is_none_or(|due| look > pacing::later(due, grace));
-        if !overrun && !self.is_news(&record) {
+        if !self.outlasts_sweeper(look) && !self.is_news(&record) {
             return only(Next::Wait(look));
         }
         record.graph.next_poll_at = Some(look);

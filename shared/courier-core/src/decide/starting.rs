@@ -116,11 +116,14 @@ impl Rules<'_> {
         written(record, Next::Start { attempt })
     }
 
+    /// Nothing was sent. The message alone waits; the record is written only with news, and before the sweeper would
+    /// take it for lost.
     pub(super) fn not_ready(&self, trouble: &NotReady) -> Decision {
-        if !matches!(
+        let waiting = matches!(
             self.record.state,
             State::Accepted { .. } | State::Starting { .. }
-        ) {
+        );
+        if !waiting {
             return only(Next::Look);
         }
         let age = pacing::elapsed(self.record.created_at, self.now);
@@ -128,24 +131,17 @@ impl Rules<'_> {
             .retry_after
             .unwrap_or_else(|| (age / 10).clamp(Duration::from_secs(5), Duration::from_secs(900)));
         let until = pacing::later(self.now, pause).min(self.record.deadline.max(self.now));
+        let news = self.record.reason != trouble.reason;
+        if !news && !self.outlasts_sweeper(until) {
+            return only(Next::Wait(until));
+        }
         let mut record = self.changed();
-        if self.record.reason != trouble.reason {
-            self.note(
-                &mut record,
-                "startPostponed",
-                trouble.reason.map(|reason| reason.word().to_owned()),
-            );
+        if news {
+            let detail = trouble.reason.map(|reason| reason.word().to_owned());
+            self.note(&mut record, "startPostponed", detail);
         }
         record.reason = trouble.reason;
         record.due_at = Some(until);
-        record.state = match self.record.state {
-            State::Starting { .. } => State::Starting { lease_until: until },
-            State::Accepted { .. }
-            | State::StartUnknown { .. }
-            | State::Running { .. }
-            | State::Ended { .. }
-            | State::Closed { .. } => State::Accepted { not_before: until },
-        };
         written(record, Next::Wait(until))
     }
 

@@ -1,0 +1,270 @@
+//! A request sent again is the same operation; the same key for something else is refused (DESIGN §4.1).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use courier_testkit::tenants::{OPERATIONS, body};
+use courier_testkit::world::{Answer, HR_KEY, World};
+use graph_simulator::{Action, Fault};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+async fn keyed(world: &World, key: &str, body: &Value) -> Answer {
+    world.post_with(&[("idempotency-key", key)], body).await
+}
+
+fn replayed(answer: &Answer) -> bool {
+    answer.header("idempotency-replayed") == Some("true")
+}
+
+fn key_reused(answer: &Answer) {
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (422, "idempotency-key-reused"),
+        "{answer:?}"
+    );
+    assert!(!answer.body.to_string().contains("op_"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_key_is_the_same_quoted_or_bare_and_a_replay_tells_the_current_state() {
+    for operation in OPERATIONS {
+        let world = World::new().await;
+        let body = body(&world, operation);
+        let first = keyed(&world, "k-1", &body).await;
+        assert!(!replayed(&first), "{operation}");
+        let second = keyed(&world, "\"k-1\"", &body).await;
+        assert!(replayed(&second), "{operation}");
+        assert_eq!((second.status, &second.body), (202, &first.body));
+        assert_eq!(second.header("location"), first.header("location"));
+        assert!(second.header("retry-after").is_some());
+        let closed = world.closed(&first.id()).await;
+        world.advance(Duration::from_secs(29 * 86_400)).await;
+        courier_core::sweep::sweep(&world.app).await.unwrap();
+        let third = keyed(&world, " \"k-1\" ", &body).await;
+        assert!(replayed(&third), "{operation}");
+        assert_eq!((third.status, &third.body), (200, &closed));
+        assert_eq!(world.simulator.jobs().len(), 1, "{operation}");
+        assert_eq!(world.receiver.journal().len(), 1, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_differ_are_different_operations() {
+    let world = World::new().await;
+    let mut ids = BTreeSet::new();
+    let keys = [
+        "k",
+        "K",
+        "k ",
+        "\"k k\"",
+        "\"k\\\"\"",
+        "\"k\\\\\"",
+        "reference k",
+    ];
+    for key in keys {
+        let answer = keyed(&world, key, &world.goals()).await;
+        assert_eq!(answer.status, 202, "{key}");
+        ids.insert(answer.id());
+    }
+    // HTTP takes the blank after `k ` away.
+    assert_eq!(ids.len(), keys.len() - 1);
+}
+
+#[tokio::test]
+async fn a_new_signature_is_the_same_payload() {
+    let world = World::new().await;
+    let mut body = world.export("dsar");
+    let first = keyed(&world, "k", &body).await;
+    let container = "https://contoso.blob.core.windows.net/dsar";
+    for query in [
+        "sv=2024-11-04&sr=c&sp=acw&se=2029-01-01T00:00:00Z&sig=another",
+        "sv=2030-01-01&sr=c&sp=wa&st=2026-01-01T00:00:00Z&se=2029-01-01&spr=https&sip=1.2.3.4&sig=x",
+        "sr=c&sp=aw&se=2029-01-01&sks=b&skv=1&skoid=1&sktid=2&skt=2026-01-01T00:00:00Z&ske=2029-01-01T00:00:00Z&sig=x",
+        "sr=c&si=policy&sig=x",
+    ] {
+        body["parameters"]["storageLocation"] = format!("{container}?{query}").into();
+        let again = keyed(&world, "k", &body).await;
+        assert!(replayed(&again), "{query}: {again:?}");
+        assert_eq!(again.id(), first.id(), "{query}");
+    }
+    assert_eq!(world.simulator.jobs().len(), 1);
+}
+
+#[tokio::test]
+async fn another_payload_under_the_same_key_is_refused_and_starts_nothing() {
+    let world = World::new().await;
+    let first = keyed(&world, "k", &world.export("dsar")).await;
+    let change = |pointer: &str, value: &str| {
+        let mut body = world.export("dsar");
+        match body.pointer_mut(pointer) {
+            Some(place) => *place = value.into(),
+            None => body[&pointer[1..]] = value.into(),
+        }
+        body
+    };
+    let place = "/parameters/storageLocation";
+    let sas = |container: &str| courier_testkit::world::sas(container);
+    let mut quiet = world.export("dsar");
+    quiet.as_object_mut().unwrap().remove("callback");
+    let others = [
+        change(place, &sas("dsar-2")),
+        change(place, &sas("dsar").replace("contoso.", "fabrikam.")),
+        change(place, &sas("DSAR")),
+        change("/parameters/userId", "6e7b768e-07e2-4810-8459-485f84f8f205"),
+        change("/callback/url", &world.receiver.url("/elsewhere")),
+        change("/reference", "RITM-2"),
+        change("/deadline", "2026-12-20T00:00:00Z"),
+        quiet,
+        world.goals(),
+        world.schedule(),
+    ];
+    for other in others {
+        key_reused(&keyed(&world, "k", &other).await);
+    }
+    assert_eq!(world.closed(&first.id()).await["status"], "succeeded");
+    assert_eq!(world.simulator.jobs().len(), 1);
+    assert_eq!(
+        world.get("/v1/operations").await.body["operations"][1],
+        Value::Null
+    );
+}
+
+#[tokio::test]
+async fn without_the_header_operation_and_reference_are_the_key() {
+    let world = World::new().await;
+    let first = world.post(&world.export("dsar")).await;
+    let again = world.post(&world.export("dsar")).await;
+    assert!(replayed(&again));
+    assert_eq!(again.id(), first.id());
+    let mut other = world.export("dsar-2");
+    other["reference"] = "RITM-dsar".into();
+    key_reused(&world.post(&other).await);
+    // The same reference of another operation is another operation.
+    let mut goals = world.goals();
+    goals["reference"] = "RITM-dsar".into();
+    let goals = world.post(&goals).await;
+    assert!(!replayed(&goals));
+    assert_ne!(goals.id(), first.id());
+    // A key of its own is not a reference.
+    let key = format!("reference {} RITM-dsar", "user.exportPersonalData");
+    let keyed = keyed(&world, &key, &world.goals()).await;
+    assert_eq!(keyed.status, 202, "{keyed:?}");
+    assert!(!replayed(&keyed));
+}
+
+#[tokio::test]
+async fn without_key_and_reference_only_what_may_run_twice_is_accepted() {
+    let world = World::new().await;
+    let mut export = world.export("dsar");
+    export.as_object_mut().unwrap().remove("reference");
+    let answer = world.post(&export).await;
+    assert_eq!((answer.status, answer.problem()), (400, "invalid-header"));
+    assert_eq!(answer.body["errors"][0]["header"], "Idempotency-Key");
+    assert!(world.simulator.journal().is_empty());
+    let one = world.post(&world.schedule()).await;
+    let two = world.post(&world.schedule()).await;
+    assert_ne!(one.id(), two.id());
+}
+
+#[tokio::test]
+async fn keys_belong_to_their_client() {
+    let world = World::new().await;
+    let mut body = world.goals();
+    body.as_object_mut().unwrap().remove("callback");
+    let mine = keyed(&world, "k", &body).await;
+    let hr = [("x-api-key", HR_KEY), ("idempotency-key", "k")];
+    let theirs = world.post_with(&hr, &body).await;
+    assert!(!replayed(&theirs));
+    assert_ne!(mine.id(), theirs.id());
+    body["parameters"]["explorerViewId"] = "e5e7a3c1-8cdf-409d-9ce9-000000000001".into();
+    key_reused(&world.post_with(&hr, &body).await);
+}
+
+#[tokio::test]
+async fn a_replay_does_not_mind_that_time_has_passed() {
+    let world = World::with(|setup| setup.simulator.durations.export_seconds = 10.0).await;
+    let mut body = world.export("dsar");
+    let location = &mut body["parameters"]["storageLocation"];
+    let text = location
+        .as_str()
+        .unwrap()
+        .replace("2028-01-01", "2026-12-01");
+    *location = text.into();
+    body["deadline"] = "2026-11-30T00:00:00Z".into();
+    let first = world.post(&body).await;
+    let closed = world.closed(&first.id()).await;
+    world.clock.advance(Duration::from_secs(20 * 86_400));
+    let again = world.post(&body).await;
+    assert!(replayed(&again), "{again:?}");
+    assert_eq!((again.status, &again.body), (200, &closed));
+    // The same request for the first time is too late.
+    let late = keyed(&world, "new", &body).await;
+    assert_eq!((late.status, late.problem()), (400, "invalid-request"));
+    let pointers: BTreeSet<_> = late.body["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["pointer"].as_str().unwrap())
+        .collect();
+    assert_eq!(pointers, BTreeSet::from(["/deadline"]), "{late:?}");
+    body["reference"] = "RITM-other".into();
+    key_reused(
+        &world
+            .post_with(&[("idempotency-key", "x")], &{
+                keyed(&world, "x", &world.goals()).await;
+                body.clone()
+            })
+            .await,
+    );
+}
+
+#[tokio::test]
+async fn a_replay_of_a_refused_start_is_refused_the_same_way() {
+    for operation in OPERATIONS {
+        let world = World::new().await;
+        let refusal = Fault::new(&format!("{operation}.start"), Action::status_only(403));
+        world.simulator.script(refusal);
+        let body = body(&world, operation);
+        let first = keyed(&world, "k", &body).await;
+        assert_eq!((first.status, first.problem()), (502, "start-rejected"));
+        world.closed(&first.id()).await;
+        let again = keyed(&world, "k", &body).await;
+        assert_eq!((again.status, again.problem()), (502, "start-rejected"));
+        assert!(replayed(&again), "{operation}");
+        assert_eq!(again.header("location"), first.header("location"));
+        assert_eq!(again.body["graph"], first.body["graph"], "{operation}");
+        assert_eq!(again.body["operation"]["callback"]["status"], "delivered");
+        let starts = world.simulator.calls(&format!("{operation}.start"));
+        assert_eq!(starts.len(), 1, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_request_32_times_at_once_is_one_operation_and_one_job() {
+    for operation in OPERATIONS {
+        let world = Arc::new(World::new().await);
+        let slow = Fault::new(&format!("{operation}.start"), Action::Delay { ms: 100 });
+        world.simulator.script(slow);
+        let mut requests = JoinSet::new();
+        for _ in 0..32 {
+            let world = Arc::clone(&world);
+            requests.spawn(async move {
+                let body = body(&world, operation);
+                keyed(&world, "k", &body).await
+            });
+        }
+        let answers = requests.join_all().await;
+        let ids: BTreeSet<_> = answers.iter().map(Answer::id).collect();
+        assert_eq!(ids.len(), 1, "{operation}");
+        assert!(answers.iter().all(|answer| answer.status == 202));
+        let first = answers.iter().filter(|answer| !replayed(answer));
+        assert_eq!(first.count(), 1, "{operation}");
+        let id = ids.into_iter().next().unwrap();
+        assert_eq!(world.closed(&id).await["status"], "succeeded");
+        let starts = world.simulator.calls(&format!("{operation}.start"));
+        assert_eq!((starts.len(), world.simulator.jobs().len()), (1, 1));
+        assert_eq!(world.receiver.journal().len(), 1, "{operation}");
+    }
+}
