@@ -8,9 +8,9 @@ use courier_testkit::world::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Command;
 
-use crate::process::{Courier, Ended, QUICK, SEAL_KEY, Site, address, config, file, run};
+use crate::process::{Courier, Ended, SEAL_KEY, run};
+use crate::site::{QUICK, Site, config, file};
 
 const USER: &str = "6e7b768e-07e2-4810-8459-485f84f8f204";
 const ORGANIZATION: &str = "94a356ab-53d5-40e7-8a85-053d6d3b9eb3";
@@ -337,57 +337,4 @@ action = { location = { value = "https://elsewhere.example/x?sig=canarySasSignat
             panic!("{secret} is in: {line}");
         }
     }
-}
-
-/// The size of a file is limited as a full disk would limit it; the limit of a running process can be lifted.
-#[tokio::test]
-async fn a_full_disk_is_503_and_after_it_everything_goes_on() {
-    let site = Site::new(QUICK).await;
-    let arguments = site.arguments("127.0.0.1:0");
-    // Without the trap a write beyond the limit would end the process; with it the write fails.
-    let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
-    let mut command = Command::new("prlimit");
-    command.args(["--fsize=400000:unlimited", "sh", "-c", script]);
-    command.arg(env!("CARGO_BIN_EXE_courier")).args(&arguments);
-    let mut server = Courier::spawn(&mut command, &[]);
-    let api = address(&mut server).await;
-
-    let mut bodies = Vec::new();
-    let mut refused = Vec::new();
-    for number in 0..300 {
-        let key = format!("full-{number}");
-        let body = site.schedule(&format!("871dbd5c-3a6a-4392-bfe1-{number:012}"));
-        let answer = site.post(&api, &key, &body).await.unwrap();
-        match answer.status {
-            202 => {}
-            503 => {
-                assert_eq!(answer.problem(), "unavailable", "{answer:?}");
-                refused.push(key.clone());
-            }
-            _ => panic!("{answer:?}"),
-        }
-        bodies.push((key, body));
-        if refused.len() == 5 {
-            break;
-        }
-    }
-    assert_eq!(refused.len(), 5, "the disk was never full");
-
-    let mut lift = Command::new("prlimit");
-    let lift = lift.args([
-        "--fsize=unlimited:unlimited",
-        "--pid",
-        &server.id().to_string(),
-    ]);
-    assert!(lift.status().await.unwrap().success());
-    for (key, body) in &bodies {
-        let answer = site.post(&api, key, body).await.unwrap();
-        assert!([200, 202].contains(&answer.status), "{answer:?}");
-    }
-    let first = site.post(&api, &bodies[0].0, &bodies[0].1).await.unwrap();
-    assert_eq!(site.closed(&api, &first.id()).await["status"], "succeeded");
-    server.signal("TERM").await;
-    let ended = server.ended().await;
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(!ended.stderr.contains("panicked"), "{ended:?}");
 }

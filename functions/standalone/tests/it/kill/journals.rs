@@ -1,0 +1,156 @@
+//! What is left when the servers are gone, from four witnesses, and what must be true of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use courier_testkit::invariants;
+use courier_testkit::receiver::Callback;
+use graph_simulator::{Entry, Job};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// One operation as its caller knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) kind: &'static str,
+    /// The container, `organization/view` or the team: how Graph knows it.
+    pub(crate) resource: String,
+    /// Another operation asked for the same.
+    pub(crate) shared: bool,
+    /// Acknowledged under this id.
+    pub(crate) id: String,
+    pub(crate) requests: usize,
+}
+
+pub(crate) struct Journals {
+    pub(crate) asked: Vec<Asked>,
+    /// The API's, by id.
+    pub(crate) documents: BTreeMap<String, Value>,
+    pub(crate) calls: Vec<Entry>,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) callbacks: Vec<Callback>,
+    /// Start and death of each server that was killed while it was asked.
+    pub(crate) lives: Vec<(Timestamp, Timestamp)>,
+}
+
+impl Journals {
+    pub(crate) fn agree(&self) {
+        self.every_acknowledged_operation_has_one_outcome();
+        for one in &self.asked {
+            self.outcome_is_true(one);
+            if one.kind == "export" {
+                self.no_export_was_started_twice(one);
+            }
+        }
+        let calls = self.calls.iter();
+        let calls = calls.filter(|call| !self.followed_by_many(call)).cloned();
+        invariants::check(&calls.collect::<Vec<_>>(), &self.jobs, &self.callbacks);
+    }
+
+    /// Caller, API and receiver: the same operations, each with one event that says its status.
+    fn every_acknowledged_operation_has_one_outcome(&self) {
+        let told: BTreeSet<_> = self.asked.iter().map(|one| &one.id).collect();
+        assert_eq!(
+            told.len(),
+            self.asked.len(),
+            "two keys led to one operation"
+        );
+        assert_eq!(
+            told,
+            self.documents.keys().collect(),
+            "told, and known to the API"
+        );
+        let mut events: HashMap<String, BTreeSet<(&str, &[u8])>> = HashMap::new();
+        for callback in &self.callbacks {
+            let body: Value = serde_json::from_slice(&callback.body).unwrap();
+            let id = body["data"]["id"].as_str().unwrap().to_owned();
+            assert_eq!(
+                body["data"]["status"], self.documents[&id]["status"],
+                "{id}"
+            );
+            let event = callback.header("webhook-id").unwrap();
+            events
+                .entry(id)
+                .or_default()
+                .insert((event, &callback.body));
+        }
+        for (id, document) in &self.documents {
+            assert_eq!(document["callback"]["status"], "delivered", "{document}");
+            let events = events.get(id).map_or(0, BTreeSet::len);
+            assert_eq!(events, 1, "{id} has {events} events");
+        }
+    }
+
+    /// I6: what was told is what happened behind Graph. Only a start that a kill cut off is `unknown`.
+    fn outcome_is_true(&self, one: &Asked) {
+        let document = &self.documents[&one.id];
+        let ran = |status: &str| self.jobs_of(one).iter().any(|job| job.status == status);
+        match (document["status"].as_str().unwrap(), &document["reason"]) {
+            ("succeeded", _) => assert!(ran("succeeded"), "{document}"),
+            ("failed", reason) => {
+                assert_eq!(reason, "operation_failed", "{document}");
+                assert!(ran("failed"), "{document}");
+            }
+            ("unknown", reason) => {
+                assert_eq!(reason, "start_outcome_unknown", "{document}");
+                assert_eq!(one.kind, "export", "{document}");
+                assert!(self.cut_off(one), "{document}");
+            }
+            (other, _) => panic!("{other}: {document}"),
+        }
+    }
+
+    /// The export's last call to Graph, or else (claimed, not sent) its request, fell into the life of a server that
+    /// was killed, so nobody may have read Graph's answer.
+    fn cut_off(&self, one: &Asked) -> bool {
+        let created = self.documents[&one.id]["createdAt"].as_str().unwrap();
+        let last = self.starts(one).last();
+        let at = last.map_or_else(|| created.parse().unwrap(), |call| call.at);
+        let mut lives = self.lives.iter();
+        lives.any(|(born, died)| (*born..=*died).contains(&at))
+    }
+
+    /// I1, and more: after a call that may have started an export there is no other.
+    fn no_export_was_started_twice(&self, one: &Asked) {
+        let answers: Vec<_> = self.starts(one).map(|call| call.status).collect();
+        let before = answers.len().saturating_sub(1);
+        let refused = answers[..before].iter().all(|status| *status == Some(429));
+        assert!(refused, "I1: {one:?}: {answers:?}");
+        assert!(self.jobs_of(one).len() <= 1, "I1: {one:?}");
+    }
+
+    /// The calls that would start this export, in order.
+    fn starts(&self, one: &Asked) -> impl Iterator<Item = &Entry> {
+        let container = format!("https://contoso.blob.core.windows.net/{}?", one.resource);
+        self.calls.iter().filter(move |call| {
+            let body = call.body.as_ref();
+            let location = body.and_then(|body| body["storageLocation"].as_str());
+            call.call == "export.start" && location.is_some_and(|url| url.starts_with(&container))
+        })
+    }
+
+    fn jobs_of(&self, one: &Asked) -> Vec<&Job> {
+        let started: BTreeSet<_> = self
+            .starts(one)
+            .filter_map(|call| call.job.as_ref())
+            .collect();
+        let behind = |job: &&Job| match one.kind {
+            "export" => started.contains(&job.id),
+            _ => job.key == one.resource,
+        };
+        self.jobs.iter().filter(behind).collect()
+    }
+
+    /// Two operations follow one job, each at its own pace: Graph's `Retry-After` to one says nothing to the other.
+    fn followed_by_many(&self, call: &Entry) -> bool {
+        let job = self
+            .jobs
+            .iter()
+            .find(|job| Some(&job.id) == call.job.as_ref());
+        let shared = |job: &Job| {
+            self.asked
+                .iter()
+                .any(|one| one.shared && one.resource == job.key)
+        };
+        job.is_some_and(shared)
+    }
+}

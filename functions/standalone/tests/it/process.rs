@@ -1,0 +1,170 @@
+//! The real `courier` as a process: started, listened to, told to stop, killed.
+
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use courier_core::Clock;
+use courier_testkit::world::{GRAPH_SECRET, REFRESH_TOKEN, SIGNING_SECRETS};
+use jiff::Timestamp;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+pub(crate) const SEAL_KEY: &str = "Y2FuYXJ5LXNlYWxpbmcta2V5LW9mLTMyLWJ5dGVzLi4=";
+/// What a process may take to say something or to end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A running `courier`; killed when it is dropped.
+pub(crate) struct Courier {
+    child: Child,
+    stdout: watch::Receiver<String>,
+    stderr: watch::Receiver<String>,
+}
+
+/// What is left of a process that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// `None` when a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Courier {
+    /// Runs `courier` with these arguments, with the test's secrets and `variables` as its whole environment.
+    pub(crate) fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn(
+            Command::new(env!("CARGO_BIN_EXE_courier")).args(arguments),
+            variables,
+        )
+    }
+
+    pub(crate) fn spawn(command: &mut Command, variables: &[(&str, &str)]) -> Self {
+        let mut child = command
+            .env_clear()
+            .env("RUST_BACKTRACE", "0")
+            .envs(secrets())
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+        let stdout = read(child.stdout.take().unwrap());
+        let stderr = read(child.stderr.take().unwrap());
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Waits for the first line, on standard output or standard error, that has `text` in it.
+    pub(crate) async fn says(&mut self, text: &str) -> String {
+        let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
+        let found = timeout(PATIENCE, async {
+            tokio::select! {
+                line = line_with(stdout, text) => line,
+                line = line_with(stderr, text) => line,
+            }
+        });
+        match found.await {
+            Ok(Some(line)) => line,
+            _ => panic!("it never said {text:?} but: {}", self.said()),
+        }
+    }
+
+    /// Everything it has said so far.
+    pub(crate) fn said(&self) -> String {
+        format!("{}{}", *self.stdout.borrow(), *self.stderr.borrow())
+    }
+
+    /// Sends the signal `name`: `INT`, `TERM`.
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("the process has ended already");
+        let mut kill = Command::new("kill");
+        let sent = kill.args([&format!("-{name}"), &id.to_string()]).status();
+        assert!(sent.await.unwrap().success(), "kill -{name} {id}");
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("the process has ended already")
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(mut self) -> Ended {
+        let Ok(status) = timeout(PATIENCE, self.child.wait()).await else {
+            panic!("it does not end: {}", self.said());
+        };
+        let status: ExitStatus = status.unwrap();
+        Ended {
+            code: status.code(),
+            stdout: all(self.stdout).await,
+            stderr: all(self.stderr).await,
+        }
+    }
+
+    /// SIGKILL, and its end.
+    pub(crate) async fn kill(mut self) -> Ended {
+        self.child.start_kill().unwrap();
+        self.ended().await
+    }
+}
+
+/// Runs `courier` to its end.
+pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+    Courier::start(arguments, variables).ended().await
+}
+
+/// Collects a stream as text; the sender is gone when the stream is at its end.
+fn read(stream: impl AsyncRead + Unpin + Send + 'static) -> watch::Receiver<String> {
+    let (sender, text) = watch::channel(String::new());
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            sender.send_modify(|text| {
+                text.push_str(&line);
+                text.push('\n');
+            });
+        }
+    });
+    text
+}
+
+async fn line_with(said: &mut watch::Receiver<String>, text: &str) -> Option<String> {
+    let find = |said: &String| {
+        said.lines()
+            .find(|line| line.contains(text))
+            .map(str::to_owned)
+    };
+    let said = said.wait_for(|said| find(said).is_some()).await.ok()?;
+    find(&said)
+}
+
+async fn all(mut said: watch::Receiver<String>) -> String {
+    while said.changed().await.is_ok() {}
+    said.borrow().clone()
+}
+
+fn secrets() -> [(&'static str, &'static str); 5] {
+    [
+        ("GRAPH_SECRET", GRAPH_SECRET),
+        ("REFRESH_TOKEN", REFRESH_TOKEN),
+        ("SIGNING_NEW", SIGNING_SECRETS[0]),
+        ("SIGNING_OLD", SIGNING_SECRETS[1]),
+        ("SEAL_KEY", SEAL_KEY),
+    ]
+}
+
+/// The machine's clock: what these processes live by.
+pub(crate) fn now() -> Timestamp {
+    #[expect(clippy::disallowed_methods, reason = "processes have no other clock")]
+    Timestamp::now()
+}
+
+pub(crate) fn clock() -> Clock {
+    Arc::new(now)
+}
