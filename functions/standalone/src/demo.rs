@@ -13,9 +13,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::machine::Machine;
+use crate::serve::Stop;
 use crate::show::Show;
 use crate::timeline::Timeline;
-use crate::{receiver, serve, settings};
+use crate::{receiver, settings};
 
 pub(crate) const API_KEY: &str = "demo";
 /// SHA-256 of [`API_KEY`].
@@ -23,6 +24,7 @@ const API_KEY_HASH: &str = "2a97516c354b68848cdbd8f54a226a0a55b21ed138e207ad6c5c
 const SIGNING_SECRET: &str = "whsec_ZGVtby1zZWNyZXQtb2YtdGhpcnR5LXR3by1ieXRlcy4=";
 
 pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
+    let mut stop_signal = Stop::listen()?;
     let clock = settings::clock();
     let timeline = Timeline::new(clock());
     let (stop, stopped) = watch::channel(false);
@@ -49,7 +51,7 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
     };
     let all_well = tokio::select! {
         watched = show.watch(requests(receiver), &mut callbacks) => watched?,
-        asked = serve::stop_asked() => { asked?; false }
+        () = stop_signal.asked() => false
     };
     show.conclude(all_well)?;
     if !once {
@@ -57,7 +59,7 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
             "\nStill serving at {}. Ask it yourself, or end with Ctrl-C:\n\n  curl -H 'X-Api-Key: {API_KEY}' {}/v1/operations\n",
             show.api, show.api
         ))?;
-        serve::stop_asked().await?;
+        stop_signal.asked().await;
     }
     machine.stop().await;
     stop.send_replace(true);

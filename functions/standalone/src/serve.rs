@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::machine::Machine;
 use crate::settings;
@@ -15,19 +15,33 @@ pub(crate) async fn run(
     listen: SocketAddr,
 ) -> anyhow::Result<ExitCode> {
     let config = settings::load_config(config)?;
+    let mut stop = Stop::listen()?;
     let machine = Machine::start(config, data, listen, settings::clock()).await?;
     tracing::info!(address = %machine.address, data = %data.display(), "serving");
-    stop_asked().await?;
+    stop.asked().await;
     tracing::info!("stopping: finishing what is in flight");
     machine.stop().await;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns at Ctrl-C or SIGTERM.
-pub(crate) async fn stop_asked() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result,
-        _ = terminate.recv() => Ok(()),
+/// Ctrl-C and SIGTERM, heard from the moment this exists: whoever sees us serving may tell us to stop.
+pub(crate) struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    pub(crate) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

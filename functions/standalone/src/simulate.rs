@@ -9,7 +9,8 @@ use anyhow::Context;
 use graph_simulator::{Options, Simulator};
 use tokio::net::TcpListener;
 
-use crate::{serve, settings};
+use crate::serve::Stop;
+use crate::settings;
 
 pub(crate) async fn run(
     listen: SocketAddr,
@@ -26,6 +27,7 @@ pub(crate) async fn run(
         }
     };
     options.journal_file = journal.or(options.journal_file);
+    let mut stop = Stop::listen()?;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen at {listen}"))?;
@@ -35,7 +37,7 @@ pub(crate) async fn run(
         "simulating Microsoft Graph at {}",
         simulator.base_url()
     )?;
-    serve::stop_asked().await?;
+    stop.asked().await;
     simulator.stop().await;
     Ok(ExitCode::SUCCESS)
 }
