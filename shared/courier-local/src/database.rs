@@ -18,8 +18,10 @@ const WRITER_CACHE_KIB: i64 = 2048;
 const READER_CACHE_KIB: i64 = 512;
 const STATEMENTS: usize = 32;
 const SWITCH_ATTEMPTS: u32 = 100;
-/// A write-ahead log that grew in a burst is cut back to this.
-const LOG_BYTES: i64 = 16 * 1024 * 1024;
+/// The write-ahead log is copied into the file when it is this long: a page that many commits wrote is copied once.
+const LOG_PAGES: i64 = 4096;
+/// A log that grew beyond it in a burst is cut back to this.
+const LOG_BYTES: i64 = LOG_PAGES * 4096;
 
 /// Records and messages in one SQLite file (WAL, synchronous=FULL). Clones share the connections.
 ///
@@ -228,6 +230,7 @@ fn prepare_writer(connection: &Connection, options: &Options) -> rusqlite::Resul
     use_write_ahead_log(connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, keep)?;
     connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, keep)?;
     if let Some(pages) = options.max_pages {
         connection.pragma_update_and_check(None, "max_page_count", pages, keep)?;
