@@ -78,6 +78,32 @@ async fn an_update_of_an_open_record_leaves_its_message_alone() {
 }
 
 #[tokio::test]
+async fn a_started_record_puts_its_poll_in_the_watchdogs_place_without_another_commit() {
+    let Workspace { database, .. } = &Workspace::new();
+    let first = sample();
+    database.insert(&first).await.unwrap();
+    let second = running(&first, at(30));
+    database.update(&second).await.unwrap();
+    assert_eq!(database.next_due().await.unwrap(), Some(at(30)));
+    let (poll, due) = Message::owed(&second).unwrap();
+    database.send(&poll, due).await.unwrap();
+    assert_eq!(database.commits(), 2);
+    let received = database.receive(at(30), 9, at(150)).await.unwrap();
+    assert_eq!((received.len(), &received[0].message), (1, &poll));
+}
+
+#[tokio::test]
+async fn a_start_that_failed_leaves_its_end_to_the_watchdog() {
+    let Workspace { database, .. } = &Workspace::new();
+    let first = sample();
+    database.insert(&first).await.unwrap();
+    let before = database.next_due().await.unwrap();
+    let second = ended(&first, Outcome::Failed, at(5));
+    database.update(&second).await.unwrap();
+    assert_eq!(database.next_due().await.unwrap(), before);
+}
+
+#[tokio::test]
 async fn an_update_queues_a_message_that_was_lost() {
     let workspace = Workspace::new();
     let first = sample();
