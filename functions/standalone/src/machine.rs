@@ -17,6 +17,7 @@ use courier_core::sweep::sweep;
 use courier_local::database::Database;
 use courier_local::listener::{self, Limits};
 use courier_local::worker::{self, WorkerOptions};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -51,6 +52,7 @@ impl Machine {
             clock: Arc::clone(&clock),
             timing: Timing::default(),
             timeouts: Timeouts::default(),
+            tls: None,
         };
         let app = Arc::new(App::new(config, platform).context("no TLS roots can be used")?);
         let (shutdown, stop) = watch::channel(false);
@@ -91,7 +93,7 @@ impl Machine {
 async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::Receiver<bool>) {
     let handle = move |request| {
         let app = Arc::clone(&app);
-        async move { http_api::handle(&app, request).await }
+        async move { http_api::handle(&app, request, Timestamp::MAX).await }
     };
     listener::serve(listener, Limits::default(), handle, stop).await;
 }
@@ -99,7 +101,7 @@ async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::
 async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Receiver<bool>) {
     let step = move |message, receives| {
         let app = Arc::clone(&app);
-        async move { step(&app, &message, receives).await }
+        async move { step(&app, &message, receives, Timestamp::MAX).await }
     };
     worker::run(database, clock, WorkerOptions::default(), step, stop).await;
 }
@@ -111,7 +113,7 @@ async fn sweep_regularly(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             _ = ticks.tick() => {}
             _ = stop.changed() => return,
         }
-        if let Err(error) = sweep(&app).await {
+        if let Err(error) = sweep(&app, Timestamp::MAX).await {
             tracing::error!(%error, "the sweep was not finished");
         }
     }

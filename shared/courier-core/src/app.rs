@@ -1,6 +1,7 @@
 //! The few long-lived things a host builds once: configuration, ports, clock and HTTP clients.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -11,7 +12,9 @@ use crate::config::Config;
 use crate::decide::{Policy, Timing};
 use crate::graph::Graph;
 use crate::limiter::{Budget, RateLimiter};
-use crate::outbound::{self, Timeouts};
+use crate::metrics::Metrics;
+use crate::outbound::{self, Timeouts, Tls};
+use crate::pacing::later;
 use crate::ports::{Queue, Store};
 use crate::record::{OperationId, Record};
 use crate::tokens::Tokens;
@@ -23,6 +26,8 @@ pub struct App {
     pub queue: Arc<dyn Queue>,
     pub clock: Clock,
     pub timing: Timing,
+    pub metrics: Metrics,
+    pub(crate) timeouts: Timeouts,
     pub(crate) graph: Graph,
     pub(crate) tokens: Tokens,
     pub(crate) callbacks: Callbacks,
@@ -37,7 +42,11 @@ pub struct Platform {
     pub clock: Clock,
     pub timing: Timing,
     pub timeouts: Timeouts,
+    pub tls: Tls,
 }
+
+/// What a step needs after a call to write down what came of it.
+const WRITE_DOWN: Duration = Duration::from_secs(2);
 
 impl App {
     /// Fails only when the HTTP clients cannot be built (no usable TLS roots).
@@ -48,10 +57,11 @@ impl App {
             clock,
             timing,
             timeouts,
+            tls,
         } = platform;
-        let pooled = outbound::pooled(&timeouts)?;
-        let fresh = outbound::fresh(&timeouts)?;
-        let guarded = outbound::guarded(&timeouts, &config.allowed)?;
+        let pooled = outbound::pooled(&timeouts, &tls)?;
+        let fresh = outbound::fresh(&timeouts, &tls)?;
+        let guarded = outbound::guarded(&timeouts, &tls, &config.allowed)?;
         let base = config.graph.base_url.clone();
         let tokens = Tokens::new(
             pooled.clone(),
@@ -67,6 +77,8 @@ impl App {
         Ok(Self {
             requests: RateLimiter::new(config.requests_per_minute),
             budget: Budget::default(),
+            metrics: Metrics::default(),
+            timeouts,
             catalogue: Catalogue::shipped(),
             config,
             store,
@@ -81,6 +93,16 @@ impl App {
 
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// Whether a call of at most `pause` and the writes after it fit in before the host ends us at `ends_at`.
+    pub(crate) fn fits(&self, pause: Duration, ends_at: Timestamp) -> bool {
+        later(self.now(), pause + WRITE_DOWN) <= ends_at
+    }
+
+    /// An authorization server has refused our secrets since this `App` was made: they may have been replaced.
+    pub fn credentials_refused(&self) -> bool {
+        self.tokens.refused()
     }
 
     pub(crate) fn policy<'a>(&'a self, operation: &'a Operation) -> Policy<'a> {

@@ -48,6 +48,8 @@ pub enum Event {
     RedeliveryAsked,
     /// The sweeper found it overdue: its message may be lost.
     Overdue,
+    /// A step panicked, or hung until its host gave it up.
+    Stumbled,
 }
 
 /// Why a call to Graph could not be made now.
@@ -157,6 +159,7 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
         Event::Cancelled => rules.cancelled(),
         Event::RedeliveryAsked => rules.redelivery_asked(),
         Event::Overdue => rules.found_overdue(),
+        Event::Stumbled => rules.stumbled(),
     }
 }
 
@@ -167,6 +170,21 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
+    /// Tries again after 1, 4, 16 and 64 minutes, then every four hours: a poison record costs little and is not lost.
+    fn stumbled(&self) -> Decision {
+        if self.record.due_at.is_none() {
+            return only(Next::Drop);
+        }
+        let mut record = self.changed();
+        record.stumbles += 1;
+        let minutes = 4_u64.saturating_pow(record.stumbles - 1).min(240);
+        let until = pacing::later(self.now, Duration::from_secs(60 * minutes));
+        record.due_at = record.due_at.max(Some(until));
+        let detail = format!("{} in a row", record.stumbles);
+        self.note(&mut record, "stumbled", Some(detail));
+        written(record, Next::Wait(until))
+    }
+
     fn changed(&self) -> Record {
         let mut record = self.record.clone();
         record.revision += 1;

@@ -25,10 +25,13 @@ use crate::step::{self, StepError, chain};
 const PAGE: usize = 50;
 /// The longest a request waits for the end (`Prefer: wait`), within the 30 s of an HTTP API.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
+/// What is kept back to answer before the host ends us.
+const ANSWERING: Duration = Duration::from_secs(2);
 
-/// Answers one request. Never panics on bad input; every refusal is a problem document.
-pub async fn handle(app: &App, request: Request<Bytes>) -> Response<Bytes> {
-    match route(app, &request).await {
+/// Answers one request before the host ends this process at `ends_at`. Never panics on bad input; every refusal is a
+/// problem document.
+pub async fn handle(app: &App, request: Request<Bytes>, ends_at: Timestamp) -> Response<Bytes> {
+    match route(app, &request, ends_at).await {
         Ok(response) => response,
         Err(problem) => {
             tracing::debug!(problem = problem.word(), "request refused");
@@ -37,7 +40,11 @@ pub async fn handle(app: &App, request: Request<Bytes>) -> Response<Bytes> {
     }
 }
 
-async fn route(app: &App, request: &Request<Bytes>) -> Result<Response<Bytes>, Problem> {
+async fn route(
+    app: &App,
+    request: &Request<Bytes>,
+    ends_at: Timestamp,
+) -> Result<Response<Bytes>, Problem> {
     let path = request.uri().path();
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     if parts == ["healthz"] {
@@ -57,7 +64,7 @@ async fn route(app: &App, request: &Request<Bytes>) -> Result<Response<Bytes>, P
         .take(&client.name, now)
         .map_err(|retry_after| Problem::RateLimited { retry_after })?;
     match rest {
-        [] if request.method() == Method::POST => create(app, client, request).await,
+        [] if request.method() == Method::POST => create(app, client, request, ends_at).await,
         [] => {
             allow(request, &Method::GET, "GET, POST")?;
             list(app, client, request.uri().query().unwrap_or_default()).await
@@ -98,6 +105,7 @@ async fn create(
     app: &App,
     client: &Client,
     request: &Request<Bytes>,
+    ends_at: Timestamp,
 ) -> Result<Response<Bytes>, Problem> {
     if !is_json(request.headers()) {
         return Err(Problem::UnsupportedMediaType);
@@ -117,8 +125,10 @@ async fn create(
     let Begun {
         mut record,
         replayed,
-    } = start::begin(app, new, preference.respond_async).await?;
+    } = start::begin(app, new, preference.respond_async, ends_at).await?;
     if let Some(wait) = preference.wait {
+        let left = elapsed(later(app.now(), ANSWERING), ends_at);
+        let wait = wait.min(left);
         record = await_end(app, record, wait).await;
     }
     let mut response = if record.reason == Some(Reason::StartRejected) {

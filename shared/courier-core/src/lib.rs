@@ -29,6 +29,7 @@ pub mod catalogue;
 pub mod config;
 mod config_reader;
 mod limiter;
+pub mod metrics;
 
 mod callback;
 mod graph;

@@ -16,6 +16,9 @@ pub enum Message {
         operation_id: OperationId,
         hop: u32,
         location: Option<String>,
+        /// How often its predecessors on a queue that counts receives had come.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        looks: u32,
     },
 }
 
@@ -49,6 +52,34 @@ impl Message {
             operation_id: record.id.clone(),
             hop,
             location,
+            looks: 0,
+        }
+    }
+
+    /// What follows this message on a queue that keeps none for ever, after it came `receives` times. One hop further,
+    /// so that this one dies out.
+    pub fn renewed(&self, receives: u32) -> Self {
+        match self {
+            Self::WatchdogV1 { .. } => self.clone(),
+            Self::PollV1 {
+                operation_id,
+                hop,
+                location,
+                looks,
+            } => Self::PollV1 {
+                operation_id: operation_id.clone(),
+                hop: hop + 1,
+                location: location.clone(),
+                looks: looks + receives,
+            },
+        }
+    }
+
+    /// How often it and its predecessors have come, given that it has come `receives` times.
+    pub(crate) fn looks(&self, receives: u32) -> u32 {
+        match self {
+            Self::WatchdogV1 { .. } => receives,
+            Self::PollV1 { looks, .. } => looks + receives,
         }
     }
 
@@ -67,5 +98,35 @@ impl Message {
             State::Closed { .. } => return None,
         };
         Some((message, due))
+    }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewed_poll_message_goes_one_hop_further_and_keeps_count() {
+        let first: Message = serde_json::from_str(
+            r#"{"type":"PollV1","operationId":"op_0123456789abcdef0123456789abcdef","hop":3,"location":"https://graph.example/x"}"#,
+        )
+        .unwrap();
+        let second = first.renewed(500).renewed(20);
+        let Message::PollV1 {
+            hop,
+            looks,
+            location,
+            ..
+        } = &second
+        else {
+            panic!("{second:?}");
+        };
+        assert_eq!((*hop, *looks), (5, 520));
+        assert_eq!(location.as_deref(), Some("https://graph.example/x"));
+        assert_eq!(second.looks(7), 527);
     }
 }

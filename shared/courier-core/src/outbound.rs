@@ -11,6 +11,9 @@ use crate::resolver::GuardedResolver;
 /// The most we read of an answer.
 pub const ANSWER_BYTES: usize = 256 * 1024;
 
+/// The certificates we trust: `None` for the machine's own.
+pub type Tls = Option<rustls::ClientConfig>;
+
 /// Limits on one outgoing call.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
@@ -33,30 +36,34 @@ impl Default for Timeouts {
 }
 
 /// For the configured hosts. Connections are kept for a while.
-pub fn pooled(timeouts: &Timeouts) -> reqwest::Result<Client> {
-    bounded(timeouts)
+pub fn pooled(timeouts: &Timeouts, tls: &Tls) -> reqwest::Result<Client> {
+    bounded(timeouts, tls)
         .pool_idle_timeout(Duration::from_secs(30))
         .build()
 }
 
 /// For starts: a kept connection that has died would look like a lost answer.
-pub fn fresh(timeouts: &Timeouts) -> reqwest::Result<Client> {
-    bounded(timeouts).pool_max_idle_per_host(0).build()
+pub fn fresh(timeouts: &Timeouts, tls: &Tls) -> reqwest::Result<Client> {
+    bounded(timeouts, tls).pool_max_idle_per_host(0).build()
 }
 
 /// For hosts that a client chooses: only permitted addresses, and no connection shared between clients.
-pub fn guarded(timeouts: &Timeouts, allowed: &Arc<Allowed>) -> reqwest::Result<Client> {
+pub fn guarded(timeouts: &Timeouts, tls: &Tls, allowed: &Arc<Allowed>) -> reqwest::Result<Client> {
     let resolver = GuardedResolver {
         allowed: Arc::clone(allowed),
     };
-    bounded(timeouts)
+    bounded(timeouts, tls)
         .pool_max_idle_per_host(0)
         .dns_resolver(resolver)
         .build()
 }
 
-fn bounded(timeouts: &Timeouts) -> ClientBuilder {
-    Client::builder()
+fn bounded(timeouts: &Timeouts, tls: &Tls) -> ClientBuilder {
+    let builder = match tls {
+        Some(tls) => Client::builder().tls_backend_preconfigured(tls.clone()),
+        None => Client::builder(),
+    };
+    builder
         .user_agent(concat!("graph-courier/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .retry(retry::never())

@@ -26,7 +26,8 @@ pub trait Store: Send + Sync {
     /// The client's records, newest first.
     async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError>;
 
-    /// Forgets closed records that ended before `before`, at most `limit`. Returns how many.
+    /// Forgets closed records that ended before `before`, at most `limit`. Returns how many; 0 where the platform
+    /// itself lets them expire.
     async fn forget(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
     /// A small document beside the records (a team's line of starts, a rotated refresh token).

@@ -104,6 +104,9 @@ pub struct Record {
     pub token_refused: bool,
     /// Number of the message that carries the polling; fences pollers.
     pub hop: u32,
+    /// Steps in a row that panicked or hung.
+    #[serde(default)]
+    pub stumbles: u32,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     /// A running job was found and is followed.

@@ -164,6 +164,7 @@ impl NewOperation<'_> {
             maybe_started: false,
             token_refused: false,
             hop: 0,
+            stumbles: 0,
             started_at: None,
             ended_at: None,
             adopted: false,

@@ -1,5 +1,7 @@
 //! The request half: record → message → (token → claim → Graph → result) → answer, in this order (DESIGN §5).
 
+use jiff::Timestamp;
+
 use crate::app::App;
 use crate::message::{Disposition, Message};
 use crate::pacing::later;
@@ -21,6 +23,7 @@ pub(crate) async fn begin(
     app: &App,
     new: NewOperation<'_>,
     deferred: bool,
+    ends_at: Timestamp,
 ) -> Result<Begun, Problem> {
     let now = app.now();
     let fingerprint = new.fingerprint.clone();
@@ -63,7 +66,7 @@ pub(crate) async fn begin(
         });
     }
     let id = record.id.clone();
-    let begun = match step::advance(app, record.clone(), &watchdog, 1).await {
+    let begun = match step::advance(app, record.clone(), &watchdog, 1, ends_at).await {
         Ok((record, Disposition::WaitUntil(until))) => {
             // The watchdog waits for the end of a lease; this start is due at another time.
             if send(app, &watchdog, until).await.is_err() {
@@ -100,7 +103,7 @@ async fn replay(app: &App, current: Record, fingerprint: &str) -> Result<Begun, 
     })
 }
 
-async fn send(app: &App, message: &Message, due: jiff::Timestamp) -> Result<(), Problem> {
+async fn send(app: &App, message: &Message, due: Timestamp) -> Result<(), Problem> {
     app.queue.send(message, due).await.map_err(|error| {
         tracing::error!(operation.id = %message.operation_id(), error = %chain(&error), "not queued");
         Problem::Unavailable

@@ -2,27 +2,29 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::catalogue::Operation;
-use crate::config::Tenant;
-use crate::decide::{Event, Next, NotReady, decide};
+use crate::decide::{Event, Next, decide};
 use crate::graph::StartRequest;
-use crate::judge::Reply;
 use crate::lane;
 use crate::message::{Disposition, Message};
 use crate::pacing::{elapsed, later};
 use crate::ports::{QueueError, StoreError, Write};
-use crate::record::{Reason, Record, State};
-use crate::request::parameters_place;
-use crate::secret::Secret;
+use crate::record::{Closing, OperationId, Reason, Record, State};
+
+mod calls;
 
 /// Decisions one step may take; a correct one needs about ten.
 const ROUNDS: usize = 64;
 /// Pause of a message whose record is missing, or whose store cannot be used.
 const TROUBLE: Duration = Duration::from_secs(5);
+/// Pause of a message whose record cannot be read: a newer version may have written it.
+const UNREADABLE: Duration = Duration::from_secs(15 * 60);
+/// Pause after a stumble that could not be written down.
+const STUMBLED: Duration = Duration::from_secs(5 * 60);
 /// Pauses between repeats of a write that must not be lost: what it says happened outside cannot be asked for again.
 const REPEATS: [Duration; 6] = [
     Duration::from_millis(50),
@@ -33,27 +35,65 @@ const REPEATS: [Duration; 6] = [
     Duration::from_secs(4),
 ];
 
-/// Handles one delivery of `message`, its `receives`-th.
-pub async fn step(app: &App, message: &Message, receives: u32) -> Disposition {
+/// Handles one delivery of `message`, its `receives`-th. Begins nothing that could not be written down before the host
+/// ends this process at `ends_at`.
+pub async fn step(app: &App, message: &Message, receives: u32, ends_at: Timestamp) -> Disposition {
     let id = message.operation_id();
-    let record = match app.store.load(id).await {
-        Ok(Some(record)) => record,
-        Ok(None) => {
-            tracing::warn!(operation.id = %id, "a message without a record waits");
-            return Disposition::WaitUntil(later(app.now(), Duration::from_secs(60)));
-        }
-        Err(error) => {
-            tracing::error!(operation.id = %id, error = %chain(&error), "the record was not read");
-            return Disposition::WaitUntil(later(app.now(), TROUBLE));
-        }
+    let record = match load(app, id).await {
+        Ok(record) => record,
+        Err(disposition) => return disposition,
     };
-    match advance(app, record, message, receives).await {
+    match advance(app, record, message, receives, ends_at).await {
         Ok((_, disposition)) => disposition,
         Err(error) => {
             tracing::error!(operation.id = %id, error = %chain(&error), "the step was not finished");
             Disposition::WaitUntil(later(app.now(), TROUBLE))
         }
     }
+}
+
+/// Writes down that the step for this operation panicked or hung, and says when to try again.
+pub async fn stumbled(app: &App, id: &OperationId) -> Disposition {
+    app.metrics.counts().stumbled += 1;
+    let record = match load(app, id).await {
+        Ok(record) => record,
+        Err(disposition) => return disposition,
+    };
+    let again = Disposition::WaitUntil(later(app.now(), STUMBLED));
+    let Some(operation) = app.catalogue.find(&record.operation) else {
+        return again;
+    };
+    match commit(app, record, operation, &Event::Stumbled).await {
+        Ok((record, Next::Wait(until))) => {
+            tracing::error!(operation.id = %id, stumbles = record.stumbles, "a step stumbled");
+            Disposition::WaitUntil(until)
+        }
+        Ok(_) => again,
+        Err(error) => {
+            tracing::error!(operation.id = %id, error = %chain(&error), "a stumble was not written down");
+            again
+        }
+    }
+}
+
+async fn load(app: &App, id: &OperationId) -> Result<Record, Disposition> {
+    let pause = match app.store.load(id).await {
+        Ok(Some(record)) => return Ok(record),
+        Ok(None) => {
+            tracing::warn!(operation.id = %id, "a message without a record waits");
+            Duration::from_secs(60)
+        }
+        Err(error) => {
+            tracing::error!(operation.id = %id, error = %chain(&error), "the record was not read");
+            match error {
+                StoreError::Corrupt(..) => UNREADABLE,
+                StoreError::Unavailable(_) | StoreError::Missing(_) | StoreError::BadCursor => {
+                    TROUBLE
+                }
+            }
+        }
+    };
+    Err(Disposition::WaitUntil(later(app.now(), pause)))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +114,7 @@ pub(crate) async fn advance(
     mut record: Record,
     message: &Message,
     receives: u32,
+    ends_at: Timestamp,
 ) -> Result<(Record, Disposition), StepError> {
     let operation = app
         .catalogue
@@ -81,14 +122,21 @@ pub(crate) async fn advance(
         .ok_or_else(|| StepError::UnknownOperation(record.operation.clone()))?;
     let mut event = Event::Arrived(message.clone());
     let mut prepared: Option<StartRequest> = None;
-    for _ in 0..ROUNDS {
+    let (timeouts, looks) = (&app.timeouts, message.looks(receives));
+    let mut rounds = 0;
+    loop {
         let (current, next) = commit(app, record, operation, &event).await?;
         record = current;
         event = match next {
             Next::Wait(until) => return Ok((record, Disposition::WaitUntil(until))),
             Next::Drop => return Ok((record, Disposition::Delete)),
             Next::Look => Event::Arrived(message.clone()),
-            Next::Prepare => match prepare(app, &record, operation).await {
+            // A claim whose call is cut off is a lost answer: better no claim.
+            Next::Prepare if !app.fits(timeouts.token + timeouts.graph, ends_at) => break,
+            Next::Poll if !app.fits(timeouts.token + timeouts.graph, ends_at) => break,
+            Next::Deliver if !app.fits(timeouts.callback, ends_at) => break,
+            Next::Prepare => match calls::prepare(app, &record, operation).await {
+                Ok(_) if !app.fits(timeouts.graph, ends_at) => break,
                 Ok(request) => {
                     prepared = Some(request);
                     Event::Prepared
@@ -96,14 +144,20 @@ pub(crate) async fn advance(
                 Err(trouble) => Event::NotReady(trouble),
             },
             Next::Start { attempt } => match prepared.take() {
-                Some(request) => start(app, &record, operation, request, attempt).await,
+                Some(request) => calls::start(app, &record, operation, request, attempt).await,
                 None => Event::Arrived(message.clone()),
             },
-            Next::Poll => poll(app, &record, operation, hop(message), receives).await,
-            Next::Deliver => deliver(app, &record, hop(message)).await,
+            Next::Poll => calls::poll(app, &record, operation, hop(message), looks).await,
+            Next::Deliver => calls::deliver(app, &record, hop(message)).await,
         };
+        rounds += 1;
+        if rounds > ROUNDS {
+            return Err(StepError::Restless);
+        }
     }
-    Err(StepError::Restless)
+    // The next delivery has the time that this one lacks.
+    let now = app.now();
+    Ok((record, Disposition::WaitUntil(now)))
 }
 
 /// Decides about `event` and makes the decision durable: write, then send. A lost race decides again on the winner.
@@ -119,7 +173,7 @@ pub(crate) async fn commit(
             new.writer = Uuid::new_v4().simple().to_string();
             match update(app, &new, matters(event)).await? {
                 Write::Applied => {
-                    report(&record, &new);
+                    report(app, &record, &new);
                     let started = record.state.is_starting() && !new.state.is_starting();
                     record = *new;
                     if started {
@@ -149,7 +203,8 @@ fn matters(event: &Event) -> bool {
         | Event::Polled { .. }
         | Event::Cancelled
         | Event::RedeliveryAsked
-        | Event::Overdue => false,
+        | Event::Overdue
+        | Event::Stumbled => false,
     }
 }
 
@@ -174,173 +229,6 @@ async fn update(app: &App, record: &Record, matters: bool) -> Result<Write, Stor
     }
 }
 
-/// Builds the start before it is claimed: its turn, its secrets, its token.
-async fn prepare(
-    app: &App,
-    record: &Record,
-    operation: &Operation,
-) -> Result<StartRequest, NotReady> {
-    let wait = |reason, seconds| NotReady {
-        reason,
-        retry_after: Some(Duration::from_secs(seconds)),
-    };
-    match lane::turn(app, record, operation).await {
-        Ok(true) => {}
-        Ok(false) => {
-            // Whoever leaves the line wakes the next; this is for the case that it died first.
-            let age = elapsed(record.created_at, app.now());
-            let pause = (age / 10).clamp(Duration::from_secs(2), Duration::from_secs(60));
-            return Err(NotReady {
-                reason: None,
-                retry_after: Some(pause),
-            });
-        }
-        Err(_) => return Err(wait(None, 2)),
-    }
-    let mut parameters = record.parameters.clone();
-    if let Some(sealed) = &record.sealed_parameters {
-        let opened = app
-            .config
-            .sealer
-            .open(&parameters_place(&record.id), sealed);
-        let opened = opened.map_err(|_| wait(Some(Reason::SealedDataUnreadable), 300))?;
-        let secrets = serde_json::from_str(opened.expose());
-        let Ok(Value::Object(secrets)) = secrets else {
-            return Err(wait(Some(Reason::SealedDataUnreadable), 300));
-        };
-        parameters.extend(secrets);
-    }
-    let tenant = tenant(app, record)?;
-    let token = app
-        .tokens
-        .get(tenant, operation.token, &app.config.sealer)
-        .await?;
-    app.graph
-        .start_request(operation, &parameters, &token)
-        .map_err(|error| {
-            tracing::error!(operation.id = %record.id, %error, "the start cannot be sent");
-            wait(None, 300)
-        })
-}
-
-async fn start(
-    app: &App,
-    record: &Record,
-    operation: &Operation,
-    request: StartRequest,
-    attempt: u32,
-) -> Event {
-    let start_url = request.url.clone();
-    let client_request_id = request.client_request_id.clone();
-    let token = request.token.clone();
-    let reply = app.graph.start(request).await;
-    if is_unauthorized(&reply)
-        && let Ok(tenant) = tenant(app, record)
-    {
-        app.tokens.forget(tenant, operation.token, &token).await;
-    }
-    Event::Started {
-        attempt,
-        client_request_id,
-        start_url,
-        reply,
-    }
-}
-
-async fn poll(app: &App, record: &Record, operation: &Operation, hop: u32, receives: u32) -> Event {
-    let polled = match try_poll(app, record, operation).await {
-        // The token may have been revoked before its time: once more with a new one.
-        Ok((_, reply, token)) if is_unauthorized(&reply) => match tenant(app, record) {
-            Ok(tenant) => {
-                app.tokens.forget(tenant, operation.token, &token).await;
-                try_poll(app, record, operation).await
-            }
-            Err(trouble) => Err(trouble),
-        },
-        other => other,
-    };
-    let (client_request_id, reply) = match polled {
-        Ok((id, reply, _)) => (id, Ok(reply)),
-        Err(trouble) => (String::new(), Err(trouble)),
-    };
-    Event::Polled {
-        hop,
-        receives,
-        client_request_id,
-        reply,
-    }
-}
-
-/// The `client-request-id`, the answer, and the token it was asked with.
-async fn try_poll(
-    app: &App,
-    record: &Record,
-    operation: &Operation,
-) -> Result<(String, Reply, Secret), NotReady> {
-    let tenant = tenant(app, record)?;
-    if let Some(per_hour) = operation.budget_per_hour {
-        let taken = app
-            .budget
-            .take(&tenant.name, &operation.name, per_hour, app.now());
-        taken.map_err(|wait| NotReady {
-            reason: None,
-            retry_after: Some(wait),
-        })?;
-    }
-    let token = app
-        .tokens
-        .get(tenant, operation.token, &app.config.sealer)
-        .await?;
-    let State::Running { monitor } = &record.state else {
-        return Err(NotReady {
-            reason: None,
-            retry_after: None,
-        });
-    };
-    app.graph
-        .poll(operation, &record.parameters, monitor, &token)
-        .await
-        .map(|(id, reply)| (id, reply, token))
-        .map_err(|error| {
-            tracing::error!(operation.id = %record.id, %error, "the monitor cannot be asked");
-            NotReady {
-                reason: None,
-                retry_after: None,
-            }
-        })
-}
-
-async fn deliver(app: &App, record: &Record, hop: u32) -> Event {
-    let reply = match app.config.clients.get(&record.client) {
-        Some(client) => {
-            app.callbacks
-                .deliver(record, client, &app.config.sealer)
-                .await
-        }
-        None => crate::decide::CallbackReply {
-            status: None,
-            retry_after: None,
-            detail: Some("the client is no longer configured".to_owned()),
-        },
-    };
-    if !matches!(reply.status, Some(200..=299)) {
-        let detail = reply.detail.as_deref().unwrap_or("refused");
-        tracing::warn!(operation.id = %record.id, status = reply.status, detail, "callback not taken");
-    }
-    Event::Called { hop, reply }
-}
-
-fn tenant<'a>(app: &'a App, record: &Record) -> Result<&'a Tenant, NotReady> {
-    app.config
-        .graph
-        .tenants
-        .get(&record.tenant)
-        .ok_or(NotReady {
-            reason: Some(Reason::AuthorizationLost),
-            retry_after: Some(Duration::from_secs(300)),
-        })
-}
-
 fn hop(message: &Message) -> u32 {
     match message {
         Message::WatchdogV1 { .. } => 0,
@@ -348,12 +236,9 @@ fn hop(message: &Message) -> u32 {
     }
 }
 
-fn is_unauthorized(reply: &Reply) -> bool {
-    matches!(reply, Reply::Answer(answer) if answer.status == 401)
-}
-
 /// One line at `info` for each change of the public status; nothing for a poll that saw nothing new.
-fn report(old: &Record, new: &Record) {
+fn report(app: &App, old: &Record, new: &Record) {
+    count(app, old, new);
     let (before, after) = (old.state.status(), new.state.status());
     if before != after || old.reason != new.reason {
         let reason = new.reason.map(Reason::word);
@@ -361,6 +246,26 @@ fn report(old: &Record, new: &Record) {
     }
     if let State::Closed { how, .. } = &new.state {
         tracing::info!(operation.id = %new.id, closed = ?how, attempts = new.delivery.attempts, "operation closed");
+    }
+}
+
+fn count(app: &App, old: &Record, new: &Record) {
+    let mut counts = app.metrics.counts();
+    if old.started_at.is_none() && new.started_at.is_some() {
+        counts.started += 1;
+    }
+    if let (None, Some(outcome)) = (old.state.outcome(), new.state.outcome()) {
+        *counts.ended.entry(outcome.word()).or_default() += 1;
+        counts.start_unknown += u64::from(new.reason == Some(Reason::StartOutcomeUnknown));
+    }
+    match (&old.state, &new.state, new.ended_at) {
+        (State::Closed { .. }, _, _) => {}
+        (_, State::Closed { how, .. }, Some(ended_at)) => match how {
+            Closing::Delivered => counts.completion_lags.push(elapsed(ended_at, app.now())),
+            Closing::Undeliverable => counts.undeliverable += 1,
+            Closing::None => {}
+        },
+        _ => {}
     }
 }
 

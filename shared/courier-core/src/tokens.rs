@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -39,6 +40,7 @@ pub(crate) struct Tokens {
     store: Arc<dyn Store>,
     clock: Clock,
     slots: std::sync::Mutex<Slots>,
+    refused: AtomicBool,
 }
 
 /// One lock a token, so that it is fetched once however many wait for it.
@@ -77,6 +79,7 @@ impl Tokens {
             store,
             clock,
             slots: std::sync::Mutex::default(),
+            refused: AtomicBool::new(false),
         }
     }
 
@@ -115,6 +118,7 @@ impl Tokens {
             Err(trouble) => {
                 if trouble.reason.is_some() {
                     tracing::warn!(tenant = tenant.name, kind = kind.word(), "token refused");
+                    self.refused.store(true, Ordering::Relaxed);
                     slot.refused = Some((trouble.clone(), later(now, REFUSED_FOR)));
                 }
                 Err(trouble)
@@ -133,6 +137,11 @@ impl Tokens {
         {
             slot.token = None;
         }
+    }
+
+    /// A token was refused once.
+    pub(crate) fn refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     fn slot(&self, tenant: &str, kind: TokenKind) -> Arc<Mutex<Slot>> {

@@ -55,6 +55,7 @@ fn accepted(operation: &str, with_callback: bool) -> Record {
         maybe_started: false,
         token_refused: false,
         hop: 0,
+        stumbles: 0,
         started_at: None,
         ended_at: None,
         adopted: false,

@@ -122,6 +122,7 @@ pub async fn a_newer_message_survives_the_deletion_of_the_older<C: Consumer>(que
         operation_id: older.operation_id().clone(),
         hop: 1,
         location: Some("https://graph.example/v1.0/operations('1')".to_owned()),
+        looks: 0,
     };
     queue.send(&older, at(0)).await?;
     let taken = queue.receive(at(0), 10, at(120)).await?;
@@ -206,5 +207,6 @@ fn poll(hop: u32) -> Message {
         operation_id: OperationId::random(),
         hop,
         location: Some("https://graph.example/v1.0/operations('1')".to_owned()),
+        looks: 0,
     }
 }

@@ -7,6 +7,7 @@
 pub mod contract_queue;
 pub mod contract_store;
 pub mod invariants;
+pub mod journals;
 pub mod receiver;
 pub mod sample;
 pub mod tenants;

@@ -38,6 +38,7 @@ pub fn sample_record(id: &OperationId) -> Record {
         attempt: 0,
         maybe_started: false,
         hop: 0,
+        stumbles: 0,
         started_at: None,
         ended_at: None,
         adopted: false,

@@ -3,6 +3,7 @@
 use courier_core::secret::{Secret, SecretReference};
 use serde_json::{Value, json};
 
+use crate::receiver::Receiver;
 use crate::world::World;
 
 /// The keys of the two clients of the same tenant, and of one in another tenant.
@@ -18,47 +19,64 @@ pub const SIGNING_SECRETS: [&str; 2] = [
     "whsec_bmV3LXNlY3JldC1vZi10aGUtdGlja2V0cy1jbGllbnQ=",
     "whsec_b2xkLXNlY3JldC1vZi10aGUtdGlja2V0cy1jbGllbnQ=",
 ];
-const SEAL_KEY: &str = "dGVzdC1zZWFsaW5nLWtleS1vZi0zMi1ieXRlcy4uLi4=";
+pub const SEAL_KEY: &str = "dGVzdC1zZWFsaW5nLWtleS1vZi0zMi1ieXRlcy4uLi4=";
 
-/// The bodies of three good requests. `{receiver}` in a callback is the World's.
+/// The bodies of good requests of the World's tickets client.
 impl World {
     pub fn callback(&self) -> Value {
-        json!({ "url": self.receiver.url(&format!("/hooks/graph?token={CALLBACK_TOKEN}")) })
+        callback(&self.receiver)
     }
 
     pub fn export(&self, container: &str) -> Value {
-        json!({
-            "operation": "user.exportPersonalData",
-            "parameters": {
-                "userId": "6e7b768e-07e2-4810-8459-485f84f8f204",
-                "storageLocation": sas(container),
-            },
-            "callback": self.callback(),
-            "reference": format!("RITM-{container}"),
-        })
+        let mut body = export(
+            &self.receiver,
+            "6e7b768e-07e2-4810-8459-485f84f8f204",
+            container,
+        );
+        body["reference"] = json!(format!("RITM-{container}"));
+        body
     }
 
     pub fn goals(&self) -> Value {
-        json!({
-            "operation": "goals.exportJob",
-            "parameters": {
-                "goalsOrganizationId": "94a356ab-53d5-40e7-8a85-053d6d3b9eb3",
-                "explorerViewId": "e5e7a3c1-8cdf-409d-9ce9-ff730d65d95e",
-            },
-            "callback": self.callback(),
-        })
+        let view = "e5e7a3c1-8cdf-409d-9ce9-ff730d65d95e";
+        goals(&self.receiver, "94a356ab-53d5-40e7-8a85-053d6d3b9eb3", view)
     }
 
     pub fn schedule(&self) -> Value {
-        json!({
-            "operation": "team.schedule",
-            "parameters": {
-                "teamId": "871dbd5c-3a6a-4392-bfe1-042452793a50",
-                "schedule": { "enabled": true, "timeZone": "America/Chicago" },
-            },
-            "callback": self.callback(),
-        })
+        schedule(&self.receiver, "871dbd5c-3a6a-4392-bfe1-042452793a50")
     }
+}
+
+/// A callback to the receiver, with a capability in its query.
+pub fn callback(receiver: &Receiver) -> Value {
+    json!({ "url": receiver.url(&format!("/hooks/graph?token={CALLBACK_TOKEN}")) })
+}
+
+pub fn export(receiver: &Receiver, user: &str, container: &str) -> Value {
+    json!({
+        "operation": "user.exportPersonalData",
+        "parameters": { "userId": user, "storageLocation": sas(container) },
+        "callback": callback(receiver),
+    })
+}
+
+pub fn goals(receiver: &Receiver, organization: &str, view: &str) -> Value {
+    json!({
+        "operation": "goals.exportJob",
+        "parameters": { "goalsOrganizationId": organization, "explorerViewId": view },
+        "callback": callback(receiver),
+    })
+}
+
+pub fn schedule(receiver: &Receiver, team: &str) -> Value {
+    json!({
+        "operation": "team.schedule",
+        "parameters": {
+            "teamId": team,
+            "schedule": { "enabled": true, "timeZone": "America/Chicago" },
+        },
+        "callback": callback(receiver),
+    })
 }
 
 /// The simulator's words for the three operations.
@@ -80,8 +98,8 @@ pub fn sas(container: &str) -> String {
     )
 }
 
-/// SHA-256 of the keys above.
-pub(crate) const CONFIG: &str = r#"
+/// The configuration document of a World; `{graph}` and `{receiver}` are to be filled in.
+pub const CONFIG: &str = r#"
 [graph]
 base_url = "{graph}"
 login_url = "{graph}"

@@ -167,6 +167,7 @@ impl World {
             clock: clock.function(),
             timing: setup.timing,
             timeouts: setup.timeouts,
+            tls: None,
         };
         let app = Arc::new(App::new(config, platform)?);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -175,7 +176,7 @@ impl World {
         let served = Arc::clone(&app);
         let handle = move |request| {
             let app = Arc::clone(&served);
-            async move { http_api::handle(&app, request).await }
+            async move { http_api::handle(&app, request, Timestamp::MAX).await }
         };
         tokio::spawn(listener::serve(
             listener,
@@ -275,7 +276,7 @@ impl World {
         loop {
             let step = |message, receives| {
                 let app = Arc::clone(&self.app);
-                async move { step(&app, &message, receives).await }
+                async move { step(&app, &message, receives, Timestamp::MAX).await }
             };
             let done = worker::drain(&self.database, self.clock.now(), 64, step).await;
             match done.unwrap_or_else(|error| panic!("the queue failed: {error:?}")) {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use courier_testkit::receiver::Answer as Reply;
+use courier_testkit::tenants;
 use courier_testkit::world::{
     CALLBACK_TOKEN, GRAPH_SECRET, REFRESH_TOKEN, SAS_SIGNATURE, SIGNING_SECRETS, TICKETS_KEY,
 };
@@ -182,7 +183,10 @@ async fn a_port_that_is_taken_is_told() {
 async fn a_request_becomes_a_callback_across_three_processes() {
     let site = Site::new(QUICK).await;
     let (server, api) = site.serve(&[]).await;
-    let answer = site.post(&api, "k", &site.schedule(TEAM)).await.unwrap();
+    let answer = site
+        .post(&api, "k", &tenants::schedule(&site.receiver, TEAM))
+        .await
+        .unwrap();
     assert_eq!(
         (answer.status, &answer.body["status"]),
         (202, &"running".into())
@@ -203,7 +207,7 @@ async fn told_to_stop_it_answers_the_request_it_is_working_on() {
     for signal in ["INT", "TERM"] {
         let site = Site::new(&format!("{QUICK}{late}")).await;
         let (server, api) = site.serve(&[]).await;
-        let body = site.schedule(TEAM);
+        let body = tenants::schedule(&site.receiver, TEAM);
         let stop = async {
             site.asked("schedule.start").await;
             server.signal(signal).await;
@@ -234,7 +238,7 @@ async fn told_to_stop_it_finishes_the_callback_it_is_sending() {
         &config(&site.graph_url, &origin),
     );
     let (server, api) = site.serve(&[]).await;
-    let mut body = site.schedule(TEAM);
+    let mut body = tenants::schedule(&site.receiver, TEAM);
     body["callback"]["url"] = format!("{origin}/hooks").into();
     let answer = site.post(&api, "k", &body).await.unwrap();
 
@@ -297,10 +301,26 @@ action = { location = { value = "https://elsewhere.example/x?sig=canarySasSignat
     site.receiver.answer_next(Reply::status(204));
     site.receiver.answer_next(Reply::Close);
     let bodies = [
-        ("goals", site.goals(ORGANIZATION, VIEW), "unknown"),
-        ("schedule", site.schedule(TEAM), "succeeded"),
-        ("export", site.export(USER, "dsar"), "succeeded"),
-        ("refused", site.export(USER, "dsar"), "failed"),
+        (
+            "goals",
+            tenants::goals(&site.receiver, ORGANIZATION, VIEW),
+            "unknown",
+        ),
+        (
+            "schedule",
+            tenants::schedule(&site.receiver, TEAM),
+            "succeeded",
+        ),
+        (
+            "export",
+            tenants::export(&site.receiver, USER, "dsar"),
+            "succeeded",
+        ),
+        (
+            "refused",
+            tenants::export(&site.receiver, USER, "dsar"),
+            "failed",
+        ),
     ];
     for (key, body, status) in bodies {
         let answer = site.post(&api, key, &body).await.unwrap();

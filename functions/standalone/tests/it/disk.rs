@@ -1,5 +1,6 @@
 //! A disk that is full for a while.
 
+use courier_testkit::tenants;
 use tokio::process::Command;
 
 use crate::process::Courier;
@@ -22,7 +23,10 @@ async fn a_full_disk_is_503_and_after_it_everything_goes_on() {
     let mut refused = 0;
     for number in 0..300 {
         let key = format!("full-{number}");
-        let body = site.schedule(&format!("871dbd5c-3a6a-4392-bfe1-{number:012}"));
+        let body = tenants::schedule(
+            &site.receiver,
+            &format!("871dbd5c-3a6a-4392-bfe1-{number:012}"),
+        );
         let answer = site.post(&api, &key, &body).await.unwrap();
         let acknowledged = (answer.status == 202).then(|| answer.id());
         if acknowledged.is_none() {
@@ -55,7 +59,7 @@ async fn a_full_disk_is_503_and_after_it_everything_goes_on() {
         .post(
             &api,
             "fresh",
-            &site.schedule("871dbd5c-3a6a-4392-bfe1-042452793a50"),
+            &tenants::schedule(&site.receiver, "871dbd5c-3a6a-4392-bfe1-042452793a50"),
         )
         .await
         .unwrap();

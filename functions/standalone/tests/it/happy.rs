@@ -151,5 +151,10 @@ async fn an_unchanged_poll_writes_nothing_to_the_store() {
     assert_eq!(world.simulator.calls("goals.poll").len(), 3);
     // A sweeper that runs on time does not take it for lost.
     world.clock.advance(Duration::from_secs(30));
-    assert_eq!(courier_core::sweep::sweep(&world.app).await.unwrap(), 0);
+    assert_eq!(
+        courier_core::sweep::sweep(&world.app, jiff::Timestamp::MAX)
+            .await
+            .unwrap(),
+        0
+    );
 }

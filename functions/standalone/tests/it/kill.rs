@@ -12,15 +12,14 @@ use std::time::Duration;
 use courier_core::ports::{Filter, Store, Write};
 use courier_core::record::{Record, State};
 use courier_local::database::Database;
+use courier_testkit::journals::{Asked, Journals};
 use courier_testkit::receiver::Answer as Reply;
+use courier_testkit::tenants;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval, sleep, timeout};
 
-mod journals;
-
-use self::journals::{Asked, Journals};
 use crate::process::{Courier, now};
 use crate::site::{QUICK, Site, address, is_closed};
 
@@ -206,14 +205,18 @@ fn request(site: &Site, index: usize) -> (Asked, Value) {
         0 => (
             "export",
             format!("dsar-{index}"),
-            site.export(&key(index), &format!("dsar-{index}")),
+            tenants::export(&site.receiver, &key(index), &format!("dsar-{index}")),
         ),
         1 => (
             "goals",
             format!("{organization}/{pair}"),
-            site.goals(organization, &pair),
+            tenants::goals(&site.receiver, organization, &pair),
         ),
-        _ => ("schedule", pair.clone(), site.schedule(&pair)),
+        _ => (
+            "schedule",
+            pair.clone(),
+            tenants::schedule(&site.receiver, &pair),
+        ),
     };
     let asked = Asked {
         kind,

@@ -57,12 +57,12 @@ async fn the_watchdog_is_dropped_once_polling_is_under_way() {
     let id = world.post(&world.export("dsar")).await.id();
     world.jump().await;
     let polls = world.simulator.calls("export.poll").len();
-    let dropped = step(&world.app, &watchdog(&id), 1).await;
+    let dropped = step(&world.app, &watchdog(&id), 1, jiff::Timestamp::MAX).await;
     assert_eq!(dropped, Disposition::Delete);
     assert_eq!(world.simulator.calls("export.poll").len(), polls);
     assert_eq!(world.closed(&id).await["status"], "succeeded");
     assert_eq!(
-        step(&world.app, &watchdog(&id), 1).await,
+        step(&world.app, &watchdog(&id), 1, jiff::Timestamp::MAX).await,
         Disposition::Delete
     );
 }
@@ -120,19 +120,35 @@ async fn the_sweeper_finds_every_open_operation_that_lost_its_message() {
             if place == "ended" {
                 world.ended(&id).await;
             }
-            assert_eq!(sweep(&world.app).await.unwrap(), 0, "{name}");
+            assert_eq!(
+                sweep(&world.app, jiff::Timestamp::MAX).await.unwrap(),
+                0,
+                "{name}"
+            );
             lose_messages(&world).await;
             // An export's hold is the longest wait here: 15 minutes, and 10 of grace.
             world.clock.advance(Duration::from_secs(1_600));
-            assert_eq!(sweep(&world.app).await.unwrap(), 1, "{name}");
-            assert_eq!(sweep(&world.app).await.unwrap(), 0, "not twice: {name}");
+            assert_eq!(
+                sweep(&world.app, jiff::Timestamp::MAX).await.unwrap(),
+                1,
+                "{name}"
+            );
+            assert_eq!(
+                sweep(&world.app, jiff::Timestamp::MAX).await.unwrap(),
+                0,
+                "not twice: {name}"
+            );
             world.work().await;
             let closed = world.closed(&id).await;
             assert_eq!(closed["callback"]["status"], "delivered", "{name}");
             let unknown = operation == "export" && place == "starting";
             let outcome = if unknown { "unknown" } else { "succeeded" };
             assert_eq!(closed["status"], outcome, "{name}");
-            assert_eq!(sweep(&world.app).await.unwrap(), 0, "{name}");
+            assert_eq!(
+                sweep(&world.app, jiff::Timestamp::MAX).await.unwrap(),
+                0,
+                "{name}"
+            );
         }
     }
 }
@@ -158,6 +174,7 @@ fn strange_messages(record: &Record, foreign: &str) -> Vec<Message> {
         operation_id: record.id.clone(),
         hop,
         location: location.map(str::to_owned),
+        looks: 0,
     };
     vec![
         message(record.hop - 1, Some(monitor)),
@@ -191,7 +208,7 @@ async fn a_message_that_does_not_fit_the_record_changes_nothing_and_reaches_no_o
         for pause in [0, 600] {
             world.clock.advance(Duration::from_secs(pause));
             for message in strange_messages(&before, &foreign) {
-                let done = step(&world.app, &message, 1).await;
+                let done = step(&world.app, &message, 1, jiff::Timestamp::MAX).await;
                 assert_eq!(done, Disposition::Delete, "{operation} {message:?}");
             }
         }
@@ -210,12 +227,12 @@ async fn a_message_that_comes_too_early_or_twice_waits() {
         let started = record(&world, &id).await;
         let due = started.graph.next_poll_at.unwrap();
         let message = Message::poll(&started, 1);
-        let early = step(&world.app, &message, 1).await;
+        let early = step(&world.app, &message, 1, jiff::Timestamp::MAX).await;
         assert_eq!(early, Disposition::WaitUntil(due), "{operation}");
         assert_eq!(record(&world, &id).await, started);
         world.jump().await;
         let polled = record(&world, &id).await;
-        let again = step(&world.app, &message, 2).await;
+        let again = step(&world.app, &message, 2, jiff::Timestamp::MAX).await;
         let next = polled.graph.next_poll_at.unwrap();
         assert_eq!(again, Disposition::WaitUntil(next), "{operation}");
         assert_eq!(record(&world, &id).await, polled, "{operation}");
@@ -237,9 +254,10 @@ async fn a_message_without_a_record_waits_and_does_nothing() {
             operation_id: operation_id.clone(),
             hop: 1,
             location: Some(world.receiver.url("/")),
+            looks: 0,
         },
     ] {
-        let done = step(&world.app, &message, 1).await;
+        let done = step(&world.app, &message, 1, jiff::Timestamp::MAX).await;
         assert!(matches!(done, Disposition::WaitUntil(until) if until > world.clock.now()));
     }
     assert!(world.app.store.load(&operation_id).await.unwrap().is_none());
@@ -256,7 +274,7 @@ async fn what_the_caller_ends_or_reopens_is_carried_by_a_new_message_only() {
         for (path, callbacks) in [("cancel", 1), ("callback/redeliver", 2)] {
             let path = format!("/v1/operations/{id}/{path}");
             world.call("POST", &path, &[], "").await;
-            let done = step(&world.app, &old, 1).await;
+            let done = step(&world.app, &old, 1, jiff::Timestamp::MAX).await;
             assert_eq!(done, Disposition::Delete, "{operation} {path}");
             assert_eq!(world.receiver.journal().len(), callbacks - 1, "{path}");
             world.work().await;
@@ -280,7 +298,7 @@ async fn after_the_end_no_message_starts_polls_or_calls_back_again() {
             Message::poll(&before, 99),
             watchdog(&id),
         ] {
-            let done = step(&world.app, &message, 1).await;
+            let done = step(&world.app, &message, 1, jiff::Timestamp::MAX).await;
             assert_eq!(done, Disposition::Delete, "{operation}");
         }
         assert_eq!(record(&world, &id).await, before, "{operation}");

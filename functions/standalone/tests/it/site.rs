@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use courier_testkit::receiver::Receiver;
-use courier_testkit::world::{Answer, CALLBACK_TOKEN, TICKETS_KEY, sas};
+use courier_testkit::world::{Answer, TICKETS_KEY};
 use graph_simulator::{Entry, Job};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{interval, timeout};
 
@@ -159,37 +159,6 @@ impl Site {
         asked
             .await
             .unwrap_or_else(|_| panic!("nobody asked Graph for {call}"));
-    }
-
-    fn callback(&self) -> Value {
-        json!({ "url": self.receiver.url(&format!("/hooks/graph?token={CALLBACK_TOKEN}")) })
-    }
-
-    pub(crate) fn export(&self, user: &str, container: &str) -> Value {
-        json!({
-            "operation": "user.exportPersonalData",
-            "parameters": { "userId": user, "storageLocation": sas(container) },
-            "callback": self.callback(),
-        })
-    }
-
-    pub(crate) fn goals(&self, organization: &str, view: &str) -> Value {
-        json!({
-            "operation": "goals.exportJob",
-            "parameters": { "goalsOrganizationId": organization, "explorerViewId": view },
-            "callback": self.callback(),
-        })
-    }
-
-    pub(crate) fn schedule(&self, team: &str) -> Value {
-        json!({
-            "operation": "team.schedule",
-            "parameters": {
-                "teamId": team,
-                "schedule": { "enabled": true, "timeZone": "America/Chicago" },
-            },
-            "callback": self.callback(),
-        })
     }
 }
 

@@ -109,7 +109,10 @@ async fn a_revoked_token_is_renewed_once_however_late_its_refusals_come() {
     world.simulator.revoke_access_tokens();
     world.clock.advance(Duration::from_secs(15));
     let (prompt, late) = (&messages[0], &messages[1]);
-    tokio::join!(step(&world.app, prompt, 1), step(&world.app, late, 1));
+    tokio::join!(
+        step(&world.app, prompt, 1, jiff::Timestamp::MAX),
+        step(&world.app, late, 1, jiff::Timestamp::MAX)
+    );
     assert_eq!(world.simulator.calls("schedule.poll").len(), 4);
     assert_eq!(fetches(&world.simulator).len(), 2);
 }

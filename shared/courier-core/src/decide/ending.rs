@@ -18,6 +18,7 @@ impl Rules<'_> {
         }
         let mut record = self.changed();
         record.hop = hop;
+        record.stumbles = 0;
         let delivery = &mut record.delivery;
         delivery.attempts += 1;
         delivery.scheduled_attempts += 1;

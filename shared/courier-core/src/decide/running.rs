@@ -82,6 +82,7 @@ impl Rules<'_> {
     pub(super) fn polled_record(&self, hop: u32, receives: u32) -> Record {
         let mut record = self.changed();
         record.hop = hop;
+        record.stumbles = 0;
         record.graph.polls = receives.max(self.record.graph.polls + 1);
         record
     }
@@ -142,6 +143,7 @@ impl Rules<'_> {
     pub(super) fn is_news(&self, record: &Record) -> bool {
         let (old, new) = (&self.record.graph, &record.graph);
         record.hop != self.record.hop
+            || record.stumbles != self.record.stumbles
             || record.reason != self.record.reason
             || new.status != old.status
             || new.progress != old.progress

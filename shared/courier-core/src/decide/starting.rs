@@ -159,6 +159,7 @@ impl Rules<'_> {
         }
         let verdict = judge::start(reply, self.policy.operation, self.policy.graph, url);
         let mut record = self.changed();
+        record.stumbles = 0;
         record.graph.client_request_id = Some(request_id.to_owned());
         if let Reply::Answer(answer) = reply {
             record.graph.request_id.clone_from(&answer.request_id);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use courier_core::ports::Store;
 use courier_testkit::contract_queue::queue_contract;
-use courier_testkit::contract_store::store_contract;
+use courier_testkit::contract_store::{only_old_closed_records_are_forgotten, store_contract};
 
 use crate::workspace::Workspace;
 
@@ -17,7 +17,10 @@ async fn the_store_keeps_the_contract() {
         workspaces.lock().unwrap().push(workspace);
         store
     };
-    store_contract(new).await.unwrap();
+    store_contract(&new).await.unwrap();
+    only_old_closed_records_are_forgotten(new().await)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

@@ -67,6 +67,7 @@ async fn an_update_of_an_open_record_leaves_its_message_alone() {
         operation_id: first.id.clone(),
         hop: 1,
         location: None,
+        looks: 0,
     };
     database.send(&poll, at(20)).await.unwrap();
     let taken = database.receive(at(20), 1, at(140)).await.unwrap();
@@ -130,6 +131,7 @@ async fn a_message_of_an_earlier_hop_does_not_replace_a_later_one() {
         operation_id: operation_id.clone(),
         hop,
         location: None,
+        looks: 0,
     };
     let watchdog = Message::WatchdogV1 {
         operation_id: operation_id.clone(),

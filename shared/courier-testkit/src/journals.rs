@@ -1,39 +1,41 @@
-//! What is left when the servers are gone, from four witnesses, and what must be true of it.
+//! What is left when killed servers are gone, from four witnesses, and what must be true of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use courier_testkit::invariants;
-use courier_testkit::receiver::Callback;
 use graph_simulator::{Entry, Job};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::invariants;
+use crate::receiver::Callback;
+
 /// One operation as its caller knows it.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) kind: &'static str,
+pub struct Asked {
+    pub kind: &'static str,
     /// The container, `organization/view` or the team: how Graph knows it.
-    pub(crate) resource: String,
+    pub resource: String,
     /// Another operation asked for the same.
-    pub(crate) shared: bool,
+    pub shared: bool,
     /// Acknowledged under this id.
-    pub(crate) id: String,
-    pub(crate) requests: usize,
+    pub id: String,
+    pub requests: usize,
 }
 
-pub(crate) struct Journals {
-    pub(crate) asked: Vec<Asked>,
+pub struct Journals {
+    pub asked: Vec<Asked>,
     /// The API's, by id.
-    pub(crate) documents: BTreeMap<String, Value>,
-    pub(crate) calls: Vec<Entry>,
-    pub(crate) jobs: Vec<Job>,
-    pub(crate) callbacks: Vec<Callback>,
+    pub documents: BTreeMap<String, Value>,
+    pub calls: Vec<Entry>,
+    pub jobs: Vec<Job>,
+    pub callbacks: Vec<Callback>,
     /// Start and death of each server that was killed while it was asked.
-    pub(crate) lives: Vec<(Timestamp, Timestamp)>,
+    pub lives: Vec<(Timestamp, Timestamp)>,
 }
 
 impl Journals {
-    pub(crate) fn agree(&self) {
+    /// Panics where two witnesses contradict each other.
+    pub fn agree(&self) {
         self.every_acknowledged_operation_has_one_outcome();
         for one in &self.asked {
             self.outcome_is_true(one);
@@ -61,13 +63,13 @@ impl Journals {
         );
         let mut events: HashMap<String, BTreeSet<(&str, &[u8])>> = HashMap::new();
         for callback in &self.callbacks {
-            let body: Value = serde_json::from_slice(&callback.body).unwrap();
-            let id = body["data"]["id"].as_str().unwrap().to_owned();
+            let body: Value = serde_json::from_slice(&callback.body).unwrap_or_default();
+            let id = text(&body["data"]["id"]).to_owned();
             assert_eq!(
                 body["data"]["status"], self.documents[&id]["status"],
                 "{id}"
             );
-            let event = callback.header("webhook-id").unwrap();
+            let event = callback.header("webhook-id").unwrap_or_default();
             events
                 .entry(id)
                 .or_default()
@@ -84,7 +86,7 @@ impl Journals {
     fn outcome_is_true(&self, one: &Asked) {
         let document = &self.documents[&one.id];
         let ran = |status: &str| self.jobs_of(one).iter().any(|job| job.status == status);
-        match (document["status"].as_str().unwrap(), &document["reason"]) {
+        match (text(&document["status"]), &document["reason"]) {
             ("succeeded", _) => assert!(ran("succeeded"), "{document}"),
             ("failed", reason) => {
                 assert_eq!(reason, "operation_failed", "{document}");
@@ -102,9 +104,9 @@ impl Journals {
     /// The export's last call to Graph, or else (claimed, not sent) its request, fell into the life of a server that
     /// was killed, so nobody may have read Graph's answer.
     fn cut_off(&self, one: &Asked) -> bool {
-        let created = self.documents[&one.id]["createdAt"].as_str().unwrap();
+        let created = text(&self.documents[&one.id]["createdAt"]);
         let last = self.starts(one).last();
-        let at = last.map_or_else(|| created.parse().unwrap(), |call| call.at);
+        let at = last.map_or_else(|| created.parse().unwrap_or_default(), |call| call.at);
         let mut lives = self.lives.iter();
         lives.any(|(born, died)| (*born..=*died).contains(&at))
     }
@@ -153,4 +155,10 @@ impl Journals {
         };
         job.is_some_and(shared)
     }
+}
+
+fn text(value: &Value) -> &str {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("not a text: {value}"))
 }

@@ -1,0 +1,43 @@
+//! What the steps have done since a host last asked: counted here, told by the host in its own way.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Counts of one process.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Counts {
+    /// Operations that Graph has begun, adopted ones included.
+    pub started: u64,
+    /// By outcome word.
+    pub ended: BTreeMap<&'static str, u64>,
+    /// Looks that Graph answered with the state of the operation.
+    pub polls: u64,
+    /// Calls that Graph answered 429.
+    pub throttled: u64,
+    /// `delivered`, `refused` (any other status) or `unanswered`.
+    pub callbacks: BTreeMap<&'static str, u64>,
+    /// From the end of each operation to its delivered completion.
+    pub completion_lags: Vec<Duration>,
+    /// Operations that ended because an answer to their start was lost.
+    pub start_unknown: u64,
+    pub undeliverable: u64,
+    /// Steps that panicked or hung.
+    pub stumbled: u64,
+    /// Open records the sweeper found without a message.
+    pub overdue: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct Metrics(Mutex<Counts>);
+
+impl Metrics {
+    /// What has happened since the last call.
+    pub fn take(&self) -> Counts {
+        std::mem::take(&mut self.counts())
+    }
+
+    pub(crate) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
