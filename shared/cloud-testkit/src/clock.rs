@@ -1,0 +1,115 @@
+//! A wall clock for real processes that a test moves. Linux with glibc only.
+//!
+//! The processes get a small library preloaded that adds an offset to what the system says. Programs that ask the kernel
+//! without the C library (static binaries) do not see it, nor does a wait until an absolute time of the wall clock.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tempfile::NamedTempFile;
+
+use crate::Clock;
+use crate::python;
+
+/// The real time plus an offset, for this process and for the children that get its `environment`.
+#[derive(Clone)]
+pub struct ShiftedClock(Arc<Shared>);
+
+struct Shared {
+    library: PathBuf,
+    offset: Mutex<Duration>,
+    /// The offset in nanoseconds, twice.
+    file: NamedTempFile,
+}
+
+impl ShiftedClock {
+    /// Starts at the real time.
+    pub fn new() -> Self {
+        let library = library();
+        let shared = NamedTempFile::new().and_then(|file| {
+            write(&file, Duration::ZERO)?;
+            Ok(Shared {
+                library,
+                offset: Mutex::new(Duration::ZERO),
+                file,
+            })
+        });
+        let shared = shared.unwrap_or_else(|error| panic!("no file for a clock: {error}"));
+        Self(Arc::new(shared))
+    }
+
+    /// Moves the clock at once, for every process that has it.
+    pub fn advance(&self, by: Duration) {
+        let mut offset = self.0.offset.lock().unwrap_or_else(PoisonError::into_inner);
+        *offset += by;
+        write(&self.0.file, *offset)
+            .unwrap_or_else(|error| panic!("the clock's file cannot be written: {error}"));
+    }
+
+    /// What the clock shows, cut to milliseconds.
+    pub fn now(&self) -> Timestamp {
+        let offset = *self.0.offset.lock().unwrap_or_else(PoisonError::into_inner);
+        let offset = SignedDuration::try_from(offset).unwrap_or(SignedDuration::MAX);
+        let now = real_now().saturating_add(offset).unwrap_or(Timestamp::MAX);
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
+
+    pub fn function(&self) -> Clock {
+        let clock = self.clone();
+        Arc::new(move || clock.now())
+    }
+
+    /// What a child process needs to see this clock.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        vec![
+            ("LD_PRELOAD".to_owned(), text(&self.0.library)),
+            ("SHIFTED_CLOCK".to_owned(), text(self.0.file.path())),
+        ]
+    }
+}
+
+impl Default for ShiftedClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The machine's clock, for peers that got no other.
+pub(crate) fn real_now() -> Timestamp {
+    #[expect(clippy::disallowed_methods, reason = "the base of every other clock")]
+    Timestamp::now()
+}
+
+/// One write: a process that dies leaves no half of it.
+fn write(file: &NamedTempFile, offset: Duration) -> io::Result<()> {
+    let nanoseconds = i64::try_from(offset.as_nanos()).map_err(io::Error::other)?;
+    let twice = [nanoseconds.to_ne_bytes(), nanoseconds.to_ne_bytes()].concat();
+    file.as_file().write_all_at(&twice, 0)
+}
+
+/// The library, compiled on first use with the system's C compiler.
+fn library() -> PathBuf {
+    let source = include_str!("shifted_clock.c");
+    let name = format!("shifted-clock-{}", python::digest(source.as_bytes()));
+    let place = python::target("shifted-clock").join(name);
+    let _lock = python::lock(&place);
+    let library = place.with_extension("so");
+    if !library.is_file() {
+        let (code, draft) = (place.with_extension("c"), place.with_extension("draft"));
+        fs::write(&code, source)
+            .unwrap_or_else(|error| panic!("{} cannot be written: {error}", code.display()));
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O2", "-Wall", "-o"]);
+        python::run(compiler.arg(&draft).arg(&code).arg("-ldl"));
+        fs::rename(&draft, &library)
+            .unwrap_or_else(|error| panic!("{} cannot be made: {error}", library.display()));
+    }
+    library
+}
