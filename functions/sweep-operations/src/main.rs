@@ -1,0 +1,19 @@
+//! The function on a schedule: queues anew what has lost its message. Whatever its event says.
+
+use courier_aws::host::Host;
+use courier_aws::{at_millisecond, clock, logging, settings};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::{Value, json};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    logging::start(&settings::environment)?;
+    let host = Host::start(settings::environment, clock()).await;
+    let host = host.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    lambda_runtime::run(service_fn(|event| sweep(&host, event))).await
+}
+
+async fn sweep(host: &Host, event: LambdaEvent<Value>) -> Result<Value, Error> {
+    let overdue = host.sweep(at_millisecond(event.context.deadline)).await?;
+    Ok(json!({ "overdue": overdue }))
+}

@@ -1,0 +1,128 @@
+//! One batch of the queue: every message on its own, with its own time and its own panics.
+//!
+//! What is not named in the answer is deleted by the platform, so the answer names whatever is not certainly done.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use courier_core::app::App;
+use courier_core::message::{Disposition, Message};
+use courier_core::pacing::later;
+use courier_core::ports::Queue;
+use courier_core::step::{step, stumbled};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::timeout;
+
+use crate::queue::{SqsQueue, Waiting, chain};
+
+/// A message as the event source mapping hands it over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Reported back when it is to stay.
+    pub id: String,
+    pub receipt: String,
+    pub body: String,
+    /// How often it has been received, this time included.
+    pub receives: u32,
+    pub sent_at: Timestamp,
+}
+
+/// Kept back for what follows the steps: stumbles written down, messages hidden.
+const AFTERWARDS: SignedDuration = SignedDuration::from_secs(5);
+/// A message is renewed before the queue forgets it (10 days) or takes it for poison (1,000 receives).
+const OLD: SignedDuration = SignedDuration::from_hours(7 * 24);
+const WORN: u32 = 500;
+/// An unreadable message gets this many tries, this far apart, before it is buried: a newer version may read it.
+const UNREADABLE_TRIES: u32 = 5;
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(60);
+
+/// Takes one step for each message, side by side, and is done before `ends_at`.
+///
+/// Returns the ids of the messages that stay in the queue; the others are to be deleted.
+pub async fn handle(
+    app: &App,
+    queue: &SqsQueue,
+    deliveries: &[Delivery],
+    ends_at: Timestamp,
+) -> Vec<String> {
+    let steps_end = ends_at.saturating_sub(AFTERWARDS).unwrap_or(ends_at);
+    let steps = deliveries
+        .iter()
+        .map(|delivery| one(app, queue, delivery, steps_end));
+    let fates = join_all(steps).await;
+    let mut staying = Vec::new();
+    let mut waiting = Vec::new();
+    for (delivery, fate) in deliveries.iter().zip(fates) {
+        if let Disposition::WaitUntil(until) = fate {
+            staying.push(delivery.id.clone());
+            waiting.push(Waiting {
+                receipt: delivery.receipt.clone(),
+                until,
+            });
+        }
+    }
+    queue.hide(&waiting).await;
+    staying
+}
+
+async fn one(app: &App, queue: &SqsQueue, delivery: &Delivery, ends_at: Timestamp) -> Disposition {
+    let Ok(message) = serde_json::from_str::<Message>(&delivery.body) else {
+        return unreadable(app, queue, delivery).await;
+    };
+    let now = (app.clock)();
+    let left = Duration::try_from(ends_at.duration_since(now)).unwrap_or_default();
+    let work = AssertUnwindSafe(step(app, &message, delivery.receives, ends_at));
+    let fate = match timeout(left, work.catch_unwind()).await {
+        Ok(Ok(fate)) => fate,
+        Ok(Err(_)) | Err(_) => stumbled(app, message.operation_id()).await,
+    };
+    match fate {
+        Disposition::WaitUntil(until) if worn(delivery, now) => {
+            renew(queue, &message, delivery.receives, until).await
+        }
+        fate => fate,
+    }
+}
+
+fn worn(delivery: &Delivery, now: Timestamp) -> bool {
+    delivery.receives >= WORN || now.duration_since(delivery.sent_at) >= OLD
+}
+
+/// Sends a fresh message and only then lets the old one go.
+async fn renew(
+    queue: &SqsQueue,
+    message: &Message,
+    receives: u32,
+    until: Timestamp,
+) -> Disposition {
+    match queue.send(&message.renewed(receives), until).await {
+        Ok(()) => Disposition::Delete,
+        Err(error) => {
+            let id = message.operation_id();
+            tracing::warn!(operation.id = %id, error = %chain(&error), "a message was not renewed");
+            Disposition::WaitUntil(until)
+        }
+    }
+}
+
+/// Not one of ours, or of a version to come: kept for a while, then moved aside where an alarm watches.
+async fn unreadable(app: &App, queue: &SqsQueue, delivery: &Delivery) -> Disposition {
+    let again = Disposition::WaitUntil(later((app.clock)(), UNREADABLE_PAUSE));
+    if delivery.receives < UNREADABLE_TRIES {
+        tracing::warn!(message.id = delivery.id, "a message cannot be read");
+        return again;
+    }
+    match queue.bury(&delivery.body).await {
+        Ok(()) => {
+            tracing::error!(message.id = delivery.id, "an unreadable message was buried");
+            Disposition::Delete
+        }
+        Err(error) => {
+            let error = chain(&error);
+            tracing::error!(message.id = delivery.id, %error, "an unreadable message was not buried");
+            again
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What all calls share: trusted roots, one HTTP client for AWS, region and credentials of the function, time limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::environment::{
+    EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider,
+};
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use courier_core::outbound::{self, Timeouts, Tls};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::http_client::SharedClient;
+
+/// One try of an AWS call, and all tries together: less than what is left of a request when the store hangs.
+const TRY: Duration = Duration::from_secs(3);
+const ALL_TRIES: Duration = Duration::from_secs(8);
+
+/// Mozilla's roots, compiled in: parsing the machine's would be two thirds of a cold start.
+///
+/// `None`, for the machine's own (or those of `SSL_CERT_FILE`), when `certificates` are named.
+pub(crate) fn tls(certificates: Option<&str>) -> Result<Tls, rustls::Error> {
+    if certificates.is_some() {
+        return Ok(None);
+    }
+    let roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Some(config))
+}
+
+/// Region and credentials come from the function's environment, endpoints from `AWS_ENDPOINT_URL*` if set.
+pub(crate) async fn sdk(tls: &Tls) -> reqwest::Result<SdkConfig> {
+    let timeouts = Timeouts {
+        connect: Duration::from_secs(2),
+        ..Timeouts::default()
+    };
+    let retries = RetryConfig::standard()
+        .with_max_attempts(3)
+        .with_initial_backoff(Duration::from_millis(100));
+    let limits = TimeoutConfig::builder()
+        .operation_attempt_timeout(TRY)
+        .operation_timeout(ALL_TRIES)
+        .build();
+    Ok(aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(SharedClient(outbound::pooled(&timeouts, tls)?))
+        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+        .region(EnvironmentVariableRegionProvider::new())
+        .retry_config(retries)
+        .timeout_config(limits)
+        .load()
+        .await)
+}

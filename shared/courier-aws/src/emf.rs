@@ -1,0 +1,174 @@
+//! Metrics as lines of the log, in CloudWatch's embedded metric format (specification of 2024, `_aws.CloudWatchMetrics`).
+
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use courier_core::metrics::{Counts, Metrics};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+/// A line costs more than the invocation it tells of: looks alone are told no more often than this.
+const LOOKS_EVERY: SignedDuration = SignedDuration::from_mins(5);
+const NAMESPACE: &str = "GraphCourier";
+
+/// Collects what happened in the process and writes it to standard output.
+pub struct Emf {
+    table: String,
+    untold: Mutex<Untold>,
+}
+
+#[derive(Default)]
+struct Untold {
+    counts: Counts,
+    told_at: Option<Timestamp>,
+}
+
+impl Emf {
+    pub fn new(table: &str) -> Self {
+        Self {
+            table: table.to_owned(),
+            untold: Mutex::default(),
+        }
+    }
+
+    /// Takes what was counted and writes it, unless it is looks alone and some were told a moment ago.
+    pub fn tell(&self, metrics: &Metrics, now: Timestamp) {
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        let looks = std::mem::take(&mut untold.counts.polls);
+        let mut counts = metrics.take();
+        counts.polls += looks;
+        let only_looks = Counts {
+            polls: counts.polls,
+            ..Counts::default()
+        };
+        let recently = untold
+            .told_at
+            .is_some_and(|told| now.duration_since(told) < LOOKS_EVERY);
+        if counts == Counts::default() {
+            return;
+        }
+        if counts == only_looks && recently {
+            untold.counts = counts;
+            return;
+        }
+        untold.told_at = Some(now);
+        let mut output = std::io::stdout().lock();
+        for line in lines(&self.table, &counts, now) {
+            // A metric that cannot be written is no reason to fail what it tells of.
+            let _ = writeln!(output, "{line}");
+        }
+    }
+}
+
+fn lines(table: &str, counts: &Counts, now: Timestamp) -> Vec<Value> {
+    let mut plain = Map::new();
+    for (name, value) in [
+        ("Started", counts.started),
+        ("Polls", counts.polls),
+        ("Throttled", counts.throttled),
+        ("StartUnknown", counts.start_unknown),
+        ("Undeliverable", counts.undeliverable),
+        ("Stumbled", counts.stumbled),
+        ("Overdue", counts.overdue),
+    ] {
+        if value > 0 {
+            plain.insert(name.to_owned(), json!(value));
+        }
+    }
+    if !counts.completion_lags.is_empty() {
+        let lags = counts
+            .completion_lags
+            .iter()
+            .map(|lag| lag.as_secs_f64() * 1000.0);
+        plain.insert("CompletionLag".to_owned(), lags.collect());
+    }
+    let mut lines = Vec::new();
+    if !plain.is_empty() {
+        lines.push(line(table, None, plain, now));
+    }
+    for (metric, dimension, values) in [
+        ("Ended", "Outcome", &counts.ended),
+        ("Callbacks", "Result", &counts.callbacks),
+    ] {
+        for (value, count) in values {
+            let metrics = Map::from_iter([(metric.to_owned(), json!(count))]);
+            lines.push(line(table, Some((dimension, value)), metrics, now));
+        }
+    }
+    lines
+}
+
+fn line(
+    table: &str,
+    dimension: Option<(&str, &str)>,
+    metrics: Map<String, Value>,
+    now: Timestamp,
+) -> Value {
+    let definitions: Vec<Value> = metrics.keys().map(|name| definition(name)).collect();
+    let mut names = vec!["Table"];
+    let mut document = metrics;
+    document.insert("Table".to_owned(), json!(table));
+    if let Some((name, value)) = dimension {
+        names.push(name);
+        document.insert(name.to_owned(), json!(value));
+    }
+    let directive = json!({
+        "Timestamp": now.as_millisecond(),
+        "CloudWatchMetrics": [
+            { "Namespace": NAMESPACE, "Dimensions": [names], "Metrics": definitions }
+        ],
+    });
+    document.insert("_aws".to_owned(), directive);
+    Value::Object(document)
+}
+
+fn definition(name: &str) -> Value {
+    let unit = if name == "CompletionLag" {
+        "Milliseconds"
+    } else {
+        "Count"
+    };
+    json!({ "Name": name, "Unit": unit })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_line_names_its_metrics_dimensions_and_values() {
+        let counts = Counts {
+            started: 2,
+            completion_lags: vec![Duration::from_millis(1500)],
+            ended: [("succeeded", 1)].into(),
+            ..Counts::default()
+        };
+        let lines = lines("courier", &counts, Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            lines,
+            [
+                json!({
+                    "_aws": { "Timestamp": 0, "CloudWatchMetrics": [{
+                        "Namespace": "GraphCourier",
+                        "Dimensions": [["Table"]],
+                        "Metrics": [
+                            { "Name": "CompletionLag", "Unit": "Milliseconds" },
+                            { "Name": "Started", "Unit": "Count" },
+                        ],
+                    }] },
+                    "Table": "courier", "Started": 2, "CompletionLag": [1500.0],
+                }),
+                json!({
+                    "_aws": { "Timestamp": 0, "CloudWatchMetrics": [{
+                        "Namespace": "GraphCourier",
+                        "Dimensions": [["Table", "Outcome"]],
+                        "Metrics": [{ "Name": "Ended", "Unit": "Count" }],
+                    }] },
+                    "Table": "courier", "Outcome": "succeeded", "Ended": 1,
+                }),
+            ]
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! What a function holds while it lives: the `App`, its configuration read anew when it may have changed, and its ports.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use courier_core::Clock;
+use courier_core::app::{App, Platform};
+use courier_core::config::Config;
+use courier_core::decide::Timing;
+use courier_core::http_api;
+use courier_core::outbound::{Timeouts, Tls};
+use courier_core::step::StepError;
+use courier_core::sweep::sweep;
+use http::{Request, Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
+
+use crate::batch::{self, Delivery};
+use crate::clients;
+use crate::emf::Emf;
+use crate::queue::SqsQueue;
+use crate::secrets::{ConfigError, Loaded, Vault};
+use crate::settings::{Settings, SettingsErrors};
+use crate::table::Table;
+
+/// A configuration is read anew after so long.
+const STALE: SignedDuration = SignedDuration::from_mins(15);
+/// When credentials are refused it is read anew at once, but not more often than this: anybody can send a wrong key.
+const AT_LEAST: SignedDuration = SignedDuration::from_secs(60);
+
+/// Why a function cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error(transparent)]
+    Settings(#[from] SettingsErrors),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("no TLS can be used")]
+    Tls(#[from] rustls::Error),
+    #[error("no HTTP client can be made")]
+    Http(#[from] reqwest::Error),
+}
+
+pub struct Host {
+    settings: Settings,
+    variable: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    vault: Vault,
+    table: Arc<Table>,
+    queue: Arc<SqsQueue>,
+    tls: Tls,
+    clock: Clock,
+    emf: Emf,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    app: Arc<App>,
+    digest: [u8; 32],
+    read_at: Timestamp,
+}
+
+impl Host {
+    /// Reads environment and configuration. An error names everything that is wrong.
+    pub async fn start(
+        variable: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+        clock: Clock,
+    ) -> Result<Self, HostError> {
+        let variable = Box::new(variable);
+        let settings = Settings::read(&variable)?;
+        let tls = clients::tls(settings.certificates.as_deref())?;
+        let sdk = clients::sdk(&tls).await?;
+        let vault = Vault {
+            secrets: aws_sdk_secretsmanager::Client::new(&sdk),
+            parameters: aws_sdk_ssm::Client::new(&sdk),
+        };
+        let table = Table::new(aws_sdk_dynamodb::Client::new(&sdk), &settings.table);
+        let queue = SqsQueue::new(
+            aws_sdk_sqs::Client::new(&sdk),
+            &settings.queue_url,
+            Arc::clone(&clock),
+        );
+        let (table, queue) = (Arc::new(table), Arc::new(queue));
+        let Loaded { config, digest } = vault.load(&settings.config, &*variable).await?;
+        let app = app(config, &table, &queue, &tls, &clock)?;
+        Ok(Self {
+            emf: Emf::new(&settings.table),
+            current: Mutex::new(Current {
+                app,
+                digest,
+                read_at: clock(),
+            }),
+            settings,
+            variable,
+            vault,
+            table,
+            queue,
+            tls,
+            clock,
+        })
+    }
+
+    /// Answers one HTTP request before `ends_at`. A caller whose key is unknown gets a second chance with the
+    /// configuration of now.
+    pub async fn answer(&self, request: Request<Bytes>, ends_at: Timestamp) -> Response<Bytes> {
+        let app = self.app().await;
+        let mut response = http_api::handle(&app, request.clone(), ends_at).await;
+        if response.status() == StatusCode::UNAUTHORIZED
+            && let Some(app) = self.reread(AT_LEAST).await
+        {
+            response = http_api::handle(&app, request, ends_at).await;
+        }
+        self.tell(&app);
+        response
+    }
+
+    /// Handles one batch of messages before `ends_at`. Returns the ids of those that stay in the queue.
+    pub async fn work(&self, deliveries: &[Delivery], ends_at: Timestamp) -> Vec<String> {
+        let app = self.app().await;
+        let staying = batch::handle(&app, &self.queue, deliveries, ends_at).await;
+        self.tell(&app);
+        staying
+    }
+
+    /// Queues anew what has lost its message. Returns how many records were overdue.
+    pub async fn sweep(&self, ends_at: Timestamp) -> Result<usize, StepError> {
+        let app = self.app().await;
+        let swept = sweep(&app, ends_at).await;
+        self.tell(&app);
+        swept
+    }
+
+    /// The `App`, of a configuration that is not stale and whose secrets nobody has refused since it was read.
+    async fn app(&self) -> Arc<App> {
+        let (app, refused) = {
+            let current = self.current.lock().await;
+            (Arc::clone(&current.app), current.app.credentials_refused())
+        };
+        let age = if refused { AT_LEAST } else { STALE };
+        self.reread(age).await.unwrap_or(app)
+    }
+
+    /// Reads the configuration again if it is at least so old. A new `App` if it has changed.
+    async fn reread(&self, age: SignedDuration) -> Option<Arc<App>> {
+        let mut current = self.current.lock().await;
+        let now = (self.clock)();
+        if now.duration_since(current.read_at) < age {
+            return None;
+        }
+        current.read_at = now;
+        match self
+            .vault
+            .load(&self.settings.config, &*self.variable)
+            .await
+        {
+            Ok(loaded) if loaded.digest == current.digest => None,
+            Ok(Loaded { config, digest }) => {
+                let app = app(config, &self.table, &self.queue, &self.tls, &self.clock);
+                current.app = app
+                    .inspect_err(
+                        |error| tracing::error!(%error, "the new configuration is not used"),
+                    )
+                    .ok()?;
+                current.digest = digest;
+                tracing::info!("the configuration has changed");
+                Some(Arc::clone(&current.app))
+            }
+            Err(error) => {
+                tracing::error!(%error, "the configuration was not read again; the old one is used");
+                None
+            }
+        }
+    }
+
+    fn tell(&self, app: &App) {
+        self.emf.tell(&app.metrics, (self.clock)());
+    }
+}
+
+fn app(
+    config: Config,
+    table: &Arc<Table>,
+    queue: &Arc<SqsQueue>,
+    tls: &Tls,
+    clock: &Clock,
+) -> reqwest::Result<Arc<App>> {
+    let platform = Platform {
+        store: Arc::<Table>::clone(table),
+        queue: Arc::<SqsQueue>::clone(queue),
+        clock: Arc::clone(clock),
+        timing: Timing::default(),
+        timeouts: Timeouts::default(),
+        tls: tls.clone(),
+    };
+    App::new(config, platform).map(Arc::new)
+}

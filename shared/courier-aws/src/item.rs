@@ -1,0 +1,173 @@
+//! Records as items of the table: the record itself as JSON, beside it what the indexes and conditions need.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use courier_core::pacing::later;
+use courier_core::ports::{StoreError, Write};
+use courier_core::record::{OperationId, Record, State};
+use courier_core::sweep::KEPT;
+use jiff::Timestamp;
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// Primary key: an operation's id, or `document/` and a document's key.
+pub(crate) const KEY: &str = "pk";
+pub(crate) const REVISION: &str = "revision";
+/// Nonce of the last write.
+pub(crate) const WRITER: &str = "writer";
+pub(crate) const RECORD: &str = "record";
+pub(crate) const BODY: &str = "body";
+/// Keys of the index by due time; only records that are not closed have them.
+pub(crate) const SHARD: &str = "shard";
+pub(crate) const DUE: &str = "due";
+/// Keys of the index by client, and what lists are filtered by.
+pub(crate) const CLIENT: &str = "client";
+pub(crate) const LISTED: &str = "listed";
+pub(crate) const STATUS: &str = "status";
+pub(crate) const OPERATION: &str = "operation";
+pub(crate) const REFERENCE: &str = "reference";
+/// When DynamoDB may delete a closed record, in seconds since 1970; nothing reads it as a clock.
+const EXPIRES: &str = "expires";
+
+/// The index by due time has one partition for each first digit of an id, so that no partition takes every write.
+pub(crate) const SHARDS: &str = "0123456789abcdef";
+
+pub(crate) fn item(record: &Record) -> Result<Item, serde_json::Error> {
+    let mut item = Item::from([
+        (KEY.to_owned(), text(record.id.as_str())),
+        (REVISION.to_owned(), number(record.revision)),
+        (WRITER.to_owned(), text(&record.writer)),
+        (RECORD.to_owned(), text(serde_json::to_string(record)?)),
+        (CLIENT.to_owned(), text(&record.client)),
+        (LISTED.to_owned(), text(listed(record))),
+        (STATUS.to_owned(), text(record.state.status())),
+        (OPERATION.to_owned(), text(&record.operation)),
+    ]);
+    if let Some(reference) = &record.reference {
+        item.insert(REFERENCE.to_owned(), text(reference));
+    }
+    if let Some(due) = record.due_at {
+        item.insert(SHARD.to_owned(), text(&record.id.bare()[..1]));
+        item.insert(DUE.to_owned(), text(instant(due)));
+    }
+    if let (State::Closed { .. }, Some(ended_at)) = (&record.state, record.ended_at) {
+        let expires = later(ended_at, KEPT + Duration::from_secs(1)).as_second();
+        item.insert(EXPIRES.to_owned(), number(expires.unsigned_abs()));
+    }
+    Ok(item)
+}
+
+/// Reads the record of an item of `id`.
+pub(crate) fn record(id: &str, item: &Item) -> Result<Record, StoreError> {
+    let corrupt =
+        |cause: Box<dyn std::error::Error + Send + Sync>| StoreError::Corrupt(id.to_owned(), cause);
+    let stored = string(item, RECORD).ok_or_else(|| corrupt("it has no record".into()))?;
+    serde_json::from_str(stored).map_err(|error| corrupt(error.into()))
+}
+
+/// What a refused write of `mine` means, given the item that was there.
+pub(crate) fn settle(mine: &Record, old: Option<Item>) -> Result<Write, StoreError> {
+    let Some(old) = old else {
+        return Err(StoreError::Missing(mine.id.clone()));
+    };
+    Ok(Write::settle(mine, record(mine.id.as_str(), &old)?))
+}
+
+/// The place of a record in its client's list: its time of creation and its bare id.
+pub(crate) fn listed(record: &Record) -> String {
+    format!("{}/{}", instant(record.created_at), record.id.bare())
+}
+
+/// A cursor is the place of the last record of a page.
+pub(crate) fn cursor(text: &str) -> Option<&str> {
+    let (created, id) = text.split_once('/')?;
+    let time: Timestamp = created.parse().ok()?;
+    OperationId::parse(&format!("op_{id}"))?;
+    (instant(time) == created).then_some(text)
+}
+
+/// Sorts as text as it sorts as time.
+pub(crate) fn instant(time: Timestamp) -> String {
+    format!("{time:.9}")
+}
+
+pub(crate) fn string<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    item.get(name)?.as_s().ok().map(String::as_str)
+}
+
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(crate) fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use courier_core::record::{Closing, Outcome};
+    use courier_testkit::sample::{at, closed, ended, sample_record};
+
+    use super::*;
+
+    fn names(record: &Record) -> Vec<String> {
+        let mut names: Vec<String> = item(record).unwrap().into_keys().collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn only_what_is_not_closed_is_in_the_index_by_due_time_and_only_what_is_closed_expires() {
+        let open = sample_record(&OperationId::random());
+        assert!(names(&open).contains(&SHARD.to_owned()));
+        assert!(names(&open).contains(&DUE.to_owned()));
+        assert!(!names(&open).contains(&EXPIRES.to_owned()));
+        let undelivered = ended(&open, Outcome::Succeeded, at(100));
+        assert!(names(&undelivered).contains(&DUE.to_owned()));
+        assert!(!names(&undelivered).contains(&EXPIRES.to_owned()));
+        let closed = closed(&open, Outcome::Succeeded, at(100));
+        assert!(matches!(
+            closed.state,
+            State::Closed {
+                how: Closing::Delivered,
+                ..
+            }
+        ));
+        assert!(!names(&closed).contains(&DUE.to_owned()));
+        let expires = item(&closed).unwrap()[EXPIRES].as_n().unwrap().clone();
+        let kept = at(100).as_second() + 90 * 24 * 3600 + 1;
+        assert_eq!(expires, kept.to_string());
+    }
+
+    #[test]
+    fn instants_sort_as_texts() {
+        let times = [
+            "2026-11-21T20:00:00Z",
+            "2026-11-21T20:00:00.000000001Z",
+            "2026-11-21T20:00:00.1Z",
+        ];
+        let texts: Vec<String> = times
+            .iter()
+            .map(|time| instant(time.parse().unwrap()))
+            .collect();
+        assert!(texts.is_sorted(), "{texts:?}");
+        assert_eq!(texts[0], "2026-11-21T20:00:00.000000000Z");
+    }
+
+    #[test]
+    fn only_our_own_cursors_are_read() {
+        let own = listed(&sample_record(&OperationId::random()));
+        assert_eq!(cursor(&own), Some(own.as_str()));
+        for bad in [
+            "",
+            "x",
+            "2026-11-21T20:00:00Z/0123456789abcdef0123456789abcdef",
+            &own[..40],
+            "\u{0}/",
+        ] {
+            assert_eq!(cursor(bad), None, "{bad}");
+        }
+    }
+}

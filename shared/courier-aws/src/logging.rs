@@ -1,0 +1,36 @@
+//! Structured lines for CloudWatch Logs, one JSON object each, with the request id of the invocation.
+
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterExt, ParseError, Targets, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::settings::{COURIER_LOG, Variable};
+
+/// `COURIER_LOG` is not a filter.
+#[derive(Debug, thiserror::Error)]
+#[error("COURIER_LOG must be a level, or target=level,…")]
+pub struct BadFilter(#[from] ParseError);
+
+/// Starts logging to standard output.
+///
+/// Below `info` only our own crates speak, whatever is asked for: `lambda_runtime` logs whole events at TRACE, and
+/// the AWS SDK whole answers.
+pub fn start(variable: Variable<'_>) -> Result<(), BadFilter> {
+    let text = variable(COURIER_LOG).filter(|text| !text.trim().is_empty());
+    let targets: Targets = text.as_deref().unwrap_or("info").parse()?;
+    let guarded = filter_fn(|metadata| {
+        *metadata.level() <= Level::INFO || metadata.target().starts_with("courier_")
+    });
+    let guarded = guarded.with_max_level_hint(LevelFilter::TRACE);
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_filter(targets.and(guarded));
+    tracing_subscriber::registry().with(lines).init();
+    Ok(())
+}

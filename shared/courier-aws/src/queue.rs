@@ -1,0 +1,185 @@
+//! The `Queue` port on one SQS standard queue, and what its consumer does with messages that wait or cannot be read.
+
+use async_trait::async_trait;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, QueueAttributeName};
+use courier_core::Clock;
+use courier_core::message::Message;
+use courier_core::ports::{Queue, QueueError};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// The most that SQS delays a new message, in seconds (SendMessage, `DelaySeconds`).
+const LONGEST_DELAY: i32 = 900;
+/// SQS refuses to hide a message for more than 12 hours after its receive; an invocation may have lasted a minute.
+const LONGEST_VISIBILITY: i32 = 43_000;
+/// Entries of a batch request.
+const ENTRIES: usize = 10;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Clone)]
+pub struct SqsQueue {
+    client: Client,
+    url: String,
+    clock: Clock,
+}
+
+/// A received message that is to come back at `until`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub receipt: String,
+    pub until: Timestamp,
+}
+
+impl SqsQueue {
+    pub fn new(client: Client, url: impl Into<String>, clock: Clock) -> Self {
+        Self {
+            client,
+            url: url.into(),
+            clock,
+        }
+    }
+
+    /// Hides messages until they are due, or for 12 hours: the record says whether it was long enough. One that cannot
+    /// be hidden comes back after the queue's own visibility timeout.
+    pub async fn hide(&self, waiting: &[Waiting]) {
+        for waiting in waiting.chunks(ENTRIES) {
+            let now = (self.clock)();
+            let mut request = self
+                .client
+                .change_message_visibility_batch()
+                .queue_url(&self.url);
+            for (index, message) in waiting.iter().enumerate() {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(&message.receipt)
+                    .visibility_timeout(seconds(now, message.until).min(LONGEST_VISIBILITY))
+                    .build();
+                match entry {
+                    Ok(entry) => request = request.entries(entry),
+                    Err(error) => tracing::error!(%error, "a message cannot be hidden"),
+                }
+            }
+            match request.send().await {
+                Ok(answer) => {
+                    for failed in answer.failed {
+                        tracing::warn!(code = failed.code, "a message was not hidden");
+                    }
+                }
+                Err(error) => {
+                    let error: Cause = error.into();
+                    tracing::warn!(error = %chain(&*error), "messages were not hidden");
+                }
+            }
+        }
+    }
+
+    /// Copies a body to the dead-letter queue that the queue's own redrive policy names.
+    pub async fn bury(&self, body: &str) -> Result<(), QueueError> {
+        let wrap = |cause: Cause| QueueError(cause);
+        let attributes = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(QueueAttributeName::RedrivePolicy);
+        let attributes = attributes
+            .send()
+            .await
+            .map_err(|error| wrap(error.into()))?;
+        let policy = attributes.attributes.unwrap_or_default();
+        let policy = policy.get(&QueueAttributeName::RedrivePolicy);
+        let place = policy
+            .and_then(|text| serde_json::from_str::<Value>(text).ok())
+            .and_then(|policy| dead_letter_place(policy["deadLetterTargetArn"].as_str()?));
+        let (account, name) =
+            place.ok_or_else(|| wrap("the queue names no dead-letter queue".into()))?;
+        let url = self
+            .client
+            .get_queue_url()
+            .queue_name(name)
+            .queue_owner_aws_account_id(account);
+        let url = url
+            .send()
+            .await
+            .map_err(|error| wrap(error.into()))?
+            .queue_url;
+        let sent = self
+            .client
+            .send_message()
+            .set_queue_url(url)
+            .message_body(body);
+        sent.send().await.map_err(|error| wrap(error.into()))?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Queue for SqsQueue {
+    /// SQS delays for 15 minutes at most: a message due later arrives early, and is then hidden until it is due.
+    async fn send(&self, message: &Message, due: Timestamp) -> Result<(), QueueError> {
+        let body = serde_json::to_string(message).map_err(|error| QueueError(error.into()))?;
+        let delay = seconds((self.clock)(), due).min(LONGEST_DELAY);
+        let request = self
+            .client
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(body)
+            .delay_seconds(delay);
+        request
+            .send()
+            .await
+            .map_err(|error| QueueError(error.into()))?;
+        Ok(())
+    }
+}
+
+/// Whole seconds from `now` to `due`, rounded up: never early.
+fn seconds(now: Timestamp, due: Timestamp) -> i32 {
+    let millis = due.duration_since(now).as_millis().max(0);
+    i32::try_from((millis + 999) / 1000).unwrap_or(i32::MAX)
+}
+
+/// Account and name of a queue, from its ARN.
+fn dead_letter_place(arn: &str) -> Option<(String, String)> {
+    let mut parts = arn.rsplit(':');
+    let (name, account) = (parts.next()?, parts.next()?);
+    Some((account.to_owned(), name.to_owned()))
+}
+
+/// An error and its causes in one line: the SDK's own text is only `service error`.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let texts = std::iter::successors(Some(error), |error| error.source());
+    texts
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up_to_whole_seconds_and_never_negative() {
+        let now: Timestamp = "2026-11-21T20:00:00Z".parse().unwrap();
+        let check =
+            |due: &str, expected| assert_eq!(seconds(now, due.parse().unwrap()), expected, "{due}");
+        check("2026-11-21T19:59:59Z", 0);
+        check("2026-11-21T20:00:00Z", 0);
+        check("2026-11-21T20:00:00.001Z", 1);
+        check("2026-11-21T20:00:01Z", 1);
+        check("2026-11-22T20:00:00Z", 86_400);
+        check("9999-12-30T00:00:00Z", i32::MAX);
+    }
+
+    #[test]
+    fn the_dead_letter_queue_is_found_by_its_arn() {
+        let place = dead_letter_place("arn:aws:sqs:eu-west-1:123456789012:courier-dead");
+        assert_eq!(
+            place,
+            Some(("123456789012".to_owned(), "courier-dead".to_owned()))
+        );
+        assert_eq!(dead_letter_place("courier-dead"), None);
+    }
+}

@@ -1,0 +1,194 @@
+//! The configuration document and the secrets it names, fetched from where they are kept.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use courier_core::catalogue::Catalogue;
+use courier_core::config::{Config, ConfigErrors};
+use courier_core::secret::{Secret, SecretReference};
+use futures_util::future::join_all;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::queue::chain;
+use crate::settings::{ConfigPlace, Variable, local_secret};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("COURIER_CONFIG: {0}")]
+    Unreachable(String),
+    #[error(transparent)]
+    Wrong(#[from] ConfigErrors),
+}
+
+/// Fetches from Secrets Manager and Systems Manager.
+pub(crate) struct Vault {
+    pub(crate) secrets: aws_sdk_secretsmanager::Client,
+    pub(crate) parameters: aws_sdk_ssm::Client,
+}
+
+/// Fetched texts by ARN, or why there is none.
+type Fetched = BTreeMap<String, Result<Secret, String>>;
+
+/// A configuration as it was read, and a digest of everything it was read from.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) digest: [u8; 32],
+}
+
+impl Vault {
+    /// Reads the document, fetches every secret it names, once each and side by side, and parses it.
+    pub(crate) async fn load(
+        &self,
+        place: &ConfigPlace,
+        variable: Variable<'_>,
+    ) -> Result<Loaded, ConfigError> {
+        let document = self
+            .document(place)
+            .await
+            .map_err(ConfigError::Unreachable)?;
+        let text = document.expose();
+        let catalogue = Catalogue::shipped();
+        let arns = secret_arns(text, &catalogue);
+        let texts = join_all(arns.iter().map(|arn| self.secret(arn))).await;
+        let fetched: Fetched = arns.into_iter().zip(texts).collect();
+        let config = Config::parse(text, &catalogue, &|reference| match reference {
+            SecretReference::AwsSecret { arn, key } => pick(&fetched, arn, key.as_deref()),
+            SecretReference::Env(_) | SecretReference::File(_) => local_secret(reference, variable),
+        })?;
+        Ok(Loaded {
+            config,
+            digest: digest(&document, &fetched),
+        })
+    }
+
+    async fn document(&self, place: &ConfigPlace) -> Result<Secret, String> {
+        match place {
+            ConfigPlace::File(path) => std::fs::read_to_string(path)
+                .map(Secret::new)
+                .map_err(|error| format!("file {path} cannot be read: {error}")),
+            ConfigPlace::Secret { arn, key } => {
+                let fetched = Fetched::from([(arn.clone(), self.secret(arn).await)]);
+                pick(&fetched, arn, key.as_deref())
+            }
+            ConfigPlace::Parameter(name) => self.parameter(name).await,
+        }
+    }
+
+    async fn secret(&self, arn: &str) -> Result<Secret, String> {
+        let got = self.secrets.get_secret_value().secret_id(arn).send().await;
+        let got =
+            got.map_err(|error| format!("the secret {arn} cannot be read: {}", chain(&error)))?;
+        let text = got.secret_string;
+        text.map(Secret::new)
+            .ok_or_else(|| format!("the secret {arn} is no text"))
+    }
+
+    async fn parameter(&self, name: &str) -> Result<Secret, String> {
+        let request = self
+            .parameters
+            .get_parameter()
+            .name(name)
+            .with_decryption(true);
+        let got = request.send().await;
+        let got =
+            got.map_err(|error| format!("the parameter {name} cannot be read: {}", chain(&error)))?;
+        let text = got.parameter.and_then(|parameter| parameter.value);
+        text.map(Secret::new)
+            .ok_or_else(|| format!("the parameter {name} is empty"))
+    }
+}
+
+/// The ARNs that a document names. What is wrong with it is told by the parse that follows.
+fn secret_arns(text: &str, catalogue: &Catalogue) -> BTreeSet<String> {
+    let arns = RefCell::new(BTreeSet::new());
+    let parsed = Config::parse(text, catalogue, &|reference| {
+        if let SecretReference::AwsSecret { arn, .. } = reference {
+            arns.borrow_mut().insert(arn.clone());
+        }
+        Err("not fetched yet".to_owned())
+    });
+    drop(parsed);
+    arns.into_inner()
+}
+
+/// The whole text of a secret, or one field of the JSON object it holds.
+fn pick(fetched: &Fetched, arn: &str, key: Option<&str>) -> Result<Secret, String> {
+    let missing = || Err(format!("the secret {arn} was not fetched"));
+    let secret = fetched.get(arn).cloned().unwrap_or_else(missing)?;
+    let Some(key) = key else {
+        return Ok(Secret::new(secret.expose().trim()));
+    };
+    let object: Value = serde_json::from_str(secret.expose())
+        .map_err(|_| format!("the secret {arn} is not a JSON object"))?;
+    match object[key].as_str().map(str::trim) {
+        Some(text) if !text.is_empty() => Ok(Secret::new(text)),
+        _ => Err(format!("the secret {arn} has no text under the key {key}")),
+    }
+}
+
+fn digest(document: &Secret, fetched: &Fetched) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(document.expose());
+    for (arn, secret) in fetched {
+        hash.update([0]);
+        hash.update(arn);
+        hash.update([0]);
+        hash.update(secret.as_ref().map(Secret::expose).unwrap_or_default());
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fetched(text: &str) -> Fetched {
+        Fetched::from([("arn".to_owned(), Ok(Secret::new(text)))])
+    }
+
+    #[test]
+    fn a_secret_is_a_text_or_one_field_of_an_object() {
+        assert_eq!(
+            pick(&fetched("canary\n"), "arn", None),
+            Ok(Secret::new("canary"))
+        );
+        let object = fetched(r#"{"graph":"canary","empty":"","number":1}"#);
+        assert_eq!(
+            pick(&object, "arn", Some("graph")),
+            Ok(Secret::new("canary"))
+        );
+        for key in ["empty", "number", "none"] {
+            let error = pick(&object, "arn", Some(key)).unwrap_err();
+            assert_eq!(
+                error,
+                format!("the secret arn has no text under the key {key}")
+            );
+        }
+        let error = pick(&fetched("canary"), "arn", Some("graph")).unwrap_err();
+        assert_eq!(error, "the secret arn is not a JSON object");
+        assert!(pick(&fetched("x"), "other", None).is_err());
+    }
+
+    #[test]
+    fn the_secrets_of_a_document_are_found_before_they_are_fetched() {
+        let text = r#"
+            [graph]
+            [graph.tenants.contoso]
+            tenant_id = "t"
+            client_id = "c"
+            client_secret = "aws-secret:arn:one#graph"
+            [clients.tickets]
+            tenant = "contoso"
+            signing_secrets = ["aws-secret:arn:one#new", "aws-secret:arn:two"]
+            [seal]
+            key = "env:SEAL"
+        "#;
+        let found = secret_arns(text, &Catalogue::shipped());
+        assert_eq!(
+            found,
+            BTreeSet::from(["arn:one".to_owned(), "arn:two".to_owned()])
+        );
+        assert!(secret_arns("not toml", &Catalogue::shipped()).is_empty());
+    }
+}

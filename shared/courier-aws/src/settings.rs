@@ -1,0 +1,189 @@
+//! What the environment says. The only file of the functions that knows its variables; everything missing is reported
+//! together, by name.
+
+use courier_core::secret::{Secret, SecretReference};
+
+/// Where the configuration is: `aws-secret:ARN[#key]`, `aws-ssm:NAME` or `file:PATH`.
+pub const COURIER_CONFIG: &str = "COURIER_CONFIG";
+/// The URL of the SQS queue.
+pub const COURIER_QUEUE_URL: &str = "COURIER_QUEUE_URL";
+/// The name of the DynamoDB table.
+pub const COURIER_TABLE: &str = "COURIER_TABLE";
+/// What is logged: a level, or `target=level,…`. Default `info`.
+pub const COURIER_LOG: &str = "COURIER_LOG";
+/// Certificates to trust instead of Mozilla's, which are compiled in. OpenSSL's name for it.
+pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+
+/// Reads one variable; mains hand in the process's environment.
+pub type Variable<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
+
+/// A variable of the process.
+pub fn environment(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    std::env::var(name).ok()
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub config: ConfigPlace,
+    pub queue_url: String,
+    pub table: String,
+    pub certificates: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigPlace {
+    File(String),
+    Secret {
+        arn: String,
+        key: Option<String>,
+    },
+    /// A parameter of Systems Manager.
+    Parameter(String),
+}
+
+/// Every mistake, each with the name of its variable.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the environment has {} mistake(s): {}", .0.len(), .0.join("; "))]
+pub struct SettingsErrors(pub Vec<String>);
+
+impl Settings {
+    pub fn read(variable: Variable<'_>) -> Result<Self, SettingsErrors> {
+        let mut errors = Vec::new();
+        let mut text = |name: &str| {
+            let value = variable(name).filter(|value| !value.trim().is_empty());
+            if value.is_none() {
+                errors.push(format!("{name} is not set"));
+            }
+            value.map(|value| value.trim().to_owned())
+        };
+        let (config, queue_url, table) = (
+            text(COURIER_CONFIG),
+            text(COURIER_QUEUE_URL),
+            text(COURIER_TABLE),
+        );
+        let config = config.and_then(|text| {
+            ConfigPlace::parse(&text).or_else(|| {
+                let rule = "must be aws-secret:ARN[#key], aws-ssm:NAME or file:PATH";
+                errors.push(format!("{COURIER_CONFIG} {rule}"));
+                None
+            })
+        });
+        match (config, queue_url, table) {
+            (Some(config), Some(queue_url), Some(table)) if errors.is_empty() => Ok(Self {
+                config,
+                queue_url,
+                table,
+                certificates: variable(SSL_CERT_FILE),
+            }),
+            _ => Err(SettingsErrors(errors)),
+        }
+    }
+}
+
+impl ConfigPlace {
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(name) = text.strip_prefix("aws-ssm:") {
+            return (!name.is_empty()).then(|| Self::Parameter(name.to_owned()));
+        }
+        match SecretReference::parse(text).ok()? {
+            SecretReference::File(path) => Some(Self::File(path)),
+            SecretReference::AwsSecret { arn, key } => Some(Self::Secret { arn, key }),
+            SecretReference::Env(_) => None,
+        }
+    }
+}
+
+/// Fetches a secret that needs no service: from the environment or a file.
+pub(crate) fn local_secret(
+    reference: &SecretReference,
+    variable: Variable<'_>,
+) -> Result<Secret, String> {
+    let (what, text) = match reference {
+        SecretReference::Env(name) => {
+            let value =
+                variable(name).ok_or_else(|| format!("environment variable {name} is not set"));
+            (format!("environment variable {name}"), value?)
+        }
+        SecretReference::File(path) => {
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|error| format!("file {path} cannot be read: {error}"));
+            (format!("file {path}"), text?)
+        }
+        SecretReference::AwsSecret { arn, .. } => {
+            return Err(format!("the secret {arn} was not fetched"));
+        }
+    };
+    match text.trim() {
+        "" => Err(format!("{what} is empty")),
+        text => Ok(Secret::new(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, SettingsErrors> {
+        let variables: Vec<(String, String)> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Settings::read(&move |name| {
+            let found = variables.iter().find(|(key, _)| key == name);
+            found.map(|(_, value)| value.clone())
+        })
+    }
+
+    #[test]
+    fn every_variable_that_is_missing_is_named() {
+        let SettingsErrors(errors) = read(&[("COURIER_TABLE", " ")]).unwrap_err();
+        assert_eq!(
+            errors,
+            [
+                "COURIER_CONFIG is not set",
+                "COURIER_QUEUE_URL is not set",
+                "COURIER_TABLE is not set"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_configuration_may_be_in_a_secret_a_parameter_or_a_file() {
+        let place = |text: &str| {
+            read(&[
+                ("COURIER_CONFIG", text),
+                ("COURIER_QUEUE_URL", "https://sqs.example/1/q"),
+                ("COURIER_TABLE", "courier"),
+            ])
+            .map(|settings| settings.config)
+        };
+        assert_eq!(
+            place("aws-ssm:/courier/config"),
+            Ok(ConfigPlace::Parameter("/courier/config".to_owned()))
+        );
+        let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:courier-AbCdEf";
+        assert_eq!(
+            place(&format!("aws-secret:{arn}#config")),
+            Ok(ConfigPlace::Secret {
+                arn: arn.to_owned(),
+                key: Some("config".to_owned())
+            })
+        );
+        assert_eq!(
+            place("file:a.toml"),
+            Ok(ConfigPlace::File("a.toml".to_owned()))
+        );
+        for bad in ["env:CONFIG", "aws-ssm:", "courier.toml"] {
+            let SettingsErrors(errors) = place(bad).unwrap_err();
+            assert_eq!(
+                errors,
+                ["COURIER_CONFIG must be aws-secret:ARN[#key], aws-ssm:NAME or file:PATH"],
+                "{bad}"
+            );
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The `Store` port on one DynamoDB table.
+//!
+//! Every write is a conditional put of the whole item that returns the item which refused it: our own write, repeated by
+//! the SDK after a lost answer, is recognised by its nonce. The indexes are read to find ids; what they say is then read
+//! from the table itself.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
+use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
+use courier_core::record::{OperationId, Record};
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::item::{
+    BODY, CLIENT, DUE, Item, KEY, LISTED, OPERATION, RECORD, REFERENCE, REVISION, SHARD, SHARDS,
+    STATUS, WRITER, cursor, instant, item, listed, number, record, settle, string, text,
+};
+
+/// Indexes of the table (`infra/template.yaml`).
+const BY_DUE: &str = "by-due";
+const BY_CLIENT: &str = "by-client";
+/// The most that BatchGetItem takes.
+const KEYS: usize = 100;
+/// More than this is never returned at once.
+const PAGE: usize = 1000;
+/// Sorts after every place in a list.
+const END: &str = "~";
+
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: Client,
+    name: String,
+}
+
+impl Table {
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self {
+            client,
+            name: name.into(),
+        }
+    }
+
+    /// Puts the item if `condition` holds of the one that is there; else returns that one, if there is one.
+    async fn put(
+        &self,
+        item: Item,
+        condition: &str,
+        expected: Option<u64>,
+    ) -> Result<Put, StoreError> {
+        let mut put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .condition_expression(condition)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        if let Some(expected) = expected {
+            put = put.expression_attribute_values(":expected", number(expected));
+        }
+        let Err(error) = put.send().await else {
+            return Ok(Put::Applied);
+        };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                Ok(Put::Refused(refusal.item.clone()))
+            }
+            _ => Err(unavailable(error)),
+        }
+    }
+
+    async fn get(&self, key: &str, attributes: &str) -> Result<Option<Item>, StoreError> {
+        let got = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key(KEY, text(key))
+            .consistent_read(true)
+            .projection_expression("#read")
+            .expression_attribute_names("#read", attributes);
+        Ok(got.send().await.map_err(unavailable)?.item)
+    }
+
+    /// The records of these keys as they are now, by key. One that cannot be read is left out, and logged.
+    async fn records(&self, keys: &[String]) -> Result<HashMap<String, Record>, StoreError> {
+        let mut records = HashMap::new();
+        for keys in keys.chunks(KEYS) {
+            let keys = keys
+                .iter()
+                .map(|key| Item::from([(KEY.to_owned(), text(key))]));
+            let mut left = Some(
+                KeysAndAttributes::builder()
+                    .set_keys(Some(keys.collect()))
+                    .consistent_read(true)
+                    .projection_expression("pk, #record")
+                    .expression_attribute_names("#record", RECORD)
+                    .build()
+                    .map_err(|error| StoreError::Unavailable(error.into()))?,
+            );
+            while let Some(wanted) = left.take() {
+                let got = self
+                    .client
+                    .batch_get_item()
+                    .request_items(&self.name, wanted);
+                let got = got.send().await.map_err(unavailable)?;
+                let items = got.responses.unwrap_or_default().remove(&self.name);
+                for item in items.unwrap_or_default() {
+                    let key = string(&item, KEY).unwrap_or_default();
+                    match record(key, &item) {
+                        Ok(record) => {
+                            records.insert(key.to_owned(), record);
+                        }
+                        Err(error) => {
+                            tracing::error!(operation.id = key, %error, "a record cannot be read");
+                        }
+                    }
+                }
+                left = got.unprocessed_keys.unwrap_or_default().remove(&self.name);
+            }
+        }
+        Ok(records)
+    }
+
+    /// Up to `limit` (due, key) of one partition of the index, the most overdue first.
+    async fn due(
+        &self,
+        shard: char,
+        before: &str,
+        limit: i32,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let found = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(BY_DUE)
+            .key_condition_expression("#shard = :shard AND #due < :before")
+            .expression_attribute_names("#shard", SHARD)
+            .expression_attribute_names("#due", DUE)
+            .expression_attribute_values(":shard", text(shard))
+            .expression_attribute_values(":before", text(before))
+            .limit(limit);
+        let items = found.send().await.map_err(unavailable)?.items;
+        let places = items.unwrap_or_default();
+        let places = places.iter().filter_map(|item| {
+            let (due, key) = (string(item, DUE)?, string(item, KEY)?);
+            Some((due.to_owned(), key.to_owned()))
+        });
+        Ok(places.collect())
+    }
+}
+
+enum Put {
+    Applied,
+    /// The item that is there.
+    Refused(Option<Item>),
+}
+
+#[async_trait]
+impl Store for Table {
+    async fn insert(&self, record: &Record) -> Result<Write, StoreError> {
+        let absent = "attribute_not_exists(pk)";
+        match self.put(stored(record)?, absent, None).await? {
+            Put::Applied => Ok(Write::Applied),
+            Put::Refused(old) => settle(record, old),
+        }
+    }
+
+    async fn load(&self, id: &OperationId) -> Result<Option<Record>, StoreError> {
+        let item = self.get(id.as_str(), RECORD).await?;
+        item.map(|item| record(id.as_str(), &item)).transpose()
+    }
+
+    async fn update(&self, record: &Record) -> Result<Write, StoreError> {
+        let expected = record.revision.saturating_sub(1);
+        let same = "revision = :expected";
+        match self.put(stored(record)?, same, Some(expected)).await? {
+            Put::Applied => Ok(Write::Applied),
+            Put::Refused(old) => settle(record, old),
+        }
+    }
+
+    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let limit = limit.min(PAGE);
+        let Some(per_shard) = i32::try_from(limit).ok().filter(|limit| *limit > 0) else {
+            return Ok(Vec::new());
+        };
+        let earlier = instant(before);
+        let shards = SHARDS
+            .chars()
+            .map(|shard| self.due(shard, &earlier, per_shard));
+        let mut places = try_join_all(shards).await?.concat();
+        places.sort();
+        places.truncate(limit);
+        let keys: Vec<String> = places.into_iter().map(|(_, key)| key).collect();
+        let mut records = self.records(&keys).await?;
+        let found = keys.iter().filter_map(|key| records.remove(key));
+        // The index may be behind the table.
+        Ok(found
+            .filter(|record| record.due_at.is_some_and(|due| due < before))
+            .collect())
+    }
+
+    async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {
+        let limit = filter.limit.clamp(1, PAGE);
+        let after = match &filter.cursor {
+            Some(text) => cursor(text).ok_or(StoreError::BadCursor)?,
+            None => END,
+        };
+        // DynamoDB refuses to look for what no key can be.
+        if client.is_empty() {
+            return Ok(Page {
+                records: Vec::new(),
+                next: None,
+            });
+        }
+        let mut query = self.listing(client, filter, after);
+        let mut records = Vec::new();
+        loop {
+            let page = query.clone().send().await.map_err(unavailable)?;
+            let items = page.items.unwrap_or_default();
+            let keys = items
+                .iter()
+                .filter_map(|item| string(item, KEY).map(str::to_owned));
+            let keys: Vec<String> = keys.take(limit + 1 - records.len()).collect();
+            let mut found = self.records(&keys).await?;
+            let found = keys.iter().filter_map(|key| found.remove(key));
+            records.extend(found.filter(|record| filtered(record, filter)));
+            let more = page.last_evaluated_key.filter(|key| !key.is_empty());
+            match more {
+                Some(last) if records.len() <= limit => {
+                    query = query.set_exclusive_start_key(Some(last));
+                }
+                _ => break,
+            }
+        }
+        let more = records.len() > limit;
+        records.truncate(limit);
+        let next = records.last().filter(|_| more).map(listed);
+        Ok(Page { records, next })
+    }
+
+    /// DynamoDB itself lets closed records expire.
+    async fn forget(&self, _before: Timestamp, _limit: usize) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
+    async fn load_document(&self, key: &str) -> Result<Option<Document>, StoreError> {
+        let got = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key(KEY, text(document_key(key)))
+            .consistent_read(true);
+        let Some(item) = got.send().await.map_err(unavailable)?.item else {
+            return Ok(None);
+        };
+        let corrupt = || StoreError::Corrupt(key.to_owned(), "it is no document".into());
+        let revision = item.get(REVISION).and_then(|value| value.as_n().ok());
+        Ok(Some(Document {
+            revision: revision
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(corrupt)?,
+            body: string(&item, BODY).ok_or_else(corrupt)?.to_owned(),
+        }))
+    }
+
+    async fn swap_document(
+        &self,
+        key: &str,
+        expected: u64,
+        body: &str,
+    ) -> Result<bool, StoreError> {
+        let writer = Uuid::new_v4().simple().to_string();
+        let item = Item::from([
+            (KEY.to_owned(), text(document_key(key))),
+            (REVISION.to_owned(), number(expected + 1)),
+            (WRITER.to_owned(), text(&writer)),
+            (BODY.to_owned(), text(body)),
+        ]);
+        let put = match expected {
+            0 => self.put(item, "attribute_not_exists(pk)", None).await?,
+            _ => {
+                self.put(item, "revision = :expected", Some(expected))
+                    .await?
+            }
+        };
+        Ok(match put {
+            Put::Applied => true,
+            Put::Refused(old) => old.is_some_and(|old| string(&old, WRITER) == Some(&writer)),
+        })
+    }
+}
+
+impl Table {
+    fn listing(&self, client: &str, filter: &Filter, after: &str) -> QueryFluentBuilder {
+        let mut query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(BY_CLIENT)
+            .scan_index_forward(false)
+            .key_condition_expression("#client = :client AND #listed < :after")
+            .expression_attribute_names("#client", CLIENT)
+            .expression_attribute_names("#listed", LISTED)
+            .expression_attribute_values(":client", text(client))
+            .expression_attribute_values(":after", text(after));
+        let mut conditions = Vec::new();
+        for (name, wanted) in [
+            (STATUS, &filter.status),
+            (OPERATION, &filter.operation),
+            (REFERENCE, &filter.reference),
+        ] {
+            if let Some(wanted) = wanted {
+                conditions.push(format!("#{name} = :{name}"));
+                query = query
+                    .expression_attribute_names(format!("#{name}"), name)
+                    .expression_attribute_values(format!(":{name}"), text(wanted));
+            }
+        }
+        if !conditions.is_empty() {
+            query = query.filter_expression(conditions.join(" AND "));
+        }
+        query
+    }
+}
+
+fn stored(record: &Record) -> Result<Item, StoreError> {
+    item(record).map_err(|error| StoreError::Unavailable(error.into()))
+}
+
+/// The index may be behind the table.
+fn filtered(record: &Record, filter: &Filter) -> bool {
+    let is = |wanted: &Option<String>, value: Option<&str>| {
+        wanted.is_none() || wanted.as_deref() == value
+    };
+    is(&filter.status, Some(record.state.status()))
+        && is(&filter.operation, Some(&record.operation))
+        && is(&filter.reference, record.reference.as_deref())
+}
+
+fn document_key(key: &str) -> String {
+    format!("document/{key}")
+}
+
+fn unavailable<E>(error: SdkError<E>) -> StoreError
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    StoreError::Unavailable(error.into())
+}

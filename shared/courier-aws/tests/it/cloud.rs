@@ -1,0 +1,236 @@
+//! A whole graph-courier of the cloud on loopback, with a clock that a test moves: the three functions, their queue and
+//! table behind a proxy that keeps a journal, Graph and a receiver.
+
+use std::time::Duration;
+
+use cloud_testkit::clock::ShiftedClock;
+use cloud_testkit::function::{Function, Options};
+use cloud_testkit::gateway::{Answer, Gateway};
+use cloud_testkit::mapping::Mapping;
+use cloud_testkit::ministack::{MiniStack, Setup};
+use cloud_testkit::proxy::Proxy;
+use courier_testkit::invariants;
+use courier_testkit::receiver::Receiver;
+use courier_testkit::tenants::{
+    CONFIG, GRAPH_SECRET, REFRESH_TOKEN, SEAL_KEY, SIGNING_SECRETS, TICKETS_KEY,
+};
+use graph_simulator::{Options as GraphOptions, Simulator};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::binaries::binary;
+
+pub(crate) const TABLE: &str = "courier";
+/// The timeouts of `infra/template.yaml`.
+const START_TIMEOUT: Duration = Duration::from_secs(29);
+const POLL_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(crate) struct Cloud {
+    pub(crate) clock: ShiftedClock,
+    pub(crate) ministack: MiniStack,
+    pub(crate) proxy: Proxy,
+    pub(crate) simulator: Simulator,
+    pub(crate) receiver: Receiver,
+    pub(crate) start: Function,
+    pub(crate) poll: Function,
+    pub(crate) sweep: Function,
+    pub(crate) api: Gateway,
+    pub(crate) queue_url: String,
+    pub(crate) dead_letter_url: String,
+    /// The configuration document.
+    pub(crate) config: String,
+    variables: Variables,
+}
+
+type Variables = [(&'static str, String); 5];
+
+impl Cloud {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A cloud whose Graph `change` has changed.
+    pub(crate) async fn with(change: impl FnOnce(&mut GraphOptions)) -> Self {
+        let clock = ShiftedClock::new();
+        let setup = Setup {
+            clock: Some(clock.clone()),
+            ..Setup::default()
+        };
+        let ministack = MiniStack::start_with(setup).await;
+        let proxy = Proxy::start(ministack.url(), clock.function()).await;
+        let mut options = GraphOptions::new(clock.function());
+        options.client_secret = Some(GRAPH_SECRET.to_owned());
+        options.refresh_token = Some(REFRESH_TOKEN.to_owned());
+        change(&mut options);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let simulator = Simulator::start(listener, options).await.unwrap();
+        let receiver = Receiver::start(clock.function()).await.unwrap();
+        ministack.create_courier_table(TABLE).await;
+        let (queue_url, dead_letter_url) = ministack.create_courier_queue("courier").await;
+        let (arn, config) = config(&ministack, &simulator.base_url(), &receiver.origin()).await;
+        let variables = [
+            ("COURIER_CONFIG", format!("aws-secret:{arn}")),
+            ("COURIER_QUEUE_URL", proxy.through(&queue_url)),
+            ("COURIER_TABLE", TABLE.to_owned()),
+            ("COURIER_LOG", "info".to_owned()),
+            ("AWS_ENDPOINT_URL", proxy.url()),
+        ];
+        let start = function("start-operation", &variables, &clock);
+        let poll = function("poll-operation", &variables, &clock);
+        let sweep = function("sweep-operations", &variables, &clock);
+        let api = Gateway::http_api(&start);
+        Self {
+            clock,
+            ministack,
+            proxy,
+            simulator,
+            receiver,
+            start,
+            poll,
+            sweep,
+            api,
+            queue_url,
+            dead_letter_url,
+            config,
+            variables,
+        }
+    }
+
+    /// The same functions at another log level.
+    pub(crate) fn logging(mut self, level: &str) -> Self {
+        let level = [("COURIER_LOG", level)];
+        self.start = self.function("start-operation", &level);
+        self.poll = self.function("poll-operation", &level);
+        self.api = Gateway::http_api(&self.start);
+        self
+    }
+
+    /// A function of this cloud with other values for some of its variables.
+    pub(crate) fn function(&self, name: &str, changes: &[(&str, &str)]) -> Function {
+        let mut variables = self.variables.clone();
+        for (name, value) in &mut variables {
+            if let Some((_, other)) = changes.iter().find(|(changed, _)| changed == name) {
+                *value = (*other).to_owned();
+            }
+        }
+        function(name, &variables, &self.clock)
+    }
+
+    /// Gives a secret another value.
+    pub(crate) async fn replace_secret(&self, name: &str, value: &str) {
+        let request = json!({ "SecretId": name, "SecretString": value });
+        let replaced = self
+            .ministack
+            .call("secretsmanager.PutSecretValue", &request);
+        replaced.await.unwrap();
+    }
+
+    /// Feeds the queue to the poll function.
+    pub(crate) async fn mapping(&self) -> Mapping {
+        let mapping = Mapping::start(&self.ministack, &self.queue_url, &self.poll).await;
+        mapping.with_lineage(&self.proxy)
+    }
+
+    /// A request of the tickets client with an idempotency key.
+    pub(crate) async fn post(&self, key: &str, body: &Value) -> Answer {
+        let headers = [
+            ("x-api-key", TICKETS_KEY),
+            ("content-type", "application/json"),
+            ("idempotency-key", key),
+        ];
+        let body = body.to_string();
+        self.api
+            .request("POST", "/v1/operations", &headers, body.as_bytes())
+            .await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.api
+            .request("GET", path, &[("x-api-key", TICKETS_KEY)], b"")
+            .await
+    }
+
+    pub(crate) async fn operation(&self, id: &str) -> Value {
+        self.get(&format!("/v1/operations/{id}")).await.json()
+    }
+
+    /// Moves the clock on by `pause` again and again, and does what is due, until nothing more is owed for the operation.
+    pub(crate) async fn closed(&self, id: &str, pause: Duration) -> Value {
+        let mapping = self.mapping().await;
+        for _ in 0..5_000 {
+            mapping.drain().await;
+            assert_eq!(mapping.dropped_loops(), 0);
+            let operation = self.operation(id).await;
+            if is_closed(&operation) {
+                return operation;
+            }
+            self.clock.advance(pause);
+        }
+        panic!("it never came to an end: {}", self.operation(id).await);
+    }
+
+    /// Holds the journals of Graph and of the receiver against the invariants, and looks for faults that never struck.
+    pub(crate) fn check(&self) {
+        let faults = (self.simulator.unused_faults(), self.proxy.unused_faults());
+        assert!(
+            faults.0.is_empty() && faults.1.is_empty(),
+            "left over: {faults:?}"
+        );
+        assert_eq!(
+            self.receiver.unused(),
+            0,
+            "scripted answers that nobody got"
+        );
+        invariants::check(
+            &self.simulator.journal(),
+            &self.simulator.jobs(),
+            &self.receiver.journal(),
+        );
+    }
+}
+
+pub(crate) fn is_closed(operation: &Value) -> bool {
+    operation["endedAt"].is_string() && operation["callback"]["status"] != "pending"
+}
+
+/// Puts the configuration and its secrets where the functions find them; the document's ARN and text.
+async fn config(ministack: &MiniStack, graph: &str, receiver: &str) -> (String, String) {
+    let secrets = secrets().to_string();
+    let arn = ministack.put_secret("courier/secrets", &secrets).await;
+    let text = CONFIG
+        .replace("{graph}", graph)
+        .replace("{receiver}", receiver)
+        .replace("env:", &format!("aws-secret:{arn}#"));
+    (ministack.put_secret("courier/config", &text).await, text)
+}
+
+/// The secrets by name, as they are kept in one secret.
+pub(crate) fn secrets() -> Value {
+    json!({
+        "GRAPH_SECRET": GRAPH_SECRET,
+        "REFRESH_TOKEN": REFRESH_TOKEN,
+        "SIGNING_NEW": SIGNING_SECRETS[0],
+        "SIGNING_OLD": SIGNING_SECRETS[1],
+        "SEAL_KEY": SEAL_KEY,
+    })
+}
+
+fn function(name: &str, variables: &Variables, clock: &ShiftedClock) -> Function {
+    let timeout = if name == "start-operation" {
+        START_TIMEOUT
+    } else {
+        POLL_TIMEOUT
+    };
+    let options = Options {
+        name: name.to_owned(),
+        timeout,
+        memory_mb: 128,
+        clock: Some(clock.clone()),
+        ..Options::default()
+    };
+    let variables: Vec<(&str, &str)> = variables
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    Function::start(&binary(name), &variables, options)
+}

@@ -1,0 +1,90 @@
+//! The promises of `Store`, on DynamoDB's protocol; and what only this store has to stand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::{Client, Config};
+use cloud_testkit::ministack::MiniStack;
+use cloud_testkit::proxy::{Action, Fault, Proxy};
+use courier_aws::http_client::SharedClient;
+use courier_aws::table::Table;
+use courier_core::ports::{Store, StoreError, Write};
+use courier_core::record::OperationId;
+use courier_testkit::contract_store::store_contract;
+use courier_testkit::sample::{at, next, running, sample_record};
+
+/// A client of what answers at `url`.
+fn client(url: &str) -> Client {
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .endpoint_url(url)
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .http_client(SharedClient(
+            reqwest::Client::builder().no_proxy().build().unwrap(),
+        ));
+    Client::from_conf(config.build())
+}
+
+/// An empty table behind a proxy.
+async fn table() -> (MiniStack, Proxy, Table) {
+    let ministack = MiniStack::start().await;
+    ministack.create_courier_table("courier").await;
+    let proxy = Proxy::start(ministack.url(), courier_aws::clock()).await;
+    let table = Table::new(client(&proxy.url()), "courier");
+    (ministack, proxy, table)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_keeps_the_promises_of_a_store() {
+    let ministack = MiniStack::start().await;
+    let number = AtomicUsize::new(0);
+    let empty = async || {
+        let name = format!("courier-{}", number.fetch_add(1, Ordering::Relaxed));
+        ministack.create_courier_table(&name).await;
+        Arc::new(Table::new(client(ministack.url()), name)) as Arc<dyn Store>
+    };
+    store_contract(empty).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_answer_was_lost_is_recognised_as_our_own() {
+    let (_ministack, proxy, table) = table().await;
+    let lose = || proxy.fault(Fault::on("PutItem", Action::AppliedButLost).times(1));
+    let first = sample_record(&OperationId::random());
+    lose();
+    assert_eq!(table.insert(&first).await.unwrap(), Write::Applied);
+    let second = running(&first, at(90));
+    lose();
+    assert_eq!(table.update(&second).await.unwrap(), Write::Applied);
+    for (expected, body) in [(0, "[1]"), (1, "[2]")] {
+        lose();
+        assert!(table.swap_document("line", expected, body).await.unwrap());
+    }
+    assert!(!table.swap_document("line", 1, "[3]").await.unwrap());
+    assert_eq!(proxy.unused_faults(), Vec::<String>::new());
+    assert_eq!(table.load(&first.id).await.unwrap(), Some(second));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_or_broken_table_is_unavailable_and_keeps_what_it_has() {
+    let (_ministack, proxy, table) = table().await;
+    let record = sample_record(&OperationId::random());
+    table.insert(&record).await.unwrap();
+    for action in [Action::throttled, Action::internal] {
+        proxy.fault(Fault::on("PutItem", action()).times(3));
+        let refused = table.update(&next(&record)).await;
+        assert!(
+            matches!(refused, Err(StoreError::Unavailable(_))),
+            "{refused:?}"
+        );
+        proxy.fault(Fault::on("GetItem", action()).times(3));
+        let refused = table.load(&record.id).await;
+        assert!(
+            matches!(refused, Err(StoreError::Unavailable(_))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(table.load(&record.id).await.unwrap(), Some(record));
+}

@@ -1,0 +1,11 @@
+//! The cloud on loopback: the real Lambda binaries on a real Runtime API, the ports on a real SQS and DynamoDB protocol
+//! peer (MiniStack), the template deployed. Linux only.
+#![cfg(test)]
+
+mod binaries;
+mod cloud;
+mod configuration;
+mod contract_store;
+mod faults;
+mod happy;
+mod kill;
