@@ -23,9 +23,15 @@ pub struct ShiftedClock(Arc<Shared>);
 
 struct Shared {
     library: PathBuf,
-    offset: Mutex<Duration>,
-    /// The offset in nanoseconds, twice.
+    time: Mutex<Time>,
     file: NamedTempFile,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Time {
+    offset: Duration,
+    /// The clock does not go.
+    standing: Option<Timestamp>,
 }
 
 impl ShiftedClock {
@@ -33,10 +39,10 @@ impl ShiftedClock {
     pub fn new() -> Self {
         let library = library();
         let shared = NamedTempFile::new().and_then(|file| {
-            write(&file, Duration::ZERO)?;
+            write(&file, Time::default())?;
             Ok(Shared {
                 library,
-                offset: Mutex::new(Duration::ZERO),
+                time: Mutex::default(),
                 file,
             })
         });
@@ -46,17 +52,30 @@ impl ShiftedClock {
 
     /// Moves the clock at once, for every process that has it.
     pub fn advance(&self, by: Duration) {
-        let mut offset = self.0.offset.lock().unwrap_or_else(PoisonError::into_inner);
-        *offset += by;
-        write(&self.0.file, *offset)
+        self.change(|time| time.offset += by);
+    }
+
+    /// Stops the clock at this time; it goes no more.
+    pub fn stand_at(&self, now: Timestamp) {
+        self.change(|time| time.standing = Some(now));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Time)) {
+        let mut time = self.0.time.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut time);
+        write(&self.0.file, *time)
             .unwrap_or_else(|error| panic!("the clock's file cannot be written: {error}"));
     }
 
     /// What the clock shows, cut to milliseconds.
     pub fn now(&self) -> Timestamp {
-        let offset = *self.0.offset.lock().unwrap_or_else(PoisonError::into_inner);
-        let offset = SignedDuration::try_from(offset).unwrap_or(SignedDuration::MAX);
-        let now = real_now().saturating_add(offset).unwrap_or(Timestamp::MAX);
+        let time = *self.0.time.lock().unwrap_or_else(PoisonError::into_inner);
+        let offset = SignedDuration::try_from(time.offset).unwrap_or(SignedDuration::MAX);
+        let shifted = || real_now().saturating_add(offset);
+        let now = time
+            .standing
+            .map_or_else(shifted, Ok)
+            .unwrap_or(Timestamp::MAX);
         Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
     }
 
@@ -88,10 +107,12 @@ pub(crate) fn real_now() -> Timestamp {
 }
 
 /// One write: a process that dies leaves no half of it.
-fn write(file: &NamedTempFile, offset: Duration) -> io::Result<()> {
-    let nanoseconds = i64::try_from(offset.as_nanos()).map_err(io::Error::other)?;
-    let twice = [nanoseconds.to_ne_bytes(), nanoseconds.to_ne_bytes()].concat();
-    file.as_file().write_all_at(&twice, 0)
+fn write(file: &NamedTempFile, time: Time) -> io::Result<()> {
+    let standing = time.standing.map_or(0, Timestamp::as_nanosecond);
+    let offset = i64::try_from(time.offset.as_nanos()).map_err(io::Error::other)?;
+    let standing = i64::try_from(standing).map_err(io::Error::other)?;
+    let once = [offset.to_ne_bytes(), standing.to_ne_bytes()].concat();
+    file.as_file().write_all_at(&once.repeat(2), 0)
 }
 
 /// The library, compiled on first use with the system's C compiler.

@@ -134,7 +134,8 @@ allow_networks = ["127.0.0.0/8"]
 requests_per_minute = 1000000
 "#;
 
-pub(crate) fn resolve(reference: &SecretReference) -> Result<Secret, String> {
+/// The secrets that `CONFIG` names.
+pub fn resolve(reference: &SecretReference) -> Result<Secret, String> {
     let SecretReference::Env(name) = reference else {
         return Err("not in a test".to_owned());
     };

@@ -154,10 +154,13 @@ fn the_readme_lists_every_operation_of_the_catalogue() {
 
 #[test]
 fn the_readme_lists_every_environment_variable() {
-    let settings = read("functions/standalone/src/settings.rs");
-    let declared: BTreeSet<&str> = settings
+    let machine = read("functions/standalone/src/settings.rs");
+    let cloud = read("shared/courier-aws/src/settings.rs");
+    let declared: BTreeSet<&str> = machine
         .lines()
-        .filter_map(|line| line.strip_prefix("pub(crate) const COURIER_"))
+        .chain(cloud.lines())
+        .filter_map(|line| line.split_once("const COURIER_"))
+        .map(|(_, rest)| rest)
         .map(|line| line.split(':').next().unwrap())
         .collect();
     let readme = read("README.md");

@@ -15,7 +15,7 @@ use courier_testkit::contract_store::store_contract;
 use courier_testkit::sample::{at, next, running, sample_record};
 
 /// A client of what answers at `url`.
-fn client(url: &str) -> Client {
+pub(crate) fn client(url: &str) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .endpoint_url(url)

@@ -2,10 +2,13 @@
 //! peer (MiniStack), the template deployed. Linux only.
 #![cfg(test)]
 
+mod batch;
 mod binaries;
 mod cloud;
 mod configuration;
+mod contract_queue;
 mod contract_store;
 mod faults;
 mod happy;
 mod kill;
+mod template;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use courier_core::ports::Store;
-use courier_testkit::contract_queue::queue_contract;
+use courier_testkit::contract_queue::{queue_contract, the_longest_due_come_first};
 use courier_testkit::contract_store::{only_old_closed_records_are_forgotten, store_contract};
 
 use crate::workspace::Workspace;
@@ -26,4 +26,5 @@ async fn the_store_keeps_the_contract() {
 #[tokio::test]
 async fn the_queue_keeps_the_contract() {
     queue_contract(async || Workspace::new()).await.unwrap();
+    the_longest_due_come_first(Workspace::new()).await.unwrap();
 }

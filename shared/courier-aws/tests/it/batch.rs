@@ -1,0 +1,251 @@
+//! A batch of ten in which one step panics and one hangs: the two stay, the others are done.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloud_testkit::clock::ShiftedClock;
+use cloud_testkit::ministack::{Message as Received, MiniStack, Setup};
+use courier_aws::batch::{self, Delivery};
+use courier_aws::queue::SqsQueue;
+use courier_aws::table::Table;
+use courier_core::app::{App, Platform};
+use courier_core::catalogue::Catalogue;
+use courier_core::config::Config;
+use courier_core::decide::Timing;
+use courier_core::http_api;
+use courier_core::outbound::Timeouts;
+use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
+use courier_core::record::{OperationId, Record};
+use courier_testkit::receiver::Receiver;
+use courier_testkit::tenants::{self, CONFIG, TICKETS_KEY};
+use graph_simulator::{Options, Simulator};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use crate::{contract_queue, contract_store};
+
+/// A table that panics or never answers when it is first asked for certain records.
+struct Sabotaged {
+    table: Table,
+    panics: Mutex<HashSet<OperationId>>,
+    hangs: Mutex<HashSet<OperationId>>,
+}
+
+#[async_trait]
+impl Store for Sabotaged {
+    async fn load(&self, id: &OperationId) -> Result<Option<Record>, StoreError> {
+        if self.panics.lock().unwrap().remove(id) {
+            panic!("sabotage");
+        }
+        if self.hangs.lock().unwrap().remove(id) {
+            std::future::pending::<()>().await;
+        }
+        self.table.load(id).await
+    }
+
+    async fn insert(&self, record: &Record) -> Result<Write, StoreError> {
+        self.table.insert(record).await
+    }
+
+    async fn update(&self, record: &Record) -> Result<Write, StoreError> {
+        self.table.update(record).await
+    }
+
+    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, StoreError> {
+        self.table.overdue(before, limit).await
+    }
+
+    async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {
+        self.table.list(client, filter).await
+    }
+
+    async fn forget(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.table.forget(before, limit).await
+    }
+
+    async fn load_document(&self, key: &str) -> Result<Option<Document>, StoreError> {
+        self.table.load_document(key).await
+    }
+
+    async fn swap_document(
+        &self,
+        key: &str,
+        expected: u64,
+        body: &str,
+    ) -> Result<bool, StoreError> {
+        self.table.swap_document(key, expected, body).await
+    }
+}
+
+struct Stage {
+    clock: ShiftedClock,
+    ministack: MiniStack,
+    url: String,
+    queue: Arc<SqsQueue>,
+    store: Arc<Sabotaged>,
+    app: App,
+    receiver: Receiver,
+    _simulator: Simulator,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let clock = ShiftedClock::new();
+        let setup = Setup {
+            clock: Some(clock.clone()),
+            ..Setup::default()
+        };
+        let ministack = MiniStack::start_with(setup).await;
+        ministack.create_courier_table("courier").await;
+        let (url, _) = ministack.create_courier_queue("courier").await;
+        let client = contract_queue::client(ministack.url());
+        let queue = Arc::new(SqsQueue::new(client, &url, clock.function()));
+        let store = Arc::new(Sabotaged {
+            table: Table::new(contract_store::client(ministack.url()), "courier"),
+            panics: Mutex::default(),
+            hangs: Mutex::default(),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let simulator = Simulator::start(listener, Options::new(clock.function()))
+            .await
+            .unwrap();
+        let receiver = Receiver::start(clock.function()).await.unwrap();
+        let text = CONFIG
+            .replace("{graph}", &simulator.base_url())
+            .replace("{receiver}", &receiver.origin());
+        let config = Config::parse(&text, &Catalogue::shipped(), &tenants::resolve).unwrap();
+        let platform = Platform {
+            store: Arc::<Sabotaged>::clone(&store),
+            queue: Arc::<SqsQueue>::clone(&queue),
+            clock: clock.function(),
+            timing: Timing::default(),
+            timeouts: Timeouts {
+                // So that a step fits into the seconds the test gives it.
+                graph: Duration::from_millis(500),
+                token: Duration::from_millis(500),
+                callback: Duration::from_millis(500),
+                ..Timeouts::default()
+            },
+            tls: None,
+        };
+        Self {
+            app: App::new(config, platform).unwrap(),
+            clock,
+            ministack,
+            url,
+            queue,
+            store,
+            receiver,
+            _simulator: simulator,
+        }
+    }
+
+    async fn start(&self, number: usize) {
+        let team = format!("871dbd5c-3a6a-4392-bfe1-{number:012}");
+        let body = tenants::schedule(&self.receiver, &team).to_string();
+        let request = http::Request::post("/v1/operations")
+            .header("x-api-key", TICKETS_KEY)
+            .header("content-type", "application/json")
+            .body(Bytes::from(body))
+            .unwrap();
+        let answer = http_api::handle(&self.app, request, Timestamp::MAX).await;
+        assert_eq!(answer.status(), 202);
+    }
+
+    /// The poll messages among everything in the queue.
+    async fn poll_messages(&self) -> Vec<Received> {
+        let mut messages = Vec::new();
+        loop {
+            let received = self.ministack.receive(&self.url).await;
+            if received.is_empty() {
+                return messages;
+            }
+            let polls = received
+                .into_iter()
+                .filter(|message| message.body.contains("PollV1"));
+            messages.extend(polls);
+        }
+    }
+
+    async fn handle(&self, deliveries: &[Delivery], time: SignedDuration) -> HashSet<String> {
+        let ends_at = self.clock.now() + time;
+        let staying = batch::handle(&self.app, &self.queue, deliveries, ends_at).await;
+        staying.into_iter().collect()
+    }
+}
+
+fn delivery(message: &Received) -> Delivery {
+    Delivery {
+        id: message.id.clone(),
+        receipt: message.receipt_handle.clone(),
+        body: message.body.clone(),
+        receives: u32::try_from(message.receive_count()).unwrap(),
+        sent_at: courier_aws::at_millisecond(message.attribute("SentTimestamp").parse().unwrap()),
+    }
+}
+
+fn operation(message: &Received) -> OperationId {
+    let body: Value = serde_json::from_str(&message.body).unwrap();
+    OperationId::parse(body["operationId"].as_str().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_and_a_hang_leave_exactly_their_own_messages() {
+    let stage = Stage::new().await;
+    for number in 0..10 {
+        stage.start(number).await;
+    }
+    stage.clock.advance(Duration::from_secs(3000));
+    let messages = stage.poll_messages().await;
+    assert_eq!(messages.len(), 10);
+    let (panics, hangs) = (operation(&messages[3]), operation(&messages[7]));
+    stage.store.panics.lock().unwrap().insert(panics.clone());
+    stage.store.hangs.lock().unwrap().insert(hangs.clone());
+
+    let deliveries: Vec<Delivery> = messages.iter().map(delivery).collect();
+    let staying = stage
+        .handle(&deliveries, SignedDuration::from_secs(9))
+        .await;
+    let expected = HashSet::from([messages[3].id.clone(), messages[7].id.clone()]);
+    assert_eq!(staying, expected);
+    assert_eq!(stage.receiver.journal().len(), 8, "the others are done");
+    for id in [&panics, &hangs] {
+        let record = stage.store.table.load(id).await.unwrap().unwrap();
+        assert_eq!(record.stumbles, 1);
+        assert_eq!(record.history.last().unwrap().event, "stumbled");
+    }
+    assert_eq!(stage.app.metrics.take().stumbled, 2);
+
+    // They come back after a minute and are done then.
+    assert!(stage.poll_messages().await.is_empty());
+    stage.clock.advance(Duration::from_secs(61));
+    let again: Vec<Delivery> = stage.poll_messages().await.iter().map(delivery).collect();
+    assert_eq!(again.len(), 2);
+    let staying = stage.handle(&again, SignedDuration::from_secs(9)).await;
+    assert_eq!(staying, HashSet::new());
+    assert_eq!(stage.receiver.journal().len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invocation_without_time_left_begins_nothing() {
+    let stage = Stage::new().await;
+    stage.start(0).await;
+    stage.clock.advance(Duration::from_secs(3000));
+    let messages = stage.poll_messages().await;
+    let deliveries: Vec<Delivery> = messages.iter().map(delivery).collect();
+    let staying = stage
+        .handle(&deliveries, SignedDuration::from_secs(6))
+        .await;
+    assert_eq!(staying.len(), 1);
+    assert_eq!(stage.receiver.journal().len(), 0);
+    let again = stage.poll_messages().await;
+    assert_eq!(
+        again.len(),
+        1,
+        "it is there for the next invocation at once"
+    );
+}
