@@ -28,6 +28,6 @@ async fn answer(host: Arc<Host>, request: Request<Body>) -> Result<Response<Body
     });
     let (parts, body) = host.answer(request, ends_at).await.into_parts();
     // All our answers are JSON.
-    let body = String::from_utf8(body.into())?;
+    let body = String::from_utf8_lossy(&body).into_owned();
     Ok(Response::from_parts(parts, Body::Text(body)))
 }

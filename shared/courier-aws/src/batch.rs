@@ -29,11 +29,15 @@ pub struct Delivery {
     pub sent_at: Timestamp,
 }
 
-/// Kept back for what follows the steps: stumbles written down, messages hidden.
+/// Kept back for what follows a step: a stumble written down, a message renewed; then messages hidden; then the answer.
 const AFTERWARDS: SignedDuration = SignedDuration::from_secs(5);
+const HIDING: SignedDuration = SignedDuration::from_millis(2500);
+const ANSWERING: SignedDuration = SignedDuration::from_millis(500);
+/// Pause of a message that even this time was too short for.
+const CUT_OFF: Duration = Duration::from_secs(120);
 /// A message is renewed before the queue forgets it (10 days) or takes it for poison (1,000 receives).
-const OLD: SignedDuration = SignedDuration::from_hours(7 * 24);
-const WORN: u32 = 500;
+pub const OLD: SignedDuration = SignedDuration::from_hours(7 * 24);
+pub const WORN: u32 = 500;
 /// An unreadable message gets this many tries, this far apart, before it is buried: a newer version may read it.
 const UNREADABLE_TRIES: u32 = 5;
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(60);
@@ -47,10 +51,14 @@ pub async fn handle(
     deliveries: &[Delivery],
     ends_at: Timestamp,
 ) -> Vec<String> {
-    let steps_end = ends_at.saturating_sub(AFTERWARDS).unwrap_or(ends_at);
-    let steps = deliveries
-        .iter()
-        .map(|delivery| one(app, queue, delivery, steps_end));
+    let steps = deliveries.iter().map(|delivery| async move {
+        let cut_off = later((app.clock)(), CUT_OFF);
+        let fate = timeout(
+            left(app, ends_at, HIDING),
+            one(app, queue, delivery, ends_at),
+        );
+        fate.await.unwrap_or(Disposition::WaitUntil(cut_off))
+    });
     let fates = join_all(steps).await;
     let mut staying = Vec::new();
     let mut waiting = Vec::new();
@@ -63,23 +71,31 @@ pub async fn handle(
             });
         }
     }
-    queue.hide(&waiting).await;
+    let hidden = timeout(left(app, ends_at, ANSWERING), queue.hide(&waiting)).await;
+    if hidden.is_err() {
+        tracing::warn!("messages were not hidden in time");
+    }
     staying
+}
+
+/// What is left before `ends_at` if `kept` of it is kept back.
+fn left(app: &App, ends_at: Timestamp, kept: SignedDuration) -> Duration {
+    let left = ends_at.duration_since((app.clock)()).saturating_sub(kept);
+    Duration::try_from(left).unwrap_or_default()
 }
 
 async fn one(app: &App, queue: &SqsQueue, delivery: &Delivery, ends_at: Timestamp) -> Disposition {
     let Ok(message) = serde_json::from_str::<Message>(&delivery.body) else {
         return unreadable(app, queue, delivery).await;
     };
-    let now = (app.clock)();
-    let left = Duration::try_from(ends_at.duration_since(now)).unwrap_or_default();
-    let work = AssertUnwindSafe(step(app, &message, delivery.receives, ends_at));
-    let fate = match timeout(left, work.catch_unwind()).await {
+    let steps_end = ends_at.saturating_sub(AFTERWARDS).unwrap_or(ends_at);
+    let work = AssertUnwindSafe(step(app, &message, delivery.receives, steps_end));
+    let fate = match timeout(left(app, ends_at, AFTERWARDS), work.catch_unwind()).await {
         Ok(Ok(fate)) => fate,
         Ok(Err(_)) | Err(_) => stumbled(app, message.operation_id()).await,
     };
     match fate {
-        Disposition::WaitUntil(until) if worn(delivery, now) => {
+        Disposition::WaitUntil(until) if worn(delivery, (app.clock)()) => {
             renew(queue, &message, delivery.receives, until).await
         }
         fate => fate,

@@ -1,6 +1,7 @@
 //! What a function holds while it lives: the `App`, its configuration read anew when it may have changed, and its ports.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use courier_core::Clock;
@@ -14,11 +15,12 @@ use courier_core::sweep::sweep;
 use http::{Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::batch::{self, Delivery};
 use crate::clients;
 use crate::emf::Emf;
-use crate::queue::SqsQueue;
+use crate::queue::{SqsQueue, chain};
 use crate::secrets::{ConfigError, Loaded, Vault};
 use crate::settings::{Settings, SettingsErrors};
 use crate::table::Table;
@@ -27,6 +29,9 @@ use crate::table::Table;
 const STALE: SignedDuration = SignedDuration::from_mins(15);
 /// When credentials are refused it is read anew at once, but not more often than this: anybody can send a wrong key.
 const AT_LEAST: SignedDuration = SignedDuration::from_secs(60);
+
+/// What a request can spare for that.
+const READING: Duration = Duration::from_secs(3);
 
 /// Why a function cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +131,9 @@ impl Host {
         let app = self.app().await;
         let swept = sweep(&app, ends_at).await;
         self.tell(&app);
-        swept
+        swept.inspect_err(|error| {
+            tracing::error!(error = %chain(error), "the sweep was not finished");
+        })
     }
 
     /// The `App`, of a configuration that is not stale and whose secrets nobody has refused since it was read.
@@ -147,11 +154,12 @@ impl Host {
             return None;
         }
         current.read_at = now;
-        match self
-            .vault
-            .load(&self.settings.config, &*self.variable)
-            .await
-        {
+        let load = self.vault.load(&self.settings.config, &*self.variable);
+        let Ok(loaded) = timeout(READING, load).await else {
+            tracing::error!("the configuration was not read again in time; the old one is used");
+            return None;
+        };
+        match loaded {
             Ok(loaded) if loaded.digest == current.digest => None,
             Ok(Loaded { config, digest }) => {
                 let app = app(config, &self.table, &self.queue, &self.tls, &self.clock);

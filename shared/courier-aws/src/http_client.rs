@@ -35,7 +35,10 @@ async fn send(client: &Client, request: HttpRequest) -> Result<HttpResponse, Con
     let request = request
         .try_into_http1x()
         .map_err(|error| ConnectorError::user(error.into()))?;
-    let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
+    let Some(body) = request.body().bytes().map(Bytes::copy_from_slice) else {
+        return Err(ConnectorError::user("a streaming body".into()));
+    };
+    let request = request.map(|_| body);
     let request = reqwest::Request::try_from(request)
         .map_err(|error| ConnectorError::user(error.without_url().into()))?;
     let response = client.execute(request).await.map_err(trouble)?;

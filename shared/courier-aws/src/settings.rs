@@ -77,7 +77,7 @@ impl Settings {
                 config,
                 queue_url,
                 table,
-                certificates: variable(SSL_CERT_FILE),
+                certificates: variable(SSL_CERT_FILE).filter(|path| !path.is_empty()),
             }),
             _ => Err(SettingsErrors(errors)),
         }

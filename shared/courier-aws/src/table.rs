@@ -5,6 +5,7 @@
 //! from the table itself.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
@@ -30,6 +31,17 @@ const BY_CLIENT: &str = "by-client";
 const KEYS: usize = 100;
 /// More than this is never returned at once.
 const PAGE: usize = 1000;
+/// Pauses before keys are asked for again that a throttled table has left out.
+const UNPROCESSED: [Duration; 4] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+];
+/// Entries of the index that a list looks at in one request.
+const EXAMINED: i32 = 500;
+/// Requests of a list; then it answers what it has, with a cursor to go on.
+const REQUESTS: usize = 10;
 /// Sorts after every place in a list.
 const END: &str = "~";
 
@@ -103,6 +115,7 @@ impl Table {
                     .build()
                     .map_err(|error| StoreError::Unavailable(error.into()))?,
             );
+            let mut pauses = UNPROCESSED.iter();
             while let Some(wanted) = left.take() {
                 let got = self
                     .client
@@ -122,6 +135,12 @@ impl Table {
                     }
                 }
                 left = got.unprocessed_keys.unwrap_or_default().remove(&self.name);
+                if left.is_some() {
+                    let pause = pauses
+                        .next()
+                        .ok_or_else(|| StoreError::Unavailable("keys were left unread".into()))?;
+                    tokio::time::sleep(*pause).await;
+                }
             }
         }
         Ok(records)
@@ -221,28 +240,40 @@ impl Store for Table {
         }
         let mut query = self.listing(client, filter, after);
         let mut records = Vec::new();
-        loop {
+        // Where the index has been read to, if there is more of it.
+        let mut read_to = None;
+        for _ in 0..REQUESTS {
             let page = query.clone().send().await.map_err(unavailable)?;
+            let last = page.last_evaluated_key.filter(|key| !key.is_empty());
+            read_to = last
+                .as_ref()
+                .and_then(|key| string(key, LISTED).map(str::to_owned));
             let items = page.items.unwrap_or_default();
             let keys = items
                 .iter()
                 .filter_map(|item| string(item, KEY).map(str::to_owned));
-            let keys: Vec<String> = keys.take(limit + 1 - records.len()).collect();
-            let mut found = self.records(&keys).await?;
-            let found = keys.iter().filter_map(|key| found.remove(key));
-            records.extend(found.filter(|record| filtered(record, filter)));
-            let more = page.last_evaluated_key.filter(|key| !key.is_empty());
-            match more {
-                Some(last) if records.len() <= limit => {
-                    query = query.set_exclusive_start_key(Some(last));
+            let keys: Vec<String> = keys.collect();
+            for keys in keys.chunks(limit + 1) {
+                let mut found = self.records(keys).await?;
+                let found = keys.iter().filter_map(|key| found.remove(key));
+                records.extend(found.filter(|record| filtered(record, filter)));
+                if records.len() > limit {
+                    break;
                 }
-                _ => break,
             }
+            if last.is_none() || records.len() > limit {
+                break;
+            }
+            query = query.set_exclusive_start_key(last);
         }
-        let more = records.len() > limit;
-        records.truncate(limit);
-        let next = records.last().filter(|_| more).map(listed);
-        Ok(Page { records, next })
+        if records.len() > limit {
+            records.truncate(limit);
+            read_to = records.last().map(listed);
+        }
+        Ok(Page {
+            records,
+            next: read_to,
+        })
     }
 
     /// DynamoDB itself lets closed records expire.
@@ -305,6 +336,7 @@ impl Table {
             .table_name(&self.name)
             .index_name(BY_CLIENT)
             .scan_index_forward(false)
+            .limit(EXAMINED)
             .key_condition_expression("#client = :client AND #listed < :after")
             .expression_attribute_names("#client", CLIENT)
             .expression_attribute_names("#listed", LISTED)

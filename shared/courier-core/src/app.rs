@@ -100,7 +100,7 @@ impl App {
         later(self.now(), pause + WRITE_DOWN) <= ends_at
     }
 
-    /// An authorization server has refused our secrets since this `App` was made: they may have been replaced.
+    /// An authorization server has refused our secrets since this was last asked: they may have been replaced.
     pub fn credentials_refused(&self) -> bool {
         self.tokens.refused()
     }

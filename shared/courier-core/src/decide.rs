@@ -212,7 +212,7 @@ impl Rules<'_> {
             request_id: record.graph.request_id.clone(),
             ..self.entry(event, record.state.status(), detail)
         };
-        record.history.push(entry);
+        record.remember(entry);
     }
 
     fn note_call(
@@ -227,7 +227,7 @@ impl Rules<'_> {
             Reply::Answer(answer) => (Some(answer.status), answer.request_id.clone()),
             Reply::NotSent | Reply::Lost(_) => (None, None),
         };
-        record.history.push(HistoryEntry {
+        record.remember(HistoryEntry {
             http_status,
             client_request_id: Some(client_request_id.to_owned()),
             request_id,

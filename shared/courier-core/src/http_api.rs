@@ -161,7 +161,8 @@ async fn await_end(app: &App, mut record: Record, wait: Duration) -> Record {
     while record.ended_at.is_none() && tokio::time::Instant::now() + pause <= until {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(500));
-        if let Ok(Some(current)) = app.store.load(&record.id).await {
+        let current = tokio::time::timeout_at(until, app.store.load(&record.id)).await;
+        if let Ok(Ok(Some(current))) = current {
             record = current;
         }
     }

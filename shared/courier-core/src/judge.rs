@@ -226,6 +226,9 @@ fn look(body: &Value, row: &PollRow) -> Option<Look> {
     })
 }
 
+/// Longer texts are no result but a document; a record has room for a few.
+const RESULT_BYTES: usize = 16 * 1024;
+
 fn result(body: &Value, row: &PollRow) -> Map<String, Value> {
     let mut found = Map::new();
     for (name, field) in &row.result {
@@ -244,6 +247,9 @@ fn result(body: &Value, row: &PollRow) -> Map<String, Value> {
             Value::Bool(_) | Value::Number(_) => value.clone(),
             Value::Null | Value::Array(_) | Value::Object(_) => continue,
         };
+        if kept.as_str().is_some_and(|text| text.len() > RESULT_BYTES) {
+            continue;
+        }
         found.insert(name.clone(), kept);
     }
     found

@@ -19,7 +19,7 @@ pub struct Counts {
     pub callbacks: BTreeMap<&'static str, u64>,
     /// From the end of each operation to its delivered completion.
     pub completion_lags: Vec<Duration>,
-    /// Operations that ended because an answer to their start was lost.
+    /// Operations that ended while a job may run that nobody follows: the answer to their start was lost or unusable.
     pub start_unknown: u64,
     pub undeliverable: u64,
     /// Steps that panicked or hung.

@@ -73,10 +73,12 @@ pub fn sweep_after(record: &Record, look: Timestamp, now: Timestamp) -> Timestam
     later(look, age.min(Duration::from_secs(3600)))
 }
 
-/// Pause before the start after `attempt` (graph-facts §5: 3 s × attempt², at most 180 s), jitter upward.
+/// Pause before the start after `attempt` (graph-facts §5: 3 s × attempt², at most 180 s; a quarter of an hour once
+/// it has been refused for about an hour), jitter upward.
 pub fn start_again(record: &Record, asked: Option<Duration>, now: Timestamp) -> Timestamp {
-    let attempt = u64::from(record.attempt.clamp(1, 8));
-    let pause = Duration::from_secs((3 * attempt * attempt).min(180));
+    let longest = if record.attempt > 20 { 900 } else { 180 };
+    let attempt = u64::from(record.attempt.clamp(1, 20));
+    let pause = Duration::from_secs((3 * attempt * attempt).min(longest));
     let spread = pause.mul_f64(0.2 * fraction(record, now));
     let asked = asked.map(retry_after::clamp).unwrap_or_default();
     later(now, (pause + spread).max(asked)).min(record.deadline.max(now))

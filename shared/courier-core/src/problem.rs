@@ -137,7 +137,7 @@ impl Problem {
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
-                "Nothing was recorded; try again later",
+                "Try again later, with the same idempotency key if this was a request to start something",
             ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,

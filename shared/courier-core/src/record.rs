@@ -128,6 +128,20 @@ pub struct CallbackTarget {
     pub origin: String,
 }
 
+/// The newest and the oldest lines of a history are kept: a start that is refused for weeks must not outgrow its store.
+const FIRST_LINES: usize = 20;
+const LINES: usize = 150;
+
+impl Record {
+    /// Adds a line to the history; the first after [`FIRST_LINES`] goes when there are too many.
+    pub(crate) fn remember(&mut self, entry: HistoryEntry) {
+        if self.history.len() >= LINES {
+            self.history.remove(FIRST_LINES);
+        }
+        self.history.push(entry);
+    }
+}
+
 /// DESIGN §5.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
@@ -328,7 +342,7 @@ pub struct Delivery {
     pub next_attempt_at: Option<Timestamp>,
 }
 
-/// One line of what happened. Appended, never changed.
+/// One line of what happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {

@@ -21,6 +21,8 @@ use crate::strict_json;
 
 /// The largest body (DESIGN §4.1).
 pub const BODY_BYTES: usize = 64 * 1024;
+/// Of a record that nobody has changed.
+pub(crate) const FIRST_REVISION: u64 = 1;
 /// The furthest deadline.
 const LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
 
@@ -145,7 +147,7 @@ impl NewOperation<'_> {
         };
         Record {
             id,
-            revision: 1,
+            revision: FIRST_REVISION,
             writer: String::new(),
             client: self.client.name.clone(),
             tenant: self.client.tenant.clone(),

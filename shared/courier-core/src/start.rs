@@ -1,15 +1,21 @@
 //! The request half: record → message → (token → claim → Graph → result) → answer, in this order (DESIGN §5).
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::app::App;
+use crate::lane;
 use crate::message::{Disposition, Message};
 use crate::pacing::later;
 use crate::ports::{StoreError, Write};
 use crate::problem::Problem;
 use crate::record::{Record, State};
-use crate::request::NewOperation;
+use crate::request::{FIRST_REVISION, NewOperation};
 use crate::step::{self, chain};
+
+/// How long an answer waits for the record as it is after a failed start.
+const LAST_LOAD: Duration = Duration::from_secs(1);
 
 /// An operation that is on disk, and whether this request put it there.
 pub(crate) struct Begun {
@@ -55,6 +61,11 @@ pub(crate) async fn begin(
         Write::Refused(current) => return replay(app, *current, &fingerprint).await,
     }
     tracing::info!(operation.id = %record.id, operation = record.operation, client = record.client, "operation accepted");
+    if let Some(operation) = app.catalogue.find(&record.operation)
+        && let Err(error) = lane::turn(app, &record, operation).await
+    {
+        tracing::warn!(operation.id = %record.id, error = %chain(&error), "it joins its line when it starts");
+    }
     let watchdog = Message::WatchdogV1 {
         operation_id: record.id.clone(),
     };
@@ -77,7 +88,12 @@ pub(crate) async fn begin(
         Ok((record, Disposition::Delete)) => record,
         Err(error) => {
             tracing::error!(operation.id = %id, error = %chain(&error), "the start is left to the watchdog");
-            app.store.load(&id).await.ok().flatten().unwrap_or(record)
+            let current = tokio::time::timeout(LAST_LOAD, app.store.load(&id)).await;
+            current
+                .ok()
+                .and_then(Result::ok)
+                .flatten()
+                .unwrap_or(record)
         }
     };
     Ok(Begun {
@@ -90,8 +106,8 @@ async fn replay(app: &App, current: Record, fingerprint: &str) -> Result<Begun, 
     if current.fingerprint != fingerprint {
         return Err(Problem::KeyReused);
     }
-    // The first request may have died between record and message.
-    if matches!(current.state, State::Accepted { .. }) && current.attempt == 0 {
+    // The first request may have died between record and message; nobody has touched the record since.
+    if matches!(current.state, State::Accepted { .. }) && current.revision == FIRST_REVISION {
         let watchdog = Message::WatchdogV1 {
             operation_id: current.id.clone(),
         };

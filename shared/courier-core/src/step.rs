@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::catalogue::Operation;
 use crate::decide::{Event, Next, decide};
 use crate::graph::StartRequest;
+use crate::judge::Reply;
 use crate::lane;
 use crate::message::{Disposition, Message};
 use crate::pacing::{elapsed, later};
@@ -39,7 +40,7 @@ const REPEATS: [Duration; 6] = [
 /// ends this process at `ends_at`.
 pub async fn step(app: &App, message: &Message, receives: u32, ends_at: Timestamp) -> Disposition {
     let id = message.operation_id();
-    let record = match load(app, id).await {
+    let record = match load(app, id, receives).await {
         Ok(record) => record,
         Err(disposition) => return disposition,
     };
@@ -55,7 +56,7 @@ pub async fn step(app: &App, message: &Message, receives: u32, ends_at: Timestam
 /// Writes down that the step for this operation panicked or hung, and says when to try again.
 pub async fn stumbled(app: &App, id: &OperationId) -> Disposition {
     app.metrics.counts().stumbled += 1;
-    let record = match load(app, id).await {
+    let record = match load(app, id, 1).await {
         Ok(record) => record,
         Err(disposition) => return disposition,
     };
@@ -76,12 +77,12 @@ pub async fn stumbled(app: &App, id: &OperationId) -> Disposition {
     }
 }
 
-async fn load(app: &App, id: &OperationId) -> Result<Record, Disposition> {
+async fn load(app: &App, id: &OperationId, receives: u32) -> Result<Record, Disposition> {
     let pause = match app.store.load(id).await {
         Ok(Some(record)) => return Ok(record),
         Ok(None) => {
             tracing::warn!(operation.id = %id, "a message without a record waits");
-            Duration::from_secs(60)
+            Duration::from_secs(60 * u64::from(receives.min(60)))
         }
         Err(error) => {
             tracing::error!(operation.id = %id, error = %chain(&error), "the record was not read");
@@ -144,10 +145,19 @@ pub(crate) async fn advance(
                 Err(trouble) => Event::NotReady(trouble),
             },
             Next::Start { attempt } => match prepared.take() {
+                // The claim took too long: nothing has been sent.
+                Some(request) if !app.fits(timeouts.graph, ends_at) => Event::Started {
+                    attempt,
+                    client_request_id: request.client_request_id,
+                    start_url: request.url,
+                    reply: Reply::NotSent,
+                },
                 Some(request) => calls::start(app, &record, operation, request, attempt).await,
                 None => Event::Arrived(message.clone()),
             },
-            Next::Poll => calls::poll(app, &record, operation, hop(message), looks).await,
+            Next::Poll => {
+                calls::poll(app, &record, operation, (hop(message), looks), ends_at).await
+            }
             Next::Deliver => calls::deliver(app, &record, hop(message)).await,
         };
         rounds += 1;
@@ -210,21 +220,24 @@ fn matters(event: &Event) -> bool {
 
 async fn update(app: &App, record: &Record, matters: bool) -> Result<Write, StoreError> {
     let mut pauses = REPEATS.iter().filter(|_| matters);
+    let mut told = false;
     loop {
-        match app.store.update(record).await {
-            Err(StoreError::Unavailable(cause)) => match pauses.next() {
-                Some(pause) => tokio::time::sleep(*pause).await,
-                None => {
-                    if let State::Running { monitor } = &record.state {
-                        // The last resort: the id at the end of the monitor is no secret, and all that is left.
-                        let monitor = monitor.split('?').next().unwrap_or_default();
-                        let tail = monitor.rsplit('/').next().unwrap_or_default();
-                        tracing::error!(operation.id = %record.id, monitor.id = tail, "the monitor could not be stored");
-                    }
-                    return Err(StoreError::Unavailable(cause));
-                }
-            },
+        let cause = match app.store.update(record).await {
+            Err(StoreError::Unavailable(cause)) => cause,
             result => return result,
+        };
+        if let State::Running { monitor } = &record.state
+            && matters
+            && !std::mem::replace(&mut told, true)
+        {
+            // The host may end us before the next try. The id at the end of the monitor is no secret.
+            let monitor = monitor.split('?').next().unwrap_or_default();
+            let tail = monitor.rsplit('/').next().unwrap_or_default();
+            tracing::error!(operation.id = %record.id, monitor.id = tail, "the monitor is not stored yet");
+        }
+        match pauses.next() {
+            Some(pause) => tokio::time::sleep(*pause).await,
+            None => return Err(StoreError::Unavailable(cause)),
         }
     }
 }
@@ -256,17 +269,29 @@ fn count(app: &App, old: &Record, new: &Record) {
     }
     if let (None, Some(outcome)) = (old.state.outcome(), new.state.outcome()) {
         *counts.ended.entry(outcome.word()).or_default() += 1;
-        counts.start_unknown += u64::from(new.reason == Some(Reason::StartOutcomeUnknown));
+        counts.start_unknown += u64::from(is_unfollowed(new.reason));
     }
     match (&old.state, &new.state, new.ended_at) {
         (State::Closed { .. }, _, _) => {}
         (_, State::Closed { how, .. }, Some(ended_at)) => match how {
+            // The lag of a re-delivery is the caller's.
+            Closing::Delivered if new.delivery.attempts > new.delivery.scheduled_attempts => {}
             Closing::Delivered => counts.completion_lags.push(elapsed(ended_at, app.now())),
             Closing::Undeliverable => counts.undeliverable += 1,
             Closing::None => {}
         },
         _ => {}
     }
+}
+
+/// A job may run that nobody follows.
+fn is_unfollowed(reason: Option<Reason>) -> bool {
+    let unfollowed = [
+        Reason::StartOutcomeUnknown,
+        Reason::StartUntrackable,
+        Reason::LocationUntrusted,
+    ];
+    reason.is_some_and(|reason| unfollowed.contains(&reason))
 }
 
 /// An error and its causes in one line.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::app::App;
 use crate::decide::Event;
+use crate::record::Record;
 use crate::step::{self, StepError, chain};
 
 /// An open record this much overdue has lost its message.
@@ -20,25 +21,49 @@ const BATCH: usize = 500;
 pub async fn sweep(app: &App, ends_at: Timestamp) -> Result<usize, StepError> {
     let now = app.now();
     let before = now.saturating_sub(GRACE).unwrap_or(now);
-    let overdue = app.store.overdue(before, BATCH).await?;
-    let found = overdue.len();
-    app.metrics.counts().overdue += found as u64;
+    let mut found = 0;
     let mut trouble = None;
-    for record in overdue {
-        let Some(operation) = app.catalogue.find(&record.operation) else {
-            continue;
-        };
-        if !app.fits(Duration::ZERO, ends_at) {
+    loop {
+        let overdue = app.store.overdue(before, BATCH).await?;
+        let full = overdue.len() == BATCH;
+        let mut helped = 0;
+        for record in overdue {
+            if !app.fits(Duration::ZERO, ends_at) {
+                break;
+            }
+            found += 1;
+            match help(app, record).await {
+                Ok(()) => helped += 1,
+                Err(error) => trouble = Some(error),
+            }
+        }
+        if !full || helped == 0 || !app.fits(Duration::ZERO, ends_at) {
             break;
         }
-        let id = record.id.clone();
-        tracing::warn!(operation.id = %id, "an overdue operation gets a new message");
-        if let Err(error) = step::commit(app, record, operation, &Event::Overdue).await {
-            tracing::error!(operation.id = %id, error = %chain(&error), "it did not get one");
-            trouble = Some(error);
-        }
     }
+    app.metrics.counts().overdue += found as u64;
     let ended_before = now.saturating_sub(KEPT).unwrap_or(now);
     app.store.forget(ended_before, BATCH).await?;
     trouble.map_or(Ok(found), Err)
+}
+
+/// Queues the message anew that an overdue record has lost.
+async fn help(app: &App, record: Record) -> Result<(), StepError> {
+    let id = record.id.clone();
+    let operation = app
+        .catalogue
+        .find(&record.operation)
+        .ok_or_else(|| StepError::UnknownOperation(record.operation.clone()));
+    let helped = match operation {
+        Ok(operation) => step::commit(app, record, operation, &Event::Overdue).await,
+        Err(error) => Err(error),
+    };
+    match helped {
+        Ok(_) => tracing::warn!(operation.id = %id, "an overdue operation has a new message"),
+        Err(error) => {
+            tracing::error!(operation.id = %id, error = %chain(&error), "an overdue operation got no message");
+            return Err(error);
+        }
+    }
+    Ok(())
 }

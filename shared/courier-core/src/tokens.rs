@@ -139,9 +139,9 @@ impl Tokens {
         }
     }
 
-    /// A token was refused once.
+    /// A token was refused since this was last asked.
     pub(crate) fn refused(&self) -> bool {
-        self.refused.load(Ordering::Relaxed)
+        self.refused.swap(false, Ordering::Relaxed)
     }
 
     fn slot(&self, tenant: &str, kind: TokenKind) -> Arc<Mutex<Slot>> {

@@ -31,7 +31,7 @@ impl Rules<'_> {
             _ => None,
         };
         let next = pacing::next_callback(&record, since, attempts, reply.retry_after, self.now);
-        record.history.push(HistoryEntry {
+        record.remember(HistoryEntry {
             http_status: reply.status,
             ..self.entry("callbackAttempt", outcome.word(), reply.detail.clone())
         });
@@ -145,7 +145,7 @@ impl Rules<'_> {
         record.graph.next_poll_at = None;
         record.state = State::Ended { outcome };
         let detail = record.reason.map(|reason| reason.word().to_owned());
-        record.history.push(HistoryEntry {
+        record.remember(HistoryEntry {
             request_id: record.graph.request_id.clone(),
             ..self.entry("ended", outcome.word(), detail)
         });

@@ -7,6 +7,9 @@ use crate::judge::{self, PollVerdict, Reply};
 use crate::pacing;
 use crate::record::{OperationError, Outcome, Reason, Record, State};
 
+/// A longer `Retry-After` is written down.
+const UNWRITTEN: Duration = Duration::from_secs(300);
+
 impl Rules<'_> {
     pub(super) fn polled(
         &self,
@@ -132,7 +135,9 @@ impl Rules<'_> {
             return self.end_as(record, Outcome::Expired, Reason::DeadlinePassed, None);
         }
         let look = pacing::next_look(&record, &self.policy.operation.poll, asked, self.now);
-        if !self.outlasts_sweeper(look) && !self.is_news(&record) {
+        // What Graph asked for must be known to a message that comes back before its time; our own pacing need not.
+        let long = asked.is_some_and(|asked| asked > UNWRITTEN);
+        if !long && !self.outlasts_sweeper(look) && !self.is_news(&record) {
             return only(Next::Wait(look));
         }
         record.graph.next_poll_at = Some(look);

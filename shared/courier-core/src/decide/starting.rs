@@ -9,6 +9,9 @@ use crate::message::Message;
 use crate::pacing;
 use crate::record::{Outcome, Reason, Record, State};
 
+/// How late a first look may be before its message counts as lost.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 impl Rules<'_> {
     pub(super) fn arrived(&self, message: &Message) -> Decision {
         match &self.record.state {
@@ -71,7 +74,8 @@ impl Rules<'_> {
         }
     }
 
-    /// Nobody has polled yet: the message that should may never have been sent. Ours goes one hop further than it.
+    /// Nobody has polled yet: the message that should may never have been sent, or is only not yet due. Ours goes one
+    /// hop further than it; the write lets one watchdog of several win, and ends the other message.
     pub(super) fn take_over(&self) -> Decision {
         let due = match &self.record.state {
             State::Running { .. } => self.record.graph.next_poll_at,
@@ -81,11 +85,15 @@ impl Rules<'_> {
             | State::Ended { .. }
             | State::Closed { .. } => None,
         };
-        let due = due.map_or(self.now, |due| due.max(self.now));
+        let patience = due.map(|due| pacing::later(due, PATIENCE));
+        if let Some(until) = patience.filter(|until| self.now < *until) {
+            return only(Next::Wait(until.min(self.record.deadline.max(self.now))));
+        }
+        let mut record = self.changed();
+        record.hop = 2;
         Decision {
-            write: None,
-            send: Some((Message::poll(self.record, 2), due)),
-            next: Next::Drop,
+            send: Some((Message::poll(&record, 2), self.now)),
+            ..written(record, Next::Drop)
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::app::App;
@@ -94,15 +95,19 @@ pub(super) async fn poll(
     app: &App,
     record: &Record,
     operation: &Operation,
-    hop: u32,
-    receives: u32,
+    (hop, receives): (u32, u32),
+    ends_at: Timestamp,
 ) -> Event {
     let polled = match try_poll(app, record, operation).await {
-        // The token may have been revoked before its time: once more with a new one.
-        Ok((_, reply, token)) if is_unauthorized(&reply) => match tenant(app, record) {
+        // The token may have been revoked before its time: once more with a new one, if there is time.
+        Ok((id, reply, token)) if is_unauthorized(&reply) => match tenant(app, record) {
             Ok(tenant) => {
                 app.tokens.forget(tenant, operation.token, &token).await;
-                try_poll(app, record, operation).await
+                if app.fits(app.timeouts.token + app.timeouts.graph, ends_at) {
+                    try_poll(app, record, operation).await
+                } else {
+                    Ok((id, reply, token))
+                }
             }
             Err(trouble) => Err(trouble),
         },
