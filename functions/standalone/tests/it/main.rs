@@ -12,6 +12,7 @@ mod missing;
 mod polls;
 
 mod callbacks;
+mod crowds;
 mod redelivery;
 
 mod refresh;

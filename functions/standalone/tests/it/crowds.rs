@@ -1,0 +1,93 @@
+//! Several requests and several messages for one thing: who goes first, and that only one goes on.
+
+use std::time::Duration;
+
+use courier_core::message::{Disposition, Message};
+use courier_core::pacing::later;
+use courier_core::record::OperationId;
+use courier_core::step::step;
+use courier_testkit::world::World;
+use graph_simulator::{Action, Fault};
+use jiff::Timestamp;
+use serde_json::json;
+
+fn watchdog(id: &str) -> Message {
+    Message::WatchdogV1 {
+        operation_id: OperationId::parse(id).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_that_was_only_recorded_is_not_overtaken_by_a_later_one() {
+    let world = World::new().await;
+    let mut older = world.schedule();
+    older["parameters"]["schedule"]["timeZone"] = json!("America/Denver");
+    let deferred = [("prefer", "respond-async")];
+    let older = world.post_with(&deferred, &older).await.id();
+    let newer = world.post(&world.schedule()).await.id();
+    assert_eq!(world.closed(&older).await["status"], "succeeded");
+    assert_eq!(world.closed(&newer).await["status"], "succeeded");
+    let zones: Vec<_> = world
+        .simulator
+        .calls("schedule.start")
+        .iter()
+        .map(|call| call.body.as_ref().unwrap()["timeZone"].clone())
+        .collect();
+    assert_eq!(zones, ["America/Denver", "America/Chicago"]);
+}
+
+#[tokio::test]
+async fn a_watchdog_gives_the_first_look_a_minute_and_then_only_one_of_several_takes_over() {
+    let world = World::new().await;
+    let id = world.post(&world.export("dsar")).await.id();
+    let message = watchdog(&id);
+    let next = world.operation(&id).await["graph"]["nextPollAt"].clone();
+    let next: Timestamp = next.as_str().unwrap().parse().unwrap();
+    let minute = Duration::from_secs(60);
+
+    let pause = next.duration_since(world.clock.now());
+    world.clock.advance(pause.try_into().unwrap());
+    let early = step(&world.app, &message, 1, Timestamp::MAX).await;
+    assert_eq!(early, Disposition::WaitUntil(later(next, minute)));
+    world.clock.advance(minute);
+    for _ in 0..3 {
+        let done = step(&world.app, &message, 1, Timestamp::MAX).await;
+        assert_eq!(done, Disposition::Delete);
+    }
+    world.work().await;
+    assert_eq!(world.simulator.calls("export.poll").len(), 1);
+    world.closed(&id).await;
+}
+
+#[tokio::test]
+async fn replays_of_what_waits_for_its_token_queue_nothing_more() {
+    let world = World::new().await;
+    world.simulator.set_client_secret(Some("another"));
+    let id = world.post(&world.export("dsar")).await.id();
+    assert_eq!(world.operation(&id).await["reason"], "authorization_lost");
+    let due = world.database.next_due().await.unwrap();
+    for _ in 0..3 {
+        let answer = world.post(&world.export("dsar")).await;
+        assert_eq!(answer.header("idempotency-replayed"), Some("true"));
+    }
+    assert_eq!(world.database.next_due().await.unwrap(), due);
+    world
+        .simulator
+        .set_client_secret(Some(courier_testkit::world::GRAPH_SECRET));
+    assert_eq!(world.closed(&id).await["status"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_start_refused_for_weeks_keeps_a_history_of_bounded_length() {
+    let world = World::new().await;
+    let storm = Action::throttled(429, Some("600"));
+    world
+        .simulator
+        .script(Fault::new("export.start", storm).times(400));
+    let id = world.post(&world.export("dsar")).await.id();
+    assert_eq!(world.closed(&id).await["status"], "succeeded");
+    let history = world.history(&id).await;
+    assert!(history.len() <= 160, "{} lines", history.len());
+    assert_eq!(history.first().map(String::as_str), Some("accepted"));
+    assert!(history.contains(&"ended".to_owned()), "{history:?}");
+}
