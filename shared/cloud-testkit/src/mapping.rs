@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::interval;
+use tokio::time::{Instant, interval};
 
 use crate::REGION;
 use crate::function::{Function, Outcome, new_trace};
@@ -46,6 +46,8 @@ pub struct Batch {
     pub received: usize,
     /// `None` when nothing was handed over.
     pub outcome: Option<Outcome>,
+    /// How long the invocation took, with its start if it was a cold one.
+    pub took: Duration,
     /// Whether it had no usable answer, so that all of it counts as failed.
     pub failed: bool,
     /// Message ids.
@@ -129,7 +131,9 @@ impl Mapping {
             let trace = new_trace(self.function.now());
             let trace = format!("{trace};Lineage=1:{}:{depth}", self.hash);
             let event = self.event(&messages);
+            let began = Instant::now();
             let outcome = self.function.invoke_traced(&event, &trace).await;
+            batch.took = began.elapsed();
             self.settle(&mut batch, &messages, outcome).await;
             self.count(&batch, depth);
         }

@@ -200,6 +200,8 @@ impl Running {
             .env("S3_DATA_DIR", inside("s3"))
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
+            // The functions that it runs find it by this.
+            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
             .env("MINISTACK_REGION", REGION)
             .env("MINISTACK_EDITION", word)
             // It would look for containers to clean up, and open more ports.
@@ -263,6 +265,7 @@ fn signed_service(target: &str) -> (&'static str, &'static str) {
         "DynamoDB_20120810" => ("dynamodb", "1.0"),
         "secretsmanager" => ("secretsmanager", "1.1"),
         "AmazonSSM" => ("ssm", "1.1"),
+        "Logs_20140328" => ("logs", "1.1"),
         other => panic!("{other}: a service this kit does not speak to"),
     }
 }

@@ -58,7 +58,7 @@ impl MiniStack {
         visibility_seconds: u32,
         max_receive_count: u32,
     ) -> (String, String) {
-        let fourteen_days = "1209600";
+        let (ten_days, fourteen_days) = ("864000", "1209600");
         let dead = json!({ "MessageRetentionPeriod": fourteen_days });
         let dead = self.create_queue(&format!("{name}-dead"), &dead).await;
         let redrive = json!({
@@ -67,7 +67,7 @@ impl MiniStack {
         });
         let attributes = json!({
             "VisibilityTimeout": visibility_seconds.to_string(),
-            "MessageRetentionPeriod": fourteen_days,
+            "MessageRetentionPeriod": ten_days,
             "RedrivePolicy": redrive.to_string(),
         });
         (self.create_queue(name, &attributes).await, dead)

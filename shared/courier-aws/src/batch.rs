@@ -98,7 +98,7 @@ async fn one(app: &App, queue: &SqsQueue, delivery: &Delivery, ends_at: Timestam
         Disposition::WaitUntil(until) if worn(delivery, (app.clock)()) => {
             renew(queue, &message, delivery.receives, until).await
         }
-        fate => fate,
+        fate @ (Disposition::WaitUntil(_) | Disposition::Delete) => fate,
     }
 }
 

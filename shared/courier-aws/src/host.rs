@@ -46,9 +46,12 @@ pub enum HostError {
     Http(#[from] reqwest::Error),
 }
 
+/// Reads one variable of the environment.
+type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 pub struct Host {
     settings: Settings,
-    variable: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    variable: Lookup,
     vault: Vault,
     table: Arc<Table>,
     queue: Arc<SqsQueue>,

@@ -30,28 +30,40 @@ pub(crate) fn path_with(environments: &[&str]) -> String {
     places.join(":")
 }
 
-/// The release binary of `function`, made by `cargo lambda build --release` if it is not up to date.
+/// Where cargo builds.
+pub(crate) fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
+}
+
+/// The release binary of `function`; all three are made if they are not up to date.
 pub(crate) fn binary(function: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    static BUILT: OnceLock<()> = OnceLock::new();
     #[expect(clippy::disallowed_methods, reason = "dev")]
     if let Ok(dir) = std::env::var("FUNCTIONS_DIR") {
         return PathBuf::from(dir).join(function);
     }
-    let place = BUILT.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        let mut build = Command::new("cargo");
-        build
-            .args(["lambda", "build", "--release", "--locked"])
-            .args(FUNCTIONS.iter().flat_map(|name| ["--package", name]))
-            .env("CARGO_TARGET_DIR", target)
-            .env("PATH", path_with(&["cargo-lambda"]))
-            .current_dir(root());
-        let output = build
-            .output()
-            .unwrap_or_else(|error| panic!("{build:?}: {error}"));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "cargo lambda build: {said}");
-        target.join("lambda")
-    });
-    place.join(function).join("bootstrap")
+    BUILT.get_or_init(|| FUNCTIONS.iter().for_each(|name| build(name)));
+    target().join("lambda").join(function).join("bootstrap")
+}
+
+/// Each alone in its own folder, as `sam build` does it: built together they would share features, and be other programs.
+fn build(function: &str) {
+    let mut build = Command::new("cargo");
+    build
+        .args([
+            "lambda",
+            "build",
+            "--release",
+            "--locked",
+            "--bin",
+            function,
+        ])
+        .env("CARGO_TARGET_DIR", target())
+        .env("PATH", path_with(&["cargo-lambda"]))
+        .current_dir(root().join("functions").join(function));
+    let output = build
+        .output()
+        .unwrap_or_else(|error| panic!("{build:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo lambda build: {said}");
 }

@@ -39,10 +39,10 @@ pub(crate) struct Cloud {
     pub(crate) dead_letter_url: String,
     /// The configuration document.
     pub(crate) config: String,
-    variables: Variables,
+    pub(crate) variables: Variables,
 }
 
-type Variables = [(&'static str, String); 5];
+pub(crate) type Variables = [(&'static str, String); 5];
 
 impl Cloud {
     pub(crate) async fn new() -> Self {

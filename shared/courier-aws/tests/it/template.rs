@@ -1,6 +1,8 @@
-//! The template: what the linters say, and what our code relies on.
+//! `infra/template.yaml`: what the linters say, and that it agrees with what the program relies on.
 
-#[test]
-fn environments() {
-    crate::binaries::path_with(&["sam", "checkov"]);
-}
+mod alarms;
+mod data;
+mod functions;
+mod linters;
+mod permissions;
+mod transformed;

@@ -74,8 +74,9 @@ impl Rules<'_> {
         }
     }
 
-    /// Nobody has polled yet: the message that should may never have been sent, or is only not yet due. Ours goes one
-    /// hop further than it; the write lets one watchdog of several win, and ends the other message.
+    /// Nobody has polled yet: the message that should may never have been sent. Ours goes one hop further than it.
+    ///
+    /// Nothing is written: a process that dies between a write and the message would leave neither.
     pub(super) fn take_over(&self) -> Decision {
         let due = match &self.record.state {
             State::Running { .. } => self.record.graph.next_poll_at,
@@ -89,11 +90,10 @@ impl Rules<'_> {
         if let Some(until) = patience.filter(|until| self.now < *until) {
             return only(Next::Wait(until.min(self.record.deadline.max(self.now))));
         }
-        let mut record = self.changed();
-        record.hop = 2;
         Decision {
-            send: Some((Message::poll(&record, 2), self.now)),
-            ..written(record, Next::Drop)
+            write: None,
+            send: Some((Message::poll(self.record, 2), self.now)),
+            next: Next::Drop,
         }
     }
 

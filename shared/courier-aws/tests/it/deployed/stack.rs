@@ -1,0 +1,357 @@
+//! The stack that `sam build` and `sam deploy` make on MiniStack, with Graph and a receiver beside it.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use cloud_testkit::clock::ShiftedClock;
+use cloud_testkit::ministack::{MiniStack, Setup};
+use cloud_testkit::{REGION, python};
+use courier_testkit::invariants;
+use courier_testkit::receiver::Receiver;
+use courier_testkit::tenants::{CONFIG, GRAPH_SECRET, REFRESH_TOKEN, TICKETS_KEY};
+use graph_simulator::{Options, Simulator};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::time::{interval, timeout};
+
+use crate::binaries::{FUNCTIONS, binary, path_with, root, target};
+use crate::cloud::{is_closed, secrets};
+
+const NAME: &str = "courier";
+/// What one wait may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TICK: Duration = Duration::from_millis(100);
+/// The functions are built for this machine.
+const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "x86_64"
+};
+
+const OUTPUTS: &str = "\
+import boto3, json, sys
+stack = boto3.client('cloudformation').describe_stacks(StackName=sys.argv[1])['Stacks'][0]
+print(json.dumps({output['OutputKey']: output['OutputValue'] for output in stack['Outputs']}))
+";
+/// Reads the policy of the start role, or writes it.
+const START_POLICY: &str = "\
+import boto3, json, sys
+resource = boto3.client('cloudformation').describe_stack_resource(StackName=sys.argv[1], LogicalResourceId='StartRole')
+role = {'RoleName': resource['StackResourceDetail']['PhysicalResourceId'], 'PolicyName': 'start-operation'}
+iam = boto3.client('iam')
+if sys.argv[2:]:
+    iam.put_role_policy(**role, PolicyDocument=sys.argv[2])
+print(json.dumps(iam.get_role_policy(**role)['PolicyDocument']))
+";
+
+/// The two ways in.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Door {
+    HttpApi,
+    FunctionUrl,
+}
+
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// The media type.
+    pub(super) kind: String,
+    pub(super) body: Value,
+}
+
+pub(super) struct Stack {
+    pub(super) clock: ShiftedClock,
+    pub(super) ministack: MiniStack,
+    pub(super) simulator: Simulator,
+    pub(super) receiver: Receiver,
+    http: reqwest::Client,
+    outputs: Value,
+}
+
+impl Stack {
+    pub(super) async fn deploy() -> Self {
+        let built = build();
+        let clock = ShiftedClock::new();
+        let word = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let setup = Setup {
+            variables: vec![
+                word("AUTH", "true"),
+                word("MINISTACK_HOST", "127.0.0.1"),
+                word("AWS_ACCESS_KEY_ID", "test"),
+                word("AWS_SECRET_ACCESS_KEY", "test"),
+            ],
+            clock: Some(clock.clone()),
+        };
+        let ministack = MiniStack::start_with(setup).await;
+        let simulator = graph(&clock).await;
+        let receiver = Receiver::start(clock.function()).await.unwrap();
+        let arn = ministack
+            .put_secret("courier/secrets", &secrets().to_string())
+            .await;
+        let text = CONFIG
+            .replace("{graph}", &simulator.base_url())
+            .replace("{receiver}", &receiver.origin())
+            .replace("env:", &format!("aws-secret:{arn}#"));
+        let config = ministack.put_secret("courier/config", &text).await;
+        let parameters = [
+            format!("CourierConfig=aws-secret:{config}"),
+            format!("SecretArns={config},{arn}"),
+            format!("Architecture={ARCHITECTURE}"),
+            "WithFunctionUrl=true".to_owned(),
+            "OnMiniStack=true".to_owned(),
+        ];
+        let mut sam = command(&["sam"], "sam", ministack.url());
+        sam.args(["deploy", "--stack-name", NAME, "--resolve-s3"])
+            .args(["--capabilities", "CAPABILITY_IAM"])
+            .args(["--no-confirm-changeset", "--no-progressbar"])
+            .arg("--template-file")
+            .arg(built)
+            .arg("--parameter-overrides")
+            .args(parameters);
+        run(&mut sam);
+        let mut stack = Self {
+            clock,
+            ministack,
+            simulator,
+            receiver,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            outputs: Value::Null,
+        };
+        stack.outputs = stack.python(OUTPUTS, &[NAME]);
+        stack
+    }
+
+    /// An output of the template.
+    pub(super) fn output(&self, name: &str) -> &str {
+        let output = self.outputs[name].as_str();
+        output.unwrap_or_else(|| panic!("no {name} in {}", self.outputs))
+    }
+
+    pub(super) async fn get(&self, door: Door, path: &str, key: Option<&str>) -> Answer {
+        let mut request = self.request(reqwest::Method::GET, door, path);
+        if let Some(key) = key {
+            request = request.header("x-api-key", key);
+        }
+        answer(request).await
+    }
+
+    /// A request of the tickets client with an idempotency key.
+    pub(super) async fn post(&self, door: Door, key: &str, body: &Value) -> Answer {
+        let request = self
+            .request(reqwest::Method::POST, door, "/v1/operations")
+            .header("x-api-key", TICKETS_KEY)
+            .header("content-type", "application/json")
+            .header("idempotency-key", key)
+            .body(body.to_string());
+        answer(request).await
+    }
+
+    fn request(&self, method: reqwest::Method, door: Door, path: &str) -> reqwest::RequestBuilder {
+        let url = self.ministack.url();
+        match door {
+            Door::HttpApi => {
+                let api = host(self.output("ApiUrl")).split('.').next();
+                let api = api.unwrap_or_default();
+                let url = format!("{url}/_aws/execute-api/{api}/$default{path}");
+                self.http.request(method, url)
+            }
+            Door::FunctionUrl => {
+                let request = self.http.request(method, format!("{url}{path}"));
+                request.header("host", host(self.output("FunctionUrl")))
+            }
+        }
+    }
+
+    /// Asks until the operation has ended and nothing more is owed to its receiver.
+    pub(super) async fn closed(&self, id: &str) -> Value {
+        let path = format!("/v1/operations/{id}");
+        let mut operation = Value::Null;
+        self.eventually("an operation never came to an end", async || {
+            let answer = self.get(Door::HttpApi, &path, Some(TICKETS_KEY)).await;
+            operation = answer.body;
+            is_closed(&operation)
+        })
+        .await;
+        operation
+    }
+
+    pub(super) async fn eventually(&self, complaint: &str, mut there: impl AsyncFnMut() -> bool) {
+        let mut ticks = interval(TICK);
+        let wait = timeout(PATIENCE, async {
+            while !there().await {
+                ticks.tick().await;
+            }
+        });
+        let output = || self.ministack.output();
+        wait.await
+            .unwrap_or_else(|_| panic!("{complaint}:\n{}", output()));
+    }
+
+    /// Invokes a function by the name of the output that names it.
+    pub(super) async fn invoke(&self, function: &str, event: String) -> Value {
+        let (url, name) = (self.ministack.url(), self.output(function));
+        let credential = format!("Credential=test/20261121/{REGION}/lambda/aws4_request");
+        let authorization =
+            format!("AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=x");
+        let request = self
+            .http
+            .post(format!("{url}/2015-03-31/functions/{name}/invocations"))
+            .header("authorization", authorization)
+            .body(event);
+        let answer = answer(request).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
+    }
+
+    /// The lines of a function's log.
+    pub(super) async fn log(&self, function: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut request = json!({ "logGroupName": format!("/aws/lambda/{NAME}-{function}") });
+        loop {
+            let page = self
+                .ministack
+                .call("Logs_20140328.FilterLogEvents", &request)
+                .await;
+            let mut page = page.unwrap();
+            let events = page["events"].as_array().unwrap().iter();
+            lines.extend(events.map(|event| event["message"].as_str().unwrap().to_owned()));
+            request["nextToken"] = page["nextToken"].take();
+            if request["nextToken"].is_null() {
+                return lines;
+            }
+        }
+    }
+
+    /// What the start role's own policy says.
+    pub(super) fn start_policy(&self) -> Value {
+        self.python(START_POLICY, &[NAME])
+    }
+
+    pub(super) fn put_start_policy(&self, policy: &Value) {
+        let written = self.python(START_POLICY, &[NAME, &policy.to_string()]);
+        assert_eq!(written, *policy);
+    }
+
+    /// What a script with boto3 says as JSON.
+    fn python(&self, script: &str, arguments: &[&str]) -> Value {
+        let bin = python::ministack();
+        let python = bin.join("python3");
+        let mut command = command(&[], python.to_str().unwrap(), self.ministack.url());
+        let said = run(command.args(["-c", script]).args(arguments));
+        serde_json::from_str(&said).unwrap()
+    }
+
+    /// Holds the journals of Graph and of the receiver against the invariants.
+    pub(super) fn check(&self) {
+        invariants::check(
+            &self.simulator.journal(),
+            &self.simulator.jobs(),
+            &self.receiver.journal(),
+        );
+    }
+}
+
+/// Graph whose jobs take a second or two.
+async fn graph(clock: &ShiftedClock) -> Simulator {
+    let mut options = Options::new(clock.function());
+    options.client_secret = Some(GRAPH_SECRET.to_owned());
+    options.refresh_token = Some(REFRESH_TOKEN.to_owned());
+    options.durations.export_seconds = 2.0;
+    options.durations.goals_seconds = 1.5;
+    options.durations.schedule_seconds = 1.0;
+    let behaviour = &mut options.behaviour;
+    let second = || Some("1".to_owned());
+    behaviour.export.retry_after_start = second();
+    behaviour.export.retry_after_poll = second();
+    behaviour.goals.retry_after_start = second();
+    behaviour.goals.retry_after_poll = second();
+    behaviour.schedule.retry_after_start = second();
+    behaviour.schedule.retry_after_poll = second();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Simulator::start(listener, options).await.unwrap()
+}
+
+/// Builds the stack; its template. The functions are those that the other tests run.
+fn build() -> PathBuf {
+    let place = place();
+    let mut sam = Command::new("sam");
+    sam.args(["build", "--template"])
+        .arg(root().join("infra/template.yaml"))
+        .arg("--build-dir")
+        .arg(place.join("build"))
+        .args(["--parameter-overrides"])
+        .arg(format!("Architecture={ARCHITECTURE}"))
+        .env("PATH", path_with(&["cargo-lambda", "sam"]))
+        .env("CARGO_TARGET_DIR", target())
+        .env("SAM_CLI_TELEMETRY", "0")
+        .env("AWS_DEFAULT_REGION", REGION)
+        .current_dir(&place);
+    let tested = FUNCTIONS.map(|name| std::fs::read(binary(name)).unwrap());
+    run(&mut sam);
+    for (name, tested) in ["StartOperation", "PollOperation", "SweepOperations"]
+        .iter()
+        .zip(tested)
+    {
+        let bootstrap = place.join("build").join(name).join("bootstrap");
+        let built = std::fs::read(bootstrap).unwrap();
+        assert!(built == tested, "{name} is not what the other tests run");
+    }
+    place.join("build/template.yaml")
+}
+
+/// A directory of this test below `target`.
+fn place() -> PathBuf {
+    let place = target().join("tmp/deployed");
+    std::fs::create_dir_all(&place).unwrap();
+    place
+}
+
+/// A program that talks to MiniStack as its root, and knows nothing else of this machine.
+fn command(environments: &[&str], program: &str, endpoint: &str) -> Command {
+    let mut command = Command::new("env");
+    command
+        .arg(program)
+        .env_clear()
+        .env("PATH", path_with(environments))
+        .env("HOME", place())
+        .env("SAM_CLI_TELEMETRY", "0")
+        // It would ask PyPI for newer versions.
+        .env("HTTPS_PROXY", "http://127.0.0.1:9")
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_DEFAULT_REGION", REGION)
+        .current_dir(place());
+    command
+}
+
+/// What a command that must succeed says.
+fn run(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}{complaint}");
+    said
+}
+
+fn host(url: &str) -> &str {
+    let rest = url.split("//").nth(1).unwrap_or_default();
+    rest.split('/').next().unwrap_or_default()
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    let kind = answer.headers().get("content-type");
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.to_owned();
+    let body = answer.bytes().await.unwrap();
+    Answer {
+        status,
+        kind,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,176 @@
+//! The functions, their event sources and the HTTP API, as the program expects them.
+
+use courier_aws::batch::{OLD, WORN};
+use courier_aws::settings::{COURIER_CONFIG, COURIER_LOG, COURIER_QUEUE_URL, COURIER_TABLE};
+use serde_json::{Value, json};
+
+use super::transformed::{FUNCTIONS, names, properties, resources, short, template};
+
+const DAY: u64 = 24 * 3600;
+
+fn number(value: &Value) -> u64 {
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn each_function_has_the_timeout_that_the_program_counts_on() {
+    let timeout = |name: &str| number(&properties(name)["Timeout"]);
+    assert_eq!(FUNCTIONS.map(timeout), [29, 60, 60]);
+    let integration = &properties("HttpApiIntegration")["TimeoutInMillis"];
+    assert_eq!(number(integration), 30_000);
+}
+
+#[test]
+fn each_function_is_a_small_arm64_program_with_four_variables() {
+    for name in FUNCTIONS {
+        let function = properties(name);
+        assert_eq!(function["MemorySize"], 128, "{name}");
+        assert_eq!(
+            function["Architectures"],
+            json!([{ "Ref": "Architecture" }])
+        );
+        assert_eq!(function["Runtime"], "provided.al2023", "{name}");
+        assert_eq!(function["RecursiveLoop"], "Terminate", "{name}");
+        assert_eq!(function["LoggingConfig"]["LogFormat"], "JSON", "{name}");
+        let variables = &function["Environment"]["Variables"];
+        let mut read = [
+            COURIER_CONFIG,
+            COURIER_LOG,
+            COURIER_QUEUE_URL,
+            COURIER_TABLE,
+        ];
+        read.sort_unstable();
+        assert_eq!(names(variables), read, "{name}");
+        assert_eq!(short(&variables[COURIER_QUEUE_URL]), "Queue");
+        assert_eq!(short(&variables[COURIER_TABLE]), "Table");
+        // Reserved concurrency would make the mapping count receives for nothing.
+        assert_eq!(function["ReservedConcurrentExecutions"], Value::Null);
+    }
+    assert_eq!(template()["Parameters"]["Architecture"]["Default"], "arm64");
+}
+
+#[test]
+fn a_message_outlives_every_wait_the_program_makes_of_it() {
+    let (queue, dead) = (properties("Queue"), properties("DeadLetterQueue"));
+    let timeout = number(&properties("PollOperation")["Timeout"]);
+    assert!(number(&queue["VisibilityTimeout"]) >= 6 * timeout);
+    let retention = |queue: &Value| number(&queue["MessageRetentionPeriod"]);
+    let renewed_after = OLD.as_secs().unsigned_abs();
+    assert!(
+        retention(queue) >= renewed_after + 3 * DAY,
+        "renewed too late"
+    );
+    assert!(retention(dead) > retention(queue));
+    let redrive = &queue["RedrivePolicy"];
+    assert!(number(&redrive["maxReceiveCount"]) >= 2 * u64::from(WORN));
+    assert_eq!(
+        short(&redrive["deadLetterTargetArn"]),
+        "DeadLetterQueue.Arn"
+    );
+    assert_eq!(queue["FifoQueue"], Value::Null);
+}
+
+#[test]
+fn the_queue_feeds_poll_operation_and_a_batch_may_fail_in_part() {
+    let mappings = resources("AWS::Lambda::EventSourceMapping");
+    assert_eq!(mappings.len(), 1);
+    let mapping = properties("PollMapping");
+    // These and no others: a filter would delete messages, a window would make them late.
+    let settings = [
+        "BatchSize",
+        "EventSourceArn",
+        "FunctionName",
+        "FunctionResponseTypes",
+        "ScalingConfig",
+    ];
+    assert_eq!(names(mapping), settings);
+    assert_eq!(mapping["BatchSize"], 10);
+    assert_eq!(short(&mapping["EventSourceArn"]), "Queue.Arn");
+    assert_eq!(short(&mapping["FunctionName"]), "PollOperation");
+    assert_eq!(
+        mapping["FunctionResponseTypes"],
+        json!(["ReportBatchItemFailures"])
+    );
+    let on_aws = &mapping["ScalingConfig"]["MaximumConcurrency"]["Fn::If"][2];
+    assert_eq!(short(on_aws), "MaximumConcurrency");
+}
+
+#[test]
+fn the_sweeper_runs_every_five_minutes() {
+    let rules = resources("AWS::Events::Rule");
+    assert_eq!(rules.len(), 1);
+    let rule = properties("SweepSchedule");
+    assert_eq!(rule["ScheduleExpression"], "rate(5 minutes)");
+    assert_eq!(short(&rule["Targets"][0]["Arn"]), "SweepOperations.Arn");
+    let permission = properties("SweepSchedulePermission");
+    assert_eq!(permission["Principal"], "events.amazonaws.com");
+    assert_eq!(short(&permission["SourceArn"]), "SweepSchedule.Arn");
+}
+
+#[test]
+fn the_http_api_has_three_routes_and_a_throttle() {
+    // An event of the function would make an API of its own, with a definition instead of routes.
+    let apis = resources("AWS::ApiGatewayV2::Api");
+    assert_eq!(apis.len(), 1);
+    assert_eq!(names(properties("HttpApi")), ["Name", "ProtocolType"]);
+    let mut keys: Vec<String> = resources("AWS::ApiGatewayV2::Route")
+        .iter()
+        .map(|(_, route)| {
+            let route = &route["Properties"];
+            assert_eq!(
+                short(&route["Target"]),
+                "integrations/${HttpApiIntegration}"
+            );
+            short(&route["RouteKey"])
+        })
+        .collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        ["ANY /v1/{proxy+}", "GET /healthz", "GET /openapi.json"]
+    );
+    let integration = properties("HttpApiIntegration");
+    assert_eq!(integration["PayloadFormatVersion"], "2.0");
+    assert!(short(&integration["IntegrationUri"]).contains("${StartOperation.Arn}"));
+    let throttle = &properties("HttpApiStage")["DefaultRouteSettings"];
+    assert_eq!(short(&throttle["ThrottlingRateLimit"]), "ThrottleRate");
+    assert_eq!(short(&throttle["ThrottlingBurstLimit"]), "ThrottleBurst");
+}
+
+#[test]
+fn the_access_log_tells_nothing_about_caller_or_operation() {
+    let format = &properties("HttpApiStage")["AccessLogSettings"]["Format"];
+    let mut told: Vec<&str> = format
+        .as_str()
+        .unwrap()
+        .split('"')
+        .filter_map(|word| word.strip_prefix("$context."))
+        .collect();
+    told.sort_unstable();
+    let harmless = [
+        "integrationErrorMessage",
+        "integrationLatency",
+        "requestId",
+        "responseLatency",
+        "routeKey",
+        "status",
+    ];
+    assert_eq!(told, harmless);
+}
+
+#[test]
+fn a_function_url_exists_only_when_it_is_asked_for() {
+    for name in [
+        "FunctionUrl",
+        "FunctionUrlPermission",
+        "FunctionUrlInvokePermission",
+    ] {
+        let resource = &template()["Resources"][name];
+        assert_eq!(resource["Condition"], "HasFunctionUrl", "{name}");
+    }
+    let default = &template()["Parameters"]["WithFunctionUrl"]["Default"];
+    assert_eq!(default, "false");
+    assert_eq!(template()["Parameters"]["OnMiniStack"]["Default"], "false");
+}

@@ -1,0 +1,157 @@
+//! What each function may do: exactly what its code calls, on this stack's resources. And what Graph must permit.
+
+use std::collections::BTreeSet;
+
+use courier_core::catalogue::Catalogue;
+use serde_json::Value;
+
+use super::transformed::{properties, resources, short};
+use crate::binaries::root;
+
+/// For all three. A name in front is the condition of a permission.
+const ALL: &[&str] = &[
+    "HasConfigParameter: ssm:GetParameter ConfigParameterArn",
+    "HasSecretsKmsKey: kms:Decrypt SecretsKmsKeyArn",
+    "kms:Decrypt Key.Arn",
+    "kms:DescribeKey Key.Arn",
+    "kms:Encrypt Key.Arn",
+    "kms:GenerateDataKey Key.Arn",
+    "kms:ReEncryptFrom Key.Arn",
+    "kms:ReEncryptTo Key.Arn",
+    "secretsmanager:GetSecretValue SecretArns",
+    "dynamodb:BatchGetItem Table.Arn",
+    "dynamodb:GetItem Table.Arn",
+    "dynamodb:PutItem Table.Arn",
+    "sqs:SendMessage Queue.Arn",
+];
+const START: &[&str] = &[
+    "dynamodb:Query Table.Arn",
+    "dynamodb:Query ${Table.Arn}/index/by-client",
+    "logs:CreateLogStream StartLogGroup.Arn",
+    "logs:PutLogEvents StartLogGroup.Arn",
+];
+const POLL: &[&str] = &[
+    "IsOnMiniStack: sqs:ChangeMessageVisibilityBatch Queue.Arn",
+    "sqs:ChangeMessageVisibility Queue.Arn",
+    "sqs:DeleteMessage Queue.Arn",
+    "sqs:GetQueueAttributes Queue.Arn",
+    "sqs:ReceiveMessage Queue.Arn",
+    "sqs:GetQueueUrl DeadLetterQueue.Arn",
+    "sqs:SendMessage DeadLetterQueue.Arn",
+    "logs:CreateLogStream PollLogGroup.Arn",
+    "logs:PutLogEvents PollLogGroup.Arn",
+];
+const SWEEP: &[&str] = &[
+    "dynamodb:Query ${Table.Arn}/index/by-due",
+    "logs:CreateLogStream SweepLogGroup.Arn",
+    "logs:PutLogEvents SweepLogGroup.Arn",
+];
+
+/// A list, or the one thing that stands for it.
+fn list(value: &Value) -> Vec<&Value> {
+    value
+        .as_array()
+        .map_or_else(|| vec![value], |values| values.iter().collect())
+}
+
+/// Every action and resource of a policy.
+fn permissions(document: &Value, condition: Option<&str>) -> Vec<String> {
+    let mut permissions = Vec::new();
+    for statement in list(&document["Statement"]) {
+        assert_eq!(statement["Effect"], "Allow", "{statement}");
+        for action in list(&statement["Action"]) {
+            for resource in list(&statement["Resource"]) {
+                let (action, resource) = (short(action), short(resource));
+                let condition = condition.map_or_else(String::new, |name| format!("{name}: "));
+                permissions.push(format!("{condition}{action} {resource}"));
+            }
+        }
+    }
+    permissions
+}
+
+/// What `role` may do, by its own policies and those that name it.
+fn of_role(role: &str) -> BTreeSet<String> {
+    let own = &properties(role)["Policies"];
+    let own = list(own)
+        .into_iter()
+        .flat_map(|policy| permissions(&policy["PolicyDocument"], None));
+    let others = resources("AWS::IAM::Policy").into_iter();
+    let others = others.flat_map(|(_, policy)| {
+        let named = &policy["Properties"]["Roles"];
+        let named = list(named).into_iter().any(|name| short(name) == role);
+        let document = &policy["Properties"]["PolicyDocument"];
+        let found = permissions(document, policy["Condition"].as_str());
+        if named { found } else { Vec::new() }
+    });
+    own.chain(others).collect()
+}
+
+#[test]
+fn each_function_may_do_exactly_what_it_does() {
+    for (role, particular) in [
+        ("StartRole", START),
+        ("PollRole", POLL),
+        ("SweepRole", SWEEP),
+    ] {
+        let expected = ALL.iter().chain(particular).map(ToString::to_string);
+        let expected: BTreeSet<String> = expected.collect();
+        let found = of_role(role);
+        let missing: Vec<_> = expected.difference(&found).collect();
+        let excess: Vec<_> = found.difference(&expected).collect();
+        assert!(
+            missing.is_empty() && excess.is_empty(),
+            "{role}: missing {missing:?}, excess {excess:?}"
+        );
+    }
+}
+
+#[test]
+fn each_function_has_a_role_of_its_own_without_wildcards_or_managed_policies() {
+    for (function, role) in [
+        ("StartOperation", "StartRole.Arn"),
+        ("PollOperation", "PollRole.Arn"),
+        ("SweepOperations", "SweepRole.Arn"),
+    ] {
+        let function = properties(function);
+        assert_eq!(short(&function["Role"]), role);
+    }
+    let roles = resources("AWS::IAM::Role");
+    assert_eq!(roles.len(), 3);
+    for (name, role) in roles {
+        assert_eq!(
+            role["Properties"]["ManagedPolicyArns"],
+            Value::Null,
+            "{name}"
+        );
+        for permission in of_role(name) {
+            assert!(!permission.contains('*'), "{name}: {permission}");
+        }
+    }
+    assert!(resources("AWS::IAM::ManagedPolicy").is_empty());
+}
+
+#[test]
+fn the_readme_of_the_template_lists_what_graph_must_permit() {
+    let readme = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
+    let listed: BTreeSet<&str> = readme
+        .lines()
+        .skip_while(|line| !line.starts_with("| operation |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let catalogue = Catalogue::shipped();
+    let rows: Vec<String> = catalogue
+        .iter()
+        .map(|operation| {
+            let permissions = operation.permissions.join("`, `");
+            format!(
+                "| `{}` | `{permissions}` | {} |",
+                operation.name,
+                operation.token.word()
+            )
+        })
+        .collect();
+    let expected: BTreeSet<&str> = rows.iter().map(String::as_str).collect();
+    assert_eq!(listed, expected);
+}
