@@ -34,6 +34,7 @@ pub struct Mapping {
     proxy: Option<Proxy>,
     batch_size: usize,
     partial: bool,
+    allowing_loops: bool,
     /// Names the function in a lineage.
     hash: String,
     state: Arc<Mutex<State>>,
@@ -87,6 +88,7 @@ impl Mapping {
             proxy: None,
             batch_size: 10,
             partial: true,
+            allowing_loops: false,
             hash: digest(function.arn().as_bytes())[..8].to_owned(),
             state: Arc::default(),
         }
@@ -96,6 +98,13 @@ impl Mapping {
     #[must_use]
     pub fn with_lineage(mut self, proxy: &Proxy) -> Self {
         self.proxy = Some(proxy.clone());
+        self
+    }
+
+    /// As with `RecursiveLoop: Allow`: lineage is counted, nothing is cut.
+    #[must_use]
+    pub fn allowing_loops(mut self) -> Self {
+        self.allowing_loops = true;
         self
     }
 
@@ -120,7 +129,7 @@ impl Mapping {
         let lineage = |message: &Message| self.lineage(message);
         let (messages, loops): (Vec<_>, Vec<_>) = messages
             .into_iter()
-            .partition(|message| lineage(message) <= DEEPEST);
+            .partition(|message| self.allowing_loops || lineage(message) <= DEEPEST);
         let mut batch = Batch {
             received,
             refused: ids(&loops),

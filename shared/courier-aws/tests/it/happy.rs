@@ -88,5 +88,31 @@ async fn a_day_is_waited_for_by_one_message() {
     assert!((200..500).contains(&polls), "{polls} polls");
     // The watchdog and the poll message; nothing was sent again.
     assert_eq!(cloud.proxy.calls("SendMessage").len(), 2);
+    assert_eq!(cloud.mapping().await.deepest_lineage(), 0, "no loop");
     cloud.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_schedules_of_one_team_start_in_the_order_in_which_they_were_asked_for() {
+    let cloud = Cloud::new().await;
+    let mut asked = Vec::new();
+    for number in 0..20 {
+        let mut body = tenants::schedule(&cloud.receiver, "871dbd5c-3a6a-4392-bfe1-042452793a50");
+        let zone = format!("Etc/GMT+{number}");
+        body["parameters"]["schedule"]["timeZone"] = json!(zone);
+        let key = format!("schedule-{number}");
+        let id = cloud.post_later(&key, &body).await.json()["id"].clone();
+        asked.push((zone, id.as_str().unwrap().to_owned()));
+    }
+    for (_, id) in &asked {
+        let operation = cloud.closed(id, MINUTE).await;
+        assert_eq!(operation["status"], "succeeded", "{operation}");
+    }
+    let starts = cloud.simulator.calls("schedule.start");
+    let zones: Vec<_> = starts
+        .iter()
+        .map(|call| call.body.as_ref().unwrap()["timeZone"].as_str().unwrap())
+        .collect();
+    let expected: Vec<_> = asked.iter().map(|(zone, _)| zone.as_str()).collect();
+    assert_eq!(zones, expected);
 }

@@ -25,7 +25,6 @@ const ALL: &[&str] = &[
     "sqs:SendMessage Queue.Arn",
 ];
 const START: &[&str] = &[
-    "dynamodb:Query Table.Arn",
     "dynamodb:Query ${Table.Arn}/index/by-client",
     "logs:CreateLogStream StartLogGroup.Arn",
     "logs:PutLogEvents StartLogGroup.Arn",
