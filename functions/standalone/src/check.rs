@@ -14,7 +14,7 @@ pub(crate) fn run(config: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     write!(
         std::io::stdout(),
         "{}",
-        report(&config, &Catalogue::shipped())
+        report(&config, Catalogue::shipped())
     )?;
     Ok(ExitCode::SUCCESS)
 }

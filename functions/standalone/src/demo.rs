@@ -166,5 +166,5 @@ fn config(graph: &str, receiver: SocketAddr) -> anyhow::Result<Config> {
             Ok(Secret::new("demo"))
         }
     };
-    Ok(Config::parse(&text, &Catalogue::shipped(), &resolve)?)
+    Ok(Config::parse(&text, Catalogue::shipped(), &resolve)?)
 }

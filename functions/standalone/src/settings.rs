@@ -27,7 +27,7 @@ pub(crate) fn load_config(path: Option<PathBuf>) -> anyhow::Result<Config> {
     };
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
-    Ok(Config::parse(&text, &Catalogue::shipped(), &|reference| {
+    Ok(Config::parse(&text, Catalogue::shipped(), &|reference| {
         resolve(reference, &variable)
     })?)
 }

@@ -2,6 +2,7 @@
 //!
 //! What is not named in the answer is deleted by the platform, so the answer names whatever is not certainly done.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use courier_core::app::App;
 use courier_core::message::{Disposition, Message};
 use courier_core::pacing::later;
 use courier_core::ports::Queue;
-use courier_core::step::{step, stumbled};
+use courier_core::record::{OperationId, Record};
+use courier_core::step::{step, step_on, stumbled};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -33,6 +35,8 @@ pub struct Delivery {
 const AFTERWARDS: SignedDuration = SignedDuration::from_secs(5);
 const HIDING: SignedDuration = SignedDuration::from_millis(2500);
 const ANSWERING: SignedDuration = SignedDuration::from_millis(500);
+/// What a batch spends on reading its records at once.
+const READING: Duration = Duration::from_secs(4);
 /// Pause of a message that even this time was too short for.
 const CUT_OFF: Duration = Duration::from_secs(120);
 /// A message is renewed before the queue forgets it (10 days) or takes it for poison (1,000 receives).
@@ -51,13 +55,21 @@ pub async fn handle(
     deliveries: &[Delivery],
     ends_at: Timestamp,
 ) -> Vec<String> {
-    let steps = deliveries.iter().map(|delivery| async move {
-        let cut_off = later((app.clock)(), CUT_OFF);
-        let fate = timeout(
-            left(app, ends_at, HIDING),
-            one(app, queue, delivery, ends_at),
-        );
-        fate.await.unwrap_or(Disposition::WaitUntil(cut_off))
+    let messages: Vec<Option<Message>> = deliveries
+        .iter()
+        .map(|delivery| serde_json::from_str(&delivery.body).ok())
+        .collect();
+    let records = records(app, &messages).await;
+    let steps = deliveries.iter().zip(&messages).map(|(delivery, message)| {
+        let record = message
+            .as_ref()
+            .and_then(|message| records.get(message.operation_id()).cloned());
+        async move {
+            let cut_off = later((app.clock)(), CUT_OFF);
+            let work = one(app, queue, delivery, message.as_ref(), record, ends_at);
+            let fate = timeout(left(app, ends_at, HIDING), work).await;
+            fate.unwrap_or(Disposition::WaitUntil(cut_off))
+        }
     });
     let fates = join_all(steps).await;
     let mut staying = Vec::new();
@@ -84,19 +96,50 @@ fn left(app: &App, ends_at: Timestamp, kept: SignedDuration) -> Duration {
     Duration::try_from(left).unwrap_or_default()
 }
 
-async fn one(app: &App, queue: &SqsQueue, delivery: &Delivery, ends_at: Timestamp) -> Disposition {
-    let Ok(message) = serde_json::from_str::<Message>(&delivery.body) else {
+/// The records of a batch, read at once; one that is not here is read by its own step.
+async fn records(app: &App, messages: &[Option<Message>]) -> HashMap<OperationId, Record> {
+    let ids: Vec<OperationId> = messages
+        .iter()
+        .flatten()
+        .map(|message| message.operation_id().clone())
+        .collect();
+    if ids.len() < 2 {
+        return HashMap::new();
+    }
+    let loaded = timeout(READING, app.store.load_many(&ids)).await;
+    let records = loaded.ok().and_then(Result::ok).unwrap_or_default();
+    let by_id = records
+        .into_iter()
+        .map(|record| (record.id.clone(), record));
+    by_id.collect()
+}
+
+async fn one(
+    app: &App,
+    queue: &SqsQueue,
+    delivery: &Delivery,
+    message: Option<&Message>,
+    record: Option<Record>,
+    ends_at: Timestamp,
+) -> Disposition {
+    let Some(message) = message else {
         return unreadable(app, queue, delivery).await;
     };
+    let receives = delivery.receives;
     let steps_end = ends_at.saturating_sub(AFTERWARDS).unwrap_or(ends_at);
-    let work = AssertUnwindSafe(step(app, &message, delivery.receives, steps_end));
+    let work = AssertUnwindSafe(async {
+        match record {
+            Some(record) => step_on(app, record, message, receives, steps_end).await,
+            None => step(app, message, receives, steps_end).await,
+        }
+    });
     let fate = match timeout(left(app, ends_at, AFTERWARDS), work.catch_unwind()).await {
         Ok(Ok(fate)) => fate,
         Ok(Err(_)) | Err(_) => stumbled(app, message.operation_id()).await,
     };
     match fate {
         Disposition::WaitUntil(until) if worn(delivery, (app.clock)()) => {
-            renew(queue, &message, delivery.receives, until).await
+            renew(queue, message, receives, until).await
         }
         fate @ (Disposition::WaitUntil(_) | Disposition::Delete) => fate,
     }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 /// A line costs more than the invocation it tells of: looks alone are told no more often than this.
-const LOOKS_EVERY: SignedDuration = SignedDuration::from_mins(5);
+const LOOKS_EVERY: SignedDuration = SignedDuration::from_hours(1);
 const NAMESPACE: &str = "GraphCourier";
 
 /// Collects what happened in the process and writes it to standard output.

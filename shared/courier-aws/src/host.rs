@@ -21,7 +21,7 @@ use crate::batch::{self, Delivery};
 use crate::clients;
 use crate::emf::Emf;
 use crate::queue::{SqsQueue, chain};
-use crate::secrets::{ConfigError, Loaded, Vault};
+use crate::secrets::{ConfigError, Sources, Vault};
 use crate::settings::{Settings, SettingsErrors};
 use crate::table::Table;
 
@@ -79,7 +79,7 @@ impl Host {
         let sdk = clients::sdk(&tls).await?;
         let vault = Vault {
             secrets: aws_sdk_secretsmanager::Client::new(&sdk),
-            parameters: aws_sdk_ssm::Client::new(&sdk),
+            sdk: sdk.clone(),
         };
         let table = Table::new(aws_sdk_dynamodb::Client::new(&sdk), &settings.table);
         let queue = SqsQueue::new(
@@ -88,13 +88,14 @@ impl Host {
             Arc::clone(&clock),
         );
         let (table, queue) = (Arc::new(table), Arc::new(queue));
-        let Loaded { config, digest } = vault.load(&settings.config, &*variable).await?;
+        let sources = vault.fetch(&settings.config).await?;
+        let config = sources.config(&*variable).map_err(ConfigError::from)?;
         let app = app(config, &table, &queue, &tls, &clock)?;
         Ok(Self {
             emf: Emf::new(&settings.table),
             current: Mutex::new(Current {
                 app,
-                digest,
+                digest: sources.digest(),
                 read_at: clock(),
             }),
             settings,
@@ -157,29 +158,33 @@ impl Host {
             return None;
         }
         current.read_at = now;
-        let load = self.vault.load(&self.settings.config, &*self.variable);
-        let Ok(loaded) = timeout(READING, load).await else {
-            tracing::error!("the configuration was not read again in time; the old one is used");
-            return None;
+        let fetched = timeout(READING, self.vault.fetch(&self.settings.config)).await;
+        let changed = match fetched {
+            Ok(Ok(sources)) if sources.digest() == current.digest => return None,
+            Ok(Ok(sources)) => self.renewed(&sources).map(|app| (app, sources.digest())),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it was not read in time".to_owned()),
         };
-        match loaded {
-            Ok(loaded) if loaded.digest == current.digest => None,
-            Ok(Loaded { config, digest }) => {
-                let app = app(config, &self.table, &self.queue, &self.tls, &self.clock);
-                current.app = app
-                    .inspect_err(
-                        |error| tracing::error!(%error, "the new configuration is not used"),
-                    )
-                    .ok()?;
-                current.digest = digest;
+        match changed {
+            Ok((app, digest)) => {
                 tracing::info!("the configuration has changed");
-                Some(Arc::clone(&current.app))
+                current.app = Arc::clone(&app);
+                current.digest = digest;
+                Some(app)
             }
             Err(error) => {
-                tracing::error!(%error, "the configuration was not read again; the old one is used");
+                tracing::error!(%error, "the old configuration is used");
                 None
             }
         }
+    }
+
+    fn renewed(&self, sources: &Sources) -> Result<Arc<App>, String> {
+        let config = sources
+            .config(&*self.variable)
+            .map_err(|error| error.to_string())?;
+        let app = app(config, &self.table, &self.queue, &self.tls, &self.clock);
+        app.map_err(|error| error.to_string())
     }
 
     fn tell(&self, app: &App) {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_config::SdkConfig;
 use courier_core::catalogue::Catalogue;
 use courier_core::config::{Config, ConfigErrors};
 use courier_core::secret::{Secret, SecretReference};
@@ -24,42 +25,51 @@ pub enum ConfigError {
 /// Fetches from Secrets Manager and Systems Manager.
 pub(crate) struct Vault {
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
-    pub(crate) parameters: aws_sdk_ssm::Client,
+    /// For Systems Manager, whose client is made only if it is asked.
+    pub(crate) sdk: SdkConfig,
 }
 
 /// Fetched texts by ARN, or why there is none.
 type Fetched = BTreeMap<String, Result<Secret, String>>;
 
-/// A configuration as it was read, and a digest of everything it was read from.
-pub(crate) struct Loaded {
-    pub(crate) config: Config,
-    pub(crate) digest: [u8; 32],
+/// A configuration document and the secrets it names, as they are now.
+pub(crate) struct Sources {
+    document: Secret,
+    fetched: Fetched,
+}
+
+impl Sources {
+    /// Differs when anything has changed.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(self.document.expose());
+        for (arn, secret) in &self.fetched {
+            hash.update([0]);
+            hash.update(arn);
+            hash.update([0]);
+            hash.update(secret.as_ref().map(Secret::expose).unwrap_or_default());
+        }
+        hash.finalize().into()
+    }
+
+    pub(crate) fn config(&self, variable: Variable<'_>) -> Result<Config, ConfigErrors> {
+        let text = self.document.expose();
+        Config::parse(text, Catalogue::shipped(), &|reference| match reference {
+            SecretReference::AwsSecret { arn, key } => pick(&self.fetched, arn, key.as_deref()),
+            SecretReference::Env(_) | SecretReference::File(_) => local_secret(reference, variable),
+        })
+    }
 }
 
 impl Vault {
-    /// Reads the document, fetches every secret it names, once each and side by side, and parses it.
-    pub(crate) async fn load(
-        &self,
-        place: &ConfigPlace,
-        variable: Variable<'_>,
-    ) -> Result<Loaded, ConfigError> {
-        let document = self
-            .document(place)
-            .await
-            .map_err(ConfigError::Unreachable)?;
-        let text = document.expose();
-        let catalogue = Catalogue::shipped();
-        let arns = secret_arns(text, &catalogue);
+    /// Fetches the document and every secret it names, once each and side by side.
+    pub(crate) async fn fetch(&self, place: &ConfigPlace) -> Result<Sources, ConfigError> {
+        let document = self.document(place).await;
+        let document = document.map_err(ConfigError::Unreachable)?;
+        let arns = secret_arns(document.expose());
         let texts = join_all(arns.iter().map(|arn| self.secret(arn))).await;
-        let fetched: Fetched = arns.into_iter().zip(texts).collect();
-        let config = Config::parse(text, &catalogue, &|reference| match reference {
-            SecretReference::AwsSecret { arn, key } => pick(&fetched, arn, key.as_deref()),
-            SecretReference::Env(_) | SecretReference::File(_) => local_secret(reference, variable),
-        })?;
-        Ok(Loaded {
-            config,
-            digest: digest(&document, &fetched),
-        })
+        let fetched = arns.into_iter().zip(texts).collect();
+        Ok(Sources { document, fetched })
     }
 
     async fn document(&self, place: &ConfigPlace) -> Result<Secret, String> {
@@ -85,11 +95,8 @@ impl Vault {
     }
 
     async fn parameter(&self, name: &str) -> Result<Secret, String> {
-        let request = self
-            .parameters
-            .get_parameter()
-            .name(name)
-            .with_decryption(true);
+        let client = aws_sdk_ssm::Client::new(&self.sdk);
+        let request = client.get_parameter().name(name).with_decryption(true);
         let got = request.send().await;
         let got =
             got.map_err(|error| format!("the parameter {name} cannot be read: {}", chain(&error)))?;
@@ -100,10 +107,10 @@ impl Vault {
 }
 
 /// The ARNs that a document names. What is wrong with it is told by the parse that follows.
-fn secret_arns(text: &str, catalogue: &Catalogue) -> BTreeSet<String> {
+fn secret_arns(text: &str) -> BTreeSet<String> {
     let arns = RefCell::new(BTreeSet::new());
     // Only what it asks for counts.
-    let _ = Config::parse(text, catalogue, &|reference| {
+    let _ = Config::parse(text, Catalogue::shipped(), &|reference| {
         if let SecretReference::AwsSecret { arn, .. } = reference {
             arns.borrow_mut().insert(arn.clone());
         }
@@ -125,18 +132,6 @@ fn pick(fetched: &Fetched, arn: &str, key: Option<&str>) -> Result<Secret, Strin
         Some(text) if !text.is_empty() => Ok(Secret::new(text)),
         _ => Err(format!("the secret {arn} has no text under the key {key}")),
     }
-}
-
-fn digest(document: &Secret, fetched: &Fetched) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(document.expose());
-    for (arn, secret) in fetched {
-        hash.update([0]);
-        hash.update(arn);
-        hash.update([0]);
-        hash.update(secret.as_ref().map(Secret::expose).unwrap_or_default());
-    }
-    hash.finalize().into()
 }
 
 #[cfg(test)]
@@ -184,11 +179,11 @@ mod tests {
             [seal]
             key = "env:SEAL"
         "#;
-        let found = secret_arns(text, &Catalogue::shipped());
+        let found = secret_arns(text);
         assert_eq!(
             found,
             BTreeSet::from(["arn:one".to_owned(), "arn:two".to_owned()])
         );
-        assert!(secret_arns("not toml", &Catalogue::shipped()).is_empty());
+        assert!(secret_arns("not toml").is_empty());
     }
 }

@@ -195,6 +195,13 @@ impl Store for Table {
         item.map(|item| record(id.as_str(), &item)).transpose()
     }
 
+    async fn load_many(&self, ids: &[OperationId]) -> Result<Vec<Record>, StoreError> {
+        let mut keys: Vec<String> = ids.iter().map(|id| id.as_str().to_owned()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(self.records(&keys).await?.into_values().collect())
+    }
+
     async fn update(&self, record: &Record) -> Result<Write, StoreError> {
         let expected = record.revision.saturating_sub(1);
         let same = "revision = :expected";

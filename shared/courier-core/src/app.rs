@@ -21,7 +21,7 @@ use crate::tokens::Tokens;
 
 pub struct App {
     pub config: Config,
-    pub catalogue: Catalogue,
+    pub catalogue: &'static Catalogue,
     pub store: Arc<dyn Store>,
     pub queue: Arc<dyn Queue>,
     pub clock: Clock,

@@ -1,6 +1,7 @@
 //! What differs between Graph operations, as data: one TOML file each. Adding an operation is adding a file.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -21,17 +22,17 @@ pub struct Catalogue(Vec<Operation>);
 
 impl Catalogue {
     /// The operations shipped with this program. A test reads every file, so this cannot fail in the field.
-    pub fn shipped() -> Self {
-        #[expect(
-            clippy::expect_used,
-            reason = "the files are compiled in and read by a test"
-        )]
-        Self(
-            FILES
-                .iter()
-                .map(|text| Operation::parse(text).expect("a shipped catalogue file is valid"))
-                .collect(),
-        )
+    pub fn shipped() -> &'static Self {
+        static SHIPPED: LazyLock<Catalogue> = LazyLock::new(|| {
+            #[expect(
+                clippy::expect_used,
+                reason = "the files are compiled in and read by a test"
+            )]
+            let read =
+                |text: &&str| Operation::parse(text).expect("a shipped catalogue file is valid");
+            Catalogue(FILES.iter().map(read).collect())
+        });
+        &SHIPPED
     }
 
     pub fn find(&self, name: &str) -> Option<&Operation> {

@@ -308,7 +308,7 @@ mod tests {
     }
 
     fn errors(text: &str) -> Vec<String> {
-        Config::parse(text, &Catalogue::shipped(), &resolve)
+        Config::parse(text, Catalogue::shipped(), &resolve)
             .err()
             .unwrap()
             .0
@@ -316,10 +316,9 @@ mod tests {
 
     #[test]
     fn the_documented_example_is_read() {
-        let config =
-            Config::parse(GOOD, &Catalogue::shipped(), &resolve).unwrap_or_else(|errors| {
-                panic!("{errors}");
-            });
+        let config = Config::parse(GOOD, Catalogue::shipped(), &resolve).unwrap_or_else(|errors| {
+            panic!("{errors}");
+        });
         assert_eq!(
             config.graph.base_url.as_str(),
             "https://graph.microsoft.com/"
@@ -371,12 +370,7 @@ mod tests {
             )
         };
         assert!(
-            Config::parse(
-                &hosts("http://127.0.0.1:9"),
-                &Catalogue::shipped(),
-                &resolve
-            )
-            .is_ok()
+            Config::parse(&hosts("http://127.0.0.1:9"), Catalogue::shipped(), &resolve).is_ok()
         );
         assert!(
             errors(&hosts("http://graph.example"))[0].starts_with("graph.base_url: must be https")

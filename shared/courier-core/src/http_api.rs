@@ -118,7 +118,7 @@ async fn create(
         request.body(),
         request.headers(),
         client,
-        &app.catalogue,
+        app.catalogue,
         &app.config.allowed,
         app.now(),
     )?;

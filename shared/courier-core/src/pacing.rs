@@ -67,10 +67,10 @@ pub fn next_look(
 }
 
 /// Until when the sweeper leaves a record alone whose next look is `look`: so long that a poll which learns
-/// nothing writes at most about once an hour, so short that a lost message is found well within Graph's 24 h.
+/// nothing writes at most about every four hours, so short that a lost message is found well within Graph's 24 h.
 pub fn sweep_after(record: &Record, look: Timestamp, now: Timestamp) -> Timestamp {
     let age = elapsed(record.started_at.unwrap_or(record.created_at), now);
-    later(look, age.min(Duration::from_secs(3600)))
+    later(look, age.min(Duration::from_secs(4 * 3600)))
 }
 
 /// Pause before the start after `attempt` (graph-facts §5: 3 s × attempt², at most 180 s; a quarter of an hour once

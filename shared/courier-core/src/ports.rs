@@ -14,6 +14,9 @@ pub trait Store: Send + Sync {
 
     async fn load(&self, id: &OperationId) -> Result<Option<Record>, StoreError>;
 
+    /// The records of these ids, as far as they exist and can be read at once; `load` tells what is missing.
+    async fn load_many(&self, ids: &[OperationId]) -> Result<Vec<Record>, StoreError>;
+
     /// Replaces the record if the stored revision is `record.revision - 1`.
     ///
     /// The revision moves with every write, so this guards state, attempt and hop at once. A refusal returns the

@@ -39,11 +39,21 @@ const REPEATS: [Duration; 6] = [
 /// Handles one delivery of `message`, its `receives`-th. Begins nothing that could not be written down before the host
 /// ends this process at `ends_at`.
 pub async fn step(app: &App, message: &Message, receives: u32, ends_at: Timestamp) -> Disposition {
+    match load(app, message.operation_id(), receives).await {
+        Ok(record) => step_on(app, record, message, receives, ends_at).await,
+        Err(disposition) => disposition,
+    }
+}
+
+/// The same on a record that has just been loaded.
+pub async fn step_on(
+    app: &App,
+    record: Record,
+    message: &Message,
+    receives: u32,
+    ends_at: Timestamp,
+) -> Disposition {
     let id = message.operation_id();
-    let record = match load(app, id, receives).await {
-        Ok(record) => record,
-        Err(disposition) => return disposition,
-    };
     match advance(app, record, message, receives, ends_at).await {
         Ok((_, disposition)) => disposition,
         Err(error) => {

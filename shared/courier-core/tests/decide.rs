@@ -2,7 +2,6 @@
 
 #![cfg(test)]
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use courier_core::catalogue::{Catalogue, Operation, Restart};
@@ -20,7 +19,6 @@ use serde_json::{Value, json};
 use url::Url;
 
 const GRAPH: &str = "https://graph.microsoft.com";
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::shipped);
 
 fn began() -> Timestamp {
     "2026-11-21T20:00:00Z".parse().unwrap()
@@ -273,7 +271,7 @@ proptest! {
         with_callback in any::<bool>(),
         walk in prop::collection::vec((happening(), 0..30_000_u64), 1..60),
     ) {
-        let operation = CATALOGUE.find(name).unwrap();
+        let operation = Catalogue::shipped().find(name).unwrap();
         let graph = Url::parse(GRAPH).unwrap();
         let timing = Timing::default();
         let policy = Policy { operation, graph: &graph, timing: &timing };
@@ -342,7 +340,9 @@ fn a_late_answer_of_the_original_attempt_still_counts_in_the_hold() {
 
 #[test]
 fn an_export_whose_lease_is_over_is_held_and_then_unknown() {
-    let operation = CATALOGUE.find("user.exportPersonalData").unwrap();
+    let operation = Catalogue::shipped()
+        .find("user.exportPersonalData")
+        .unwrap();
     let graph = Url::parse(GRAPH).unwrap();
     let timing = Timing::default();
     let policy = Policy {

@@ -14,7 +14,6 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::shipped);
 static CLIENT: LazyLock<Client> = LazyLock::new(|| client("tickets"));
 
 fn client(name: &str) -> Client {
@@ -34,8 +33,15 @@ fn read<'a>(client: &'a Client, key: &str, body: &str) -> NewOperation<'a> {
     let mut headers = HeaderMap::new();
     headers.insert("idempotency-key", HeaderValue::from_str(key).unwrap());
     let allowed = Allowed::default();
-    parse(body.as_bytes(), &headers, client, &CATALOGUE, &allowed, now)
-        .unwrap_or_else(|problem| panic!("{problem:?}: {body}"))
+    parse(
+        body.as_bytes(),
+        &headers,
+        client,
+        Catalogue::shipped(),
+        &allowed,
+        now,
+    )
+    .unwrap_or_else(|problem| panic!("{problem:?}: {body}"))
 }
 
 /// What differs between two honest tries of one export: every field of the signature.

@@ -59,6 +59,18 @@ impl Store for Database {
         Ok(self.read(move |connection| load(connection, &id)).await?)
     }
 
+    async fn load_many(&self, ids: &[OperationId]) -> Result<Vec<Record>, StoreError> {
+        let ids = ids.to_vec();
+        let records = self.read(move |connection| {
+            let found = ids
+                .iter()
+                .map(|id| load(connection, id))
+                .filter_map(Result::transpose);
+            Ok(found.filter_map(Result::ok).collect())
+        });
+        Ok(records.await?)
+    }
+
     async fn update(&self, record: &Record) -> Result<Write, StoreError> {
         let columns = Columns::of(record)?;
         let mine = record.clone();

@@ -12,9 +12,14 @@ use crate::sample::{CLIENT, at, closed, ended, next, running, sample_record};
 const RACERS: usize = 64;
 const ROUNDS: usize = 5;
 
+mod documents;
+
+pub use self::documents::{documents_change_by_compare_and_swap, racing_swaps_have_one_winner};
+
 /// Runs every property, each on a store of its own that `new` makes empty.
 pub async fn store_contract(new: impl AsyncFn() -> Arc<dyn Store>) -> Verdict {
     what_is_inserted_is_loaded(new().await).await?;
+    many_are_loaded_at_once(new().await).await?;
     only_the_first_insert_of_an_id_counts(new().await).await?;
     racing_inserts_have_one_winner(new().await).await?;
     own_writes_are_recognised(new().await).await?;
@@ -35,6 +40,25 @@ pub async fn what_is_inserted_is_loaded(store: Arc<dyn Store>) -> Verdict {
     assert_eq!(store.load(&record.id).await?, None);
     assert_eq!(store.insert(&record).await?, Write::Applied);
     assert_eq!(store.load(&record.id).await?, Some(record));
+    Ok(())
+}
+
+pub async fn many_are_loaded_at_once(store: Arc<dyn Store>) -> Verdict {
+    let mut records: Vec<Record> = Vec::new();
+    for _ in 0..12 {
+        let record = sample_record(&OperationId::random());
+        store.insert(&record).await?;
+        records.push(record);
+    }
+    let mut ids: Vec<OperationId> = records.iter().map(|record| record.id.clone()).collect();
+    ids.insert(3, OperationId::random());
+    ids.push(ids[0].clone());
+    let mut loaded = store.load_many(&ids).await?;
+    loaded.sort_by(|a, b| a.id.cmp(&b.id));
+    loaded.dedup();
+    records.sort_by(|a, b| a.id.cmp(&b.id));
+    assert_eq!(loaded, records);
+    assert_eq!(store.load_many(&[]).await?, []);
     Ok(())
 }
 
@@ -310,55 +334,6 @@ pub async fn only_old_closed_records_are_forgotten(store: Arc<dyn Store>) -> Ver
     }
     for kept in [&closed_ids[2], &open.id, &undelivered.id] {
         assert!(store.load(kept).await?.is_some());
-    }
-    Ok(())
-}
-
-pub async fn documents_change_by_compare_and_swap(store: Arc<dyn Store>) -> Verdict {
-    assert_eq!(store.load_document("team/1").await?, None);
-    assert!(!store.swap_document("team/1", 1, "early").await?);
-    assert!(store.swap_document("team/1", 0, "first").await?);
-    assert!(!store.swap_document("team/1", 0, "again").await?);
-    let first = store.load_document("team/1").await?;
-    let first = first.ok_or("the document was written")?;
-    assert_eq!(first.body, "first");
-    assert!(
-        store
-            .swap_document("team/1", first.revision, "second")
-            .await?
-    );
-    assert!(
-        !store
-            .swap_document("team/1", first.revision, "late")
-            .await?
-    );
-    let second = store.load_document("team/1").await?;
-    let second = second.ok_or("the document was written")?;
-    assert_eq!(second.body, "second");
-    assert!(second.revision > first.revision);
-    assert_eq!(store.load_document("team/2").await?, None);
-    Ok(())
-}
-
-pub async fn racing_swaps_have_one_winner(store: Arc<dyn Store>) -> Verdict {
-    let mut revision = 0;
-    for _ in 0..ROUNDS {
-        let swaps = (0..RACERS).map(|racer| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move {
-                let body = racer.to_string();
-                let won = store.swap_document("line", revision, &body).await?;
-                Ok::<_, StoreError>(won.then_some(body))
-            })
-        });
-        let mut winners = Vec::new();
-        for swap in swaps.collect::<Vec<_>>() {
-            winners.extend(swap.await??);
-        }
-        let document = store.load_document("line").await?;
-        let document = document.ok_or("the document was written")?;
-        assert_eq!(winners, [document.body]);
-        revision = document.revision;
     }
     Ok(())
 }

@@ -158,7 +158,7 @@ impl World {
             .config
             .replace("{graph}", &simulator.base_url())
             .replace("{receiver}", &receiver.origin());
-        let config = Config::parse(&text, &Catalogue::shipped(), &resolve)?;
+        let config = Config::parse(&text, Catalogue::shipped(), &resolve)?;
         let data = setup.data.map_or_else(tempfile::tempdir, Ok)?;
         let database = Database::open(&data.path().join("courier.db"))?;
         let platform = Platform {

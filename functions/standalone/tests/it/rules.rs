@@ -222,7 +222,7 @@ fn the_readmes_configuration_holds() {
             | SecretReference::AwsSecret { .. } => "secret",
         }))
     };
-    if let Err(errors) = Config::parse(text, &Catalogue::shipped(), &resolve) {
+    if let Err(errors) = Config::parse(text, Catalogue::shipped(), &resolve) {
         panic!("{errors}");
     }
 }

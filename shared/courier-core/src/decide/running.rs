@@ -151,8 +151,15 @@ impl Rules<'_> {
             || record.stumbles != self.record.stumbles
             || record.reason != self.record.reason
             || new.status != old.status
-            || new.progress != old.progress
+            || progress_step(new.progress) != progress_step(old.progress)
             || new.seen != old.seen
             || new.missing != old.missing
     }
+}
+
+/// Progress is written in tenths: an export that tells every percent would cost a write each. Graph counts to 1 or to 100.
+fn progress_step(progress: Option<f64>) -> Option<i64> {
+    let progress = progress?;
+    let tenth = if progress <= 1.0 { 0.1 } else { 10.0 };
+    Some((progress / tenth).floor() as i64)
 }
