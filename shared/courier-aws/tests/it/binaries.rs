@@ -1,5 +1,7 @@
 //! The three functions, built as they are deployed.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -36,14 +38,30 @@ pub(crate) fn target() -> &'static Path {
 }
 
 /// The release binary of `function`; all three are made if they are not up to date.
+///
+/// It is a copy: `sam build` could not replace a program that runs.
 pub(crate) fn binary(function: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
-    #[expect(clippy::disallowed_methods, reason = "dev")]
-    if let Ok(dir) = std::env::var("FUNCTIONS_DIR") {
-        return PathBuf::from(dir).join(function);
-    }
-    BUILT.get_or_init(|| FUNCTIONS.iter().for_each(|name| build(name)));
-    target().join("lambda").join(function).join("bootstrap")
+    BUILT.get_or_init(|| {
+        for name in FUNCTIONS {
+            build(name);
+            copy(name).unwrap_or_else(|error| panic!("{name} cannot be copied: {error}"));
+        }
+    });
+    copies().join(function).join("bootstrap")
+}
+
+fn copies() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("functions")
+}
+
+fn copy(function: &str) -> io::Result<()> {
+    let place = copies().join(function);
+    fs::create_dir_all(&place)?;
+    let built = target().join("lambda").join(function).join("bootstrap");
+    let draft = place.join(format!("draft-{}", std::process::id()));
+    fs::copy(built, &draft)?;
+    fs::rename(draft, place.join("bootstrap"))
 }
 
 /// Each alone in its own folder, as `sam build` does it: built together they would share features, and be other programs.
