@@ -97,16 +97,17 @@ async fn messages_that_are_not_ours_are_buried_and_their_neighbours_are_done() {
         cloud.ministack.send(&cloud.queue_url, &body).await;
         strange.push(body);
     }
-    let operation = cloud
-        .closed(id.as_str().unwrap(), Duration::from_secs(20))
-        .await;
-    assert_eq!(operation["status"], "succeeded", "{operation}");
-    let mapping = cloud.mapping().await;
     // A message gets five tries, a minute apart.
-    for _ in 0..5 {
-        cloud.clock.advance(MINUTE);
+    let mapping = cloud.mapping().await;
+    for _ in 0..4 {
         mapping.drain().await;
+        let dead = cloud.ministack.depth(&cloud.dead_letter_url).await;
+        assert_eq!(dead.visible, 0, "too early");
+        cloud.clock.advance(Duration::from_secs(61));
     }
+    mapping.drain().await;
+    let operation = cloud.closed(id.as_str().unwrap(), MINUTE).await;
+    assert_eq!(operation["status"], "succeeded", "{operation}");
     let mut buried: Vec<String> = cloud
         .ministack
         .receive(&cloud.dead_letter_url)
@@ -117,6 +118,8 @@ async fn messages_that_are_not_ours_are_buried_and_their_neighbours_are_done() {
     buried.sort();
     strange.sort();
     assert_eq!(buried, strange);
+    cloud.clock.advance(2 * MINUTE);
+    mapping.drain().await;
     let depth = cloud.ministack.depth(&cloud.queue_url).await;
     assert_eq!((depth.visible, depth.in_flight, depth.delayed), (0, 0, 0));
     cloud.check();

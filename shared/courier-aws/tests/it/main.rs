@@ -9,6 +9,7 @@ mod configuration;
 mod contract_queue;
 mod contract_store;
 mod deployed;
+mod events;
 mod faults;
 mod happy;
 mod kill;

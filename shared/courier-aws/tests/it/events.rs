@@ -1,0 +1,177 @@
+//! The sample events of `events/`: each goes through its function, each answer of Graph through the rules.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use cloud_testkit::function::Function;
+use courier_core::catalogue::Catalogue;
+use courier_core::graph_error;
+use courier_core::judge::{self, Answer, PollVerdict, Reply, StartVerdict};
+use courier_core::record::Outcome as Ending;
+use courier_core::retry_after;
+use http::HeaderValue;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::binaries::root;
+use crate::cloud::Cloud;
+
+fn read(name: &str) -> Value {
+    let text = std::fs::read_to_string(root().join("events").join(name)).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn names(folder: &str) -> BTreeSet<String> {
+    let files = std::fs::read_dir(root().join(folder)).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".json")).collect()
+}
+
+/// The event, with its callback at the receiver of this cloud.
+fn event(cloud: &Cloud, name: &str) -> Value {
+    let mut event = read(name);
+    let Some(body) = event["body"].as_str() else {
+        return event;
+    };
+    let encoded = event["isBase64Encoded"] == true;
+    let text = if encoded {
+        String::from_utf8(STANDARD.decode(body).unwrap()).unwrap()
+    } else {
+        body.to_owned()
+    };
+    let text = text.replace("http://127.0.0.1:9999", &cloud.receiver.origin());
+    event["body"] = json!(if encoded { STANDARD.encode(text) } else { text });
+    event
+}
+
+async fn invoke(function: &Function, event: &Value) -> Value {
+    function.invoke(event).await.answer()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sample_event_gets_the_answer_that_its_readme_tells_of() {
+    let cloud = Cloud::new().await;
+    let mut seen = BTreeSet::new();
+    for (name, status, replayed) in [
+        ("http-export.json", 202, false),
+        ("http-replay.json", 202, true),
+        ("function-url-export.json", 202, true),
+        ("http-goals.json", 202, false),
+        ("http-schedule.json", 202, false),
+        ("http-bad-body.json", 400, false),
+    ] {
+        let answer = invoke(&cloud.start, &event(&cloud, name)).await;
+        assert_eq!(answer["statusCode"], status, "{name}: {answer}");
+        let marked = answer["headers"]["idempotency-replayed"] == "true";
+        assert_eq!(marked, replayed, "{name}: {answer}");
+        if status == 400 {
+            let problem: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+            let errors = problem["errors"].as_array().unwrap().iter();
+            let pointers: BTreeSet<_> =
+                errors.map(|one| one["pointer"].as_str().unwrap()).collect();
+            let wrong = ["/callback/url", "/parameters/format", "/parameters/userId"];
+            assert!(
+                wrong.iter().all(|pointer| pointers.contains(pointer)),
+                "{problem}"
+            );
+        }
+        seen.insert(name.to_owned());
+    }
+    assert_eq!(cloud.simulator.calls("export.start").len(), 1);
+    for name in [
+        "sqs-one.json",
+        "sqs-mixed.json",
+        "sqs-malformed.json",
+        "sqs-foreign.json",
+    ] {
+        let event = read(name);
+        let answer = invoke(&cloud.poll, &event).await;
+        let records = event["Records"].as_array().unwrap().iter();
+        let ids: Vec<_> = records
+            .map(|one| json!({ "itemIdentifier": one["messageId"] }))
+            .collect();
+        // There is no record behind them, or they cannot be read: they stay.
+        assert_eq!(answer["batchItemFailures"], json!(ids), "{name}");
+        seen.insert(name.to_owned());
+    }
+    cloud.clock.advance(Duration::from_secs(1));
+    assert_eq!(
+        invoke(&cloud.sweep, &read("schedule.json")).await,
+        json!({ "overdue": 0 })
+    );
+    seen.insert("schedule.json".to_owned());
+    assert_eq!(seen, names("events"), "every file is used");
+}
+
+/// An answer of Graph as the rules get it.
+fn reply(name: &str) -> Reply {
+    let file = read(&format!("graph/{name}"));
+    let header = |name: &str| file["headers"][name].as_str();
+    let value = header("retry-after").map(|text| HeaderValue::from_str(text).unwrap());
+    let body = Some(file["body"].clone()).filter(|body| !body.is_null());
+    let error = body
+        .as_ref()
+        .and_then(|body| graph_error::parse(body.to_string().as_bytes()));
+    Reply::Answer(Box::new(Answer {
+        status: u16::try_from(file["status"].as_u64().unwrap()).unwrap(),
+        locations: header("location").map(str::to_owned).into_iter().collect(),
+        retry_after: retry_after::parse(value.as_ref(), None, Timestamp::UNIX_EPOCH),
+        body,
+        error,
+        request_id: header("request-id").map(str::to_owned),
+    }))
+}
+
+#[test]
+fn every_sample_answer_of_graph_means_what_its_readme_says() {
+    let catalogue = Catalogue::shipped();
+    let export = catalogue.find("user.exportPersonalData").unwrap();
+    let goals = catalogue.find("goals.exportJob").unwrap();
+    let graph = Url::parse("https://graph.microsoft.com/").unwrap();
+    let started = judge::start(
+        &reply("export-started.json"),
+        export,
+        &graph,
+        "https://x.example/",
+    );
+    assert!(
+        matches!(&started, StartVerdict::Started(started)
+            if !started.adopted && started.retry_after == Some(Duration::from_secs(60))),
+        "{started:?}"
+    );
+    let conflict = judge::start(
+        &reply("goals-conflict.json"),
+        goals,
+        &graph,
+        "https://x.example/",
+    );
+    assert!(
+        matches!(&conflict, StartVerdict::Started(started)
+            if started.adopted && !started.monitor.contains('"')),
+        "{conflict:?}"
+    );
+    for (name, outcome) in [
+        ("export-running.json", None),
+        ("export-complete.json", Some(Ending::Succeeded)),
+    ] {
+        let verdict = judge::poll(&reply(name), &export.poll);
+        assert!(
+            matches!(&verdict, PollVerdict::Seen(look) if look.outcome == outcome),
+            "{name}: {verdict:?}"
+        );
+    }
+    let throttled = judge::start(
+        &reply("throttled.json"),
+        export,
+        &graph,
+        "https://x.example/",
+    );
+    assert!(
+        matches!(throttled, StartVerdict::Throttled(Some(pause)) if pause >= Duration::from_millis(2128)),
+        "{throttled:?}"
+    );
+    assert_eq!(names("events/graph").len(), 5, "every file is used");
+}
