@@ -1,6 +1,7 @@
 //! What the Lambda functions cost: processor time, memory, size, and the bill of one operation.
 //!
-//! `cargo bench -p courier-aws` runs everything; a number after `--` replaces the 1,000 invocations, and the other
+//! `cargo bench -p courier-aws --profile dev` runs everything, and spares the optimised build of this program itself: the
+//! functions are release binaries in any case. A number after `--` replaces the 1,000 invocations, and the other
 //! repetitions with it. The functions are processes of their own and their figures are what the kernel says of them;
 //! MiniStack (through the proxy that keeps the journal), Graph and the receiver share the machine. Plain HTTP.
 
