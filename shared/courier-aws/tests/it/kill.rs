@@ -9,13 +9,13 @@ use courier_testkit::tenants;
 use graph_simulator::{Action, Fault};
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::cloud::{Cloud, is_closed};
 
 const OPERATIONS: usize = 100;
-/// When a kill strikes, in milliseconds after the invocation began: from before the process is ready until after its answer.
-const STRIKE: std::ops::Range<u64> = 0..60;
+/// How long an invocation takes, before one has been measured.
+const FIRST_GUESS: Duration = Duration::from_millis(20);
 /// Set to the printed seed to strike after the same times again.
 const SEED: Option<u64> = None;
 
@@ -28,15 +28,19 @@ async fn starts_killed_at_any_moment_lose_nothing_and_do_nothing_twice() {
     let mut random = Random::new();
     let mut asked = Vec::new();
     let mut lives = Vec::new();
+    let mut takes = FIRST_GUESS;
     for index in 0..OPERATIONS {
         let (mut one, body) = request(&cloud, index);
         let born = cloud.clock.now();
         let key = format!("kill-{index}");
         let post = cloud.post(&key, &body);
         tokio::pin!(post);
-        let strike = Duration::from_millis(random.within(STRIKE));
-        let mut answer = match timeout(strike, &mut post).await {
-            Ok(answer) => answer,
+        let began = Instant::now();
+        let mut answer = match timeout(random.within(takes), &mut post).await {
+            Ok(answer) => {
+                takes = began.elapsed();
+                answer
+            }
             Err(_) => {
                 if cloud.start.kill_running().await > 0 {
                     lives.push((born, cloud.clock.now()));
@@ -48,7 +52,9 @@ async fn starts_killed_at_any_moment_lose_nothing_and_do_nothing_twice() {
         while answer.status >= 500 {
             assert!(one.requests < 10, "{answer:?}");
             one.requests += 1;
+            let began = Instant::now();
             answer = cloud.post(&key, &body).await;
+            takes = began.elapsed();
         }
         one.id = answer.json()["id"].as_str().unwrap_or_default().to_owned();
         asked.push(one);
@@ -80,17 +86,23 @@ async fn polls_killed_at_any_moment_lose_nothing_and_do_nothing_twice() {
     }
     let random = tokio::sync::Mutex::new(Random::new());
     let kills = std::sync::atomic::AtomicUsize::new(0);
-    let mapping = cloud.mapping().await;
+    // Small batches: more to kill.
+    let mapping = cloud.mapping().await.with_batch_size(2);
+    let takes = tokio::sync::Mutex::new(FIRST_GUESS);
     let work = async || {
         let mut batches = 0;
         loop {
-            let strike = Duration::from_millis(random.lock().await.within(STRIKE));
+            let strike = random.lock().await.within(*takes.lock().await);
+            let began = Instant::now();
             let batch = mapping.poll_once();
             tokio::pin!(batch);
             let killed = kills.load(std::sync::atomic::Ordering::Relaxed);
             let batch = if killed < OPERATIONS {
                 match timeout(strike, &mut batch).await {
-                    Ok(batch) => batch,
+                    Ok(batch) => {
+                        *takes.lock().await = began.elapsed();
+                        batch
+                    }
                     Err(_) => {
                         let died = cloud.poll.kill_running().await;
                         kills.fetch_add(died, std::sync::atomic::Ordering::Relaxed);
@@ -209,11 +221,13 @@ impl Random {
         Self(seed)
     }
 
-    fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
+    /// A moment before `end`.
+    fn within(&mut self, end: Duration) -> Duration {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        range.start + (mixed ^ (mixed >> 31)) % (range.end - range.start)
+        let share = (mixed ^ (mixed >> 31)) % 1000;
+        end.mul_f64(share as f64 / 1000.0)
     }
 }
