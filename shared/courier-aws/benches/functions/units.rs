@@ -33,6 +33,16 @@ impl Units {
                 let item = self.items.get(key(&request["Key"]));
                 self.reads += units(item.map_or(0, size), READ);
             }
+            // Each key by itself.
+            "BatchGetItem" => {
+                let tables = request["RequestItems"].as_object();
+                let keys = tables.into_iter().flat_map(Map::values);
+                let keys = keys.filter_map(|table| table["Keys"].as_array()).flatten();
+                for wanted in keys {
+                    let item = self.items.get(key(wanted));
+                    self.reads += units(item.map_or(0, size), READ);
+                }
+            }
             other => bail!("{other}: not counted yet"),
         }
         Ok(())
