@@ -1,4 +1,4 @@
-//! Metrics as lines of the log, in CloudWatch's embedded metric format (specification of 2024, `_aws.CloudWatchMetrics`).
+//! Metrics as lines of the log, in CloudWatch's embedded metric format (`_aws.CloudWatchMetrics`).
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// A host that never asks must not make this grow; CloudWatch takes no more in one metric.
+const LAGS: usize = 100;
+
 /// Counts of one process.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Counts {
@@ -17,7 +20,7 @@ pub struct Counts {
     pub throttled: u64,
     /// `delivered`, `refused` (any other status) or `unanswered`.
     pub callbacks: BTreeMap<&'static str, u64>,
-    /// From the end of each operation to its delivered completion.
+    /// From the end of each operation to its delivered completion; the first 100 since a host asked.
     pub completion_lags: Vec<Duration>,
     /// Operations that ended while a job may run that nobody follows: the answer to their start was lost or unusable.
     pub start_unknown: u64,
@@ -26,6 +29,14 @@ pub struct Counts {
     pub stumbled: u64,
     /// Open records the sweeper found without a message.
     pub overdue: u64,
+}
+
+impl Counts {
+    pub(crate) fn add_lag(&mut self, lag: Duration) {
+        if self.completion_lags.len() < LAGS {
+            self.completion_lags.push(lag);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -39,5 +50,20 @@ impl Metrics {
 
     pub(crate) fn counts(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_nobody_takes_do_not_grow() {
+        let metrics = Metrics::default();
+        for _ in 0..1000 {
+            metrics.counts().add_lag(Duration::from_secs(1));
+        }
+        assert_eq!(metrics.take().completion_lags.len(), LAGS);
+        assert_eq!(metrics.take(), Counts::default());
     }
 }

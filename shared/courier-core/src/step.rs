@@ -286,7 +286,7 @@ fn count(app: &App, old: &Record, new: &Record) {
         (_, State::Closed { how, .. }, Some(ended_at)) => match how {
             // The lag of a re-delivery is the caller's.
             Closing::Delivered if new.delivery.attempts > new.delivery.scheduled_attempts => {}
-            Closing::Delivered => counts.completion_lags.push(elapsed(ended_at, app.now())),
+            Closing::Delivered => counts.add_lag(elapsed(ended_at, app.now())),
             Closing::Undeliverable => counts.undeliverable += 1,
             Closing::None => {}
         },
