@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use courier_core::Clock;
 use courier_core::app::{App, Platform};
 use courier_core::config::Config;
 use courier_core::decide::Timing;
 use courier_core::http_api;
-use courier_core::outbound::Timeouts;
+use courier_core::outbound::{HttpTransport, Timeouts};
 use courier_core::step::step;
 use courier_core::sweep::sweep;
+use courier_core::{Clock, random_ids};
 use courier_local::database::Database;
 use courier_local::listener::{self, Limits};
 use courier_local::worker::{self, WorkerOptions};
@@ -46,15 +46,19 @@ impl Machine {
             .await
             .with_context(|| format!("cannot listen at {listen}"))?;
         let address = listener.local_addr()?;
+        let timeouts = Timeouts::default();
+        let transport = HttpTransport::new(&timeouts, &None, &config.allowed)
+            .context("no TLS roots can be used")?;
         let platform = Platform {
             store: Arc::new(database.clone()),
             queue: Arc::new(database.clone()),
+            transport: Arc::new(transport),
             clock: Arc::clone(&clock),
+            ids: random_ids(),
             timing: Timing::default(),
-            timeouts: Timeouts::default(),
-            tls: None,
+            timeouts,
         };
-        let app = Arc::new(App::new(config, platform).context("no TLS roots can be used")?);
+        let app = Arc::new(App::new(config, platform));
         let (shutdown, stop) = watch::channel(false);
         let tasks = vec![
             tokio::spawn(listen_for_requests(

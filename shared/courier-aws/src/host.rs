@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use courier_core::Clock;
 use courier_core::app::{App, Platform};
 use courier_core::config::Config;
 use courier_core::decide::Timing;
 use courier_core::http_api;
-use courier_core::outbound::{Timeouts, Tls};
+use courier_core::outbound::{HttpTransport, Timeouts, Tls};
 use courier_core::step::StepError;
 use courier_core::sweep::sweep;
+use courier_core::{Clock, random_ids};
 use http::{Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
@@ -199,13 +199,16 @@ fn app(
     tls: &Tls,
     clock: &Clock,
 ) -> reqwest::Result<Arc<App>> {
+    let timeouts = Timeouts::default();
+    let transport = HttpTransport::new(&timeouts, tls, &config.allowed)?;
     let platform = Platform {
         store: Arc::<Table>::clone(table),
         queue: Arc::<SqsQueue>::clone(queue),
+        transport: Arc::new(transport),
         clock: Arc::clone(clock),
+        ids: random_ids(),
         timing: Timing::default(),
-        timeouts: Timeouts::default(),
-        tls: tls.clone(),
+        timeouts,
     };
-    App::new(config, platform).map(Arc::new)
+    Ok(Arc::new(App::new(config, platform)))
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::Clock;
 use crate::callback::Callbacks;
 use crate::catalogue::{Catalogue, Operation};
 use crate::config::Config;
@@ -13,11 +12,12 @@ use crate::decide::{Policy, Timing};
 use crate::graph::Graph;
 use crate::limiter::{Budget, RateLimiter};
 use crate::metrics::Metrics;
-use crate::outbound::{self, Timeouts, Tls};
+use crate::outbound::{Timeouts, Transport};
 use crate::pacing::later;
 use crate::ports::{Queue, Store};
 use crate::record::{OperationId, Record};
 use crate::tokens::Tokens;
+use crate::{Clock, Ids};
 
 pub struct App {
     pub config: Config,
@@ -25,6 +25,7 @@ pub struct App {
     pub store: Arc<dyn Store>,
     pub queue: Arc<dyn Queue>,
     pub clock: Clock,
+    pub(crate) ids: Ids,
     pub timing: Timing,
     pub metrics: Metrics,
     pub(crate) timeouts: Timeouts,
@@ -39,42 +40,50 @@ pub struct App {
 pub struct Platform {
     pub store: Arc<dyn Store>,
     pub queue: Arc<dyn Queue>,
+    pub transport: Arc<dyn Transport>,
     pub clock: Clock,
+    pub ids: Ids,
     pub timing: Timing,
     pub timeouts: Timeouts,
-    pub tls: Tls,
 }
 
 /// What a step needs after a call to write down what came of it.
 const WRITE_DOWN: Duration = Duration::from_secs(2);
 
 impl App {
-    /// Fails only when the HTTP clients cannot be built (no usable TLS roots).
-    pub fn new(config: Config, platform: Platform) -> reqwest::Result<Self> {
+    pub fn new(config: Config, platform: Platform) -> Self {
         let Platform {
             store,
             queue,
+            transport,
             clock,
+            ids,
             timing,
             timeouts,
-            tls,
         } = platform;
-        let pooled = outbound::pooled(&timeouts, &tls)?;
-        let fresh = outbound::fresh(&timeouts, &tls)?;
-        let guarded = outbound::guarded(&timeouts, &tls, &config.allowed)?;
         let base = config.graph.base_url.clone();
         let tokens = Tokens::new(
-            pooled.clone(),
+            Arc::clone(&transport),
             config.graph.login_url.clone(),
             &base,
             timeouts.token,
             Arc::clone(&store),
             Arc::clone(&clock),
         );
-        let graph = Graph::new(base, pooled, fresh, &timeouts, Arc::clone(&clock));
-        let allowed = Arc::clone(&config.allowed);
-        let callbacks = Callbacks::new(guarded, allowed, timeouts.callback, Arc::clone(&clock));
-        Ok(Self {
+        let graph = Graph {
+            base,
+            transport: Arc::clone(&transport),
+            timeout: timeouts.graph,
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+        };
+        let callbacks = Callbacks {
+            transport,
+            allowed: Arc::clone(&config.allowed),
+            timeout: timeouts.callback,
+            clock: Arc::clone(&clock),
+        };
+        Self {
             requests: RateLimiter::new(config.requests_per_minute),
             budget: Budget::default(),
             metrics: Metrics::default(),
@@ -84,11 +93,12 @@ impl App {
             store,
             queue,
             clock,
+            ids,
             timing,
             graph,
             tokens,
             callbacks,
-        })
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
-use reqwest::Client as HttpClient;
 
 use crate::Clock;
 use crate::address::Allowed;
 use crate::callback_url;
 use crate::config::Client;
 use crate::decide::CallbackReply;
+use crate::outbound::{Call, Route, Transport};
 use crate::record::{FrozenEvent, Record};
 use crate::request::callback_place;
 use crate::retry_after;
@@ -18,28 +19,13 @@ use crate::seal::Sealer;
 use crate::webhook;
 
 pub(crate) struct Callbacks {
-    client: HttpClient,
-    allowed: Arc<Allowed>,
-    timeout: Duration,
-    clock: Clock,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) allowed: Arc<Allowed>,
+    pub(crate) timeout: Duration,
+    pub(crate) clock: Clock,
 }
 
 impl Callbacks {
-    /// `client` must resolve names through the guard and follow no redirect.
-    pub(crate) fn new(
-        client: HttpClient,
-        allowed: Arc<Allowed>,
-        timeout: Duration,
-        clock: Clock,
-    ) -> Self {
-        Self {
-            client,
-            allowed,
-            timeout,
-            clock,
-        }
-    }
-
     /// One attempt. Only a 2xx counts as delivered; whatever else happened is told without secrets.
     pub(crate) async fn deliver(
         &self,
@@ -52,7 +38,7 @@ impl Callbacks {
             Err(detail) => CallbackReply {
                 status: None,
                 retry_after: None,
-                detail: Some(detail.to_owned()),
+                detail: Some(detail),
             },
         }
     }
@@ -62,7 +48,7 @@ impl Callbacks {
         record: &Record,
         client: &Client,
         sealer: &Sealer,
-    ) -> Result<CallbackReply, &'static str> {
+    ) -> Result<CallbackReply, String> {
         let target = record
             .callback
             .as_ref()
@@ -78,24 +64,19 @@ impl Callbacks {
         let url = callback_url::parse(url.expose(), &client.callback_origins, &self.allowed)
             .map_err(|_| "the callback URL is no longer allowed")?;
         let now = (self.clock)();
-        let mut request = self
-            .client
-            .post(url.as_url().clone())
-            .timeout(self.timeout)
-            .header("content-type", "application/json")
-            .body(event.body.clone());
-        for (name, value) in headers(event, record, client, now) {
-            request = request.header(name, value);
-        }
-        let response = request.send().await.map_err(|error| explain(&error))?;
-        let peer = response.remote_addr();
-        if peer.is_some_and(|peer| !self.allowed.permits(peer.ip())) {
-            return Err("the receiver's address must not be called");
-        }
-        let headers = response.headers();
+        let sent = self.transport.send(Call {
+            route: Route::Guarded,
+            method: Method::POST,
+            url: url.as_url().clone(),
+            headers: headers(event, record, client, now)?,
+            body: event.body.clone().into_bytes(),
+            timeout: self.timeout,
+        });
+        let answered = sent.await.map_err(|unanswered| unanswered.to_string())?;
+        let headers = &answered.headers;
         let asked = retry_after::parse(headers.get("retry-after"), headers.get("date"), now);
         Ok(CallbackReply {
-            status: Some(response.status().as_u16()),
+            status: Some(answered.status.as_u16()),
             retry_after: asked,
             detail: None,
         })
@@ -108,7 +89,7 @@ fn headers(
     record: &Record,
     client: &Client,
     now: Timestamp,
-) -> Vec<(&'static str, String)> {
+) -> Result<HeaderMap, &'static str> {
     let signature = webhook::sign(
         &client.signing_secrets,
         &event.id,
@@ -116,6 +97,7 @@ fn headers(
         event.body.as_bytes(),
     );
     let mut headers = vec![
+        ("content-type", "application/json".to_owned()),
         ("webhook-id", event.id.clone()),
         ("webhook-timestamp", now.as_second().to_string()),
         ("webhook-signature", signature),
@@ -131,15 +113,9 @@ fn headers(
     if let Some(traceparent) = &record.traceparent {
         headers.push(("traceparent", traceparent.clone()));
     }
-    headers
-}
-
-fn explain(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "no connection"
-    } else {
-        "the connection ended before the answer"
-    }
+    let headers = headers.into_iter().map(|(name, value)| {
+        let value = HeaderValue::try_from(value).map_err(|_| "a header cannot be sent")?;
+        Ok((HeaderName::from_static(name), value))
+    });
+    headers.collect()
 }

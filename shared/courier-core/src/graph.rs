@@ -2,29 +2,28 @@
 //!
 //! A token goes to the configured origin and nowhere else (invariant I9).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method};
-use reqwest::{Client, Response};
 use serde_json::{Map, Value};
 use url::Url;
-use uuid::Uuid;
 
-use crate::Clock;
 use crate::catalogue::{BodyRow, Operation};
 use crate::graph_error;
 use crate::judge::{Answer, Reply};
 use crate::monitor;
-use crate::outbound::{self, Timeouts};
+use crate::outbound::{Answered, Call, Route, Transport, Unanswered};
 use crate::retry_after;
 use crate::secret::Secret;
+use crate::{Clock, Ids};
 
 pub(crate) struct Graph {
-    base: Url,
-    pooled: Client,
-    fresh: Client,
-    timeout: Duration,
-    clock: Clock,
+    pub(crate) base: Url,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) timeout: Duration,
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
 }
 
 /// A start, ready to be sent: nothing is left to fail between the claim and the first byte.
@@ -46,22 +45,6 @@ pub(crate) struct StartRequest {
 pub(crate) struct Unsendable(String);
 
 impl Graph {
-    pub(crate) fn new(
-        base: Url,
-        pooled: Client,
-        fresh: Client,
-        timeouts: &Timeouts,
-        clock: Clock,
-    ) -> Self {
-        Self {
-            base,
-            pooled,
-            fresh,
-            timeout: timeouts.graph,
-            clock,
-        }
-    }
-
     /// The configured origin.
     pub(crate) fn base(&self) -> &Url {
         &self.base
@@ -85,7 +68,7 @@ impl Graph {
                 .filter_map(|name| Some((name.clone(), parameters.get(name)?.clone())))
                 .collect(),
         };
-        let client_request_id = Uuid::new_v4().to_string();
+        let client_request_id = (self.ids)().to_string();
         let mut headers = self.headers(operation, parameters, token, &client_request_id)?;
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         Ok(StartRequest {
@@ -104,19 +87,15 @@ impl Graph {
 
     /// Sends a start, once, on a connection of its own.
     pub(crate) async fn start(&self, request: StartRequest) -> Reply {
-        let StartRequest {
-            method,
-            parsed,
-            headers,
-            body,
-            ..
-        } = request;
-        let request = self
-            .fresh
-            .request(method, parsed)
-            .headers(headers)
-            .body(body);
-        self.read(request.timeout(self.timeout).send().await).await
+        let sent = self.transport.send(Call {
+            route: Route::Fresh,
+            method: request.method,
+            url: request.parsed,
+            headers: request.headers,
+            body: request.body,
+            timeout: self.timeout,
+        });
+        self.read(sent.await)
     }
 
     /// Asks the monitor once. Returns the `client-request-id` and the answer.
@@ -130,14 +109,21 @@ impl Graph {
         let url = monitor::trusted(location, &self.base, &operation.start.version)
             .map_err(|untrusted| Unsendable(untrusted.to_string()))?;
         let url = Url::parse(&url).map_err(|_| Unsendable("the monitor".to_owned()))?;
-        let client_request_id = Uuid::new_v4().to_string();
+        let client_request_id = (self.ids)().to_string();
         let mut headers = self.headers(operation, parameters, token, &client_request_id)?;
         headers.insert(
             "prefer",
             HeaderValue::from_static("include-unknown-enum-members"),
         );
-        let request = self.pooled.get(url).headers(headers).timeout(self.timeout);
-        Ok((client_request_id, self.read(request.send().await).await))
+        let sent = self.transport.send(Call {
+            route: Route::Kept,
+            method: Method::GET,
+            url,
+            headers,
+            body: Vec::new(),
+            timeout: self.timeout,
+        });
+        Ok((client_request_id, self.read(sent.await)))
     }
 
     fn headers(
@@ -169,14 +155,19 @@ impl Graph {
         Ok(headers)
     }
 
-    async fn read(&self, sent: reqwest::Result<Response>) -> Reply {
-        let response = match sent {
-            Ok(response) => response,
-            Err(error) if error.is_connect() => return Reply::NotSent,
-            Err(error) if error.is_timeout() => return Reply::Lost("no answer in time"),
-            Err(_) => return Reply::Lost("the connection ended before the answer"),
+    fn read(&self, sent: Result<Answered, Unanswered>) -> Reply {
+        let Answered {
+            status,
+            headers,
+            body,
+        } = match sent {
+            Ok(answered) => answered,
+            Err(Unanswered::NotSent) => return Reply::NotSent,
+            Err(Unanswered::TimedOut) => return Reply::Lost("no answer in time"),
+            Err(Unanswered::CutOff | Unanswered::Forbidden) => {
+                return Reply::Lost("the connection ended before the answer");
+            }
         };
-        let headers = response.headers();
         let texts = |name: &str| -> Vec<String> {
             let values = headers.get_all(name).iter();
             values
@@ -196,9 +187,8 @@ impl Graph {
             .into_iter()
             .next()
             .and_then(|id| short_id(&id));
-        let status = response.status().as_u16();
+        let status = status.as_u16();
         // Status and headers decide a start; a body that is cut off is no body.
-        let body = outbound::body(response).await;
         let error = body
             .as_deref()
             .filter(|_| status >= 400)

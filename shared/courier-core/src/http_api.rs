@@ -120,6 +120,7 @@ async fn create(
         client,
         app.catalogue,
         &app.config.allowed,
+        &app.ids,
         app.now(),
     )?;
     let Begun {

@@ -54,3 +54,11 @@ pub mod webhook;
 
 /// Tells the time. Only mains (and tests) make one.
 pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
+
+/// Makes ids that nobody else has: of operations without a key, of calls to Graph, of writers.
+pub type Ids = Arc<dyn Fn() -> uuid::Uuid + Send + Sync>;
+
+/// Random ids.
+pub fn random_ids() -> Ids {
+    Arc::new(uuid::Uuid::new_v4)
+}

@@ -1,9 +1,15 @@
 //! How we call others: no redirects, no proxies, no retries behind our back, no decompression, everything bounded.
+//!
+//! Everything that goes out passes one seam, [`Transport`]: [`HttpTransport`] in every program, a network without
+//! sockets in the simulation (`docs/adr/0013`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use http::{HeaderMap, Method, StatusCode};
 use reqwest::{Client, ClientBuilder, Response, redirect, retry};
+use url::Url;
 
 use crate::address::Allowed;
 use crate::resolver::GuardedResolver;
@@ -35,6 +41,115 @@ impl Default for Timeouts {
     }
 }
 
+/// Which connection a call goes out on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// To the configured hosts; connections are kept for a while.
+    Kept,
+    /// A connection of its own: a kept one that has died would look like a lost answer.
+    Fresh,
+    /// To hosts that a client chooses: only permitted addresses, no connection shared, and the answer's body is not read.
+    Guarded,
+}
+
+/// One HTTP request, ready to be sent.
+#[derive(Debug)]
+pub struct Call {
+    pub route: Route,
+    pub method: Method,
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    /// Until the answer is read.
+    pub timeout: Duration,
+}
+
+#[derive(Debug)]
+pub struct Answered {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// `None` when it was cut off, too slow, longer than [`ANSWER_BYTES`], or not asked for.
+    pub body: Option<Vec<u8>>,
+}
+
+/// Why there is no answer. Tells nothing of the URL: it may be a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// Provably no byte of the request was sent.
+    #[error("no connection")]
+    NotSent,
+    #[error("no answer in time")]
+    TimedOut,
+    #[error("the connection ended before the answer")]
+    CutOff,
+    /// Answered from an address that the guard forbids.
+    #[error("the receiver's address must not be called")]
+    Forbidden,
+}
+
+/// Sends a request once.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    async fn send(&self, call: Call) -> Result<Answered, Unanswered>;
+}
+
+/// The transport of every program: HTTP/1.1 over TCP and TLS.
+pub struct HttpTransport {
+    kept: Client,
+    fresh: Client,
+    guarded: Client,
+    allowed: Arc<Allowed>,
+}
+
+impl HttpTransport {
+    /// Fails only when no HTTP client can be built (no usable TLS roots).
+    pub fn new(timeouts: &Timeouts, tls: &Tls, allowed: &Arc<Allowed>) -> reqwest::Result<Self> {
+        Ok(Self {
+            kept: pooled(timeouts, tls)?,
+            fresh: bounded(timeouts, tls).pool_max_idle_per_host(0).build()?,
+            guarded: guarded(timeouts, tls, allowed)?,
+            allowed: Arc::clone(allowed),
+        })
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn send(&self, call: Call) -> Result<Answered, Unanswered> {
+        let client = match call.route {
+            Route::Kept => &self.kept,
+            Route::Fresh => &self.fresh,
+            Route::Guarded => &self.guarded,
+        };
+        let request = client
+            .request(call.method, call.url)
+            .headers(call.headers)
+            .body(call.body)
+            .timeout(call.timeout);
+        let response = request.send().await.map_err(|error| explain(&error))?;
+        let guarded = call.route == Route::Guarded;
+        let peer = response.remote_addr().filter(|_| guarded);
+        if peer.is_some_and(|peer| !self.allowed.permits(peer.ip())) {
+            return Err(Unanswered::Forbidden);
+        }
+        Ok(Answered {
+            status: response.status(),
+            headers: response.headers().clone(),
+            body: if guarded { None } else { body(response).await },
+        })
+    }
+}
+
+fn explain(error: &reqwest::Error) -> Unanswered {
+    if error.is_connect() {
+        Unanswered::NotSent
+    } else if error.is_timeout() {
+        Unanswered::TimedOut
+    } else {
+        Unanswered::CutOff
+    }
+}
+
 /// For the configured hosts. Connections are kept for a while.
 pub fn pooled(timeouts: &Timeouts, tls: &Tls) -> reqwest::Result<Client> {
     bounded(timeouts, tls)
@@ -42,13 +157,8 @@ pub fn pooled(timeouts: &Timeouts, tls: &Tls) -> reqwest::Result<Client> {
         .build()
 }
 
-/// For starts: a kept connection that has died would look like a lost answer.
-pub fn fresh(timeouts: &Timeouts, tls: &Tls) -> reqwest::Result<Client> {
-    bounded(timeouts, tls).pool_max_idle_per_host(0).build()
-}
-
-/// For hosts that a client chooses: only permitted addresses, and no connection shared between clients.
-pub fn guarded(timeouts: &Timeouts, tls: &Tls, allowed: &Arc<Allowed>) -> reqwest::Result<Client> {
+/// Resolves names through the guard; shares no connection between clients.
+fn guarded(timeouts: &Timeouts, tls: &Tls, allowed: &Arc<Allowed>) -> reqwest::Result<Client> {
     let resolver = GuardedResolver {
         allowed: Arc::clone(allowed),
     };
@@ -73,7 +183,7 @@ fn bounded(timeouts: &Timeouts, tls: &Tls) -> ClientBuilder {
 }
 
 /// The body, or `None` when it is cut off, too slow or longer than [`ANSWER_BYTES`].
-pub async fn body(mut response: Response) -> Option<Vec<u8>> {
+async fn body(mut response: Response) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.ok()? {
         if bytes.len() + chunk.len() > ANSWER_BYTES {

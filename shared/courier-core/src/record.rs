@@ -22,11 +22,18 @@ impl OperationId {
         hash.update(client.as_bytes());
         hash.update(b"\0");
         hash.update(key.as_bytes());
-        Self::from_bytes(&hash.finalize()[..16])
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        Self::unique(uuid::Uuid::from_bytes(bytes))
     }
 
     pub fn random() -> Self {
-        Self::from_bytes(uuid::Uuid::new_v4().as_bytes())
+        Self::unique(uuid::Uuid::new_v4())
+    }
+
+    /// The id of a request that names no key.
+    pub fn unique(id: uuid::Uuid) -> Self {
+        Self(format!("op_{}", id.simple()))
     }
 
     pub fn parse(text: &str) -> Option<Self> {
@@ -42,11 +49,6 @@ impl OperationId {
     /// The id without `op_`, for the `webhook-id`.
     pub fn bare(&self) -> &str {
         self.0.trim_start_matches("op_")
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Self {
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("op_{digits}"))
     }
 }
 

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::Ids;
 use crate::address::Allowed;
 use crate::callback_url::{self, CallbackUrl};
 use crate::catalogue::{Catalogue, Operation, Restart};
@@ -49,6 +50,7 @@ pub fn parse<'a>(
     client: &'a Client,
     catalogue: &'a Catalogue,
     allowed: &Allowed,
+    ids: &Ids,
     now: Timestamp,
 ) -> Result<NewOperation<'a>, Problem> {
     let value = strict_json::parse(body).map_err(Problem::BadJson)?;
@@ -104,9 +106,10 @@ pub fn parse<'a>(
     ]);
     let hash = Sha256::digest(payload.to_string());
     Ok(NewOperation {
-        id: key.map_or_else(OperationId::random, |key| {
-            OperationId::from_key(&client.name, &key)
-        }),
+        id: match key {
+            Some(key) => OperationId::from_key(&client.name, &key),
+            None => OperationId::unique(ids()),
+        },
         fingerprint: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
         late,
         operation,

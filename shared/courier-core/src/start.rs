@@ -50,7 +50,7 @@ pub(crate) async fn begin(
         later(now, app.timing.first_watch)
     };
     let mut record = new.into_record(&app.config.sealer, watch, now);
-    record.writer = uuid::Uuid::new_v4().simple().to_string();
+    record.writer = (app.ids)().simple().to_string();
     match app
         .store
         .insert(&record)

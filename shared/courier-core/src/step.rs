@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use crate::app::App;
 use crate::catalogue::Operation;
@@ -190,7 +189,7 @@ pub(crate) async fn commit(
     loop {
         let decision = decide(&record, event, app.now(), &app.policy(operation));
         if let Some(mut new) = decision.write {
-            new.writer = Uuid::new_v4().simple().to_string();
+            new.writer = (app.ids)().simple().to_string();
             match update(app, &new, matters(event)).await? {
                 Write::Applied => {
                     report(app, &record, &new);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
-use reqwest::{Client, StatusCode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
@@ -17,7 +17,7 @@ use crate::Clock;
 use crate::catalogue::TokenKind;
 use crate::config::Tenant;
 use crate::decide::NotReady;
-use crate::outbound;
+use crate::outbound::{Call, Route, Transport};
 use crate::pacing::later;
 use crate::ports::{Document, Store};
 use crate::record::Reason;
@@ -33,7 +33,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 const REFRESH_LEASE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Tokens {
-    client: Client,
+    transport: Arc<dyn Transport>,
     login: Url,
     scope: String,
     timeout: Duration,
@@ -63,7 +63,7 @@ struct Rotation {
 
 impl Tokens {
     pub(crate) fn new(
-        client: Client,
+        transport: Arc<dyn Transport>,
         login: Url,
         graph: &Url,
         timeout: Duration,
@@ -72,7 +72,7 @@ impl Tokens {
     ) -> Self {
         let scope = format!("{}/.default", graph.origin().ascii_serialization());
         Self {
-            client,
+            transport,
             login,
             scope,
             timeout,
@@ -222,23 +222,27 @@ impl Tokens {
             .append_pair("client_secret", tenant.client_secret.expose())
             .extend_pairs(grant)
             .finish();
-        let request = self
-            .client
-            .post(url)
-            .timeout(self.timeout)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form);
-        let response = request.send().await.map_err(|error| {
-            tracing::warn!(error = %error.without_url(), "the token endpoint did not answer");
+        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let sent = self.transport.send(Call {
+            route: Route::Kept,
+            method: Method::POST,
+            url,
+            headers: HeaderMap::from_iter([(header::CONTENT_TYPE, form_type)]),
+            body: form.into_bytes(),
+            timeout: self.timeout,
+        });
+        let answered = sent.await.map_err(|error| {
+            tracing::warn!(%error, "the token endpoint did not answer");
             later_again()
         })?;
-        let status = response.status();
+        let status = answered.status;
+        let headers = &answered.headers;
         let asked = retry_after::parse(
-            response.headers().get("retry-after"),
-            response.headers().get("date"),
+            headers.get("retry-after"),
+            headers.get("date"),
             (self.clock)(),
         );
-        let body = outbound::body(response).await.ok_or_else(later_again)?;
+        let body = answered.body.ok_or_else(later_again)?;
         if status == StatusCode::OK {
             return Grant::parse(&body).ok_or_else(later_again);
         }

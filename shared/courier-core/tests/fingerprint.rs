@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use courier_core::address::Allowed;
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Client;
+use courier_core::random_ids;
 use courier_core::request::{NewOperation, parse};
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
@@ -39,6 +40,7 @@ fn read<'a>(client: &'a Client, key: &str, body: &str) -> NewOperation<'a> {
         client,
         Catalogue::shipped(),
         &allowed,
+        &random_ids(),
         now,
     )
     .unwrap_or_else(|problem| panic!("{problem:?}: {body}"))

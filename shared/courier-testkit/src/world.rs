@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use courier_core::Clock;
 use courier_core::app::{App, Platform};
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
 use courier_core::decide::Timing;
 use courier_core::http_api;
-use courier_core::outbound::Timeouts;
+use courier_core::outbound::{HttpTransport, Timeouts};
 use courier_core::step::step;
+use courier_core::{Clock, random_ids};
 use courier_local::database::Database;
 use courier_local::listener::{self, Limits};
 use courier_local::worker;
@@ -161,15 +161,17 @@ impl World {
         let config = Config::parse(&text, Catalogue::shipped(), &resolve)?;
         let data = setup.data.map_or_else(tempfile::tempdir, Ok)?;
         let database = Database::open(&data.path().join("courier.db"))?;
+        let transport = HttpTransport::new(&setup.timeouts, &None, &config.allowed)?;
         let platform = Platform {
             store: Arc::new(database.clone()),
             queue: Arc::new(database.clone()),
+            transport: Arc::new(transport),
             clock: clock.function(),
+            ids: random_ids(),
             timing: setup.timing,
             timeouts: setup.timeouts,
-            tls: None,
         };
-        let app = Arc::new(App::new(config, platform)?);
+        let app = Arc::new(App::new(config, platform));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let api = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = watch::channel(false);

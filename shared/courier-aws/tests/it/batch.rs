@@ -16,8 +16,9 @@ use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
 use courier_core::decide::Timing;
 use courier_core::http_api;
-use courier_core::outbound::Timeouts;
+use courier_core::outbound::{HttpTransport, Timeouts};
 use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
+use courier_core::random_ids;
 use courier_core::record::{OperationId, Record};
 use courier_testkit::receiver::Receiver;
 use courier_testkit::tenants::{self, CONFIG, TICKETS_KEY};
@@ -123,22 +124,25 @@ impl Stage {
             .replace("{graph}", &simulator.base_url())
             .replace("{receiver}", &receiver.origin());
         let config = Config::parse(&text, Catalogue::shipped(), &tenants::resolve).unwrap();
+        let timeouts = Timeouts {
+            // So that a step fits into the seconds the test gives it.
+            graph: Duration::from_millis(500),
+            token: Duration::from_millis(500),
+            callback: Duration::from_millis(500),
+            ..Timeouts::default()
+        };
+        let transport = HttpTransport::new(&timeouts, &None, &config.allowed).unwrap();
         let platform = Platform {
             store: Arc::<Sabotaged>::clone(&store),
             queue: Arc::<SqsQueue>::clone(&queue),
+            transport: Arc::new(transport),
             clock: clock.function(),
+            ids: random_ids(),
             timing: Timing::default(),
-            timeouts: Timeouts {
-                // So that a step fits into the seconds the test gives it.
-                graph: Duration::from_millis(500),
-                token: Duration::from_millis(500),
-                callback: Duration::from_millis(500),
-                ..Timeouts::default()
-            },
-            tls: None,
+            timeouts,
         };
         Self {
-            app: App::new(config, platform).unwrap(),
+            app: App::new(config, platform),
             clock,
             ministack,
             url,
