@@ -54,12 +54,17 @@ pub(crate) struct Outgoing {
     pub(crate) delivery: Delivery,
 }
 
+/// How an answer travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Delivery {
+pub enum Delivery {
     Prompt,
+    /// After so long.
     Late(Duration),
+    /// One byte of the body in so long.
     Drip(Duration),
+    /// Half of the body, then the end of the connection.
     Half,
+    /// The end of the connection instead of an answer.
     Close,
     Reset,
     Never,

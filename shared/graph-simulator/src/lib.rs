@@ -35,6 +35,7 @@ pub use behaviour::{
     Behaviour, Casing, ExportBehaviour, GoalsBehaviour, InnerError, LocationForm, LocationVersion,
     NotProvisioned, Outcome, Progress, ScheduleBehaviour, Timestamps,
 };
+pub use exchange::Delivery;
 pub use fault::{Action, Fault, StatusAction};
 pub use jobs::Job;
 pub use journal::Entry;

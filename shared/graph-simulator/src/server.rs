@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming as Wire;
@@ -37,6 +38,25 @@ impl Shared {
         let seen = watch::Sender::new(0);
         let world = Mutex::new(world);
         Self { clock, world, seen }
+    }
+
+    /// One request from the wire to the journal, whatever the wire is.
+    pub(crate) fn exchange(
+        &self,
+        head: Parts,
+        body: &[u8],
+    ) -> io::Result<(Response<Bytes>, Delivery)> {
+        let incoming = Incoming {
+            method: head.method,
+            path: head.uri.path().to_owned(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            headers: head.headers,
+            payload: Payload::parse(body),
+        };
+        let now = (self.clock)();
+        let Outgoing { answer, delivery } = self.world().exchange(&incoming, now)?;
+        self.seen.send_modify(|seen| *seen += 1);
+        Ok((response(answer), delivery))
     }
 
     /// The world, also after a panic of another holder: tests want to see it then.
@@ -87,18 +107,9 @@ async fn answer(
         Err(_) => return Err(io::ErrorKind::InvalidData.into()),
     };
     if let Some(answer) = admin::answer(shared, &head, &body) {
-        return Ok(response(answer, Delivery::Prompt));
+        return Ok(response(answer).map(AnswerBody::Whole));
     }
-    let incoming = Incoming {
-        method: head.method,
-        path: head.uri.path().to_owned(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: head.headers,
-        payload: Payload::parse(&body),
-    };
-    let now = (shared.clock)();
-    let Outgoing { answer, delivery } = shared.world().exchange(&incoming, now)?;
-    shared.seen.send_modify(|seen| *seen += 1);
+    let (response, delivery) = shared.exchange(head, &body)?;
     match delivery {
         Delivery::Prompt | Delivery::Drip(_) | Delivery::Half => {}
         Delivery::Late(pause) => tokio::time::sleep(pause).await,
@@ -110,10 +121,18 @@ async fn answer(
         }
         Delivery::Never => std::future::pending().await,
     }
-    Ok(response(answer, delivery))
+    Ok(response.map(|bytes| match delivery {
+        Delivery::Drip(pause) => AnswerBody::drip(bytes, pause),
+        Delivery::Half => AnswerBody::half(&bytes),
+        Delivery::Prompt
+        | Delivery::Late(_)
+        | Delivery::Close
+        | Delivery::Reset
+        | Delivery::Never => AnswerBody::Whole(bytes),
+    }))
 }
 
-fn response(answer: Answer, delivery: Delivery) -> Response<AnswerBody> {
+fn response(answer: Answer) -> Response<Bytes> {
     let (media_type, bytes) = match answer.content {
         Content::Empty => (None, Bytes::new()),
         Content::Json(value) => (
@@ -125,16 +144,7 @@ fn response(answer: Answer, delivery: Delivery) -> Response<AnswerBody> {
         Content::Text { media_type, text } => (Some(media_type), text),
     };
     let length = bytes.len();
-    let body = match delivery {
-        Delivery::Drip(pause) => AnswerBody::drip(bytes, pause),
-        Delivery::Half => AnswerBody::half(&bytes),
-        Delivery::Prompt
-        | Delivery::Late(_)
-        | Delivery::Close
-        | Delivery::Reset
-        | Delivery::Never => AnswerBody::Whole(bytes),
-    };
-    let mut response = Response::new(body);
+    let mut response = Response::new(bytes);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
     if let Some(media_type) = media_type {

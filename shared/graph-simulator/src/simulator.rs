@@ -4,11 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::behaviour::Behaviour;
-use crate::exchange::World;
+use crate::exchange::{Delivery, World};
 use crate::fault::Fault;
 use crate::jobs::Job;
 use crate::journal::Entry;
@@ -41,6 +43,25 @@ impl Simulator {
             task,
         });
         Ok(Self { running })
+    }
+
+    /// One that listens nowhere: [`Simulator::exchange`] is its only way in, and no runtime is needed.
+    pub fn detached(options: Options) -> io::Result<Self> {
+        let clock = Arc::clone(&options.clock);
+        let shared = Arc::new(Shared::new(clock, World::new(options)?));
+        let running = Arc::new(Running {
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            shared,
+            task: Mutex::new(None),
+        });
+        Ok(Self { running })
+    }
+
+    /// Answers a request that came by no socket, and says how the answer would travel. Fails only if the journal's
+    /// file cannot be written.
+    pub fn exchange(&self, request: Request<Bytes>) -> io::Result<(Response<Bytes>, Delivery)> {
+        let (head, body) = request.into_parts();
+        self.running.shared.exchange(head, &body)
     }
 
     pub fn address(&self) -> SocketAddr {
