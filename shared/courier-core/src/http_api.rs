@@ -277,7 +277,9 @@ async fn change(app: &App, record: Record, event: &Event) -> Result<Record, Prob
             let current = app.store.load(&id).await.map_err(|error| store(&error))?;
             current.ok_or(Problem::NotFound)
         }
-        Err(StepError::Store(error)) => Err(store(&error)),
+        Err(StepError::Store(error) | StepError::Unwritten { source: error, .. }) => {
+            Err(store(&error))
+        }
         Err(StepError::UnknownOperation(_) | StepError::Restless) => Err(Problem::Internal),
     }
 }

@@ -30,7 +30,8 @@ pub const CALLBACK_WINDOW: Duration = Duration::from_secs(272_105);
 const LAST_LOOK: SignedDuration = SignedDuration::from_secs(5);
 
 /// When to poll next: after the longest of `Retry-After` (or the catalogue's first pause) and a tenth of the age,
-/// at most the catalogue's longest pause, jitter upward only, never past the deadline.
+/// at most the catalogue's longest pause, never past the deadline. Jitter goes upward only: a tenth of the pause, or a
+/// whole pause of our own after a `Retry-After` that is longer than that.
 pub fn next_look(
     record: &Record,
     row: &PollRow,
@@ -40,15 +41,18 @@ pub fn next_look(
     let asked = retry_after.map(retry_after::clamp);
     let age = elapsed(record.started_at.unwrap_or(record.created_at), now);
     let longest = Duration::from_secs(row.max_seconds);
-    let floor = asked.unwrap_or_else(|| Duration::from_secs(row.initial_seconds));
-    let pause = floor
+    let initial = Duration::from_secs(row.initial_seconds);
+    let own = asked
+        .unwrap_or(initial)
+        .min(initial)
         .max(age / 10)
-        .min(longest)
-        .max(asked.unwrap_or_default());
-    let spread = pause
-        .mul_f64(0.1 * fraction(record, now))
-        .min(Duration::from_secs(60));
-    let look = later(now, pause + spread);
+        .min(longest);
+    // Many who are told the same time come back spread over one of their own pauses, not all at once.
+    let (pause, spread) = match asked.filter(|asked| *asked > own) {
+        Some(asked) => (asked, own),
+        None => (own, (own / 10).min(Duration::from_secs(60))),
+    };
+    let look = later(now, pause + spread.mul_f64(fraction(record, now)));
     let last_look = record
         .deadline
         .saturating_sub(LAST_LOOK)

@@ -57,7 +57,8 @@ pub async fn step_on(
         Ok((_, disposition)) => disposition,
         Err(error) => {
             tracing::error!(operation.id = %id, error = %chain(&error), "the step was not finished");
-            Disposition::WaitUntil(later(app.now(), TROUBLE))
+            let again = later(app.now(), TROUBLE);
+            Disposition::WaitUntil(error.not_before().map_or(again, |asked| asked.max(again)))
         }
     }
 }
@@ -110,12 +111,37 @@ async fn load(app: &App, id: &OperationId, receives: u32) -> Result<Record, Disp
 pub enum StepError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Graph has answered a poll, what follows could not be written, and Graph may not be asked again before `until`.
+    #[error("a poll was not written down")]
+    Unwritten {
+        until: Timestamp,
+        source: StoreError,
+    },
     #[error(transparent)]
     Queue(#[from] QueueError),
     #[error("the operation {0} is not in the catalogue")]
     UnknownOperation(String),
     #[error("the rules did not come to rest")]
     Restless,
+}
+
+impl StepError {
+    fn after(event: &Event, next: &Next, source: StoreError) -> Self {
+        match (event, next) {
+            (Event::Polled { .. }, Next::Wait(until)) => Self::Unwritten {
+                until: *until,
+                source,
+            },
+            _ => Self::Store(source),
+        }
+    }
+
+    fn not_before(&self) -> Option<Timestamp> {
+        match self {
+            Self::Unwritten { until, .. } => Some(*until),
+            Self::Store(_) | Self::Queue(_) | Self::UnknownOperation(_) | Self::Restless => None,
+        }
+    }
 }
 
 /// Carries out decisions about `record` until its message waits or is done.
@@ -154,13 +180,15 @@ pub(crate) async fn advance(
                 Err(trouble) => Event::NotReady(trouble),
             },
             Next::Start { attempt } => match prepared.take() {
-                // The claim took too long: nothing has been sent.
-                Some(request) if !app.fits(timeouts.graph, ends_at) => Event::Started {
-                    attempt,
-                    client_request_id: request.client_request_id,
-                    start_url: request.url,
-                    reply: Reply::NotSent,
-                },
+                // The claim took too long: nothing has been sent, and after the lease it would surprise others.
+                Some(request) if !app.fits(timeouts.graph, ends_at.min(lease(&record))) => {
+                    Event::Started {
+                        attempt,
+                        client_request_id: request.client_request_id,
+                        start_url: request.url,
+                        reply: Reply::NotSent,
+                    }
+                }
                 Some(request) => calls::start(app, &record, operation, request, attempt).await,
                 None => Event::Arrived(message.clone()),
             },
@@ -190,7 +218,8 @@ pub(crate) async fn commit(
         let decision = decide(&record, event, app.now(), &app.policy(operation));
         if let Some(mut new) = decision.write {
             new.writer = (app.ids)().simple().to_string();
-            match update(app, &new, matters(event)).await? {
+            let written = update(app, &new, matters(event)).await;
+            match written.map_err(|error| StepError::after(event, &decision.next, error))? {
                 Write::Applied => {
                     report(app, &record, &new);
                     let started = record.state.is_starting() && !new.state.is_starting();
@@ -248,6 +277,18 @@ async fn update(app: &App, record: &Record, matters: bool) -> Result<Write, Stor
             Some(pause) => tokio::time::sleep(*pause).await,
             None => return Err(StoreError::Unavailable(cause)),
         }
+    }
+}
+
+/// Until when a claimed start may be under way.
+fn lease(record: &Record) -> Timestamp {
+    match record.state {
+        State::Starting { lease_until } => lease_until,
+        State::Accepted { .. }
+        | State::StartUnknown { .. }
+        | State::Running { .. }
+        | State::Ended { .. }
+        | State::Closed { .. } => Timestamp::MAX,
     }
 }
 
