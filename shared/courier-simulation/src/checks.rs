@@ -1,0 +1,152 @@
+//! The invariants (ARCHITECTURE.md), as far as one call, one callback or one answer can show them.
+
+use courier_core::outbound::Call;
+use courier_core::record::OperationId;
+use courier_core::record::{Record, State};
+use courier_testkit::receiver::Callback;
+use courier_testkit::tenants::{
+    CALLBACK_TOKEN, GRAPH_SECRET, REFRESH_TOKEN, SAS_SIGNATURE, SIGNING_SECRETS,
+};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::caller::{Asked, Reply};
+use crate::world::{World, lock};
+
+/// A path without what is random in it, for the trace.
+pub(crate) fn without_ids(path: &str) -> String {
+    let parts = path.split('/').map(|part| {
+        let long = part.len() >= 20 && part.contains(|letter: char| letter.is_ascii_digit());
+        if long { "*" } else { part }
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// I11: no secret of a test is in this text.
+pub(crate) fn no_secret(world: &World, place: &str, text: &str) {
+    let secrets = [GRAPH_SECRET, REFRESH_TOKEN, SAS_SIGNATURE, CALLBACK_TOKEN];
+    for secret in secrets.into_iter().chain(SIGNING_SECRETS) {
+        if text.contains(secret) {
+            world.broken(format_args!("I11: a secret in {place}"));
+        }
+    }
+}
+
+/// I9: Graph gets a token, the token endpoint none.
+pub(crate) fn credentials(world: &World, call: &Call) {
+    let bare = call.url.path().contains("/oauth2/");
+    if bare == call.headers.contains_key(http::header::AUTHORIZATION) {
+        world.broken(format_args!("I9: the wrong credentials for {}", call.url));
+    }
+}
+
+/// A start goes out while its lease lasts: later, others have told what became of it.
+pub(crate) fn within_lease(world: &World, call: &Call) {
+    let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+    let Some(url) = body["storageLocation"].as_str() else {
+        return;
+    };
+    let records = lock(&world.records);
+    let container = container(url);
+    let mut of = records.all();
+    let of = of.find(|record| resource(record) == container);
+    let state = of.map(|record| &record.state);
+    let in_time =
+        matches!(state, Some(State::Starting { lease_until }) if world.now() < *lease_until);
+    if !in_time {
+        world.broken(format_args!("{container} was started after its lease"));
+    }
+}
+
+/// The container of a SAS URL.
+pub(crate) fn container(url: &str) -> &str {
+    url.split('?').next().unwrap_or(url)
+}
+
+/// What an operation is about, as Graph's journal names it: a container, a view or a team.
+pub(crate) fn resource(record: &Record) -> &str {
+    let names = ["storageLocation", "explorerViewId", "teamId"];
+    let mut values = names.iter().filter_map(|name| record.parameters.get(*name));
+    values.find_map(Value::as_str).unwrap_or_default()
+}
+
+/// I7: what a receiver gets is durable, word for word.
+pub(crate) fn callback(world: &World, callback: &Callback) {
+    let text = String::from_utf8_lossy(&callback.body);
+    no_secret(world, "a callback", &text);
+    let body: Value = serde_json::from_slice(&callback.body).unwrap_or_default();
+    let id = body["data"]["id"].as_str().and_then(OperationId::parse);
+    let records = lock(&world.records);
+    let record = id.and_then(|id| records.get(&id).cloned());
+    drop(records);
+    let durable = record.is_some_and(|record| {
+        let event = record.event.as_ref();
+        record.state.outcome().is_some() && event.is_some_and(|event| event.body == text)
+    });
+    if !durable {
+        world.broken(format_args!(
+            "I7: a callback before its end is durable: {text}"
+        ));
+    }
+}
+
+/// An answer to a request: what is acknowledged is on disk.
+pub(crate) fn acknowledged(world: &World, asked: &mut Asked, reply: &Reply) {
+    let operation = match reply.status {
+        StatusCode::ACCEPTED | StatusCode::OK => &reply.body,
+        StatusCode::BAD_GATEWAY => &reply.body["operation"],
+        other => {
+            return world.broken(format_args!(
+                "a good request was answered {other}: {}",
+                reply.body
+            ));
+        }
+    };
+    let id = operation["id"].as_str().and_then(OperationId::parse);
+    let Some(id) = id else {
+        return world.broken(format_args!("an answer without an id: {}", reply.body));
+    };
+    if reply.headers.get("location").is_none() {
+        world.broken("an answer without a Location");
+    }
+    if lock(&world.records).get(&id).is_none() {
+        world.broken(format_args!("I8: {id} was acknowledged and is not on disk"));
+    }
+    asked.told.push(id);
+}
+
+/// The owner sees its operation.
+pub(crate) fn own(world: &World, asked: &Asked, id: &OperationId, reply: Option<Reply>) {
+    let Some(reply) = reply.filter(|reply| reply.status != StatusCode::SERVICE_UNAVAILABLE) else {
+        return;
+    };
+    if !reply.status.is_success() || reply.body["id"] != json!(id.as_str()) {
+        world.broken(format_args!(
+            "{} cannot see its {id}: {} {}",
+            asked.client, reply.status, reply.body
+        ));
+    }
+}
+
+/// I10: to everybody else it does not exist.
+pub(crate) fn foreign(world: &World, id: &OperationId, reply: Option<Reply>) {
+    let hidden = [StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE];
+    if let Some(reply) = reply.filter(|reply| !hidden.contains(&reply.status)) {
+        world.broken(format_args!("I10: {id} told to another: {}", reply.status));
+    }
+}
+
+/// I10: a list has the caller's own operations only.
+pub(crate) fn list(world: &World, client: &str, reply: Option<Reply>) {
+    let Some(reply) = reply.filter(|reply| reply.status == StatusCode::OK) else {
+        return;
+    };
+    let records = lock(&world.records);
+    for operation in reply.body["operations"].as_array().into_iter().flatten() {
+        let id = operation["id"].as_str().and_then(OperationId::parse);
+        let owner = id.and_then(|id| Some(records.get(&id)?.client.clone()));
+        if owner.as_deref() != Some(client) {
+            world.broken(format_args!("I10: {client} was told of {operation}"));
+        }
+    }
+}

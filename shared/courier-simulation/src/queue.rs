@@ -1,0 +1,213 @@
+//! The queue, as SQS is when it is at its worst: at least once, in any order, for ten days, and not everything comes back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use courier_core::message::Message;
+use courier_core::pacing::{elapsed, later};
+use courier_core::ports::{Queue, QueueError};
+use jiff::Timestamp;
+
+use crate::checks;
+use crate::world::{Life, World, lock};
+
+/// Limits of SQS (cloud-facts §1.1), as `courier-aws` keeps them.
+const LONGEST_DELAY: Duration = Duration::from_secs(900);
+const LONGEST_VISIBILITY: Duration = Duration::from_secs(42_700);
+const RETENTION: Duration = Duration::from_secs(10 * 86_400);
+/// How long a message is hidden while it is worked on.
+const VISIBILITY: Duration = Duration::from_secs(360);
+const SOON: Duration = Duration::from_millis(1);
+/// So many messages may overtake one.
+const OUT_OF_ORDER: usize = 32;
+
+#[derive(Default)]
+pub(crate) struct Messages {
+    queued: BTreeMap<u64, Queued>,
+    visible: BTreeSet<(Timestamp, u64)>,
+    sent: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Queued {
+    message: Message,
+    visible_at: Timestamp,
+    sent_at: Timestamp,
+    receives: u32,
+}
+
+impl Messages {
+    fn add(&mut self, queued: Queued) {
+        self.sent += 1;
+        self.visible.insert((queued.visible_at, self.sent));
+        self.queued.insert(self.sent, queued);
+    }
+
+    /// Hides a message until then. `false` when there is none.
+    fn hide(&mut self, number: u64, until: Timestamp) -> bool {
+        let Some(queued) = self.queued.get_mut(&number) else {
+            return false;
+        };
+        self.visible.remove(&(queued.visible_at, number));
+        queued.visible_at = until;
+        self.visible.insert((until, number))
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some(queued) = self.queued.remove(&number) {
+            self.visible.remove(&(queued.visible_at, number));
+        }
+    }
+}
+
+/// A message as a worker holds it.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub(crate) number: u64,
+    pub(crate) message: Message,
+    pub(crate) sent_at: Timestamp,
+    pub(crate) receives: u32,
+}
+
+/// The queue as one process sees it.
+pub(crate) struct SimulatedQueue(pub(crate) Arc<Life>);
+
+#[async_trait]
+impl Queue for SimulatedQueue {
+    async fn send(&self, message: &Message, due: Timestamp) -> Result<(), QueueError> {
+        let (life, world) = (&self.0, &self.0.world);
+        life.moment("message.send").await;
+        if world.strikes(world.plan.send_refused) {
+            life.tell("message.send: refused");
+            return Err(QueueError("refused by the simulation".into()));
+        }
+        checks::no_secret(world, "a message", &serde_json::json!(message).to_string());
+        let delay = elapsed(life.now(), due).min(LONGEST_DELAY);
+        let copies = match world.within(0..1000) as f64 / 1000.0 {
+            _ if world.is_calm() => 1,
+            chance if chance < world.plan.message_lost => 0,
+            chance if chance > 1.0 - world.plan.message_doubled => 2,
+            _ => 1,
+        };
+        life.tell(format_args!(
+            "sends {} x{copies}, in {delay:?}",
+            name(world, message)
+        ));
+        if matches!(message, Message::PollV1 { .. }) {
+            let mut carriers = lock(&world.carriers);
+            *carriers.entry(message.operation_id().clone()).or_default() += copies;
+        }
+        for _ in 0..copies {
+            add(world, message, later(world.now(), delay));
+        }
+        life.moment("message.send").await;
+        if world.strikes(world.plan.send_ambiguous) {
+            life.tell("message.send: answer lost");
+            return Err(QueueError("refused by the simulation".into()));
+        }
+        Ok(())
+    }
+}
+
+fn add(world: &World, message: &Message, visible_at: Timestamp) {
+    lock(&world.messages).add(Queued {
+        message: message.clone(),
+        visible_at,
+        sent_at: world.now(),
+        receives: 0,
+    });
+    world.queued.notify_waiters();
+}
+
+fn name(world: &World, message: &Message) -> String {
+    let operation = world.name(message.operation_id());
+    match message {
+        Message::WatchdogV1 { .. } => format!("{operation} watchdog"),
+        Message::PollV1 { hop, .. } => format!("{operation} poll h{hop}"),
+    }
+}
+
+/// Up to `most` messages that may be seen now, in no order, hidden from the others for a while.
+pub(crate) fn receive(life: &Life, most: u64) -> Vec<Received> {
+    let mut received = Vec::new();
+    while (received.len() as u64) < most {
+        match receive_one(life) {
+            Some(one) => received.push(one),
+            None => break,
+        }
+    }
+    received
+}
+
+fn receive_one(life: &Life) -> Option<Received> {
+    let world = &life.world;
+    let now = world.now();
+    loop {
+        let mut messages = lock(&world.messages);
+        let visible = messages
+            .visible
+            .range(..=(now, u64::MAX))
+            .take(OUT_OF_ORDER);
+        let visible: Vec<u64> = visible.map(|(_, number)| *number).collect();
+        if visible.is_empty() {
+            return None;
+        }
+        let number = *world.random().pick(&visible);
+        // Another receiver gets it too.
+        let doubled = world.strikes(world.plan.message_doubled / 4.0);
+        let hidden = if doubled { SOON } else { VISIBILITY };
+        let queued = messages.queued.get_mut(&number)?;
+        queued.receives += 1;
+        let received = Received {
+            number,
+            message: queued.message.clone(),
+            sent_at: queued.sent_at,
+            receives: queued.receives,
+        };
+        let name = name(world, &received.message);
+        let old = elapsed(received.sent_at, now) >= RETENTION;
+        if old || received.receives > world.plan.most_receives {
+            messages.remove(number);
+            life.tell(format_args!("{name} is too old or too worn"));
+            continue;
+        }
+        messages.hide(number, later(now, hidden));
+        life.tell(format_args!("takes {name} for time {}", received.receives));
+        return Some(received);
+    }
+}
+
+/// When the next message may be seen.
+pub(crate) fn next_visible(world: &World) -> Option<Timestamp> {
+    let messages = lock(&world.messages);
+    messages.visible.first().map(|(visible_at, _)| *visible_at)
+}
+
+pub(crate) fn postpone(life: &Life, received: &Received, until: Timestamp) {
+    let world = &life.world;
+    let hidden = elapsed(life.now(), until).min(LONGEST_VISIBILITY);
+    let until = later(world.now(), hidden);
+    lock(&world.messages).hide(received.number, until);
+    let name = name(world, &received.message);
+    life.tell(format_args!("hides {name} for {hidden:?}"));
+    world.queued.notify_waiters();
+}
+
+pub(crate) fn delete(life: &Life, received: &Received) {
+    let world = &life.world;
+    let name = name(world, &received.message);
+    if world.strikes(world.plan.message_resurrected) {
+        let pause = Duration::from_secs(world.within(1..7200));
+        lock(&world.messages).hide(received.number, later(world.now(), pause));
+        life.tell(format_args!("deletes {name}, and it comes back"));
+    } else {
+        lock(&world.messages).remove(received.number);
+        life.tell(format_args!("deletes {name}"));
+    }
+}
+
+pub(crate) fn waiting(world: &World) -> usize {
+    lock(&world.messages).queued.len()
+}

@@ -1,0 +1,8 @@
+//! What the simulation shows: seeds that keep every promise, the same history for the same seed, and that a broken
+//! world is seen to be broken.
+
+#![cfg(test)]
+
+mod histories;
+mod sabotage;
+mod scenarios;
