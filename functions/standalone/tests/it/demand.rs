@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use courier_testkit::journals::Asked;
 use courier_testkit::tenants;
+use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, timeout};
 
+use crate::process::now;
 use crate::site::{Site, is_closed};
 
 /// Nothing happens for so long: what is still open waits for minutes.
@@ -66,6 +68,10 @@ impl Callers {
         more(self.refused.clone(), count).await;
     }
 
+    pub(crate) fn refusals(&self) -> usize {
+        *self.refused.borrow()
+    }
+
     /// Lets the callers finish what they are asking for; everything they were told.
     pub(crate) async fn all_answered(self) -> Vec<Asked> {
         self.enough.send_replace(true);
@@ -114,7 +120,7 @@ pub(crate) fn request(site: &Site, index: usize) -> (Asked, Value) {
     };
     let pair = key(twin.map_or(index, |twin| twin.min(index)));
     let organization = "94a356ab-53d5-40e7-8a85-053d6d3b9eb3";
-    let (kind, resource, body) = match index % 3 {
+    let (kind, resource, mut body) = match index % 3 {
         0 => (
             "export",
             format!("dsar-{index}"),
@@ -131,6 +137,9 @@ pub(crate) fn request(site: &Site, index: usize) -> (Asked, Value) {
             tenants::schedule(&site.receiver, &pair),
         ),
     };
+    // A schedule's own deadline would pass when the clock moves.
+    let deadline = now() + SignedDuration::from_hours(240);
+    body["deadline"] = deadline.to_string().into();
     let asked = Asked {
         kind,
         resource,

@@ -30,6 +30,7 @@ mod requests;
 mod binary;
 mod demand;
 mod disk;
+mod jump;
 mod kill;
 mod process;
 mod signatures;
