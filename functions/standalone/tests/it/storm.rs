@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::demand::{Callers, DEADLINE, documents, settled};
-use crate::process::{Courier, Ended};
+use crate::process::{Courier, Ended, run};
 use crate::site::{QUICK, Site, is_closed, variables};
 
 /// An outage lasts until so many requests were refused in it.
@@ -202,6 +202,37 @@ async fn what_was_acknowledged_survives_a_kill_on_a_full_disk() {
         server.kill().await;
     }
     assert!(acknowledged.len() > 20, "{}", acknowledged.len());
+}
+
+#[tokio::test]
+async fn a_server_that_starts_on_a_disk_that_takes_nothing_says_why_it_cannot() {
+    let outages: [(&str, fn(&FailingDisk)); 2] = [
+        ("No space left on device", |disk| disk.is_full_after(0)),
+        ("Read-only file system", FailingDisk::is_read_only),
+    ];
+    for (words, fail) in outages {
+        for used in [false, true] {
+            let site = Site::new(QUICK).await;
+            std::fs::create_dir(site.path("data")).unwrap();
+            if used {
+                let (server, _) = site.serve(&[]).await;
+                server.signal("TERM").await;
+                assert_eq!(server.ended().await.code, Some(0));
+            }
+            let disk = FailingDisk::new(&site.path("data"));
+            fail(&disk);
+            let arguments = site.arguments("127.0.0.1:0");
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let environment = disk.environment();
+            let ended = run(&arguments, &variables(&environment)).await;
+            assert_eq!(ended.code, Some(1), "{ended:?}");
+            assert!(ended.stderr.contains(words), "{used}: {ended:?}");
+            disk.works();
+            let (server, api) = site.serve(&variables(&environment)).await;
+            assert_eq!(post(&site, &api, 1).await.status, 202);
+            server.kill().await;
+        }
+    }
 }
 
 async fn post(site: &Site, api: &str, number: usize) -> Answer {
