@@ -22,6 +22,9 @@ use crate::demand::{Callers, DEADLINE, documents, settled};
 use crate::process::{Courier, Ended, run};
 use crate::site::{QUICK, Site, is_closed, variables};
 
+/// What happens to the disk.
+type Failure = fn(&FailingDisk);
+
 /// An outage lasts until so many requests were refused in it.
 const REFUSALS: usize = 25;
 /// So many requests are answered before each outage.
@@ -47,7 +50,7 @@ async fn a_disk_that_fails_under_load_costs_no_operation_and_starts_none_twice()
     let began = Instant::now();
     let stand = Stand::new(&QUICK.replace("[durations]\n", &format!("[durations]\n{STORM}"))).await;
     let callers = Callers::start(&stand.site, &stand.api);
-    let outages: [(&str, fn(&FailingDisk)); 6] = [
+    let outages: [(&str, Failure); 6] = [
         ("full", |disk| disk.is_full_after(0)),
         ("full within a page", |disk| disk.is_full_after(30_000)),
         ("read-only", FailingDisk::is_read_only),
@@ -206,7 +209,7 @@ async fn what_was_acknowledged_survives_a_kill_on_a_full_disk() {
 
 #[tokio::test]
 async fn a_server_that_starts_on_a_disk_that_takes_nothing_says_why_it_cannot() {
-    let outages: [(&str, fn(&FailingDisk)); 2] = [
+    let outages: [(&str, Failure); 2] = [
         ("No space left on device", |disk| disk.is_full_after(0)),
         ("Read-only file system", FailingDisk::is_read_only),
     ];
