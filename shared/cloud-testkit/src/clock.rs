@@ -3,11 +3,9 @@
 //! The processes get a small library preloaded that adds an offset to what the system says. Programs that ask the kernel
 //! without the C library (static binaries) do not see it, nor does a wait until an absolute time of the wall clock.
 
-use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::NamedTempFile;
 
 use crate::Clock;
-use crate::python;
+use crate::preload;
 
 /// The real time plus an offset, for this process and for the children that get its `environment`.
 #[derive(Clone)]
@@ -29,7 +27,7 @@ struct Shared {
 
 #[derive(Clone, Copy, Default)]
 struct Time {
-    offset: Duration,
+    offset: SignedDuration,
     /// The clock does not go.
     standing: Option<Timestamp>,
 }
@@ -37,7 +35,7 @@ struct Time {
 impl ShiftedClock {
     /// Starts at the real time.
     pub fn new() -> Self {
-        let library = library();
+        let library = preload::library("shifted-clock", include_str!("shifted_clock.c"));
         let shared = NamedTempFile::new().and_then(|file| {
             write(&file, Time::default())?;
             Ok(Shared {
@@ -52,7 +50,14 @@ impl ShiftedClock {
 
     /// Moves the clock at once, for every process that has it.
     pub fn advance(&self, by: Duration) {
+        let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
         self.change(|time| time.offset += by);
+    }
+
+    /// Sets the clock back at once, as an administrator or a time server would.
+    pub fn set_back(&self, by: Duration) {
+        let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
+        self.change(|time| time.offset -= by);
     }
 
     /// Stops the clock at this time; it goes no more.
@@ -70,8 +75,7 @@ impl ShiftedClock {
     /// What the clock shows, cut to milliseconds.
     pub fn now(&self) -> Timestamp {
         let time = *self.0.time.lock().unwrap_or_else(PoisonError::into_inner);
-        let offset = SignedDuration::try_from(time.offset).unwrap_or(SignedDuration::MAX);
-        let shifted = || real_now().saturating_add(offset);
+        let shifted = || real_now().saturating_add(time.offset);
         let now = time
             .standing
             .map_or_else(shifted, Ok)
@@ -113,24 +117,4 @@ fn write(file: &NamedTempFile, time: Time) -> io::Result<()> {
     let standing = i64::try_from(standing).map_err(io::Error::other)?;
     let once = [offset.to_ne_bytes(), standing.to_ne_bytes()].concat();
     file.as_file().write_all_at(&once.repeat(2), 0)
-}
-
-/// The library, compiled on first use with the system's C compiler.
-fn library() -> PathBuf {
-    let source = include_str!("shifted_clock.c");
-    let name = format!("shifted-clock-{}", python::digest(source.as_bytes()));
-    let place = python::target("shifted-clock").join(name);
-    let _lock = python::lock(&place);
-    let library = place.with_extension("so");
-    if !library.is_file() {
-        let (code, draft) = (place.with_extension("c"), place.with_extension("draft"));
-        fs::write(&code, source)
-            .unwrap_or_else(|error| panic!("{} cannot be written: {error}", code.display()));
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O2", "-Wall", "-o"]);
-        python::run(compiler.arg(&draft).arg(&code).arg("-ldl"));
-        fs::rename(&draft, &library)
-            .unwrap_or_else(|error| panic!("{} cannot be made: {error}", library.display()));
-    }
-    library
 }

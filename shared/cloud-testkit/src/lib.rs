@@ -1,14 +1,16 @@
 //! The cloud on loopback, for tests that run the real Lambda binaries. Only ever a dev-dependency; Linux only.
 //!
 //! `ministack` is SQS, DynamoDB, Secrets Manager and SSM in a process of their own, `proxy` the wire in front of it with
-//! a journal and scripted faults, `function` a Lambda execution environment, `mapping` and `gateway` what invokes it, and
-//! `clock` the wall clock of all these processes. No AWS SDK: this crate is the independent witness of what ours sends.
+//! a journal and scripted faults, `function` a Lambda execution environment, `mapping` and `gateway` what invokes it,
+//! `clock` the wall clock of all these processes and `disk` what they write to. No AWS SDK: this crate is the
+//! independent witness of what ours sends.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 pub mod clock;
+pub mod disk;
 mod environment;
 mod fault;
 mod figures;
@@ -17,6 +19,7 @@ pub mod gateway;
 pub mod mapping;
 pub mod ministack;
 mod output;
+pub mod preload;
 pub mod proxy;
 pub mod python;
 mod queues;

@@ -57,6 +57,9 @@ impl Budget {
     }
 }
 
+/// A clock that goes back further than this was set back: waiting for the old time could take hours.
+const SET_BACK: Duration = Duration::from_secs(2);
+
 struct Bucket {
     left: f64,
     at: Timestamp,
@@ -83,7 +86,10 @@ fn take(
     };
     let refilled = bucket.left + elapsed(bucket.at, now).as_secs_f64() * per_second;
     bucket.left = refilled.min(size);
-    bucket.at = bucket.at.max(now);
+    // Callers read the clock before they come here, so a little earlier is no news; much earlier is a clock set back.
+    if now > bucket.at || elapsed(now, bucket.at) > SET_BACK {
+        bucket.at = now;
+    }
     if bucket.left >= 1.0 {
         bucket.left -= 1.0;
         return Ok(());
@@ -109,5 +115,22 @@ mod tests {
         assert_eq!(limiter.take("b", now), Ok(()));
         let later = now + Duration::from_secs(30);
         assert_eq!(limiter.take("a", later), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_neither_refuses_for_hours_nor_gives_anything_away() {
+        let limiter = RateLimiter::new(2);
+        let before = Timestamp::UNIX_EPOCH + Duration::from_secs(7200);
+        assert_eq!(limiter.take("a", before), Ok(()));
+        assert_eq!(limiter.take("a", before), Ok(()));
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(limiter.take("a", now), Err(Duration::from_secs(30)));
+        let later = now + Duration::from_secs(30);
+        assert_eq!(limiter.take("a", later), Ok(()));
+        // Two callers that overtook each other are no clock set back.
+        let earlier = later - Duration::from_secs(1);
+        assert!(limiter.take("a", earlier).is_err());
+        let refusal = limiter.take("a", later);
+        assert_eq!(refusal, Err(Duration::from_secs(30)));
     }
 }

@@ -59,6 +59,8 @@ impl Default for Options {
 pub enum OpenError {
     #[error("the directory of the data file {} does not exist", .0.display())]
     MissingDirectory(PathBuf),
+    #[error("no file can be made in the directory of the data file {}", .0.display())]
+    UnusableDirectory(PathBuf, #[source] std::io::Error),
     #[error("the data file {} cannot be opened", .0.display())]
     Unusable(PathBuf, #[source] rusqlite::Error),
     #[error("the data file {} cannot be written", .0.display())]
@@ -273,8 +275,20 @@ fn classify(path: &Path, error: rusqlite::Error) -> OpenError {
         Some(ErrorCode::CannotOpen) if directory.is_some_and(|directory| !directory.is_dir()) => {
             OpenError::MissingDirectory(owned)
         }
+        // SQLite does not say why: a disk that is full or read-only, or missing rights.
+        Some(ErrorCode::CannotOpen) => match make_a_file_beside(path) {
+            Err(cause) => OpenError::UnusableDirectory(owned, cause),
+            Ok(()) => OpenError::Unusable(owned, error),
+        },
         _ => OpenError::Unusable(owned, error),
     }
+}
+
+/// SQLite needs to: the log and its index.
+fn make_a_file_beside(path: &Path) -> std::io::Result<()> {
+    let probe = path.with_extension(format!("probe-{}", std::process::id()));
+    std::fs::File::create_new(&probe)?;
+    std::fs::remove_file(&probe)
 }
 
 /// Times are stored as nanoseconds since 1970; what does not fit (before 1677, after 2262) becomes the nearest that does.

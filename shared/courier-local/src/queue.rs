@@ -31,8 +31,7 @@ const SEND_AFTER_WATCHDOG: &str =
     VALUES (?1, ?2, ?3, 0, NULL, ?4)
     ON CONFLICT DO UPDATE SET hop = ?2, due_at = ?3, receives = 0, receipt = NULL, message = ?4
     WHERE hop = 0";
-const DUE: &str =
-    "SELECT operation_id, message, receives FROM queue WHERE due_at <= ? ORDER BY due_at LIMIT ?";
+const DUE: &str = "SELECT operation_id, message, receives, due_at FROM queue WHERE due_at <= ? ORDER BY due_at LIMIT ?";
 const CLAIM: &str = "UPDATE queue SET receipt = random(), due_at = ?2, receives = receives + 1
     WHERE operation_id = ?1 RETURNING receipt";
 
@@ -43,6 +42,8 @@ pub struct Received {
     pub receipt: Receipt,
     /// How often it has been received, this time included.
     pub receives: u32,
+    /// When it could have been received at the earliest.
+    pub due: Timestamp,
 }
 
 /// Names one claim; worthless once the message is claimed or sent again.
@@ -193,12 +194,13 @@ fn claim(
             row.get::<_, String>(0)?,
             row.get::<_, String>(1)?,
             row.get::<_, u32>(2)?,
+            row.get::<_, i64>(3)?,
         ))
     })?;
     // The rows move in the index that is being read, so the reading ends first.
     let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let mut received = Vec::with_capacity(rows.len());
-    for (operation_id, message, receives) in rows {
+    for (operation_id, message, receives, due) in rows {
         match serde_json::from_str(&message) {
             Ok(message) => {
                 let number = claim
@@ -212,6 +214,7 @@ fn claim(
                         number,
                     },
                     receives: receives.saturating_add(1),
+                    due: timestamp(due),
                 });
             }
             Err(error) => {

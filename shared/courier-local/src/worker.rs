@@ -67,9 +67,11 @@ pub async fn run<S, F>(
             }
             continue;
         }
-        match look(&database, clock(), free, &options).await {
+        let now = clock();
+        match look(&database, now, free, &options).await {
             Ok(Look::Due(due)) => {
                 back_off = BACK_OFF_FIRST;
+                tell(&due, now);
                 for received in due {
                     steps.spawn(settle(database.clone(), Arc::clone(&step), received));
                 }
@@ -119,6 +121,7 @@ where
         message,
         receipt,
         receives,
+        ..
     } in received
     {
         match step(message, receives).await {
@@ -154,6 +157,14 @@ async fn look(
     });
     database.asleep_until(next);
     Ok(Look::Idle(pause.min(options.max_idle)))
+}
+
+/// How late the worker is: the longest due comes first.
+fn tell(received: &[Received], now: Timestamp) {
+    if let Some(first) = received.first() {
+        let late_ms = now.duration_since(first.due).as_millis();
+        tracing::debug!(count = received.len(), late_ms, "messages received");
+    }
 }
 
 /// Runs one step and does with its message what it says.

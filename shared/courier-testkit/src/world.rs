@@ -3,6 +3,7 @@
 //! Requests go in by HTTP and callbacks come out by HTTP. When a World is dropped, the journals of Graph and of the
 //! receiver are held against the invariants, and left-over faults or answers fail the test.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -329,6 +330,14 @@ impl World {
             assert!(self.jump().await, "nothing is due, but: {operation}");
         }
         panic!("it never came to an end: {}", self.operation(id).await);
+    }
+
+    /// Where its database is.
+    pub fn data_file(&self) -> PathBuf {
+        let data = self.data.as_ref();
+        data.unwrap_or_else(|| panic!("stopped"))
+            .path()
+            .join("courier.db")
     }
 
     /// Stops the server and hands its directory and clock to the next World.

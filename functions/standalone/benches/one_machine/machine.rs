@@ -1,7 +1,7 @@
 //! `courier serve` under load: its processes, its requests, and what the system says it used.
 
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -20,7 +20,7 @@ use tokio::time::{interval, timeout};
 use crate::traffic::{Connection, PATIENCE, Receiver, set};
 
 /// Graph allows so many export polls per tenant and hour; many tenants share the load.
-pub(crate) const TENANTS: usize = 64;
+pub(crate) const TENANTS: usize = 128;
 /// `USER_HZ`, the unit of /proc/PID/stat: 100 on every Linux we know.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -32,21 +32,27 @@ pub(crate) struct Machine {
     pub(crate) receiver: Arc<Receiver>,
     graph: String,
     _simulator: Option<Process>,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Machine {
     pub(crate) async fn with_graph(script: &str) -> Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let path = directory.path().join("script.toml").display().to_string();
-        std::fs::write(&path, script)?;
-        let arguments = ["simulate-graph", "--listen=127.0.0.1:0", "--script", &path];
-        let (simulator, line) = Process::start(&arguments, "http://").await?;
-        let address = line.split("http://").nth(1).unwrap_or_default().to_owned();
+        let (simulator, address) = simulator(script).await?;
         Self::start(Some(simulator), address).await
     }
 
+    /// The same with a server that says how late its messages are.
+    pub(crate) async fn with_graph_telling(script: &str) -> Result<Self> {
+        let (simulator, address) = simulator(script).await?;
+        let log = "warn,courier=info,courier_local::worker=debug";
+        Self::start_logging(Some(simulator), address, log).await
+    }
+
     pub(crate) async fn start(simulator: Option<Process>, graph: String) -> Result<Self> {
+        Self::start_logging(simulator, graph, "info").await
+    }
+
+    async fn start_logging(simulator: Option<Process>, graph: String, log: &str) -> Result<Self> {
         let data = tempfile::tempdir()?;
         let receiver = Receiver::start().await?;
         let path = |name: &str| data.path().join(name).display().to_string();
@@ -54,7 +60,7 @@ impl Machine {
         let config = format!("--config={}", path("courier.toml"));
         let directory = format!("--data={}", path("data"));
         let arguments = ["serve", "--listen=127.0.0.1:0", &config, &directory];
-        let (server, line) = Process::start(&arguments, "address=").await?;
+        let (server, line) = Process::start(&arguments, "address=", log).await?;
         let rest = line.split("address=").nth(1).unwrap_or_default();
         let api = rest.split(' ').next().unwrap_or_default().to_owned();
         Ok(Self {
@@ -63,7 +69,7 @@ impl Machine {
             receiver,
             graph,
             _simulator: simulator,
-            _data: data,
+            data,
         })
     }
 
@@ -129,21 +135,40 @@ impl Machine {
 
     /// Waits until Graph has been asked so often.
     pub(crate) async fn asked(&self, count: usize) -> Result<()> {
-        let mut connection = Connection::open(&self.graph).await?;
+        let mut journal = self.journal().await?;
         let mut ticks = interval(Duration::from_millis(200));
         let mut seen = 0;
         timeout(PATIENCE, async {
             while seen < count as u64 {
                 ticks.tick().await;
-                let mut request = Request::new(Full::default());
-                *request.uri_mut() = format!("/__journal?since={seen}").parse()?;
-                let entries: Vec<Entry> =
-                    serde_json::from_slice(&connection.send(request).await?.1)?;
+                let entries = journal.since(seen).await?;
                 seen = entries.last().map_or(seen, |entry| entry.seq);
             }
             anyhow::Ok(())
         })
         .await?
+    }
+
+    pub(crate) async fn journal(&self) -> Result<Journal> {
+        Ok(Journal(Connection::open(&self.graph).await?))
+    }
+
+    /// How late messages were received since this was last forgotten; a server that does not tell gives none.
+    pub(crate) fn late(&self) -> Vec<Late> {
+        self.server.late().clone()
+    }
+
+    pub(crate) fn forget_late(&self) {
+        self.server.late().clear();
+    }
+
+    /// The size of the database and its log.
+    pub(crate) fn file_mb(&self) -> Result<f64> {
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(self.data.path().join("data"))? {
+            bytes += entry?.metadata()?.len();
+        }
+        Ok(bytes as f64 / 1e6)
     }
 
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
@@ -173,6 +198,34 @@ impl Machine {
 
     pub(crate) async fn stop(mut self) -> Result<()> {
         Ok(self.server.child.kill().await?)
+    }
+}
+
+async fn simulator(script: &str) -> Result<(Process, String)> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("script.toml").display().to_string();
+    std::fs::write(&path, script)?;
+    let arguments = ["simulate-graph", "--listen=127.0.0.1:0", "--script", &path];
+    let (simulator, line) = Process::start(&arguments, "http://", "info").await?;
+    let address = line.split("http://").nth(1).unwrap_or_default().to_owned();
+    Ok((simulator, address))
+}
+
+/// Graph's journal, read from its process.
+pub(crate) struct Journal(Connection);
+
+impl Journal {
+    /// What has come since the line `seen`, as far as it is kept.
+    pub(crate) async fn since(&mut self, seen: u64) -> Result<Vec<Entry>> {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = format!("/__journal?since={seen}").parse()?;
+        Ok(serde_json::from_slice(&self.0.send(request).await?.1)?)
+    }
+
+    /// The number of its last line.
+    pub(crate) async fn last(&mut self) -> Result<u64> {
+        let kept = self.since(0).await?;
+        Ok(kept.last().map_or(0, |entry| entry.seq))
     }
 }
 
@@ -222,17 +275,39 @@ pub(crate) fn number(text: &str) -> Option<usize> {
     after.get(..12)?.parse().ok()
 }
 
+/// Messages received together, and how late the latest was.
+#[derive(Clone, Copy)]
+pub(crate) struct Late {
+    pub(crate) count: usize,
+    pub(crate) milliseconds: f64,
+}
+
+impl Late {
+    fn parse(line: &str) -> Option<Self> {
+        Some(Self {
+            count: log_field(line, "count=")?.parse().ok()?,
+            milliseconds: log_field(line, "late_ms=")?.parse().ok()?,
+        })
+    }
+}
+
+fn log_field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    line.split_once(name)?.1.split_whitespace().next()
+}
+
 /// A running `courier`; killed when it is dropped.
 pub(crate) struct Process {
     child: Child,
+    late: Arc<Mutex<Vec<Late>>>,
 }
 
 impl Process {
     /// Starts it and waits for the line with `text` in it.
-    async fn start(arguments: &[&str], text: &str) -> Result<(Self, String)> {
+    async fn start(arguments: &[&str], text: &str, log: &str) -> Result<(Self, String)> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_courier"))
             .args(arguments)
             .env_clear()
+            .env("COURIER_LOG", log)
             .env("SECRET", "bench")
             .env("SEAL_KEY", "ZGVtby1zZWFsaW5nLWtleS1vZi0zMi1ieXRlcy4uLi4=")
             .env(
@@ -244,29 +319,44 @@ impl Process {
             .kill_on_drop(true)
             .spawn()?;
         let (found, mut line) = watch::channel(None);
-        let found = Arc::new(found);
-        let text: Arc<str> = text.into();
-        watch_for(child.stdout.take().context("no output")?, &text, &found);
-        watch_for(child.stderr.take().context("no output")?, &text, &found);
-        drop(found);
+        let late = Arc::default();
+        let ear = Arc::new(Ear {
+            text: text.to_owned(),
+            found,
+            late: Arc::clone(&late),
+        });
+        listen(child.stdout.take().context("no output")?, &ear);
+        listen(child.stderr.take().context("no output")?, &ear);
+        drop(ear);
         let line = line.wait_for(Option::is_some).await;
         let line = line.ok().and_then(|line| line.clone());
-        Ok((Self { child }, line.context("courier did not start")?))
+        let line = line.context("courier did not start")?;
+        Ok((Self { child, late }, line))
+    }
+
+    fn late(&self) -> MutexGuard<'_, Vec<Late>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What is listened for in all that a process says.
+struct Ear {
+    text: String,
+    found: watch::Sender<Option<String>>,
+    late: Arc<Mutex<Vec<Late>>>,
+}
+
 /// Reads to the end, so that the process can always write.
-fn watch_for(
-    stream: impl AsyncRead + Unpin + Send + 'static,
-    text: &Arc<str>,
-    found: &Arc<watch::Sender<Option<String>>>,
-) {
-    let (text, found) = (Arc::clone(text), Arc::clone(found));
+fn listen(stream: impl AsyncRead + Unpin + Send + 'static, ear: &Arc<Ear>) {
+    let ear = Arc::clone(ear);
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            if line.contains(&*text) {
-                found.send_replace(Some(line));
+            if let Some(late) = Late::parse(&line) {
+                let mut all = ear.late.lock().unwrap_or_else(PoisonError::into_inner);
+                all.push(late);
+            } else if line.contains(&ear.text) {
+                ear.found.send_replace(Some(line));
             }
         }
     });

@@ -1,8 +1,9 @@
 //! What one machine does and needs, measured from outside: `courier serve` and the simulator are processes of their
 //! own, this one sends requests and receives callbacks.
 //!
-//! `cargo bench -p courier` runs everything; numbers after `--` replace the sizes of the throughput runs. Load, Graph
-//! and server share the machine's cores, so operations per second are a lower bound; CPU time is the server's alone.
+//! `cargo bench -p courier` runs everything but the hold; numbers after `--` replace the sizes of the throughput runs.
+//! `cargo bench -p courier -- hold [OPERATIONS] [SECONDS]` holds 50,000 operations for ten minutes. Load, Graph and
+//! server share the machine's cores, so operations per second are a lower bound; CPU time is the server's alone.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, interval};
 
+mod hold;
 mod machine;
 mod traffic;
 
@@ -24,6 +26,8 @@ use self::traffic::{Connection, now};
 const SIZES: [usize; 2] = [2_000, 20_000];
 const CLIENTS: usize = 32;
 const WAITING: usize = 10_000;
+const HELD: usize = 50_000;
+const HELD_SECONDS: usize = 600;
 const LATENCY_RATE: usize = 50;
 const LATENCY_SECONDS: usize = 20;
 
@@ -33,12 +37,17 @@ async fn main() -> Result<()> {
         .skip(1)
         .filter_map(|text| text.parse().ok())
         .collect();
+    let mut table = Table;
+    if std::env::args().any(|text| text == "hold") {
+        let count = given.first().copied().unwrap_or(HELD);
+        let seconds = given.get(1).copied().unwrap_or(HELD_SECONDS);
+        return hold::hold(count, seconds as u64, &mut table).await;
+    }
     let sizes = if given.is_empty() {
         SIZES.to_vec()
     } else {
         given
     };
-    let mut table = Table;
     for size in sizes {
         throughput(size, &mut table).await?;
     }

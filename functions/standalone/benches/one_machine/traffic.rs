@@ -120,8 +120,12 @@ impl Receiver {
 
     /// Waits for the first callbacks of `count` operations.
     pub(crate) async fn arrived(&self, count: usize) -> Result<()> {
+        self.arrived_within(count, PATIENCE).await
+    }
+
+    pub(crate) async fn arrived_within(&self, count: usize, patience: Duration) -> Result<()> {
         let mut seen = self.count.subscribe();
-        let arrived = timeout(PATIENCE, seen.wait_for(|seen| *seen >= count)).await;
+        let arrived = timeout(patience, seen.wait_for(|seen| *seen >= count)).await;
         let got = *self.count.borrow();
         ensure!(arrived.is_ok(), "{got} of {count} callbacks came");
         Ok(())

@@ -43,7 +43,7 @@ async fn the_demo_shows_three_verified_callbacks_in_plain_lines_and_ends_well() 
 
 #[tokio::test]
 async fn a_demo_that_does_not_come_to_its_end_exits_1() {
-    let mut demo = Courier::start(&["demo", "--once"], &[]);
+    let demo = Courier::start(&["demo", "--once"], &[]);
     demo.says("202 Accepted").await;
     demo.signal("INT").await;
     let ended = demo.ended().await;

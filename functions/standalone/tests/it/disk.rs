@@ -16,8 +16,8 @@ async fn a_full_disk_is_503_and_after_it_everything_goes_on() {
     let mut command = Command::new("prlimit");
     command.args(["--fsize=400000:unlimited", "sh", "-c", script]);
     command.arg(env!("CARGO_BIN_EXE_courier")).args(&arguments);
-    let mut server = Courier::spawn(&mut command, &[]);
-    let api = address(&mut server).await;
+    let server = Courier::spawn(&mut command, &[]);
+    let api = address(&server).await;
 
     let mut bodies = Vec::new();
     let mut refused = 0;

@@ -4,7 +4,6 @@
 //! Some promises wait for minutes (a lease, the hold of a lost start, a message that a dead process had claimed). The
 //! test does not: while the server is down it moves these times into the past, as if the machine had been off so long.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,12 +13,12 @@ use courier_core::record::{Record, State};
 use courier_local::database::Database;
 use courier_testkit::journals::{Asked, Journals};
 use courier_testkit::receiver::Answer as Reply;
-use courier_testkit::tenants;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep};
 
+use crate::demand::{DEADLINE, key, request, settled};
 use crate::process::{Courier, now};
 use crate::site::{QUICK, Site, address, is_closed};
 
@@ -34,9 +33,6 @@ const LAST: std::ops::Range<u64> = 0..20;
 const OFF: SignedDuration = SignedDuration::from_mins(17);
 /// Where the refresh token of the tenant is kept.
 const ROTATION: &str = "refresh-token/contoso";
-/// Nothing happens for so long: what is still open waits for minutes.
-const QUIET: Duration = Duration::from_secs(3);
-const DEADLINE: Duration = Duration::from_secs(120);
 /// Set to the printed seed to kill after the same times again.
 const SEED: Option<u64> = None;
 
@@ -192,52 +188,12 @@ async fn ask(site: &Site, api: &str, index: usize) -> Asked {
     }
 }
 
-/// Three kinds in turn. Every eighth of a kind asks for what the one before it asked for.
-fn request(site: &Site, index: usize) -> (Asked, Value) {
-    let twin = match index / 3 % 8 {
-        6 => Some(index + 3),
-        7 => Some(index - 3),
-        _ => None,
-    };
-    let pair = key(twin.map_or(index, |twin| twin.min(index)));
-    let organization = "94a356ab-53d5-40e7-8a85-053d6d3b9eb3";
-    let (kind, resource, body) = match index % 3 {
-        0 => (
-            "export",
-            format!("dsar-{index}"),
-            tenants::export(&site.receiver, &key(index), &format!("dsar-{index}")),
-        ),
-        1 => (
-            "goals",
-            format!("{organization}/{pair}"),
-            tenants::goals(&site.receiver, organization, &pair),
-        ),
-        _ => (
-            "schedule",
-            pair.clone(),
-            tenants::schedule(&site.receiver, &pair),
-        ),
-    };
-    let asked = Asked {
-        kind,
-        resource,
-        shared: kind != "export" && twin.is_some(),
-        id: String::new(),
-        requests: 0,
-    };
-    (asked, body)
-}
-
-fn key(index: usize) -> String {
-    format!("6e7b768e-07e2-4810-8459-{index:012}")
-}
-
 /// A server that has answered /healthz.
 async fn started(site: &Site, port: u16) -> Courier {
     let arguments = site.arguments(&format!("127.0.0.1:{port}"));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut server = Courier::start(&arguments, &[]);
-    let api = address(&mut server).await;
+    let server = Courier::start(&arguments, &[]);
+    let api = address(&server).await;
     let health = site.get(&api, "/healthz").await;
     assert_eq!(
         health.map(|answer| answer.status),
@@ -303,45 +259,6 @@ async fn records(database: &Database) -> Vec<Record> {
         filter.cursor = page.next;
         if filter.cursor.is_none() {
             return records;
-        }
-    }
-}
-
-/// The API's documents by id, once all are closed or nothing has happened for a while.
-async fn settled(site: &Site, api: &str) -> BTreeMap<String, Value> {
-    let mut ticks = interval(Duration::from_millis(100));
-    let mut last = (documents(site, api).await, Instant::now());
-    let settled = timeout(DEADLINE, async {
-        while !last.0.values().all(is_closed) && last.1.elapsed() < QUIET {
-            ticks.tick().await;
-            let new = documents(site, api).await;
-            if new != last.0 {
-                last = (new, Instant::now());
-            }
-        }
-    });
-    settled.await.expect("it never came to rest");
-    last.0
-}
-
-async fn documents(site: &Site, api: &str) -> BTreeMap<String, Value> {
-    let mut documents = BTreeMap::new();
-    let mut path = "/v1/operations".to_owned();
-    loop {
-        let page = site
-            .get(api, &path)
-            .await
-            .expect("the list was not answered");
-        assert_eq!(page.status, 200, "{page:?}");
-        for document in page.body["operations"].as_array().unwrap() {
-            documents.insert(
-                document["id"].as_str().unwrap().to_owned(),
-                document.clone(),
-            );
-        }
-        match page.body["next"].as_str() {
-            Some(next) => path = format!("/v1/operations?cursor={next}"),
-            None => return documents,
         }
     }
 }

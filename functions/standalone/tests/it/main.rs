@@ -28,10 +28,13 @@ mod request_urls;
 mod requests;
 
 mod binary;
+mod demand;
 mod disk;
+mod jump;
 mod kill;
 mod process;
 mod signatures;
 mod site;
+mod storm;
 
 mod rules;

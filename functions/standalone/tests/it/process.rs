@@ -63,8 +63,8 @@ impl Courier {
     }
 
     /// Waits for the first line, on standard output or standard error, that has `text` in it.
-    pub(crate) async fn says(&mut self, text: &str) -> String {
-        let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
+    pub(crate) async fn says(&self, text: &str) -> String {
+        let (stdout, stderr) = (&mut self.stdout.clone(), &mut self.stderr.clone());
         let found = timeout(PATIENCE, async {
             tokio::select! {
                 line = line_with(stdout, text) => line,

@@ -104,6 +104,35 @@ fn crates_depend_only_along_the_designs_arrows() {
 }
 
 #[test]
+fn the_testkits_are_for_tests_only() {
+    let allowed = [
+        ("courier", vec!["cloud-testkit", "courier-testkit"]),
+        ("courier-aws", vec!["cloud-testkit", "courier-testkit"]),
+        ("courier-local", vec!["courier-testkit"]),
+    ];
+    let kits = |needs: &BTreeSet<String>| -> Vec<String> {
+        let kits = needs.iter().filter(|need| need.ends_with("-testkit"));
+        kits.cloned().collect()
+    };
+    let users: Vec<_> = dependencies(Some("dev"))
+        .into_iter()
+        .map(|(package, needs)| (package, kits(&needs)))
+        .filter(|(_, kits)| !kits.is_empty())
+        .collect();
+    let allowed = allowed.map(|(package, kits)| (package.to_owned(), kits));
+    let users = users.iter().map(|(package, kits)| {
+        let kits: Vec<&str> = kits.iter().map(String::as_str).collect();
+        (package.to_owned(), kits)
+    });
+    assert_eq!(users.collect::<Vec<_>>(), allowed);
+    for kind in [None, Some("build")] {
+        for (package, needs) in dependencies(kind) {
+            assert_eq!(kits(&needs), Vec::<String>::new(), "{package}");
+        }
+    }
+}
+
+#[test]
 fn no_source_file_is_longer_than_400_lines() {
     let mut waiting = vec![root().join("functions"), root().join("shared")];
     let mut files = 0;

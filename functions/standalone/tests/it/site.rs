@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cloud_testkit::clock::ShiftedClock;
+use courier_core::Clock;
 use courier_testkit::receiver::Receiver;
 use courier_testkit::world::{Answer, TICKETS_KEY};
 use graph_simulator::{Entry, Job};
@@ -43,11 +45,21 @@ retry_after_poll = 1
 impl Site {
     /// Starts Graph with this script.
     pub(crate) async fn new(script: &str) -> Self {
+        Self::with_clocks(script, &[], clock()).await
+    }
+
+    /// The same where this clock shows the time, to Graph and to the receiver.
+    pub(crate) async fn at(script: &str, clock: &ShiftedClock) -> Self {
+        let environment = clock.environment();
+        Self::with_clocks(script, &variables(&environment), clock.function()).await
+    }
+
+    async fn with_clocks(script: &str, graph: &[(&str, &str)], receiver: Clock) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let script_file = directory.path().join("script.toml");
         std::fs::write(&script_file, script).unwrap();
         let journal = directory.path().join("graph.jsonl");
-        let mut graph = Courier::start(
+        let simulator = Courier::start(
             &[
                 "simulate-graph",
                 "--listen=127.0.0.1:0",
@@ -56,16 +68,16 @@ impl Site {
                 "--journal",
                 journal.to_str().unwrap(),
             ],
-            &[],
+            graph,
         );
-        let line = graph.says("simulating Microsoft Graph at ").await;
+        let line = simulator.says("simulating Microsoft Graph at ").await;
         let graph_url = line.rsplit(' ').next().unwrap().to_owned();
-        let receiver = Receiver::start(clock()).await.unwrap();
+        let receiver = Receiver::start(receiver).await.unwrap();
         let config = config(&graph_url, &receiver.origin());
         std::fs::write(directory.path().join("courier.toml"), config).unwrap();
         Self {
             directory,
-            _graph: graph,
+            _graph: simulator,
             graph_url,
             receiver,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -91,8 +103,8 @@ impl Site {
     pub(crate) async fn serve(&self, variables: &[(&str, &str)]) -> (Courier, String) {
         let arguments = self.arguments("127.0.0.1:0");
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut server = Courier::start(&arguments, variables);
-        let api = address(&mut server).await;
+        let server = Courier::start(&arguments, variables);
+        let api = address(&server).await;
         (server, api)
     }
 
@@ -166,8 +178,16 @@ pub(crate) fn is_closed(operation: &Value) -> bool {
     operation["endedAt"].is_string() && operation["callback"]["status"] != "pending"
 }
 
+/// The environment of a process, as `Courier::start` takes it.
+pub(crate) fn variables(environment: &[(String, String)]) -> Vec<(&str, &str)> {
+    let pairs = environment.iter();
+    pairs
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
+}
+
 /// Waits until the server says where it serves; its origin.
-pub(crate) async fn address(server: &mut Courier) -> String {
+pub(crate) async fn address(server: &Courier) -> String {
     let line = server.says(" serving").await;
     let address = line.split("address=").nth(1).unwrap_or_default();
     format!("http://{}", address.split(' ').next().unwrap_or_default())

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod clock;
+mod disk;
 mod function;
 mod gateway;
 mod mapping;

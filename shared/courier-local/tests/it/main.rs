@@ -9,5 +9,6 @@ mod group_commit;
 mod listener;
 mod listener_limits;
 mod messages;
+mod previous_version;
 mod worker;
 mod workspace;

@@ -1,0 +1,202 @@
+//! Very many operations that wait at once: what holding them costs, how late their polls are, and that none is lost.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use graph_simulator::Entry;
+use jiff::Timestamp;
+use tokio::time::{Instant, interval, sleep_until};
+
+use crate::machine::{Late, Machine, TENANTS};
+use crate::traffic::now;
+use crate::{CLIENTS, Table, percentile, script};
+
+/// Graph wants to be asked so often.
+const RETRY_AFTER: u32 = 60;
+/// So long may it take to send all requests: the first job ends only after the hold.
+const FILLING: Duration = Duration::from_secs(180);
+/// An operation that Graph is not asked for in this time is lost: the longest pause with its jitter, and some.
+const FORGOTTEN: Duration = Duration::from_secs(90);
+/// From the end of the first job to the callback of the last.
+const ENDING: Duration = Duration::from_secs(600);
+/// What the journal keeps between two looks.
+const KEPT: &str = "journal_keep = 50000";
+
+/// Fills `count` operations, holds them for `seconds`, then lets all of them end.
+pub(crate) async fn hold(count: usize, seconds: u64, table: &mut Table) -> Result<()> {
+    let lives = (FILLING + Duration::from_secs(seconds)).as_secs_f64();
+    let script = script(lives, RETRY_AFTER).replace("journal_keep = 512", KEPT);
+    let machine = Machine::with_graph_telling(&script).await?;
+    let began = Instant::now();
+    // The first requests fetch the tokens.
+    machine.send(0..TENANTS * 3, CLIENTS).await?;
+    let idle = machine.memory_mb("VmRSS")?;
+    let all = TENANTS * 3 + count;
+    let accepted = machine.send(TENANTS * 3..all, CLIENTS).await?;
+    let filled = began.elapsed();
+    table.title(&format!("{count} operations held for {seconds} s"))?;
+    table.row("filled within, s", filled.as_secs_f64(), "")?;
+    table.row("202 after, ms, p99", percentile(&accepted, 0.99), "<= 300")?;
+    ensure!(filled < FILLING, "the first jobs end before the hold does");
+
+    let before = Meter::read(&machine)?;
+    let polls = watch(&machine, Instant::now() + Duration::from_secs(seconds)).await?;
+    let after = Meter::read(&machine)?;
+    let late = machine.late();
+    tell(&before, &after, &polls, &late, table)?;
+    let each = (after.memory_mb - idle) * 1024.0 / count as f64;
+    table.row("RSS per operation, KB", each, "<= 3")?;
+    table.row("forgotten by its end", polls.forgotten(all) as f64, "0")?;
+
+    let arrived = machine.receiver.arrived_within(all, ENDING).await;
+    let missing = all - machine.receiver.arrivals().len();
+    table.row("lost: no callback", missing as f64, "0")?;
+    table.row("peak RSS, MB", machine.memory_mb("VmHWM")?, "")?;
+    arrived?;
+    machine.stop().await
+}
+
+/// What the server has used at one moment.
+struct Meter {
+    at: Instant,
+    cpu_seconds: f64,
+    memory_mb: f64,
+    file_mb: f64,
+    written_mb: f64,
+}
+
+impl Meter {
+    fn read(machine: &Machine) -> Result<Self> {
+        Ok(Self {
+            at: Instant::now(),
+            cpu_seconds: machine.cpu_seconds()?,
+            memory_mb: machine.memory_mb("VmRSS")?,
+            file_mb: machine.file_mb()?,
+            written_mb: machine.written_bytes()? / 1e6,
+        })
+    }
+}
+
+fn tell(
+    before: &Meter,
+    after: &Meter,
+    polls: &Polls,
+    late: &[Late],
+    table: &mut Table,
+) -> Result<()> {
+    let seconds = after.at.duration_since(before.at).as_secs_f64();
+    let cpu = after.cpu_seconds - before.cpu_seconds;
+    table.row("polls/s", polls.count as f64 / seconds, "")?;
+    table.row("polls", polls.count as f64, "")?;
+    table.row("journal lines missed", polls.missed as f64, "0")?;
+    let late = weighed(late);
+    table.row("late by at most, ms, p50", percentile(&late, 0.5), "")?;
+    table.row(
+        "late by at most, ms, p99",
+        percentile(&late, 0.99),
+        "<= 2000",
+    )?;
+    table.row("late by at most, ms, max", percentile(&late, 1.0), "")?;
+    // Jitter is upward only: a tenth of the pause.
+    table.row(
+        "after Retry-After, s, p50",
+        percentile(&polls.after, 0.5),
+        "",
+    )?;
+    table.row(
+        "after Retry-After, s, p99",
+        percentile(&polls.after, 0.99),
+        "",
+    )?;
+    table.row(
+        "after Retry-After, s, max",
+        percentile(&polls.after, 1.0),
+        "",
+    )?;
+    table.row("polls before Retry-After", polls.early as f64, "0")?;
+    table.row("CPU, s", cpu, "")?;
+    table.row("CPU, cores", cpu / seconds, "")?;
+    table.row("CPU, ms per poll", cpu * 1e3 / polls.count as f64, "")?;
+    table.row("RSS at its begin, MB", before.memory_mb, "")?;
+    table.row("RSS at its end, MB", after.memory_mb, "")?;
+    table.row("file at its begin, MB", before.file_mb, "")?;
+    table.row("file at its end, MB", after.file_mb, "")?;
+    let written = (after.written_mb - before.written_mb) / seconds;
+    Ok(table.row("written, MB/s", written, "")?)
+}
+
+/// How late each message was, in milliseconds, at most: of those received together the server tells the latest.
+fn weighed(late: &[Late]) -> Vec<f64> {
+    let each = late.iter();
+    each.flat_map(|late| std::iter::repeat_n(late.milliseconds, late.count))
+        .collect()
+}
+
+/// What Graph's journal shows of the polls.
+#[derive(Default)]
+struct Polls {
+    count: usize,
+    /// Seconds between the time Graph allowed and the poll.
+    after: Vec<f64>,
+    early: usize,
+    /// Lines that the journal had dropped before they were read.
+    missed: u64,
+    seen: u64,
+    jobs: HashMap<String, Look>,
+}
+
+/// The last poll of a job.
+struct Look {
+    at: Timestamp,
+    not_before: Option<Timestamp>,
+}
+
+async fn watch(machine: &Machine, until: Instant) -> Result<Polls> {
+    let mut journal = machine.journal().await?;
+    let mut polls = Polls {
+        seen: journal.last().await?,
+        ..Polls::default()
+    };
+    machine.forget_late();
+    let mut ticks = interval(Duration::from_millis(500));
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                for entry in journal.since(polls.seen).await? {
+                    polls.note(entry);
+                }
+            }
+            () = sleep_until(until) => return Ok(polls),
+        }
+    }
+}
+
+impl Polls {
+    fn note(&mut self, entry: Entry) {
+        self.missed += entry.seq.saturating_sub(self.seen + 1);
+        self.seen = entry.seq;
+        let polled = entry.call.ends_with(".poll");
+        let Some(job) = entry.job.filter(|_| polled) else {
+            return;
+        };
+        self.count += 1;
+        let look = Look {
+            at: entry.at,
+            not_before: entry.not_before,
+        };
+        let last = self.jobs.insert(job, look);
+        if let Some(allowed) = last.and_then(|last| last.not_before) {
+            let after = entry.at.duration_since(allowed).as_secs_f64();
+            self.early += usize::from(after < 0.0);
+            self.after.push(after);
+        }
+    }
+
+    /// How many of `all` operations Graph has not been asked for of late.
+    fn forgotten(&self, all: usize) -> usize {
+        let since = now().saturating_sub(FORGOTTEN).unwrap_or_default();
+        let looks = self.jobs.values();
+        all.saturating_sub(looks.filter(|look| look.at >= since).count())
+    }
+}
