@@ -337,7 +337,16 @@ impl Stage {
         assert!(missed.is_none(), "{missed:?} was never passed");
         Played {
             fate: Fate::of(&journals),
-            passed: self.passed,
+            passed: std::mem::take(&mut self.passed),
+        }
+    }
+}
+
+/// Whatever fails, says of what.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{} {:?}", self.scene.operation, self.scene.strikes);
         }
     }
 }

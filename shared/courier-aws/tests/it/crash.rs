@@ -117,6 +117,17 @@ pub(crate) struct Stage {
     operation: &'static str,
     pub(crate) mapping: Mapping,
     played: u32,
+    /// Where it dies, for what fails.
+    pub(crate) at: String,
+}
+
+/// Whatever fails, says of what.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{} {}", self.operation, self.at);
+        }
+    }
 }
 
 /// What has happened before this operation, of which the journals tell too.
@@ -134,6 +145,7 @@ impl Stage {
             cloud,
             operation,
             played: 0,
+            at: String::new(),
         }
     }
 
@@ -164,6 +176,7 @@ impl Stage {
 
     /// The operation's function dies at this point of this life.
     async fn dies_in(&mut self, life: usize, death: Death, point: &str) -> Fate {
+        self.at = format!("{life} {death:?} {point}");
         let (before, mut asked, body) = self.next();
         let born = self.cloud.clock.now();
         let armed = self.armed_in(life, &format!("{} {point}", death.word()));

@@ -17,7 +17,7 @@ const SECTION: &str = "Lambda functions, recovering";
 const OVERDUE: Duration = Duration::from_secs(700);
 
 /// What happened before.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     /// The request died before the poll message was sent: the watchdog takes the operation over.
     Unsent,
@@ -96,6 +96,7 @@ async fn measured() -> String {
 impl Stage {
     /// The function that recovers dies at this point.
     async fn recovers(&mut self, trouble: Trouble, point: &str) -> Fate {
+        self.at = format!("{trouble:?} {point}");
         let (before, mut asked, body) = self.next();
         let born = self.cloud.clock.now();
         let dies_at = match trouble {
