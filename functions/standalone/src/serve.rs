@@ -14,6 +14,7 @@ pub(crate) async fn run(
     data: &Path,
     listen: SocketAddr,
 ) -> anyhow::Result<ExitCode> {
+    courier_core::arm_crash_points!(settings::variable);
     let config = settings::load_config(config)?;
     let mut stop = Stop::listen()?;
     let machine = Machine::start(config, data, listen, settings::clock()).await?;

@@ -93,7 +93,7 @@ pub(crate) fn clock() -> Clock {
     })
 }
 
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that reads the environment"

@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use courier_core::app::App;
+use courier_core::crash_point;
 use courier_core::message::{Disposition, Message};
 use courier_core::pacing::later;
 use courier_core::ports::Queue;
@@ -71,6 +72,7 @@ pub async fn handle(
             fate.unwrap_or(Disposition::WaitUntil(cut_off))
         }
     });
+    crash_point!("message.receive", "after");
     let fates = join_all(steps).await;
     let mut staying = Vec::new();
     let mut waiting = Vec::new();
@@ -83,7 +85,9 @@ pub async fn handle(
             });
         }
     }
+    crash_point!("message.settle", "before");
     let hidden = timeout(left(app, ends_at, ANSWERING), queue.hide(&waiting)).await;
+    crash_point!("message.settle", "after");
     if hidden.is_err() {
         tracing::warn!("messages were not hidden in time");
     }
@@ -156,7 +160,10 @@ async fn renew(
     receives: u32,
     until: Timestamp,
 ) -> Disposition {
-    match queue.send(&message.renewed(receives), until).await {
+    crash_point!("renewal.send", "before");
+    let sent = queue.send(&message.renewed(receives), until).await;
+    crash_point!("renewal.send", "after");
+    match sent {
         Ok(()) => Disposition::Delete,
         Err(error) => {
             let id = message.operation_id();

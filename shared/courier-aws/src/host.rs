@@ -73,6 +73,7 @@ impl Host {
         variable: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
         clock: Clock,
     ) -> Result<Self, HostError> {
+        courier_core::arm_crash_points!(&variable);
         let variable = Box::new(variable);
         let settings = Settings::read(&variable)?;
         let tls = clients::tls(settings.certificates.as_deref())?;

@@ -52,6 +52,8 @@ const WRITE_DOWN: Duration = Duration::from_secs(2);
 
 impl App {
     pub fn new(config: Config, platform: Platform) -> Self {
+        #[cfg(all(feature = "crash-points", debug_assertions))]
+        let platform = crate::crash_points::around_all(platform);
         let Platform {
             store,
             queue,

@@ -152,6 +152,7 @@ async fn create(
     if let Some(applied) = preference.applied() {
         insert(headers, "preference-applied", &applied);
     }
+    crate::crash_point!("request.answer", "before");
     Ok(response)
 }
 

@@ -52,6 +52,39 @@ pub mod seal;
 pub mod secret;
 pub mod webhook;
 
+#[cfg(all(feature = "crash-points", debug_assertions))]
+pub mod crash_points;
+
+/// A moment at which a test may let the program die; nothing in a normal build.
+#[cfg(all(feature = "crash-points", debug_assertions))]
+#[macro_export]
+macro_rules! crash_point {
+    ($name:literal, $when:literal) => {
+        $crate::crash_points::reach($name, $when).await
+    };
+}
+
+#[cfg(not(all(feature = "crash-points", debug_assertions)))]
+#[macro_export]
+macro_rules! crash_point {
+    ($name:literal, $when:literal) => {};
+}
+
+/// Lets a main say, by its environment, where to die; nothing in a normal build.
+#[cfg(all(feature = "crash-points", debug_assertions))]
+#[macro_export]
+macro_rules! arm_crash_points {
+    ($variable:expr) => {
+        $crate::crash_points::arm($variable)
+    };
+}
+
+#[cfg(not(all(feature = "crash-points", debug_assertions)))]
+#[macro_export]
+macro_rules! arm_crash_points {
+    ($variable:expr) => {};
+}
+
 /// Tells the time. Only mains (and tests) make one.
 pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
 

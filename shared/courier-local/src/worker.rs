@@ -5,9 +5,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use courier_core::Clock;
 use courier_core::message::{Disposition, Message};
 use courier_core::ports::QueueError;
+use courier_core::{Clock, crash_point};
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
@@ -149,9 +149,12 @@ async fn look(
     let next = database.next_due().await?;
     if next.is_some_and(|next| next <= now) {
         let visibility = SignedDuration::try_from(options.visibility).unwrap_or(DRAIN_VISIBILITY);
+        crash_point!("message.receive", "before");
         let due = database.receive(now, free, later(now, visibility)).await?;
+        crash_point!("message.receive", "after");
         return Ok(Look::Due(due));
     }
+    crash_point!("worker.sleep", "before");
     let pause = next.map_or(options.max_idle, |next| {
         Duration::try_from(next.duration_since(now)).unwrap_or_default()
     });
@@ -175,7 +178,9 @@ where
 {
     let id = received.message.operation_id().clone();
     let work = AssertUnwindSafe(async { step(received.message, received.receives).await });
-    let settled = match work.catch_unwind().await {
+    let worked = work.catch_unwind().await;
+    crash_point!("message.settle", "before");
+    let settled = match worked {
         Ok(Disposition::Delete) => database.delete(&received.receipt).await,
         Ok(Disposition::WaitUntil(until)) => database.postpone(&received.receipt, until).await,
         // The payload of a panic may quote what the step was working on.
@@ -184,6 +189,7 @@ where
             return;
         }
     };
+    crash_point!("message.settle", "after");
     if let Err(error) = settled {
         tracing::warn!(
             operation.id = %id,

@@ -101,14 +101,24 @@ impl Journals {
         }
     }
 
-    /// The export's last call to Graph, or else (claimed, not sent) its request, fell into the life of a server that
-    /// was killed, so nobody may have read Graph's answer.
+    /// Nobody may have read Graph's last answer to this export: Graph itself lost it, or the call fell into the life of a
+    /// server that was killed. One that was claimed and not sent leaves no call; then a server died after the claim, which
+    /// followed the request or a refusal.
     fn cut_off(&self, one: &Asked) -> bool {
         let created = text(&self.documents[&one.id]["createdAt"]);
-        let last = self.starts(one).last();
-        let at = last.map_or_else(|| created.parse().unwrap_or_default(), |call| call.at);
-        let mut lives = self.lives.iter();
-        lives.any(|(born, died)| (*born..=*died).contains(&at))
+        let during = |at: Timestamp| {
+            self.lives
+                .iter()
+                .any(|(born, died)| (*born..=*died).contains(&at))
+        };
+        match self.starts(one).last() {
+            None => during(created.parse().unwrap_or_default()),
+            Some(call) if call.status.is_none() => true,
+            Some(call) if call.status == Some(429) => {
+                self.lives.iter().any(|(_, died)| *died >= call.at)
+            }
+            Some(call) => during(call.at),
+        }
     }
 
     /// I1, and more: after a call that may have started an export there is no other.

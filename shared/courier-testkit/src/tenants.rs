@@ -91,6 +91,22 @@ pub fn body(world: &World, operation: &str) -> Value {
     }
 }
 
+/// A good request for one of [`OPERATIONS`], and how Graph knows what it asks for.
+pub fn request(receiver: &Receiver, operation: &str) -> (String, Value) {
+    let (organization, id) = (
+        "94a356ab-53d5-40e7-8a85-053d6d3b9eb3",
+        "e5e7a3c1-8cdf-409d-9ce9-ff730d65d95e",
+    );
+    match operation {
+        "export" => ("dsar".to_owned(), export(receiver, id, "dsar")),
+        "goals" => (
+            format!("{organization}/{id}"),
+            goals(receiver, organization, id),
+        ),
+        _ => (id.to_owned(), schedule(receiver, id)),
+    }
+}
+
 /// A container SAS that keeps every rule.
 pub fn sas(container: &str) -> String {
     format!(

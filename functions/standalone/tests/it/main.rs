@@ -28,6 +28,9 @@ mod request_urls;
 mod requests;
 
 mod binary;
+mod crash;
+mod crash_recovery;
+mod crash_run;
 mod demand;
 mod disk;
 mod jump;

@@ -1,5 +1,6 @@
 //! The real `courier` as a process: started, listened to, told to stop, killed.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub(crate) struct Courier {
 pub(crate) struct Ended {
     /// `None` when a signal ended it.
     pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
@@ -66,15 +68,23 @@ impl Courier {
     pub(crate) async fn says(&self, text: &str) -> String {
         let (stdout, stderr) = (&mut self.stdout.clone(), &mut self.stderr.clone());
         let found = timeout(PATIENCE, async {
+            // One stream may be at its end while the other has more to read.
             tokio::select! {
-                line = line_with(stdout, text) => line,
-                line = line_with(stderr, text) => line,
+                Some(line) = line_with(stdout, text) => Some(line),
+                Some(line) = line_with(stderr, text) => Some(line),
+                else => None,
             }
         });
         match found.await {
             Ok(Some(line)) => line,
             _ => panic!("it never said {text:?} but: {}", self.said()),
         }
+    }
+
+    /// Waits, beside whatever else is waited for, until it has said `text`; `false` when it ends without.
+    pub(crate) fn tells(&self, text: &str) -> impl Future<Output = bool> + use<> {
+        let (mut stderr, text) = (self.stderr.clone(), text.to_owned());
+        async move { line_with(&mut stderr, &text).await.is_some() }
     }
 
     /// Everything it has said so far.
@@ -84,10 +94,22 @@ impl Courier {
 
     /// Sends the signal `name`: `INT`, `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("the process has ended already");
+        let id = self.id();
+        assert!(self.try_signal(name).await, "kill -{name} {id}");
+    }
+
+    /// The same; `false` when it ended first.
+    pub(crate) async fn try_signal(&self, name: &str) -> bool {
         let mut kill = Command::new("kill");
-        let sent = kill.args([&format!("-{name}"), &id.to_string()]).status();
-        assert!(sent.await.unwrap().success(), "kill -{name} {id}");
+        let id = self.id().to_string();
+        let sent = kill.args([&format!("-{name}"), &id]).output();
+        sent.await.unwrap().status.success()
+    }
+
+    /// Waits until it can say no more: it has ended.
+    pub(crate) async fn silent(&self) {
+        let mut stderr = self.stderr.clone();
+        while stderr.changed().await.is_ok() {}
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -102,6 +124,7 @@ impl Courier {
         let status: ExitStatus = status.unwrap();
         Ended {
             code: status.code(),
+            signal: status.signal(),
             stdout: all(self.stdout).await,
             stderr: all(self.stderr).await,
         }

@@ -21,8 +21,8 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// Package → its dependencies of the given kind (`None`: normal), by name.
-fn dependencies(kind: Option<&str>) -> BTreeMap<String, BTreeSet<String>> {
+/// What cargo knows of our packages.
+fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
         .args([
             "metadata",
@@ -39,7 +39,12 @@ fn dependencies(kind: Option<&str>) -> BTreeMap<String, BTreeSet<String>> {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Package → its dependencies of the given kind (`None`: normal), by name.
+fn dependencies(kind: Option<&str>) -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = metadata();
     let packages = metadata["packages"].as_array().unwrap().iter();
     let names = |package: &Value| {
         let all = package["dependencies"].as_array().unwrap().iter();
@@ -136,6 +141,42 @@ fn the_testkits_are_for_tests_only() {
                 assert_eq!(kits(&needs), Vec::<String>::new(), "{package}");
             }
             assert!(!needs.contains("courier-simulation"), "{package}");
+        }
+    }
+}
+
+#[test]
+fn only_tests_ask_for_crash_points() {
+    let feature = "crash-points";
+    let metadata = metadata();
+    let mut asking = BTreeSet::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        for (other, enabled) in package["features"].as_object().unwrap() {
+            let own = name == "courier-core" && other == feature;
+            let enabled = enabled.to_string();
+            assert!(
+                own || !enabled.contains(feature),
+                "{name}: {other} = {enabled}"
+            );
+        }
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let features = dependency["features"].as_array().unwrap();
+            if features.iter().any(|one| one == feature) {
+                assert_eq!(dependency["kind"], "dev", "{name} {dependency}");
+                asking.insert(name);
+            }
+        }
+    }
+    assert_eq!(asking, BTreeSet::from(["courier", "courier-aws"]));
+    // And a build without debug assertions has none of them, asked for or not.
+    let gate = r#"all(feature = "crash-points", debug_assertions)"#;
+    for path in ["src/lib.rs", "src/app.rs"] {
+        let text = read(&format!("shared/courier-core/{path}"));
+        let gated = text.lines().filter(|line| line.contains(feature));
+        assert!(gated.clone().count() > 0);
+        for line in gated {
+            assert!(line.contains(gate), "{path}: {line}");
         }
     }
 }

@@ -45,20 +45,42 @@ pub(crate) fn binary(function: &str) -> PathBuf {
     BUILT.get_or_init(|| {
         for name in FUNCTIONS {
             build(name);
-            copy(name).unwrap_or_else(|error| panic!("{name} cannot be copied: {error}"));
+            let built = target().join("lambda").join(name).join("bootstrap");
+            copy(&built, &copies().join(name))
+                .unwrap_or_else(|error| panic!("{name} cannot be copied: {error}"));
         }
     });
     copies().join(function).join("bootstrap")
+}
+
+/// The binary of `function` with crash points, not optimised.
+pub(crate) fn crashing_binary(function: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let copies = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crashing");
+    BUILT.get_or_init(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build
+            .args(["build", "--locked", "--package", "courier-core"])
+            .args(FUNCTIONS.map(|name| format!("--package={name}")))
+            .args(["--features", "courier-core/crash-points"])
+            .env("CARGO_TARGET_DIR", target())
+            .current_dir(root());
+        run(&mut build);
+        for name in FUNCTIONS {
+            // A later build without the points would take its place.
+            copy(&target().join("debug").join(name), &copies.join(name))
+                .unwrap_or_else(|error| panic!("{name} cannot be copied: {error}"));
+        }
+    });
+    copies.join(function).join("bootstrap")
 }
 
 fn copies() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("functions")
 }
 
-fn copy(function: &str) -> io::Result<()> {
-    let place = copies().join(function);
-    fs::create_dir_all(&place)?;
-    let built = target().join("lambda").join(function).join("bootstrap");
+fn copy(built: &Path, place: &Path) -> io::Result<()> {
+    fs::create_dir_all(place)?;
     let draft = place.join(format!("draft-{}", std::process::id()));
     fs::copy(built, &draft)?;
     fs::rename(draft, place.join("bootstrap"))
@@ -79,9 +101,13 @@ fn build(function: &str) {
         .env("CARGO_TARGET_DIR", target())
         .env("PATH", path_with(&["cargo-lambda"]))
         .current_dir(root().join("functions").join(function));
+    run(&mut build);
+}
+
+fn run(build: &mut Command) {
     let output = build
         .output()
         .unwrap_or_else(|error| panic!("{build:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cargo lambda build: {said}");
+    assert!(output.status.success(), "{build:?}: {said}");
 }

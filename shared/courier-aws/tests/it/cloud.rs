@@ -1,6 +1,7 @@
 //! A whole graph-courier of the cloud on loopback, with a clock that a test moves: the three functions, their queue and
 //! table behind a proxy that keeps a journal, Graph and a receiver.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cloud_testkit::clock::ShiftedClock;
@@ -18,7 +19,7 @@ use graph_simulator::{Options as GraphOptions, Simulator};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::binaries::binary;
+use crate::binaries::{binary, crashing_binary};
 
 pub(crate) const TABLE: &str = "courier";
 /// The timeouts of `infra/template.yaml`.
@@ -40,7 +41,11 @@ pub(crate) struct Cloud {
     /// The configuration document.
     pub(crate) config: String,
     pub(crate) variables: Variables,
+    binary: Binary,
 }
+
+/// Where the program of a function is.
+type Binary = fn(&str) -> PathBuf;
 
 pub(crate) type Variables = [(&'static str, String); 5];
 
@@ -51,6 +56,15 @@ impl Cloud {
 
     /// A cloud whose Graph `change` has changed.
     pub(crate) async fn with(change: impl FnOnce(&mut GraphOptions)) -> Self {
+        Self::of(binary, change).await
+    }
+
+    /// A cloud of programs with crash points, which are no release builds.
+    pub(crate) async fn crashing(change: impl FnOnce(&mut GraphOptions)) -> Self {
+        Self::of(crashing_binary, change).await
+    }
+
+    async fn of(binary: Binary, change: impl FnOnce(&mut GraphOptions)) -> Self {
         let clock = ShiftedClock::new();
         let setup = Setup {
             clock: Some(clock.clone()),
@@ -75,9 +89,9 @@ impl Cloud {
             ("COURIER_LOG", "info".to_owned()),
             ("AWS_ENDPOINT_URL", proxy.url()),
         ];
-        let start = function("start-operation", &variables, &clock);
-        let poll = function("poll-operation", &variables, &clock);
-        let sweep = function("sweep-operations", &variables, &clock);
+        let start = function(binary, "start-operation", &variables, &clock);
+        let poll = function(binary, "poll-operation", &variables, &clock);
+        let sweep = function(binary, "sweep-operations", &variables, &clock);
         let api = Gateway::http_api(&start);
         Self {
             clock,
@@ -93,6 +107,7 @@ impl Cloud {
             dead_letter_url,
             config,
             variables,
+            binary,
         }
     }
 
@@ -113,7 +128,15 @@ impl Cloud {
                 *value = (*other).to_owned();
             }
         }
-        function(name, &variables, &self.clock)
+        function(self.binary, name, &variables, &self.clock)
+    }
+
+    /// A function of this cloud with one more variable.
+    pub(crate) fn function_with(&self, name: &str, variable: (&str, &str)) -> Function {
+        let variables = self.variables.iter();
+        let variables = variables.map(|(name, value)| (*name, value.as_str()));
+        let variables: Vec<_> = variables.chain([variable]).collect();
+        Function::start(&(self.binary)(name), &variables, options(name, &self.clock))
     }
 
     /// Gives a secret another value.
@@ -228,22 +251,25 @@ pub(crate) fn secrets() -> Value {
     })
 }
 
-fn function(name: &str, variables: &Variables, clock: &ShiftedClock) -> Function {
+fn function(binary: Binary, name: &str, variables: &Variables, clock: &ShiftedClock) -> Function {
+    let variables: Vec<(&str, &str)> = variables
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    Function::start(&binary(name), &variables, options(name, clock))
+}
+
+fn options(name: &str, clock: &ShiftedClock) -> Options {
     let timeout = if name == "start-operation" {
         START_TIMEOUT
     } else {
         POLL_TIMEOUT
     };
-    let options = Options {
+    Options {
         name: name.to_owned(),
         timeout,
         memory_mb: 128,
         clock: Some(clock.clone()),
         ..Options::default()
-    };
-    let variables: Vec<(&str, &str)> = variables
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    Function::start(&binary(name), &variables, options)
+    }
 }

@@ -8,6 +8,8 @@ mod cloud;
 mod configuration;
 mod contract_queue;
 mod contract_store;
+mod crash;
+mod crash_recovery;
 mod deployed;
 mod events;
 mod faults;
