@@ -1,0 +1,54 @@
+//! The larger budget: one fault more and an impatient caller. See the head of `main.rs` for the command.
+
+use courier_core::catalogue::Restart;
+
+use crate::checked::Configuration;
+use crate::configurations::{self as worlds, CLASSES, Size};
+use crate::report::holds;
+
+fn check(name: &str, configuration: fn(Restart, Size) -> Configuration) {
+    for class in CLASSES {
+        holds(name, configuration(class, Size::Full));
+    }
+}
+
+#[test]
+#[ignore = "minutes; see main.rs"]
+fn nothing_breaks_in_the_base_world_and_at_the_deadline() {
+    check("base", worlds::base);
+    check("deadline", worlds::deadline);
+}
+
+#[test]
+#[ignore = "minutes; see main.rs"]
+fn nothing_breaks_with_zombies_and_ambiguous_writes() {
+    check("zombie", worlds::zombie);
+    check("ambiguous write", worlds::ambiguous_write);
+}
+
+#[test]
+#[ignore = "minutes; see main.rs"]
+fn nothing_breaks_whatever_graph_says() {
+    check("start", worlds::start);
+    check("poll", worlds::poll);
+}
+
+#[test]
+#[ignore = "minutes; see main.rs"]
+fn nothing_breaks_whatever_becomes_of_messages() {
+    check("message", worlds::message);
+    check("sweeper", worlds::sweeper);
+}
+
+#[test]
+#[ignore = "minutes; see main.rs"]
+fn nothing_breaks_when_the_api_is_used() {
+    check("cancel", worlds::cancel);
+    check("redelivery", worlds::redelivery);
+}
+
+#[test]
+#[ignore = "minutes; see main.rs"]
+fn nothing_breaks_with_two_schedules_of_one_team() {
+    holds("line", worlds::line(Size::Full));
+}

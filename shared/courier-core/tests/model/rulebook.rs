@@ -1,0 +1,376 @@
+//! The real `decide`, asked once for every record, event and time: it is pure, so its answers are kept.
+//!
+//! Records are cut down to what counts before they are stored: times become constants, histories go.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use courier_core::catalogue::{Operation, Restart};
+use courier_core::decide::{Event, Policy, Timing, decide};
+use courier_core::record::{CallbackTarget, Delivery, FrozenEvent, GraphView, Record, State};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, json};
+use url::Url;
+
+use crate::bind;
+use crate::quick_hasher::QuickHasher;
+use crate::variants::Variant;
+use crate::words::{
+    CLOCKS, Clock, Facts, Happening, Kind, Phase, StartReply, Stored, Ticket, Verdict, name,
+};
+
+/// Of a record that nobody has written since its insert; the others all have `LATER_REVISION`.
+const FIRST_REVISION: u64 = 1;
+const LATER_REVISION: u64 = 100;
+/// Looks at a missing monitor until it counts as gone; five in production.
+const MISSING_LOOKS: u32 = 2;
+
+#[derive(Debug)]
+pub(crate) struct Rulebook {
+    pub(crate) class: Restart,
+    operation: Operation,
+    /// With the restart rule of another class, for the variant that breaks it.
+    careless: Operation,
+    graph: Url,
+    timing: Timing,
+    with_callback: bool,
+    clocks: &'static [Clock],
+    variant: Option<Variant>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    records: Vec<Record>,
+    facts: Vec<Facts>,
+    /// By their text.
+    numbers: HashMap<String, Stored>,
+    decided: HashMap<(Stored, Happening), Decided, Quickly>,
+    /// Event ids and bodies.
+    texts: Vec<String>,
+}
+
+/// What is decided at each time, and the times at which different things are.
+#[derive(Debug, Clone, Copy)]
+struct Decided {
+    verdicts: [Verdict; CLOCKS.len()],
+    differ: [bool; CLOCKS.len()],
+}
+
+type Quickly = BuildHasherDefault<QuickHasher>;
+
+impl Rulebook {
+    pub(crate) fn new(
+        class: Restart,
+        with_callback: bool,
+        clocks: &'static [Clock],
+        variant: Option<Variant>,
+    ) -> Self {
+        let text = match class {
+            Restart::Never => include_str!("../../catalogue/user.exportPersonalData.toml"),
+            Restart::Adopt => include_str!("../../catalogue/goals.exportJob.toml"),
+            Restart::Idempotent => include_str!("../../catalogue/team.schedule.toml"),
+        };
+        let operation = || Operation::parse(text).expect("a shipped file");
+        let mut careless = operation();
+        careless.restart = Restart::Idempotent;
+        Self {
+            class,
+            operation: operation(),
+            careless,
+            graph: Url::parse(bind::GRAPH).expect("a URL"),
+            timing: Timing {
+                missing_looks: MISSING_LOOKS,
+                ..Timing::default()
+            },
+            with_callback,
+            clocks,
+            variant,
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The record as a request puts it into the store.
+    pub(crate) fn first(&self, operation: u8) -> Stored {
+        let record = accepted(operation, name(self.class), self.with_callback);
+        self.number(&mut self.kept(), record)
+    }
+
+    pub(crate) fn facts(&self, stored: Stored) -> Facts {
+        self.kept().facts[usize::from(stored.0)]
+    }
+
+    pub(crate) fn decide(&self, stored: Stored, happening: Happening, clock: Clock) -> Verdict {
+        self.decided(stored, happening).verdicts[clock as usize]
+    }
+
+    /// The times at which different things are decided.
+    pub(crate) fn clocks(
+        &self,
+        stored: Stored,
+        happening: Happening,
+    ) -> impl Iterator<Item = Clock> {
+        let differ = self.decided(stored, happening).differ;
+        let times = self.clocks.iter().copied();
+        times.filter(move |clock| differ[*clock as usize])
+    }
+
+    fn decided(&self, stored: Stored, happening: Happening) -> Decided {
+        let mut kept = self.kept();
+        if let Some(decided) = kept.decided.get(&(stored, happening)) {
+            return *decided;
+        }
+        let record = kept.records[usize::from(stored.0)].clone();
+        let verdicts = CLOCKS.map(|clock| self.ask(&mut kept, &record, happening, clock));
+        let same = |clock: Clock, place| verdicts[clock as usize] == verdicts[place];
+        let earlier = self.clocks.iter().copied();
+        let first = |place| {
+            earlier
+                .clone()
+                .take_while(|clock| (*clock as usize) < place)
+                .all(|clock| !same(clock, place))
+        };
+        let differ = [first(0), first(1), first(2)];
+        let decided = Decided { verdicts, differ };
+        kept.decided.insert((stored, happening), decided);
+        decided
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().expect("no panic while it was held")
+    }
+
+    fn ask(&self, kept: &mut Kept, record: &Record, what: Happening, clock: Clock) -> Verdict {
+        let (asked, what) = self.twisted(record, what);
+        let careless = self.variant == Some(Variant::RerunOnExpiredLease)
+            && matches!(what, Happening::Arrived(_) | Happening::Prepared);
+        let policy = Policy {
+            operation: if careless {
+                &self.careless
+            } else {
+                &self.operation
+            },
+            graph: &self.graph,
+            timing: &self.timing,
+        };
+        let event: Event = bind::event(self.class, what);
+        let decision = decide(&asked, &event, time(clock), &policy);
+        let operation = u8::from(record.id != bind::id(0));
+        let mut verdict = Verdict {
+            write: None,
+            send: decision
+                .send
+                .map(|(message, _)| bind::ticket(self.class, operation, &message)),
+            next: bind::then(&decision.next),
+        };
+        if let Some(after) = decision.write {
+            let mut after = cut_down(record, *after);
+            if self.variant == Some(Variant::NewEventIdPerAttempt)
+                && let (Happening::Called { .. }, Some(event)) = (what, &mut after.event)
+            {
+                event.id = format!("{}_again", bind::id(operation));
+            }
+            verdict.write = Some(self.number(kept, after));
+        }
+        if self.variant == Some(Variant::DropWhileStarting)
+            && matches!(record.state, State::Starting { .. })
+            && matches!(what, Happening::Arrived(_))
+            && verdict.next == crate::words::Then::Wait
+        {
+            verdict.next = crate::words::Then::Drop;
+        }
+        verdict
+    }
+
+    /// What the broken variants make `decide` believe.
+    fn twisted(&self, record: &Record, what: Happening) -> (Record, Happening) {
+        let mut asked = record.clone();
+        let what = match (self.variant, what) {
+            (
+                Some(Variant::RefusalAfterLossIsRejection),
+                Happening::Started {
+                    reply: StartReply::Refused,
+                    ..
+                },
+            ) => {
+                asked.maybe_started = false;
+                what
+            }
+            (
+                Some(Variant::LossIsFailure),
+                Happening::Started {
+                    attempt,
+                    reply: StartReply::Lost,
+                },
+            ) => {
+                let reply = StartReply::Refused;
+                Happening::Started { attempt, reply }
+            }
+            (Some(Variant::LocationFromMessage), Happening::Arrived(ticket)) => match ticket.kind {
+                Kind::Poll { hop, .. } => {
+                    let place = bind::monitor(self.class, record);
+                    let kind = Kind::Poll { hop, place };
+                    Happening::Arrived(Ticket { kind, ..ticket })
+                }
+                Kind::Watchdog => what,
+            },
+            _ => what,
+        };
+        (asked, what)
+    }
+
+    fn number(&self, kept: &mut Kept, record: Record) -> Stored {
+        let text = serde_json::to_string(&record).expect("a record is JSON");
+        if let Some(number) = kept.numbers.get(&text) {
+            return *number;
+        }
+        let number = Stored(u16::try_from(kept.records.len()).expect("few records"));
+        let facts = self.facts_of(&record, &mut kept.texts);
+        kept.records.push(record);
+        kept.facts.push(facts);
+        kept.numbers.insert(text, number);
+        number
+    }
+
+    fn facts_of(&self, record: &Record, texts: &mut Vec<String>) -> Facts {
+        let mut known = |text: &String| {
+            let place = texts.iter().position(|other| other == text);
+            let place = place.unwrap_or_else(|| {
+                texts.push(text.clone());
+                texts.len() - 1
+            });
+            u16::try_from(place).expect("few texts")
+        };
+        Facts {
+            phase: match &record.state {
+                State::Accepted { .. } => Phase::Accepted,
+                State::Starting { .. } => Phase::Starting,
+                State::StartUnknown { .. } => Phase::StartUnknown,
+                State::Running { .. } => Phase::Running,
+                State::Ended { .. } => Phase::Ended,
+                State::Closed { how, .. } => Phase::Closed {
+                    delivered: *how == courier_core::record::Closing::Delivered,
+                },
+            },
+            outcome: record.state.outcome(),
+            reason: record.reason,
+            attempt: bind::small(record.attempt),
+            hop: bind::small(record.hop),
+            untouched: record.revision == FIRST_REVISION,
+            watched: record.due_at.is_some(),
+            adopted: record.adopted,
+            sealed: record.sealed_parameters.is_some(),
+            monitor: bind::monitor(self.class, record),
+            event: record
+                .event
+                .as_ref()
+                .map(|event| (known(&event.id), known(&event.body))),
+        }
+    }
+}
+
+fn base() -> Timestamp {
+    "2026-11-21T20:00:00Z".parse().expect("a time")
+}
+
+/// When every pause, lease and hold of a stored record is over.
+fn timer() -> Timestamp {
+    base() + SignedDuration::from_hours(1)
+}
+
+fn time(clock: Clock) -> Timestamp {
+    base()
+        + match clock {
+            Clock::Early => SignedDuration::from_mins(1),
+            Clock::Due => SignedDuration::from_hours(2),
+            Clock::Late => SignedDuration::from_hours(200),
+        }
+}
+
+/// Keeps of a new record what a later decision can depend on.
+fn cut_down(before: &Record, mut after: Record) -> Record {
+    let frozen = match (&before.event, after.event.take()) {
+        (_, None) => None,
+        (Some(old), Some(new)) if *old == new => Some(new),
+        (old, Some(new)) => Some(FrozenEvent {
+            body: if old.is_none() { "body" } else { "other body" }.to_owned(),
+            ..new
+        }),
+    };
+    let written = |time: Option<Timestamp>| time.map(|_| base());
+    after.event = frozen;
+    after.revision = LATER_REVISION;
+    after.history.clear();
+    after.error = None;
+    after.result = None;
+    after.stumbles = after.stumbles.min(1);
+    after.due_at = after.due_at.map(|_| timer());
+    after.started_at = written(after.started_at);
+    after.ended_at = written(after.ended_at);
+    after.graph = GraphView {
+        client_request_id: None,
+        request_id: None,
+        polls: 0,
+        next_poll_at: after.graph.next_poll_at.map(|_| timer()),
+        missing: after.graph.missing.min(MISSING_LOOKS),
+        missing_since: written(after.graph.missing_since),
+        ..after.graph
+    };
+    after.delivery = Delivery {
+        attempts: after.delivery.attempts.min(1),
+        last_status: None,
+        scheduled_since: written(after.delivery.scheduled_since),
+        scheduled_attempts: after.delivery.scheduled_attempts.min(1),
+        next_attempt_at: after.delivery.next_attempt_at.map(|_| timer()),
+    };
+    match &mut after.state {
+        State::Accepted { not_before: until }
+        | State::Starting { lease_until: until }
+        | State::StartUnknown { hold_until: until } => *until = timer(),
+        State::Running { .. } | State::Ended { .. } | State::Closed { .. } => {}
+    }
+    after
+}
+
+fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
+    let sealed = || serde_json::from_value(json!("v1.sealed")).expect("a sealed text");
+    let callback = CallbackTarget {
+        url: sealed(),
+        origin: "https://tickets.example".to_owned(),
+    };
+    Record {
+        id: bind::id(operation),
+        revision: FIRST_REVISION,
+        writer: "w".to_owned(),
+        client: "tickets".to_owned(),
+        tenant: "contoso".to_owned(),
+        operation: name.to_owned(),
+        reference: None,
+        fingerprint: "f".to_owned(),
+        parameters: Map::new(),
+        sealed_parameters: Some(sealed()),
+        callback: with_callback.then_some(callback),
+        traceparent: None,
+        created_at: base(),
+        deadline: base() + Duration::from_secs(100 * 3600),
+        due_at: Some(timer()),
+        state: State::Accepted { not_before: base() },
+        attempt: 0,
+        maybe_started: false,
+        token_refused: false,
+        hop: 0,
+        stumbles: 0,
+        started_at: None,
+        ended_at: None,
+        adopted: false,
+        reason: None,
+        graph: GraphView::default(),
+        result: None,
+        error: None,
+        event: None,
+        delivery: Delivery::default(),
+        history: Vec::new(),
+    }
+}

@@ -1,0 +1,192 @@
+//! The small words of the model: what may happen, as values that are cheap to copy, compare and hash.
+
+use courier_core::catalogue::Restart;
+use courier_core::record::{Outcome, Reason};
+
+/// Where a monitor URL leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Nowhere,
+    /// A job of this operation at Graph; for a schedule, the schedule itself.
+    Job(u8),
+    /// A host that is not Graph's: nobody may ever be sent there.
+    Foreign,
+}
+
+/// A queue message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Ticket {
+    pub(crate) operation: u8,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Watchdog,
+    Poll { hop: u8, place: Place },
+}
+
+impl Ticket {
+    pub(crate) fn watchdog(operation: u8) -> Self {
+        let kind = Kind::Watchdog;
+        Self { operation, kind }
+    }
+
+    pub(crate) fn hop(self) -> u8 {
+        match self.kind {
+            Kind::Watchdog => 0,
+            Kind::Poll { hop, .. } => hop,
+        }
+    }
+
+    /// The successor of a message that has grown too old (`Message::renewed`).
+    pub(crate) fn renewed(self) -> Self {
+        let kind = match self.kind {
+            Kind::Watchdog => Kind::Watchdog,
+            Kind::Poll { hop, place } => Kind::Poll {
+                hop: hop + 1,
+                place,
+            },
+        };
+        Self { kind, ..self }
+    }
+}
+
+/// What came back from a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum StartReply {
+    NotSent,
+    Lost,
+    Unavailable,
+    Throttled,
+    Unauthorized,
+    Refused,
+    Accepted(Place),
+    /// 409: this job is pending.
+    Pending(Place),
+    /// The answer itself says that the schedule is done.
+    Done(Place),
+}
+
+/// What came back from a poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum PollReply {
+    Running,
+    Succeeded,
+    Failed,
+    Missing,
+    Unauthorized,
+    Lost,
+}
+
+/// What the receiver answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum CallReply {
+    Taken,
+    Unheard,
+    Refused,
+    Gone,
+}
+
+/// The event handed to `decide`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Happening {
+    Arrived(Ticket),
+    Prepared,
+    NotReady,
+    Started { attempt: u8, reply: StartReply },
+    Polled { hop: u8, reply: PollReply },
+    Called { hop: u8, reply: CallReply },
+    Cancelled,
+    RedeliveryAsked,
+    Overdue,
+    Stumbled,
+}
+
+/// Every decision may be made at any of these times, in any order: clocks differ by as much as they like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Clock {
+    /// No pause, lease or hold is over.
+    Early,
+    /// Each of them is over; the deadline is not.
+    Due,
+    /// The deadline and the callback window are over.
+    Late,
+}
+
+pub(crate) const CLOCKS: [Clock; 3] = [Clock::Early, Clock::Due, Clock::Late];
+
+/// A record among those that the rulebook knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Stored(pub(crate) u16);
+
+/// What `decide` returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Verdict {
+    pub(crate) write: Option<Stored>,
+    pub(crate) send: Option<Ticket>,
+    pub(crate) next: Then,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Then {
+    Prepare,
+    Start(u8),
+    Poll,
+    Deliver,
+    Look,
+    Wait,
+    Drop,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    Accepted,
+    Starting,
+    StartUnknown,
+    Running,
+    Ended,
+    Closed { delivered: bool },
+}
+
+/// What the model asks of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) phase: Phase,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) attempt: u8,
+    pub(crate) hop: u8,
+    /// Nobody has written it since it was inserted.
+    pub(crate) untouched: bool,
+    /// The sweeper will see it.
+    pub(crate) watched: bool,
+    pub(crate) adopted: bool,
+    /// The secrets of its start are still there.
+    pub(crate) sealed: bool,
+    pub(crate) monitor: Place,
+    /// Event id and body of the completion, as numbers.
+    pub(crate) event: Option<(u16, u16)>,
+}
+
+impl Facts {
+    pub(crate) fn is_starting(&self) -> bool {
+        match self.phase {
+            Phase::Accepted | Phase::Starting | Phase::StartUnknown => true,
+            Phase::Running | Phase::Ended | Phase::Closed { .. } => false,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed { .. })
+    }
+}
+
+/// The name in the catalogue.
+pub(crate) fn name(class: Restart) -> &'static str {
+    match class {
+        Restart::Never => "user.exportPersonalData",
+        Restart::Adopt => "goals.exportJob",
+        Restart::Idempotent => "team.schedule",
+    }
+}
