@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::callback::Callbacks;
 use crate::catalogue::{Catalogue, Operation};
 use crate::config::Config;
-use crate::decide::{Policy, Timing};
+use crate::decide::{Policy, Timing, may_start};
 use crate::graph::Graph;
 use crate::limiter::{Budget, RateLimiter};
 use crate::metrics::Metrics;
@@ -123,6 +123,10 @@ impl App {
             graph: self.graph.base(),
             timing: &self.timing,
         }
+    }
+
+    pub(crate) fn may_start(&self, record: &Record) -> bool {
+        may_start(record, self.now(), &self.timing)
     }
 
     /// The client's record; another client's is not there.

@@ -10,7 +10,7 @@ use crate::catalogue::{Operation, Restart};
 use crate::judge::Reply;
 use crate::message::Message;
 use crate::pacing;
-use crate::record::{HistoryEntry, Reason, Record};
+use crate::record::{HistoryEntry, Outcome, Reason, Record};
 
 mod ending;
 mod running;
@@ -161,6 +161,18 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
         Event::Overdue => rules.found_overdue(),
         Event::Stumbled => rules.stumbled(),
     }
+}
+
+/// A start of `record` is to come or may be under way: whoever stands in line behind it must not start yet.
+pub fn may_start(record: &Record, now: Timestamp, timing: &Timing) -> bool {
+    // A cancel does not call back what a claim has led to.
+    let cancelled = record.state.outcome() == Some(Outcome::Cancelled);
+    let claimed = record.attempt > 0 && record.started_at.is_none();
+    let until = record
+        .ended_at
+        .map(|ended| pacing::later(ended, timing.lease));
+    let under_way = cancelled && claimed && until.is_some_and(|until| now < until);
+    record.state.is_starting() || under_way
 }
 
 struct Rules<'a> {

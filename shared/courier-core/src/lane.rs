@@ -28,12 +28,8 @@ pub(crate) async fn turn(
             line.push(record.id.clone());
         }
         while let Some(first) = line.first().filter(|first| **first != record.id) {
-            let starting = app
-                .store
-                .load(first)
-                .await?
-                .is_some_and(|r| r.state.is_starting());
-            if starting {
+            let record = app.store.load(first).await?;
+            if record.is_some_and(|record| app.may_start(&record)) {
                 break;
             }
             line.remove(0);

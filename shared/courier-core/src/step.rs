@@ -222,7 +222,7 @@ pub(crate) async fn commit(
             match written.map_err(|error| StepError::after(event, &decision.next, error))? {
                 Write::Applied => {
                     report(app, &record, &new);
-                    let started = record.state.is_starting() && !new.state.is_starting();
+                    let started = app.may_start(&record) && !app.may_start(&new);
                     record = *new;
                     if started {
                         lane::leave(app, &record, operation).await;

@@ -100,13 +100,17 @@ impl Rules<'_> {
         self.carry_anew(written(record, Next::Drop))
     }
 
-    /// Another message of a higher hop carries the record from here: an API call ended or reopened it, or its own was lost.
+    /// Another message carries the record from here: an API call ended or reopened it, or its own was lost.
+    ///
+    /// Its hop is higher than any before, but is written when it is first used: should this process die between the
+    /// write and the message, the older one still carries the record.
     pub(super) fn carry_anew(&self, mut decision: Decision) -> Decision {
-        if let Some(record) = &mut decision.write
+        if let Some(record) = &decision.write
             && record.due_at.is_some()
         {
-            record.hop = self.record.hop.max(2) + 1;
-            decision.send = Some((Message::poll(record, record.hop), self.now));
+            // Every use of a hop is a write, so the revision is ahead of all hops but those of `take_over` and `renewed`.
+            let hop = u32::try_from(record.revision).unwrap_or(u32::MAX);
+            decision.send = Some((Message::poll(record, hop.saturating_add(2)), self.now));
         }
         decision.next = Next::Drop;
         decision

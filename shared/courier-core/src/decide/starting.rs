@@ -253,7 +253,9 @@ impl Rules<'_> {
 
     /// The deadline has come before a start succeeded.
     pub(super) fn give_up_start(&self) -> Decision {
-        if self.record.maybe_started {
+        // A claim whose lease is over may have led to a call.
+        let claimed = matches!(self.record.state, State::Starting { .. });
+        if self.record.maybe_started || claimed {
             self.end(Outcome::Unknown, Reason::StartOutcomeUnknown, None)
         } else {
             self.end(Outcome::Expired, Reason::DeadlinePassed, None)

@@ -190,7 +190,7 @@ impl Checked {
 }
 
 /// A claimed start that has not been written down.
-fn is_starting(doing: Doing) -> bool {
+pub(crate) fn is_starting(doing: Doing) -> bool {
     matches!(
         doing,
         Doing::Post(_)

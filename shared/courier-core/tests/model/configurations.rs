@@ -177,11 +177,10 @@ pub(crate) fn sweeper(class: Restart, size: Size) -> Configuration {
     }
 }
 
-/// A cancelled operation's message is queued after the write: a crash between the two leaves it to the sweeper.
+/// A cancelled operation's message is queued after the write: a crash between the two leaves it to the older message.
 pub(crate) fn cancel(class: Restart, size: Size) -> Configuration {
     let chances = [(Chance::Cancel, 1), (Chance::Crash, 1)];
     Configuration {
-        swept: true,
         requests: 1,
         ..Configuration::of(class, 1, &chances)
             .at(size)
@@ -225,5 +224,13 @@ pub(crate) fn line(size: Size) -> Configuration {
         },
         reached: vec!["all closed"],
         ..Configuration::of(Restart::Idempotent, 1, &chances)
+    }
+}
+
+/// One of them is cancelled, perhaps while its start is under way.
+pub(crate) fn line_with_cancel() -> Configuration {
+    Configuration {
+        budget: Budget::new(0, &[(Chance::Cancel, 1)]),
+        ..line(Size::Quick)
     }
 }

@@ -3,6 +3,7 @@
 
 use courier_core::catalogue::Restart;
 
+use crate::actions::is_starting;
 use crate::checked::Checked;
 use crate::variants::Variant;
 use crate::words::{Clock, Happening, Kind, Stored, Then, Ticket, Verdict};
@@ -174,8 +175,7 @@ impl Checked {
 
     fn written(&self, world: &mut World, mut process: Process, verdict: Verdict) {
         let new = verdict.write.unwrap_or(process.copy);
-        let started =
-            self.rules.facts(process.copy).is_starting() && !self.rules.facts(new).is_starting();
+        let started = self.rules.facts(process.copy).may_start && !self.rules.facts(new).may_start;
         process.copy = new;
         if started && self.lined_up {
             process.doing = Doing::Leave(verdict);
@@ -322,7 +322,7 @@ impl Checked {
         }
         while let Some(first) = line[0].filter(|first| *first != process.operation) {
             let record = world.operation(first).record;
-            if record.is_some_and(|record| self.rules.facts(record).is_starting()) {
+            if record.is_some_and(|record| self.may_start(world, first, record)) {
                 break;
             }
             line = without(line, first);
@@ -338,6 +338,15 @@ impl Checked {
             joining,
         };
         world.add(process);
+    }
+
+    /// As `courier_core::decide::may_start` has it: a lease lasts as long as its start is under way.
+    fn may_start(&self, world: &World, operation: u8, record: Stored) -> bool {
+        let facts = self.rules.facts(record);
+        let mut processes = world.processes.iter();
+        let under_way =
+            processes.any(|process| process.operation == operation && is_starting(process.doing));
+        facts.is_starting() || facts.may_start && under_way
     }
 
     fn turned(&self, world: &mut World, mut process: Process, line: Line, joining: bool) {

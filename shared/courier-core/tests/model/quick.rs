@@ -66,3 +66,8 @@ fn nothing_breaks_when_a_redelivery_is_asked_for() {
 fn nothing_breaks_with_two_schedules_of_one_team() {
     holds("line", worlds::line(Size::Quick));
 }
+
+#[test]
+fn a_cancel_in_mid_start_lets_no_old_schedule_overwrite_a_newer_one() {
+    holds("line with a cancel", worlds::line_with_cancel());
+}

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use courier_core::catalogue::{Operation, Restart};
-use courier_core::decide::{Event, Policy, Timing, decide};
+use courier_core::decide::{Event, Policy, Timing, decide, may_start};
 use courier_core::record::{CallbackTarget, Delivery, FrozenEvent, GraphView, Record, State};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, json};
@@ -258,6 +258,7 @@ impl Rulebook {
             reason: record.reason,
             attempt: bind::small(record.attempt),
             hop: bind::small(record.hop),
+            may_start: may_start(record, base(), &self.timing),
             untouched: record.revision == FIRST_REVISION,
             watched: record.due_at.is_some(),
             adopted: record.adopted,

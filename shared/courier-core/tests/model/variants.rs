@@ -3,10 +3,10 @@
 use courier_core::catalogue::Restart;
 
 use crate::checked::Configuration;
-use crate::configurations::{self, CLASSES, Size};
-use crate::properties::{I1, I2, I3, I4, I5, I6, I9, ORDER};
+use crate::configurations::CLASSES;
+use crate::properties::{I1, I2, I3, I4, I5, I6, I9};
 use crate::report::breaks;
-use crate::world::{Budget, Chance};
+use crate::world::Chance;
 
 /// One broken courier. Some break the order in which the host acts, some what is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,26 +118,4 @@ fn two_pending_jobs_are_seen_when_graph_forgets_its_409() {
         ..Configuration::of(Restart::Adopt, 1, &[(Chance::LostAnswer, 1)])
     };
     breaks("forgetful Graph", I2, configuration);
-}
-
-/// Known: the cancel is written, its message not yet queued, and the older message is dropped. Only the sweeper is
-/// left then. When this test fails, that gap is closed: let `configurations::cancel` ask for I5 word for word.
-#[test]
-fn a_crash_between_a_cancel_and_its_message_is_left_to_the_sweeper() {
-    let strict = Configuration {
-        swept: false,
-        ..configurations::cancel(Restart::Never, Size::Quick)
-    };
-    breaks("cancel without sweeper", I5, strict);
-}
-
-/// Known: a schedule cancelled while its start is under way leaves the line, the next one is put, and then the cancelled
-/// one. When this test fails, that gap is closed: give `configurations::line` a cancel.
-#[test]
-fn a_cancel_in_mid_start_lets_an_old_schedule_overwrite_a_newer_one() {
-    let cancelled = Configuration {
-        budget: Budget::new(0, &[(Chance::Cancel, 1)]),
-        ..configurations::line(Size::Quick)
-    };
-    breaks("line with a cancel", ORDER, cancelled);
 }

@@ -157,6 +157,8 @@ pub(crate) struct Facts {
     pub(crate) reason: Option<Reason>,
     pub(crate) attempt: u8,
     pub(crate) hop: u8,
+    /// While its lease lasts, whoever stands behind it in line waits.
+    pub(crate) may_start: bool,
     /// Nobody has written it since it was inserted.
     pub(crate) untouched: bool,
     /// The sweeper will see it.
