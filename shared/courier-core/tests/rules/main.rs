@@ -24,6 +24,7 @@ mod pacing;
 mod polls;
 mod starts;
 mod waiting;
+mod words;
 
 const GRAPH: &str = "https://graph.microsoft.com";
 const MONITOR: &str = "https://graph.microsoft.com/v1.0/dataPolicyOperations/1";

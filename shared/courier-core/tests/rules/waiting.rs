@@ -187,3 +187,21 @@ fn the_sweeper_leaves_closed_records_alone() {
     closed.due_at = None;
     assert_eq!(swept(&closed, 1000), nothing(Next::Drop));
 }
+
+#[test]
+fn a_history_keeps_its_first_twenty_lines_and_its_newest() {
+    let mut record = running(EXPORT);
+    let numbered = |number: u64| line(at(number), "running", "statusChanged", None);
+    record.history = (0..149).map(numbered).collect();
+    let stumbled = |record: &Record| decided(record, &Event::Stumbled, at(1000)).write.unwrap();
+    record = *stumbled(&record);
+    assert_eq!(record.history.len(), 150);
+    assert_eq!(
+        record.history[..149],
+        (0..149).map(numbered).collect::<Vec<_>>()
+    );
+    let after = stumbled(&record).history;
+    assert_eq!((after.len(), after[149].at), (150, at(1000)));
+    let kept: Vec<_> = (0..20).chain(21..149).map(numbered).collect();
+    assert_eq!(after[..148], kept);
+}
