@@ -113,3 +113,9 @@ async fn a_list_finds_what_lies_behind_hundreds_that_do_not_match() {
     let page = table.list(CLIENT, &filter).await.unwrap();
     assert_eq!((page.records, page.next), (vec![wanted], None));
 }
+
+#[tokio::test]
+async fn what_is_closed_is_left_to_dynamodb_to_forget() {
+    let nowhere = Table::new(client("http://127.0.0.1:1"), "courier");
+    assert_eq!(nowhere.forget(at(0), 10).await.unwrap(), 0);
+}
