@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use courier_core::pacing::later;
-use courier_core::ports::{StoreError, Write};
+use courier_core::ports::{Filter, StoreError, Write};
 use courier_core::record::{OperationId, Record, State};
 use courier_core::sweep::KEPT;
 use jiff::Timestamp;
@@ -86,6 +86,16 @@ pub(crate) fn cursor(text: &str) -> Option<&str> {
     let time: Timestamp = created.parse().ok()?;
     OperationId::parse(&format!("op_{id}"))?;
     (instant(time) == created).then_some(text)
+}
+
+/// Whether the record still is what the index said: it may be behind the table.
+pub(crate) fn filtered(record: &Record, filter: &Filter) -> bool {
+    let is = |wanted: &Option<String>, value: Option<&str>| {
+        wanted.is_none() || wanted.as_deref() == value
+    };
+    is(&filter.status, Some(record.state.status()))
+        && is(&filter.operation, Some(&record.operation))
+        && is(&filter.reference, record.reference.as_deref())
 }
 
 /// Sorts as text as it sorts as time.
@@ -169,5 +179,34 @@ mod tests {
         ] {
             assert_eq!(cursor(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_record_that_has_moved_on_since_the_index_is_not_listed() {
+        let record = sample_record(&OperationId::random());
+        let all = Filter::default();
+        assert!(filtered(&record, &all));
+        let status = |word: &str| Filter {
+            status: Some(word.to_owned()),
+            ..Filter::default()
+        };
+        assert!(filtered(&record, &status("accepted")));
+        assert!(!filtered(&record, &status("running")));
+        let operation = |name: &str| Filter {
+            operation: Some(name.to_owned()),
+            ..status("accepted")
+        };
+        assert!(filtered(&record, &operation("user.exportPersonalData")));
+        assert!(!filtered(&record, &operation("team.schedule")));
+        let reference = |text: &str| Filter {
+            reference: Some(text.to_owned()),
+            ..operation("user.exportPersonalData")
+        };
+        assert!(filtered(&record, &reference("RITM0012345")));
+        assert!(!filtered(&record, &reference("RITM")));
+        let mut unnamed = record;
+        unnamed.reference = None;
+        assert!(!filtered(&unnamed, &reference("RITM0012345")));
+        assert!(filtered(&unnamed, &operation("user.exportPersonalData")));
     }
 }

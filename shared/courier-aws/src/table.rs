@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::item::{
     BODY, CLIENT, DUE, Item, KEY, LISTED, OPERATION, RECORD, REFERENCE, REVISION, SHARD, SHARDS,
-    STATUS, WRITER, cursor, instant, item, listed, number, record, settle, string, text,
+    STATUS, WRITER, cursor, filtered, instant, item, listed, number, record, settle, string, text,
 };
 
 /// Indexes of the table (`infra/template.yaml`).
@@ -371,16 +371,6 @@ impl Table {
 
 fn stored(record: &Record) -> Result<Item, StoreError> {
     item(record).map_err(|error| StoreError::Unavailable(error.into()))
-}
-
-/// The index may be behind the table.
-fn filtered(record: &Record, filter: &Filter) -> bool {
-    let is = |wanted: &Option<String>, value: Option<&str>| {
-        wanted.is_none() || wanted.as_deref() == value
-    };
-    is(&filter.status, Some(record.state.status()))
-        && is(&filter.operation, Some(&record.operation))
-        && is(&filter.reference, record.reference.as_deref())
 }
 
 fn document_key(key: &str) -> String {

@@ -172,12 +172,17 @@ fn graph(table: &mut Reader<'_>) -> Option<GraphConfig> {
 }
 
 fn tenant(name: &str, table: &mut Reader<'_>) -> Option<Tenant> {
+    // All are asked for before the first mistake counts, or the others would be called unknown.
+    let tenant_id = table.text("tenant_id");
+    let client_id = table.text("client_id");
+    let client_secret = table.secret("client_secret");
+    let refresh_token = table.optional_secret("refresh_token");
     Some(Tenant {
         name: name.to_owned(),
-        tenant_id: table.text("tenant_id")?,
-        client_id: table.text("client_id")?,
-        client_secret: table.secret("client_secret")?,
-        refresh_token: table.optional_secret("refresh_token"),
+        tenant_id: tenant_id?,
+        client_id: client_id?,
+        client_secret: client_secret?,
+        refresh_token,
     })
 }
 

@@ -74,3 +74,55 @@ pub(crate) fn freeze(record: &Record, ended_at: Timestamp) -> FrozenEvent {
         body: body.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn record(state: Value, callback: Option<Value>) -> Record {
+        let record = json!({
+            "id": "op_0123456789abcdef0123456789abcdef", "revision": 1, "writer": "w",
+            "client": "tickets", "tenant": "contoso", "operation": "team.schedule",
+            "fingerprint": "f", "parameters": {}, "callback": callback,
+            "created_at": at(0), "deadline": at(900), "state": state,
+            "attempt": 1, "maybe_started": false, "token_refused": false, "hop": 1, "adopted": false,
+            "graph": { "polls": 1, "seen": true, "missing": 0, "nextPollAt": at(100) },
+            "delivery": { "attempts": 2, "lastStatus": 500, "scheduledAttempts": 2 },
+            "history": [],
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn the_callback_is_none_pending_delivered_or_undeliverable() {
+        let target = || json!({ "url": "v1.sealed", "origin": "https://tickets.example" });
+        let closed = |how: &str| json!({ "name": "closed", "outcome": "failed", "how": how });
+        for (state, told) in [
+            (closed("delivered"), "delivered"),
+            (closed("undeliverable"), "undeliverable"),
+            (json!({ "name": "ended", "outcome": "failed" }), "pending"),
+            (json!({ "name": "running", "monitor": "m" }), "pending"),
+        ] {
+            let with = document(&record(state.clone(), Some(target())), at(50));
+            let callback = json!({ "status": told, "attempts": 2, "lastStatus": 500 });
+            assert_eq!(with["callback"], callback, "{state}");
+            let without = document(&record(state, None), at(50));
+            assert_eq!(without["callback"]["status"], "none");
+        }
+    }
+
+    #[test]
+    fn the_next_look_is_told_only_while_it_lies_ahead() {
+        let mut record = record(json!({ "name": "running", "monitor": "m" }), None);
+        let told = |record: &Record, now| document(record, at(now))["graph"]["nextPollAt"].clone();
+        assert_eq!(told(&record, 99), json!(at(100)));
+        assert_eq!(told(&record, 100), Value::Null);
+        assert_eq!(told(&record, 101), Value::Null);
+        record.ended_at = Some(at(50));
+        assert_eq!(told(&record, 60), Value::Null);
+    }
+}

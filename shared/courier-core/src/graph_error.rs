@@ -222,6 +222,20 @@ mod tests {
     }
 
     #[test]
+    fn bodies_are_unwrapped_four_deep() {
+        let mut text = "innermost".to_owned();
+        for (depth, unwrapped) in [(1, true), (4, true), (5, true), (6, false)] {
+            text.clear();
+            text.push_str("innermost");
+            for _ in 0..depth {
+                text = serde_json::json!({ "error": { "message": text } }).to_string();
+            }
+            let message = parse(text.as_bytes()).unwrap().message;
+            assert_eq!(message == "innermost", unwrapped, "{depth}: {message}");
+        }
+    }
+
+    #[test]
     fn a_body_nested_in_the_message_is_unwrapped() {
         let inner = json!({"error":{"code":"NotFound","message":"Sorry, the team was not found","innerError":{"code":"TeamGone","request-id":"r"}}}).to_string();
         check(

@@ -133,4 +133,40 @@ mod tests {
         let refusal = limiter.take("a", later);
         assert_eq!(refusal, Err(Duration::from_secs(30)));
     }
+
+    #[test]
+    fn a_bucket_refills_evenly_and_holds_no_more_than_a_minute() {
+        let limiter = RateLimiter::new(6);
+        let at = |second: i64| Timestamp::from_second(1_000_000 + second).unwrap();
+        let taken = |second| {
+            (0..9)
+                .filter(|_| limiter.take("a", at(second)).is_ok())
+                .count()
+        };
+        assert_eq!(taken(0), 6);
+        assert_eq!(limiter.take("a", at(4)), Err(Duration::from_secs(6)));
+        assert_eq!(limiter.take("a", at(10)), Ok(()));
+        assert_eq!(taken(30), 2);
+        assert_eq!(taken(90), 6);
+        assert_eq!(taken(9000), 6);
+    }
+
+    #[test]
+    fn a_tenants_budget_is_spread_over_the_hour_and_of_each_operation() {
+        let budget = Budget::default();
+        let at = |second: i64| Timestamp::from_second(1_000_000 + second).unwrap();
+        let take = |tenant, operation, second| budget.take(tenant, operation, 600, at(second));
+        for _ in 0..10 {
+            assert_eq!(take("t", "o", 0), Ok(()));
+        }
+        assert_eq!(take("t", "o", 0), Err(Duration::from_secs(6)));
+        assert_eq!(take("t", "p", 0), Ok(()));
+        assert_eq!(take("u", "o", 0), Ok(()));
+        assert_eq!(take("t", "o", 6), Ok(()));
+        assert_eq!(take("t", "o", 7), Err(Duration::from_secs(5)));
+        // Less than one a minute: one may still go at once.
+        assert_eq!(budget.take("v", "o", 6, at(0)), Ok(()));
+        let wait = budget.take("v", "o", 6, at(0)).unwrap_err();
+        assert_eq!(wait.as_secs_f64().round(), 600.0);
+    }
 }

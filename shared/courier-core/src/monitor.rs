@@ -338,6 +338,7 @@ mod tests {
             ("https://dod-graph.microsoft.us", "/v1.0/x"),
             ("http://127.0.0.1:8080", "/v1.0/x"),
             ("http://[::1]:8080", "/beta/x"),
+            ("http://[::1]", "/beta/x"),
         ] {
             let url = format!("{origin}{path}");
             assert_eq!(at(origin, "v1.0", path).as_ref(), Ok(&url));

@@ -241,7 +241,7 @@ mod tests {
             &["must be an https URL"],
         );
         each(
-            "https://user:Canary@a.example/c",
+            "https://user:Canary@a.example/c https://Canary@a.example/c https://:Canary@a.example/c",
             &["must not carry user information"],
         );
         each(
@@ -270,10 +270,13 @@ mod tests {
             broken(&format!("{BASE}?{GOOD}#x")),
             ["must not have a fragment"]
         );
-        assert_eq!(
-            broken(&format!("{BASE}?{GOOD}&x={}", "x".repeat(4096))),
-            ["must not be longer than 4096 bytes"]
-        );
+        let padding = |bytes: usize| "x".repeat(bytes - BASE.len() - GOOD.len() - 4);
+        let of_length = |bytes| format!("{BASE}?{GOOD}&x={}", padding(bytes));
+        assert_eq!(broken(&of_length(4096)), [""; 0]);
+        for length in [4097, 9000] {
+            let rule = "must not be longer than 4096 bytes";
+            assert_eq!(broken(&of_length(length)), [rule], "{length}");
+        }
     }
 
     #[test]

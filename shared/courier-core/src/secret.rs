@@ -66,4 +66,33 @@ mod tests {
             "Some([secret])"
         );
     }
+
+    #[test]
+    fn a_reference_names_a_variable_a_file_or_a_secret_of_aws() {
+        let aws = |arn: &str, key: Option<&str>| SecretReference::AwsSecret {
+            arn: arn.to_owned(),
+            key: key.map(str::to_owned),
+        };
+        for (text, expected) in [
+            ("env:NAME", SecretReference::Env("NAME".to_owned())),
+            ("file:/a:b", SecretReference::File("/a:b".to_owned())),
+            ("aws-secret:arn:aws:x", aws("arn:aws:x", None)),
+            ("aws-secret:arn:aws:x#k#l", aws("arn:aws:x", Some("k#l"))),
+        ] {
+            assert_eq!(SecretReference::parse(text), Ok(expected), "{text}");
+        }
+        for bad in [
+            "",
+            "canary",
+            "env:",
+            "file:",
+            "aws-secret:",
+            "ENV:x",
+            ":x",
+            "x:y",
+        ] {
+            let rule = SecretReference::parse(bad).unwrap_err();
+            assert_eq!(rule, SecretReference::RULE, "{bad}");
+        }
+    }
 }

@@ -169,3 +169,65 @@ fn the_order_and_the_spacing_of_the_body_do_not_count() {
         read(&CLIENT, "k", &other).fingerprint
     );
 }
+
+/// Whatever of the payload may differ: `None` leaves a part out.
+fn asked(callback: Option<&str>, reference: Option<&str>, deadline: Option<&str>) -> Value {
+    let signature = Signature {
+        query: ["sr=c", "sp=aw", "se=2030-01-01", "sig=canary"]
+            .map(|field| field.split_once('=').unwrap())
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+        order: 0,
+    };
+    let mut body: Value = serde_json::from_str(&export("dsar", &signature, "")).unwrap();
+    body["callback"] = callback.map_or(Value::Null, |url| json!({ "url": url }));
+    body["reference"] = reference.into();
+    body["deadline"] = deadline.into();
+    body
+}
+
+const URL: Option<&str> = Some("https://tickets.example/hook?token=canary");
+const DEADLINE: Option<&str> = Some("2026-12-20T00:00:00Z");
+
+#[test]
+fn each_part_of_the_payload_counts() {
+    let other = Some("https://tickets.example/");
+    let mut user = asked(URL, Some("R-1"), DEADLINE);
+    user["parameters"]["userId"] = "871dbd5c-3a6a-4392-bfe1-042452793a50".into();
+    let bodies = [
+        user,
+        asked(URL, Some("R-1"), DEADLINE),
+        asked(other, Some("R-1"), DEADLINE),
+        asked(None, Some("R-1"), DEADLINE),
+        asked(URL, Some("R-2"), DEADLINE),
+        asked(URL, None, DEADLINE),
+        asked(URL, Some("R-1"), Some("2026-12-21T00:00:00Z")),
+        asked(URL, Some("R-1"), None),
+        asked(None, Some("R-1"), None),
+        asked(None, None, DEADLINE),
+        asked(None, None, None),
+    ];
+    let fingerprints: BTreeSet<String> = bodies
+        .iter()
+        .map(|body| read(&CLIENT, "k", &body.to_string()).fingerprint)
+        .collect();
+    assert_eq!(fingerprints.len(), bodies.len());
+}
+
+/// A replay may come weeks later, after an upgrade: what it is recognised by must then be the same. The hashes were
+/// made with Python's `hashlib` and `json`.
+#[test]
+fn ids_and_fingerprints_outlive_an_upgrade() {
+    let body = asked(URL, Some("RITM-1"), DEADLINE).to_string();
+    let operation = read(&CLIENT, "k", &body);
+    assert_eq!(operation.id.as_str(), "op_4010cbc2292ad58716452a18346e5bc2");
+    assert_eq!(
+        operation.fingerprint,
+        "2faa1a72c117c74710aed3483b8be656c723e443bb90d6a492b8a264a795b66f"
+    );
+    let schedule = r#"{"operation":"team.schedule","parameters":{"teamId":"871dbd5c-3a6a-4392-bfe1-042452793a50","schedule":{"enabled":true,"timeZone":"UTC"}}}"#;
+    assert_eq!(
+        read(&CLIENT, "k", schedule).fingerprint,
+        "289c2be59b00c1df9c02c75fc0f909c30068436327c18602c9d3b546998e548b"
+    );
+}

@@ -9,10 +9,11 @@ use cloud_testkit::ministack::MiniStack;
 use cloud_testkit::proxy::{Action, Fault, Proxy};
 use courier_aws::http_client::SharedClient;
 use courier_aws::table::Table;
-use courier_core::ports::{Store, StoreError, Write};
+use courier_core::ports::{Filter, Store, StoreError, Write};
 use courier_core::record::OperationId;
 use courier_testkit::contract_store::store_contract;
-use courier_testkit::sample::{at, next, running, sample_record};
+use courier_testkit::sample::{CLIENT, at, next, running, sample_record};
+use futures_util::future::try_join_all;
 
 /// A client of what answers at `url`.
 pub(crate) fn client(url: &str) -> Client {
@@ -87,4 +88,34 @@ async fn a_throttled_or_broken_table_is_unavailable_and_keeps_what_it_has() {
         );
     }
     assert_eq!(table.load(&record.id).await.unwrap(), Some(record));
+}
+
+/// One request of a list looks at 500 entries of the index; the filter comes after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_finds_what_lies_behind_hundreds_that_do_not_match() {
+    let (_ministack, _proxy, table) = table().await;
+    let mut wanted = sample_record(&OperationId::random());
+    wanted.reference = Some("wanted".to_owned());
+    table.insert(&wanted).await.unwrap();
+    for minute in 1..=26 {
+        let others = (0..20).map(async |_| {
+            let mut other = sample_record(&OperationId::random());
+            other.created_at = at(60 * minute);
+            table.insert(&other).await
+        });
+        try_join_all(others).await.unwrap();
+    }
+    let filter = Filter {
+        reference: wanted.reference.clone(),
+        limit: 10,
+        ..Filter::default()
+    };
+    let page = table.list(CLIENT, &filter).await.unwrap();
+    assert_eq!((page.records, page.next), (vec![wanted], None));
+}
+
+#[tokio::test]
+async fn what_is_closed_is_left_to_dynamodb_to_forget() {
+    let nowhere = Table::new(client("http://127.0.0.1:1"), "courier");
+    assert_eq!(nowhere.forget(at(0), 10).await.unwrap(), 0);
 }

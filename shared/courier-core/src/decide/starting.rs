@@ -169,9 +169,11 @@ impl Rules<'_> {
         let mut record = self.changed();
         record.stumbles = 0;
         record.graph.client_request_id = Some(request_id.to_owned());
-        if let Reply::Answer(answer) = reply {
-            record.graph.request_id.clone_from(&answer.request_id);
-        }
+        // Of this call: without an answer there is none, and an earlier one would mislead.
+        record.graph.request_id = match reply {
+            Reply::Answer(answer) => answer.request_id.clone(),
+            Reply::NotSent | Reply::Lost(_) => None,
+        };
         match verdict {
             StartVerdict::Started(started) => self.run(record, started),
             // In the hold only a success of the original attempt is news.

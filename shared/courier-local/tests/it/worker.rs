@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use courier_core::Clock;
 use courier_core::message::{Disposition, Message};
-use courier_core::ports::Queue;
+use courier_core::ports::{Queue, Store};
 use courier_core::record::OperationId;
 use courier_local::{WorkerOptions, run};
-use courier_testkit::sample::at;
+use courier_testkit::sample::{at, sample_record};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::workspace::{Workspace, soon};
@@ -59,6 +59,34 @@ async fn a_send_wakes_the_worker() {
     stop.send_replace(true);
     soon(worker).await.unwrap();
     assert_eq!(workspace.count("queue"), 1, "what was done is deleted");
+}
+
+/// The record's own write queues its message; nobody need send it.
+#[tokio::test]
+async fn a_record_that_is_due_wakes_the_worker() {
+    let workspace = Workspace::new();
+    let (seen, mut steps) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let step = move |message: Message, _| {
+        seen.send(message.operation_id().clone()).unwrap();
+        async { Disposition::Delete }
+    };
+    let worker = tokio::spawn(run(
+        workspace.database.clone(),
+        noon(),
+        options(),
+        step,
+        stopped,
+    ));
+    workspace.send(&watchdog(), at(1800)).await.unwrap();
+    for _ in 0..20 {
+        let mut record = sample_record(&OperationId::random());
+        record.due_at = Some(at(0));
+        workspace.database.insert(&record).await.unwrap();
+        assert_eq!(soon(steps.recv()).await, Some(record.id));
+    }
+    stop.send_replace(true);
+    soon(worker).await.unwrap();
 }
 
 #[tokio::test]

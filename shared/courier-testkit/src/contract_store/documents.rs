@@ -16,6 +16,11 @@ pub async fn documents_change_by_compare_and_swap(store: Arc<dyn Store>) -> Verd
     let first = first.ok_or("the document was written")?;
     assert_eq!(first.body, "first");
     assert!(
+        !store
+            .swap_document("team/1", first.revision + 1, "ahead")
+            .await?
+    );
+    assert!(
         store
             .swap_document("team/1", first.revision, "second")
             .await?

@@ -1,0 +1,152 @@
+//! What a configuration must not allow: private callbacks, unsigned callbacks, empty texts, operations nobody can run.
+
+#![cfg(test)]
+
+use courier_core::catalogue::{Catalogue, TokenKind};
+use courier_core::config::Config;
+use courier_core::secret::{Secret, SecretReference};
+
+const GOOD: &str = r#"
+    [graph]
+    base_url = "https://graph.example"
+    login_url = "https://login.example"
+    [graph.tenants.contoso]
+    tenant_id = "t"
+    client_id = "c"
+    client_secret = "env:GRAPH"
+    [clients.tickets]
+    tenant = "contoso"
+    api_keys = ["sha256:0000000000000000000000000000000000000000000000000000000000000000"]
+    operations = ["team.schedule"]
+    callback_origins = ["https://tickets.example"]
+    signing_secrets = ["env:WHSEC"]
+    [seal]
+    key = "env:SEAL"
+"#;
+
+fn resolve(reference: &SecretReference) -> Result<Secret, String> {
+    match reference {
+        SecretReference::Env(name) if name == "SEAL" => {
+            Ok(Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="))
+        }
+        SecretReference::Env(name) if name == "WHSEC" => {
+            Ok(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
+        }
+        SecretReference::Env(_) | SecretReference::File(_) | SecretReference::AwsSecret { .. } => {
+            Ok(Secret::new("canary"))
+        }
+    }
+}
+
+/// The mistakes in the good configuration after one change.
+fn mistakes(from: &str, to: &str) -> Vec<String> {
+    assert!(GOOD.contains(from), "{from}");
+    let text = GOOD.replacen(from, to, 1);
+    let config = Config::parse(&text, Catalogue::shipped(), &resolve);
+    config.err().map(|errors| errors.0).unwrap_or_default()
+}
+
+fn mistaken(from: &str, to: &str, expected: &str) {
+    assert_eq!(mistakes(from, to), [expected], "{to}");
+}
+
+#[test]
+fn the_configuration_behind_these_tests_is_good() {
+    assert_eq!(mistakes("", ""), [""; 0]);
+    let config = Config::parse(GOOD, Catalogue::shipped(), &resolve).unwrap();
+    assert_eq!(config.requests_per_minute, 600);
+}
+
+#[test]
+fn callbacks_go_to_private_or_clear_text_receivers_only_beside_allow_networks() {
+    let https = "clients.tickets.callback_origins[0]: must be https unless allow_networks is set";
+    let private =
+        "clients.tickets.callback_origins[0]: must not point to a private or local address";
+    let origin = "https://tickets.example";
+    let seal = "[seal]";
+    for (other, rule) in [
+        ("http://tickets.example", https),
+        ("https://10.20.0.1", private),
+        ("https://tickets.local", private),
+    ] {
+        mistaken(origin, other, rule);
+        let networks = "[callbacks]\nallow_networks = [\"10.20.0.0/16\"]\n[seal]";
+        let text = GOOD.replace(origin, other).replace(seal, networks);
+        assert!(Config::parse(&text, Catalogue::shipped(), &resolve).is_ok());
+        let none = text.replace("\"10.20.0.0/16\"", "");
+        let errors = Config::parse(&none, Catalogue::shipped(), &resolve).err();
+        assert_eq!(errors.unwrap().0, [rule]);
+    }
+}
+
+#[test]
+fn callbacks_are_signed_and_a_client_without_callbacks_needs_no_secret() {
+    let secrets = "signing_secrets = [\"env:WHSEC\"]";
+    let rule =
+        "clients.tickets.signing_secrets: callbacks are signed: at least one secret is needed";
+    mistaken(secrets, "", rule);
+    mistaken(secrets, "signing_secrets = []", rule);
+    let silent =
+        "callback_origins = [\"https://tickets.example\"]\n    signing_secrets = [\"env:WHSEC\"]";
+    assert_eq!(mistakes(silent, ""), [""; 0]);
+}
+
+#[test]
+fn an_operation_for_a_signed_in_user_needs_a_refresh_token_and_no_other_does() {
+    let rule =
+        "graph.tenants.contoso.refresh_token: goals.exportJob needs a signed-in user's token";
+    mistaken("team.schedule", "goals.exportJob", rule);
+    let both = "team.schedule\", \"user.exportPersonalData";
+    assert_eq!(mistakes("team.schedule", both), [""; 0]);
+    let text = GOOD.replace("team.schedule", "goals.exportJob");
+    let text = text.replace("client_id", "refresh_token = \"env:R\"\nclient_id");
+    assert!(Config::parse(&text, Catalogue::shipped(), &resolve).is_ok());
+}
+
+#[test]
+fn a_text_of_blanks_is_no_text() {
+    for blank in ["", " ", "\\t"] {
+        let tenant = format!("tenant = \"{blank}\"");
+        let rule = "clients.tickets.tenant: must not be empty";
+        mistaken("tenant = \"contoso\"", &tenant, rule);
+    }
+}
+
+#[test]
+fn one_bad_key_of_a_tenant_does_not_make_its_others_unknown() {
+    for (key, other) in [
+        ("tenant_id = \"t\"", "tenant_id = 7"),
+        ("client_id = \"c\"", "client_id = \"\""),
+        ("client_secret = \"env:GRAPH\"", "refresh_token = \"env:R\""),
+    ] {
+        let told = mistakes(key, other).join("\n");
+        let place = key.split_once(' ').unwrap().0;
+        assert!(
+            told.contains(&format!("graph.tenants.contoso.{place}: ")),
+            "{told}"
+        );
+        assert!(!told.contains("is not a known key"), "{told}");
+    }
+}
+
+#[test]
+fn a_host_for_tokens_is_an_origin_without_user_or_password() {
+    let rule = "graph.base_url: must be an origin: scheme, host and port only";
+    for other in [
+        "u@graph.example",
+        ":p@graph.example",
+        "u:p@graph.example",
+        "graph.example/v1.0",
+        "graph.example?x",
+        "graph.example#x",
+    ] {
+        let told = mistakes("https://graph.example", &format!("https://{other}"));
+        assert!(told.contains(&rule.to_owned()), "{other}: {told:?}");
+    }
+}
+
+#[test]
+fn kinds_of_token_are_told_by_their_words() {
+    assert_eq!(TokenKind::Application.word(), "application");
+    assert_eq!(TokenKind::Delegated.word(), "delegated");
+}

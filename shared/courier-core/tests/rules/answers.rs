@@ -1,0 +1,357 @@
+//! What each answer of Graph means: to a start in every restart class, and to a poll.
+
+use courier_core::graph_error::GraphError;
+use courier_core::judge::{self, Answer, Look, PollVerdict, Reply, StartVerdict, Started};
+use courier_core::record::{OperationError, Outcome, Reason};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use crate::{EXPORT, GOALS, GRAPH, MONITOR, SCHEDULE, answer, operation, replied, seconds};
+
+const START_URL: &str = "https://graph.microsoft.com/v1.0/teams/1/schedule";
+
+fn start(name: &str, answer: Answer) -> StartVerdict {
+    let graph = Url::parse(GRAPH).unwrap();
+    judge::start(&replied(answer), operation(name), &graph, START_URL)
+}
+
+fn poll(name: &str, answer: Answer) -> PollVerdict {
+    judge::poll(&replied(answer), &operation(name).poll)
+}
+
+fn look(name: &str, body: Value) -> Look {
+    let verdict = poll(name, answer(200, body));
+    let PollVerdict::Seen(look) = verdict else {
+        panic!("{verdict:?}")
+    };
+    look
+}
+
+/// With a monitor in it, and Graph's wish to wait.
+fn full(status: u16) -> Answer {
+    Answer {
+        locations: vec![MONITOR.to_owned()],
+        retry_after: Some(seconds(30)),
+        ..answer(status, Value::Null)
+    }
+}
+
+fn error(code: &str, inner_code: Option<&str>) -> GraphError {
+    GraphError {
+        code: code.to_owned(),
+        message: "no such thing".to_owned(),
+        inner_code: inner_code.map(str::to_owned),
+        target: None,
+        request_id: None,
+    }
+}
+
+fn told(code: &str, message: &str, http_status: u16) -> OperationError {
+    OperationError {
+        code: code.to_owned(),
+        message: message.to_owned(),
+        detail: None,
+        http_status: Some(http_status),
+        request_id: Some("r".to_owned()),
+    }
+}
+
+#[test]
+fn only_an_answer_that_may_follow_a_job_is_taken_for_lost() {
+    let nothing = "Graph sent no error document";
+    for name in [EXPORT, GOALS, SCHEDULE] {
+        for status in [408, 500, 502, 503, 504, 599] {
+            let lost = StartVerdict::Lost {
+                detail: format!("Graph answered {status}"),
+                retry_after: Some(seconds(30)),
+            };
+            assert_eq!(start(name, full(status)), lost, "{name}");
+        }
+        let throttled = StartVerdict::Throttled(Some(seconds(30)));
+        assert_eq!(start(name, full(429)), throttled);
+        let unauthorized = StartVerdict::Unauthorized(told("http401", nothing, 401));
+        assert_eq!(start(name, full(401)), unauthorized);
+        for status in [199, 300, 302, 400, 403, 404, 407, 410, 422, 499, 600] {
+            let refused = told(&format!("http{status}"), nothing, status);
+            assert_eq!(start(name, full(status)), StartVerdict::Refused(refused));
+        }
+        let graph = Url::parse(GRAPH).unwrap();
+        let judged = |reply| judge::start(&reply, operation(name), &graph, START_URL);
+        assert_eq!(judged(Reply::NotSent), StartVerdict::NotSent);
+        let lost = StartVerdict::Lost {
+            detail: "cut off".to_owned(),
+            retry_after: None,
+        };
+        assert_eq!(judged(Reply::Lost("cut off")), lost);
+    }
+}
+
+fn started(monitor: &str, adopted: bool, note: Option<&str>) -> StartVerdict {
+    StartVerdict::Started(Started {
+        monitor: monitor.to_owned(),
+        adopted,
+        retry_after: Some(seconds(30)),
+        look: None,
+        note: note.map(str::to_owned),
+    })
+}
+
+#[test]
+fn every_2xx_is_a_start_and_an_undocumented_one_is_noted() {
+    for (name, documented, monitor) in [
+        (EXPORT, 202, MONITOR),
+        (GOALS, 201, MONITOR),
+        (SCHEDULE, 200, START_URL),
+    ] {
+        for status in [200, 201, 202, 204, 299] {
+            let note = format!("undocumented success code {status}");
+            let note = (status != documented).then_some(note.as_str());
+            let expected = started(monitor, false, note);
+            assert_eq!(start(name, full(status)), expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_start_is_followed_only_to_the_one_monitor_that_it_names() {
+    let foreign = "https://evil.example/v1.0/x".to_owned();
+    let monitor = MONITOR.to_owned();
+    let named = |locations: &[&String]| {
+        let locations = locations.iter().map(|text| (*text).clone()).collect();
+        start(
+            EXPORT,
+            Answer {
+                locations,
+                ..full(202)
+            },
+        )
+    };
+    let untrackable = StartVerdict::Untrackable(Reason::StartUntrackable);
+    let untrusted = StartVerdict::Untrackable(Reason::LocationUntrusted);
+    let followed = started(MONITOR, false, None);
+    assert_eq!(named(&[&monitor]), followed);
+    assert_eq!(named(&[&monitor, &monitor]), followed);
+    assert_eq!(named(&[&monitor, &monitor, &foreign]), untrusted);
+    assert_eq!(named(&[&foreign]), untrusted);
+    for unusable in ["", "\"\"", "/x y", "https://graph.microsoft.com"] {
+        assert_eq!(named(&[&unusable.to_owned()]), untrackable, "{unusable}");
+    }
+    assert_eq!(named(&[]), untrackable);
+}
+
+#[test]
+fn a_conflict_is_adopted_by_its_location_else_by_its_target() {
+    let by_location = started(MONITOR, true, None);
+    assert_eq!(start(GOALS, full(409)), by_location);
+    let conflict = |location: &[&str], target: Option<&str>| Answer {
+        locations: location.iter().map(|text| (*text).to_owned()).collect(),
+        error: Some(GraphError {
+            target: target.map(str::to_owned),
+            ..error("conflict", None)
+        }),
+        ..full(409)
+    };
+    let both = conflict(&[MONITOR], Some("j!1"));
+    assert_eq!(start(GOALS, both), by_location);
+    let rebuilt = format!("{GRAPH}/beta/employeeexperience/goals/exportJobs/j!1");
+    let by_target = started(&rebuilt, true, None);
+    for location in [&[][..], &["https://evil.example/x"], &[MONITOR, "/other"]] {
+        let verdict = start(GOALS, conflict(location, Some("j!1")));
+        assert_eq!(verdict, by_target, "{location:?}");
+    }
+    let refused = StartVerdict::Refused(told("conflict", "no such thing", 409));
+    for target in [None, Some("../x")] {
+        assert_eq!(start(GOALS, conflict(&[], target)), refused);
+    }
+    assert_eq!(start(EXPORT, conflict(&[MONITOR], Some("j!1"))), refused);
+}
+
+#[test]
+fn a_refusal_is_told_by_its_deepest_code_and_a_used_container_is_explained() {
+    let refused = |code, inner| {
+        let answer = Answer {
+            error: Some(error(code, inner)),
+            ..full(400)
+        };
+        let verdict = start(EXPORT, answer);
+        let StartVerdict::Refused(error) = verdict else {
+            panic!("{verdict:?}")
+        };
+        error
+    };
+    let plain = told("badRequest", "no such thing", 400);
+    assert_eq!(refused("badRequest", None), plain);
+    let deep = told("invalidSas", "no such thing", 400);
+    assert_eq!(refused("badRequest", Some("invalidSas")), deep);
+    let used = refused("badRequest", Some("StorageLocationAlreadyUsed"));
+    let detail = "an export has already begun to write to this container";
+    assert_eq!(used.detail.as_deref(), Some(detail));
+}
+
+#[test]
+fn a_poll_learns_from_a_status_document_only() {
+    let silent = PollVerdict::Nothing(Some(seconds(30)));
+    for status in [200, 201, 202, 206, 299] {
+        let body = Some(json!({ "status": "running" }));
+        let seen = Answer {
+            body,
+            ..full(status)
+        };
+        assert!(matches!(poll(EXPORT, seen), PollVerdict::Seen(_)));
+        for body in [
+            None,
+            Some(json!({})),
+            Some(json!({ "status": "" })),
+            Some(json!({ "status": 1 })),
+        ] {
+            let unread = Answer {
+                body,
+                ..full(status)
+            };
+            assert_eq!(poll(EXPORT, unread), silent);
+        }
+    }
+    for status in [302, 400, 408, 409, 429, 500, 503] {
+        assert_eq!(poll(EXPORT, full(status)), silent, "{status}");
+    }
+    for reply in [Reply::NotSent, Reply::Lost("cut off")] {
+        let verdict = judge::poll(&reply, &operation(EXPORT).poll);
+        assert_eq!(verdict, PollVerdict::Nothing(None));
+    }
+    for status in [401, 403] {
+        assert_eq!(poll(EXPORT, full(status)), PollVerdict::Unauthorized);
+    }
+}
+
+#[test]
+fn a_monitor_is_missing_by_its_status_or_by_the_catalogues_code() {
+    let failed = |status, code, inner| Answer {
+        error: Some(error(code, inner)),
+        ..full(status)
+    };
+    let missing = |code, status| PollVerdict::Missing(told(code, "no such thing", status));
+    for status in [404, 410] {
+        let verdict = poll(EXPORT, failed(status, "itemNotFound", None));
+        assert_eq!(verdict, missing("itemNotFound", status));
+    }
+    let code = "OperationNotFound";
+    assert_eq!(poll(EXPORT, failed(400, code, None)), missing(code, 400));
+    let inner = failed(400, "badRequest", Some(code));
+    assert_eq!(poll(EXPORT, inner), missing(code, 400));
+    let outer = failed(400, code, Some("deeper"));
+    assert_eq!(poll(EXPORT, outer), missing("deeper", 400));
+    let silent = PollVerdict::Nothing(Some(seconds(30)));
+    for answer in [
+        failed(400, "badRequest", None),
+        failed(400, "exportJobNotFound", None),
+        failed(409, code, None),
+    ] {
+        assert_eq!(poll(EXPORT, answer), silent);
+    }
+}
+
+#[test]
+fn only_the_catalogues_words_end_an_operation() {
+    for (name, word, outcome) in [
+        (EXPORT, "complete", Some(Outcome::Succeeded)),
+        (EXPORT, "COMPLETE", Some(Outcome::Succeeded)),
+        (EXPORT, "failed", Some(Outcome::Failed)),
+        (EXPORT, "running", None),
+        (EXPORT, "succeeded", None),
+        (GOALS, "succeeded", Some(Outcome::Succeeded)),
+    ] {
+        let look = look(name, json!({ "status": word }));
+        assert_eq!(
+            (look.outcome, look.word.as_str()),
+            (outcome, word),
+            "{name}"
+        );
+        assert_eq!(look.error.is_some(), outcome == Some(Outcome::Failed));
+    }
+    let enveloped = look(GOALS, json!({ "value": { "status": "succeeded" } }));
+    assert_eq!(enveloped.outcome, Some(Outcome::Succeeded));
+}
+
+#[test]
+fn a_schedule_is_done_only_when_it_is_enabled_but_failed_in_any_case() {
+    for (word, enabled, outcome) in [
+        ("Completed", json!(true), Some(Outcome::Succeeded)),
+        ("Completed", json!(false), None),
+        ("Completed", json!("true"), None),
+        ("Failed", json!(false), Some(Outcome::Failed)),
+    ] {
+        let body = json!({ "provisionStatus": word, "enabled": enabled });
+        assert_eq!(look(SCHEDULE, body).outcome, outcome, "{word} {enabled}");
+    }
+}
+
+#[test]
+fn a_failure_is_told_in_graphs_words_where_it_has_any() {
+    let failed = |name, body| look(name, body).error.unwrap();
+    let error = failed(
+        SCHEDULE,
+        json!({ "provisionStatus": "Failed", "provisionStatusCode": "X" }),
+    );
+    assert_eq!(
+        (&*error.code, &*error.message),
+        ("X", "Graph reports Failed")
+    );
+    assert_eq!((error.http_status, error.request_id), (None, None));
+    let error = failed(
+        GOALS,
+        json!({ "status": "failed", "statusDetail": "it broke" }),
+    );
+    assert_eq!(
+        (&*error.code, &*error.message),
+        ("operationFailed", "it broke")
+    );
+}
+
+#[test]
+fn progress_is_a_number_or_the_text_of_one() {
+    for (text, progress) in [
+        (json!(40), Some(40.0)),
+        (json!(0.25), Some(0.25)),
+        (json!(" 75.5 "), Some(75.5)),
+        (json!("-1"), Some(-1.0)),
+        (json!("soon"), None),
+        (json!("NaN"), None),
+        (json!("inf"), None),
+        (json!(null), None),
+        (json!(true), None),
+        (json!([40]), None),
+    ] {
+        let body = json!({ "status": "running", "progress": text });
+        assert_eq!(look(EXPORT, body).progress, progress, "{text}");
+    }
+}
+
+#[test]
+fn a_status_word_is_cut_and_holds_no_control_characters() {
+    let long = "x".repeat(65);
+    let look = look(EXPORT, json!({ "status": format!("a\n\u{7f}{long}") }));
+    assert_eq!(look.word, format!("a{}", "x".repeat(63)));
+}
+
+#[test]
+fn a_result_keeps_short_values_and_no_query() {
+    let result = |name, body| look(name, body).result;
+    let kept = |value: Value| value.as_object().cloned().unwrap();
+    let url = "https://a.example/c?sig=secret#x";
+    let body =
+        json!({ "status": "complete", "storageLocation": url, "completedDateTime": "now?#" });
+    let expected = json!({ "storageLocation": "https://a.example/c", "completedAt": "now?#" });
+    assert_eq!(result(EXPORT, body), kept(expected));
+    let body = json!({ "value": { "status": "succeeded", "resourceLocation": url } });
+    let expected = json!({ "resourceLocation": "https://a.example/c" });
+    assert_eq!(result(GOALS, body), kept(expected));
+    let body = json!({ "provisionStatus": "Completed", "id": 7, "enabled": false, "timeZone": [] });
+    let expected = json!({ "provisionStatus": "Completed", "scheduleId": 7, "enabled": false });
+    assert_eq!(result(SCHEDULE, body), kept(expected));
+    for (length, is_kept) in [(16 * 1024, true), (16 * 1024 + 1, false)] {
+        let location = "x".repeat(length);
+        let body = json!({ "status": "complete", "storageLocation": location });
+        assert_eq!(!result(EXPORT, body).is_empty(), is_kept, "{length}");
+    }
+    assert_eq!(result(EXPORT, json!({ "status": "complete" })), Map::new());
+}

@@ -1,0 +1,244 @@
+//! The one write into Ended, the callback attempts after it, cancelling and re-delivery.
+
+use courier_core::decide::{CallbackReply, Decision, Event, Next};
+use courier_core::message::Message;
+use courier_core::pacing;
+use courier_core::record::{Closing, Delivery, HistoryEntry, Outcome, Reason, Record, State};
+use serde_json::{Value, json};
+
+use crate::{
+    EXPORT, accepted, at, changed, decided, ended, held, line, nothing, running, seconds, starting,
+};
+
+const NOW: u64 = 1010;
+
+fn called_at(now: u64, record: &Record, hop: u32, status: Option<u16>, asked: u64) -> Decision {
+    let reply = CallbackReply {
+        status,
+        retry_after: (asked > 0).then(|| seconds(asked)),
+        detail: Some("HTTP".to_owned()),
+    };
+    decided(record, &Event::Called { hop, reply }, at(now))
+}
+
+fn called(record: &Record, status: Option<u16>) -> Decision {
+    called_at(NOW, record, 3, status, 0)
+}
+
+/// One attempt more, at `NOW`, answered with `status`.
+fn attempted(record: &mut Record, status: Option<u16>) {
+    record.stumbles = 0;
+    record.delivery.attempts += 1;
+    record.delivery.scheduled_attempts += 1;
+    record.delivery.last_status = status;
+    record
+        .delivery
+        .scheduled_since
+        .get_or_insert_with(|| at(NOW));
+    let entry = HistoryEntry {
+        http_status: status,
+        client_request_id: None,
+        request_id: None,
+        ..line(at(NOW), "succeeded", "callbackAttempt", Some("HTTP"))
+    };
+    record.history.push(entry);
+}
+
+fn closed(record: &Record, status: Option<u16>, how: Closing) -> Decision {
+    let outcome = Outcome::Succeeded;
+    changed(record, Next::Drop, |record| {
+        attempted(record, status);
+        record.state = State::Closed { outcome, how };
+        record.delivery.next_attempt_at = None;
+        record.due_at = None;
+        if how == Closing::Undeliverable {
+            let entry = line(at(NOW), "succeeded", "undeliverable", None);
+            record.history.push(entry);
+        }
+    })
+}
+
+#[test]
+fn every_2xx_is_a_delivery() {
+    let mut record = ended(Outcome::Succeeded);
+    record.stumbles = 2;
+    for status in [200, 202, 204, 299] {
+        let expected = closed(&record, Some(status), Closing::Delivered);
+        assert_eq!(called(&record, Some(status)), expected);
+    }
+}
+
+#[test]
+fn a_receiver_that_is_gone_is_not_asked_again() {
+    let record = ended(Outcome::Succeeded);
+    let expected = closed(&record, Some(410), Closing::Undeliverable);
+    assert_eq!(called(&record, Some(410)), expected);
+}
+
+#[test]
+fn anything_else_is_offered_again_on_the_schedule() {
+    let mut record = ended(Outcome::Succeeded);
+    for (since, attempts) in [(None, 0), (Some(at(900)), 1), (Some(at(900)), 7)] {
+        record.delivery = Delivery {
+            attempts: attempts + 20,
+            scheduled_since: since,
+            scheduled_attempts: attempts,
+            ..record.delivery
+        };
+        for status in [
+            None,
+            Some(199),
+            Some(300),
+            Some(302),
+            Some(409),
+            Some(411),
+            Some(500),
+        ] {
+            let began = since.unwrap_or_else(|| at(NOW));
+            let next = pacing::next_callback(&record, began, attempts + 1, None, at(NOW)).unwrap();
+            let expected = changed(&record, Next::Wait(next), |record| {
+                attempted(record, status);
+                record.delivery.next_attempt_at = Some(next);
+                record.due_at = Some(next);
+            });
+            assert_eq!(called(&record, status), expected, "{status:?}");
+        }
+    }
+}
+
+#[test]
+fn a_receiver_may_ask_for_a_longer_pause_and_a_newer_message_may_carry_on() {
+    let record = ended(Outcome::Succeeded);
+    let decision = called_at(NOW, &record, 4, Some(503), 86_400);
+    assert_eq!(decision.next, Next::Wait(at(NOW + 86_400)));
+    let after = decision.write.unwrap();
+    assert_eq!((after.hop, after.due_at), (4, Some(at(NOW + 86_400))));
+}
+
+#[test]
+fn when_the_window_is_over_the_completion_is_undeliverable() {
+    let window = pacing::CALLBACK_WINDOW.as_secs();
+    let mut record = ended(Outcome::Succeeded);
+    record.delivery.scheduled_since = Some(at(NOW));
+    let last = called_at(NOW + window - 1, &record, 3, Some(500), 0);
+    assert_eq!(last.next, Next::Wait(at(NOW + window)));
+    record.delivery.scheduled_since = Some(at(NOW) - pacing::CALLBACK_WINDOW);
+    let expected = closed(&record, Some(500), Closing::Undeliverable);
+    assert_eq!(called(&record, Some(500)), expected);
+    let expected = closed(&record, Some(204), Closing::Delivered);
+    assert_eq!(called(&record, Some(204)), expected);
+}
+
+/// The message's hop is beyond every other; the record takes it over when it is first used.
+fn carried_anew(mut decision: Decision) -> Decision {
+    let record = decision.write.as_mut().unwrap();
+    let hop = u32::try_from(record.revision).unwrap() + 2;
+    decision.send = Some((Message::poll(record, hop), at(NOW)));
+    decision.next = Next::Drop;
+    decision
+}
+
+#[test]
+fn cancelling_ends_what_is_open_and_queues_its_completion() {
+    let lease = at(2000);
+    for (mut record, hop) in [
+        (accepted(EXPORT, lease), 0),
+        (starting(EXPORT, lease), 0),
+        (held(lease), 1),
+        (running(EXPORT), 2),
+        (running(EXPORT), 8),
+    ] {
+        record.hop = hop;
+        let decision = decided(&record, &Event::Cancelled, at(NOW));
+        let event = decision.write.as_ref().unwrap().event.clone();
+        let outcome = Outcome::Cancelled;
+        let expected = changed(&record, Next::Drop, |record| {
+            record.reason = Some(Reason::CancelledByCaller);
+            record.ended_at = Some(at(NOW));
+            record.sealed_parameters = None;
+            record.graph.next_poll_at = None;
+            record.state = State::Ended { outcome };
+            record.due_at = Some(at(NOW));
+            record.delivery.next_attempt_at = Some(at(NOW));
+            record.event = event;
+            let entry = line(at(NOW), "cancelled", "ended", Some("cancelled_by_caller"));
+            record.history = vec![HistoryEntry {
+                client_request_id: None,
+                ..entry
+            }];
+        });
+        assert_eq!(decision, carried_anew(expected));
+    }
+}
+
+#[test]
+fn the_completion_says_what_the_operation_says_when_it_ends() {
+    let record = running(EXPORT);
+    let decision = decided(&record, &Event::Cancelled, at(NOW));
+    let event = decision.write.unwrap().event.unwrap();
+    let bare = record.id.as_str().strip_prefix("op_").unwrap();
+    assert_eq!(event.id, format!("msg_{bare}_cancelled"));
+    assert_eq!(event.kind, "operation.cancelled");
+    let body: Value = serde_json::from_str(&event.body).unwrap();
+    let expected = json!({
+        "type": "operation.cancelled",
+        "timestamp": at(NOW),
+        "data": {
+            "id": record.id, "operation": EXPORT, "status": "cancelled",
+            "reason": "cancelled_by_caller", "reference": null,
+            "createdAt": at(0), "startedAt": at(10), "endedAt": at(NOW),
+            "deadline": record.deadline, "adopted": false,
+            "graph": {
+                "status": null, "progress": null, "clientRequestId": "last-call",
+                "requestId": "last-answer", "polls": 0, "nextPollAt": null,
+            },
+            "result": null, "error": null,
+            "callback": { "status": "pending", "attempts": 0, "lastStatus": null },
+        },
+    });
+    assert_eq!(body, expected);
+}
+
+#[test]
+fn without_a_callback_the_end_is_the_close() {
+    let mut record = running(EXPORT);
+    record.callback = None;
+    let decision = decided(&record, &Event::Cancelled, at(NOW));
+    assert_eq!((decision.send, decision.next), (None, Next::Drop));
+    let after = decision.write.unwrap();
+    let (outcome, how) = (Outcome::Cancelled, Closing::None);
+    assert_eq!(after.state, State::Closed { outcome, how });
+    assert_eq!((after.due_at, after.event, after.hop), (None, None, 3));
+    assert_eq!(after.delivery, Delivery::default());
+}
+
+#[test]
+fn a_redelivery_is_a_schedule_of_its_own_for_the_same_completion() {
+    let outcome = Outcome::Failed;
+    let mut record = ended(outcome);
+    record.delivery = Delivery {
+        attempts: 9,
+        last_status: Some(500),
+        scheduled_since: Some(at(900)),
+        scheduled_attempts: 5,
+        next_attempt_at: Some(at(5000)),
+    };
+    let how = Closing::Undeliverable;
+    for state in [State::Ended { outcome }, State::Closed { outcome, how }] {
+        record.state = state;
+        let expected = changed(&record, Next::Drop, |record| {
+            record.state = State::Ended { outcome };
+            record.due_at = Some(at(NOW));
+            record.delivery.scheduled_since = None;
+            record.delivery.scheduled_attempts = 0;
+            record.delivery.next_attempt_at = Some(at(NOW));
+            let entry = line(at(NOW), "failed", "redeliveryAsked", None);
+            record.history.push(entry);
+        });
+        let decision = decided(&record, &Event::RedeliveryAsked, at(NOW));
+        assert_eq!(decision, carried_anew(expected));
+    }
+    record.event = None;
+    let decision = decided(&record, &Event::RedeliveryAsked, at(NOW));
+    assert_eq!(decision, nothing(Next::Drop));
+}

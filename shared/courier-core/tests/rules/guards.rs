@@ -1,0 +1,125 @@
+//! What fences late comers off: the guard of a write, and events that no longer fit the record.
+
+use courier_core::decide::{CallbackReply, Event, Next, NotReady};
+use courier_core::judge::Reply;
+use courier_core::ports::Write;
+use courier_core::record::{Closing, Outcome, Record, State};
+use serde_json::json;
+
+use crate::{
+    EXPORT, SCHEDULE, accepted, answer, at, decided, ended, held, nothing, record, replied,
+    running, starting,
+};
+
+#[test]
+fn a_refused_write_was_ours_only_if_revision_and_writer_are_ours() {
+    let mine = accepted(EXPORT, at(0));
+    let stored = |revision, writer: &str| Record {
+        revision,
+        writer: writer.to_owned(),
+        ..mine.clone()
+    };
+    assert_eq!(Write::settle(&mine, stored(7, "w")), Write::Applied);
+    for other in [
+        stored(7, "x"),
+        stored(8, "w"),
+        stored(6, "w"),
+        stored(8, "x"),
+    ] {
+        let refused = Write::Refused(Box::new(other.clone()));
+        assert_eq!(Write::settle(&mine, other), refused);
+    }
+}
+
+/// A record in every state, at attempt 1 and hop 3.
+fn every_state() -> Vec<Record> {
+    let closed = State::Closed {
+        outcome: Outcome::Failed,
+        how: Closing::Undeliverable,
+    };
+    let mut records = vec![
+        accepted(SCHEDULE, at(0)),
+        starting(SCHEDULE, at(0)),
+        held(at(0)),
+        running(EXPORT),
+        ended(Outcome::Succeeded),
+        record(EXPORT, closed),
+    ];
+    for record in &mut records {
+        (record.attempt, record.hop) = (1, 3);
+    }
+    records
+}
+
+/// The event is news in these states (by their place in `every_state`) and changes nothing in all others.
+fn news_only_in(event: &Event, states: &[usize]) {
+    for (index, record) in every_state().iter().enumerate() {
+        let decision = decided(record, event, at(500));
+        let ignored = decision == nothing(Next::Look);
+        assert_eq!(ignored, !states.contains(&index), "{event:?}: {record:?}");
+    }
+}
+
+fn started(attempt: u32, reply: Reply) -> Event {
+    Event::Started {
+        attempt,
+        client_request_id: "c".to_owned(),
+        start_url: "https://graph.microsoft.com/v1.0/teams/1/schedule".to_owned(),
+        reply,
+    }
+}
+
+fn polled(hop: u32, reply: Result<Reply, NotReady>) -> Event {
+    Event::Polled {
+        hop,
+        receives: 1,
+        client_request_id: "p".to_owned(),
+        reply,
+    }
+}
+
+#[test]
+fn an_event_that_no_longer_fits_changes_nothing() {
+    let trouble = NotReady {
+        reason: Some(courier_core::record::Reason::AuthorizationLost),
+        retry_after: None,
+    };
+    let called = |hop| Event::Called {
+        hop,
+        reply: CallbackReply {
+            status: Some(204),
+            retry_after: None,
+            detail: None,
+        },
+    };
+    let seen = || replied(answer(200, json!({ "status": "complete" })));
+    news_only_in(&Event::Prepared, &[0, 1]);
+    news_only_in(&Event::NotReady(trouble.clone()), &[0, 1]);
+    for attempt in [0, 2] {
+        news_only_in(&started(attempt, Reply::NotSent), &[]);
+        news_only_in(&started(attempt, seen()), &[]);
+    }
+    // In the hold nothing but a success is news.
+    news_only_in(&started(1, Reply::NotSent), &[1]);
+    news_only_in(&started(1, Reply::Lost("no answer in time")), &[1]);
+    for hop in [3, 4] {
+        news_only_in(&polled(hop, Ok(seen())), &[3]);
+        news_only_in(&polled(hop, Err(trouble.clone())), &[3]);
+        news_only_in(&called(hop), &[4]);
+    }
+    news_only_in(&polled(2, Ok(seen())), &[]);
+    news_only_in(&polled(2, Err(trouble)), &[]);
+    news_only_in(&called(2), &[]);
+}
+
+#[test]
+fn what_has_ended_is_not_cancelled_and_what_has_no_completion_is_not_delivered_again() {
+    for record in every_state() {
+        let open = record.state.outcome().is_none();
+        let cancelled = decided(&record, &Event::Cancelled, at(500));
+        assert_eq!(cancelled == nothing(Next::Drop), !open, "{record:?}");
+        let asked = decided(&record, &Event::RedeliveryAsked, at(500));
+        let nothing_to_deliver = open || record.event.is_none();
+        assert_eq!(asked == nothing(Next::Drop), nothing_to_deliver);
+    }
+}

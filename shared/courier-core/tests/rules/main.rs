@@ -1,0 +1,198 @@
+//! The rules one by one: a record, an event and a time go into `decide`, the whole decision is compared.
+
+#![cfg(test)]
+
+use std::time::Duration;
+
+use courier_core::catalogue::{Catalogue, Operation};
+use courier_core::decide::{Decision, Event, Next, Policy, Timing, decide};
+use courier_core::judge::{Answer, Reply};
+use courier_core::message::Message;
+use courier_core::record::{
+    CallbackTarget, Delivery, GraphView, HistoryEntry, OperationId, Outcome, Record, State,
+};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use url::Url;
+
+mod answers;
+mod claims;
+mod ending;
+mod guards;
+mod messages;
+mod pacing;
+mod polls;
+mod starts;
+mod waiting;
+mod words;
+
+const GRAPH: &str = "https://graph.microsoft.com";
+const MONITOR: &str = "https://graph.microsoft.com/v1.0/dataPolicyOperations/1";
+
+const EXPORT: &str = "user.exportPersonalData";
+const GOALS: &str = "goals.exportJob";
+const SCHEDULE: &str = "team.schedule";
+
+const DEADLINE: u64 = 48 * 3600;
+
+/// `seconds` after the moment at which every story begins.
+fn at(seconds: u64) -> Timestamp {
+    let began: Timestamp = "2026-11-21T20:00:00Z".parse().unwrap();
+    began + Duration::from_secs(seconds)
+}
+
+fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number)
+}
+
+fn operation(name: &str) -> &'static Operation {
+    Catalogue::shipped().find(name).unwrap()
+}
+
+/// With a callback, created at `at(0)`, due at `at(75)`; one start was claimed unless it is `Accepted`.
+fn record(operation: &str, state: State) -> Record {
+    let sealed = || serde_json::from_value(json!("v1.sealed")).unwrap();
+    Record {
+        id: OperationId::from_key("tickets", "k"),
+        revision: 7,
+        writer: "w".to_owned(),
+        client: "tickets".to_owned(),
+        tenant: "contoso".to_owned(),
+        operation: operation.to_owned(),
+        reference: None,
+        fingerprint: "f".to_owned(),
+        parameters: Map::new(),
+        sealed_parameters: state.is_starting().then(sealed),
+        callback: Some(CallbackTarget {
+            url: sealed(),
+            origin: "https://tickets.example".to_owned(),
+        }),
+        traceparent: None,
+        created_at: at(0),
+        deadline: at(DEADLINE),
+        due_at: Some(at(75)),
+        attempt: u32::from(!matches!(state, State::Accepted { .. })),
+        state,
+        maybe_started: false,
+        token_refused: false,
+        hop: 0,
+        stumbles: 0,
+        started_at: None,
+        ended_at: None,
+        adopted: false,
+        reason: None,
+        graph: GraphView {
+            client_request_id: Some("last-call".to_owned()),
+            request_id: Some("last-answer".to_owned()),
+            ..GraphView::default()
+        },
+        result: None,
+        error: None,
+        event: None,
+        delivery: Delivery::default(),
+        history: Vec::new(),
+    }
+}
+
+fn accepted(operation: &str, not_before: Timestamp) -> Record {
+    record(operation, State::Accepted { not_before })
+}
+
+fn starting(operation: &str, lease_until: Timestamp) -> Record {
+    record(operation, State::Starting { lease_until })
+}
+
+fn held(hold_until: Timestamp) -> Record {
+    let mut record = record(EXPORT, State::StartUnknown { hold_until });
+    record.maybe_started = true;
+    record.sealed_parameters = None;
+    record
+}
+
+/// Started at `at(10)`, followed at hop 3, next look at `at(100)`.
+fn running(operation: &str) -> Record {
+    let monitor = MONITOR.to_owned();
+    let mut record = record(operation, State::Running { monitor });
+    record.hop = 3;
+    record.started_at = Some(at(10));
+    record.due_at = Some(at(200));
+    record.graph.next_poll_at = Some(at(100));
+    record
+}
+
+/// Ended at `at(1000)`, its completion not yet offered.
+fn ended(outcome: Outcome) -> Record {
+    let record = running(EXPORT);
+    let cancelled = decided(&record, &Event::Cancelled, at(1000));
+    let mut record = *cancelled.write.unwrap();
+    record.state = State::Ended { outcome };
+    record.hop = 3;
+    record.history.clear();
+    record
+}
+
+fn decided(record: &Record, event: &Event, now: Timestamp) -> Decision {
+    let (graph, timing) = (Url::parse(GRAPH).unwrap(), Timing::default());
+    let policy = Policy {
+        operation: operation(&record.operation),
+        graph: &graph,
+        timing: &timing,
+    };
+    decide(record, event, now, &policy)
+}
+
+/// What is decided is not written.
+fn nothing(next: Next) -> Decision {
+    Decision {
+        write: None,
+        send: None,
+        next,
+    }
+}
+
+/// The record one revision on, with these changes.
+fn changed(record: &Record, next: Next, change: impl FnOnce(&mut Record)) -> Decision {
+    let mut record = record.clone();
+    record.revision += 1;
+    change(&mut record);
+    Decision {
+        write: Some(Box::new(record)),
+        ..nothing(next)
+    }
+}
+
+/// A line of the history that names the last call to Graph.
+fn line(now: Timestamp, status: &str, event: &str, detail: Option<&str>) -> HistoryEntry {
+    HistoryEntry {
+        at: now,
+        status: status.to_owned(),
+        event: event.to_owned(),
+        detail: detail.map(str::to_owned),
+        http_status: None,
+        client_request_id: Some("last-call".to_owned()),
+        request_id: Some("last-answer".to_owned()),
+    }
+}
+
+fn watchdog(record: &Record) -> Event {
+    let operation_id = record.id.clone();
+    Event::Arrived(Message::WatchdogV1 { operation_id })
+}
+
+fn poll(record: &Record, hop: u32) -> Event {
+    Event::Arrived(Message::poll(record, hop))
+}
+
+/// An answer of Graph with the request id `r`.
+fn answer(status: u16, body: Value) -> Answer {
+    Answer {
+        status,
+        body: Some(body),
+        request_id: Some("r".to_owned()),
+        ..Answer::default()
+    }
+}
+
+fn replied(answer: Answer) -> Reply {
+    Reply::Answer(Box::new(answer))
+}

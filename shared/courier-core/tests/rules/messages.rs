@@ -1,0 +1,236 @@
+//! What a message that comes leads to, and which message a record is owed.
+
+use courier_core::decide::{Decision, Event, Next};
+use courier_core::message::Message;
+use courier_core::record::{Closing, Outcome, Reason, Record, State};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::{
+    DEADLINE, EXPORT, GOALS, MONITOR, SCHEDULE, accepted, at, changed, decided, ended, held, line,
+    nothing, poll, record, running, starting, watchdog,
+};
+
+/// The state and the reason written by a decision.
+fn outcome(decision: &Decision) -> (Outcome, Reason) {
+    let record = decision.write.as_ref().unwrap();
+    (record.state.outcome().unwrap(), record.reason.unwrap())
+}
+
+#[test]
+fn a_start_is_prepared_when_its_time_has_come() {
+    let record = accepted(EXPORT, at(30));
+    let next = |now| decided(&record, &watchdog(&record), now);
+    assert_eq!(next(at(29)), nothing(Next::Wait(at(30))));
+    assert_eq!(next(at(30)), nothing(Next::Prepare));
+    assert_eq!(next(at(31)), nothing(Next::Prepare));
+    assert_eq!(next(at(DEADLINE - 1)), nothing(Next::Prepare));
+}
+
+#[test]
+fn a_start_that_may_not_begin_before_its_deadline_waits_until_then() {
+    let mut record = accepted(EXPORT, at(30));
+    record.deadline = at(20);
+    let next = |now| decided(&record, &watchdog(&record), now);
+    assert_eq!(next(at(19)), nothing(Next::Wait(at(20))));
+    let expired = (Outcome::Expired, Reason::DeadlinePassed);
+    for now in [20, 25, 30, 40] {
+        assert_eq!(outcome(&next(at(now))), expired, "{now}");
+    }
+}
+
+#[test]
+fn a_start_whose_answer_was_once_lost_does_not_expire_but_is_unknown() {
+    let next = |record: &Record| decided(record, &watchdog(record), at(DEADLINE));
+    let expired = (Outcome::Expired, Reason::DeadlinePassed);
+    let unknown = (Outcome::Unknown, Reason::StartOutcomeUnknown);
+    let mut record = accepted(SCHEDULE, at(0));
+    assert_eq!(outcome(&next(&record)), expired);
+    record.maybe_started = true;
+    assert_eq!(outcome(&next(&record)), unknown);
+    // A claim that nobody answered for may have led to a call.
+    assert_eq!(outcome(&next(&starting(SCHEDULE, at(60)))), unknown);
+}
+
+#[test]
+fn a_start_in_flight_is_left_alone_until_its_lease_is_over() {
+    for name in [EXPORT, GOALS, SCHEDULE] {
+        let record = starting(name, at(60));
+        let next = |now| decided(&record, &watchdog(&record), at(now));
+        assert_eq!(next(59), nothing(Next::Wait(at(60))), "{name}");
+        let again = next(60) == nothing(Next::Prepare);
+        assert_eq!(again, name != EXPORT, "{name}");
+    }
+}
+
+#[test]
+fn a_lost_start_of_class_never_is_held_and_its_secrets_are_dropped() {
+    let record = starting(EXPORT, at(60));
+    let until = at(60 + 15 * 60);
+    let expected = changed(&record, Next::Wait(until), |record| {
+        record.maybe_started = true;
+        record.sealed_parameters = None;
+        record.state = State::StartUnknown { hold_until: until };
+        record.due_at = Some(until);
+        let lost = line(at(60), "starting", "startAnswerLost", Some("lease over"));
+        record.history = vec![lost];
+    });
+    assert_eq!(decided(&record, &watchdog(&record), at(60)), expected);
+    // Even past its deadline: a late answer may still come.
+    let late = decided(&record, &watchdog(&record), at(DEADLINE));
+    assert_eq!(late.write.unwrap().state.outcome(), None);
+}
+
+#[test]
+fn a_hold_ends_in_an_unknown_outcome() {
+    let record = held(at(1000));
+    let next = |now| decided(&record, &watchdog(&record), at(now));
+    assert_eq!(next(999), nothing(Next::Wait(at(1000))));
+    let unknown = (Outcome::Unknown, Reason::StartOutcomeUnknown);
+    assert_eq!(outcome(&next(1000)), unknown);
+    assert_eq!(outcome(&next(1001)), unknown);
+}
+
+#[test]
+fn a_closed_operation_needs_no_message() {
+    let how = Closing::Delivered;
+    let outcome = Outcome::Succeeded;
+    let record = record(EXPORT, State::Closed { outcome, how });
+    for event in [watchdog(&record), poll(&record, 9)] {
+        assert_eq!(decided(&record, &event, at(5)), nothing(Next::Drop));
+    }
+    assert_eq!(Message::owed(&record), None);
+}
+
+#[test]
+fn only_the_newest_message_polls_and_only_when_it_is_time() {
+    let record = running(EXPORT);
+    let next = |hop, now| decided(&record, &poll(&record, hop), at(now)).next;
+    assert_eq!(next(2, 100), Next::Drop);
+    for hop in [3, 4] {
+        assert_eq!(next(hop, 99), Next::Wait(at(100)), "{hop}");
+        assert_eq!(next(hop, 100), Next::Poll, "{hop}");
+        assert_eq!(next(hop, 101), Next::Poll, "{hop}");
+    }
+    assert_eq!(
+        decided(&record, &watchdog(&record), at(100)),
+        nothing(Next::Drop)
+    );
+}
+
+#[test]
+fn a_message_with_another_location_reaches_no_one() {
+    let record = running(EXPORT);
+    let mut other = record.clone();
+    for monitor in [format!("{MONITOR}0"), "https://evil.example/".to_owned()] {
+        other.state = State::Running { monitor };
+        for now in [at(50), at(100), at(DEADLINE)] {
+            let decision = decided(&record, &poll(&other, 3), now);
+            assert_eq!(decision, nothing(Next::Drop));
+        }
+    }
+    let none = poll(&accepted(EXPORT, at(0)), 3);
+    assert_eq!(decided(&record, &none, at(100)), nothing(Next::Drop));
+}
+
+#[test]
+fn no_poll_is_later_than_the_deadline_and_then_the_operation_expires() {
+    let mut record = running(EXPORT);
+    record.deadline = at(90);
+    let next = |now| decided(&record, &poll(&record, 3), at(now));
+    assert_eq!(next(89), nothing(Next::Wait(at(90))));
+    let expired = (Outcome::Expired, Reason::DeadlinePassed);
+    assert_eq!(outcome(&next(90)), expired);
+    record.graph.next_poll_at = None;
+    assert_eq!(decided(&record, &poll(&record, 3), at(89)).next, Next::Poll);
+}
+
+#[test]
+fn a_completion_is_offered_when_its_time_has_come() {
+    let mut record = ended(Outcome::Succeeded);
+    record.delivery.next_attempt_at = Some(at(2000));
+    let next = |record: &Record, hop, now| decided(record, &poll(record, hop), at(now));
+    assert_eq!(next(&record, 2, 2000), nothing(Next::Drop));
+    for hop in [3, 4] {
+        assert_eq!(next(&record, hop, 1999), nothing(Next::Wait(at(2000))));
+        assert_eq!(next(&record, hop, 2000), nothing(Next::Deliver));
+        assert_eq!(next(&record, hop, 2001), nothing(Next::Deliver));
+    }
+    record.delivery.next_attempt_at = None;
+    assert_eq!(next(&record, 3, 1000), nothing(Next::Deliver));
+}
+
+/// The message goes one hop beyond the first poll message, so that this one, if it was sent after all, dies out.
+fn taken_over(message: Message, now: Timestamp) -> Decision {
+    Decision {
+        send: Some((message, now)),
+        ..nothing(Next::Drop)
+    }
+}
+
+#[test]
+fn the_watchdog_takes_over_when_the_first_look_is_a_minute_late() {
+    let mut record = running(EXPORT);
+    record.hop = 0;
+    let next = |record: &Record, now| decided(record, &watchdog(record), at(now));
+    assert_eq!(next(&record, 100), nothing(Next::Wait(at(160))));
+    assert_eq!(next(&record, 159), nothing(Next::Wait(at(160))));
+    for now in [160, 161] {
+        let message = Message::poll(&record, 2);
+        assert_eq!(next(&record, now), taken_over(message, at(now)));
+    }
+    record.deadline = at(120);
+    assert_eq!(next(&record, 100), nothing(Next::Wait(at(120))));
+    assert_eq!(next(&record, 130), nothing(Next::Wait(at(130))));
+}
+
+#[test]
+fn the_watchdog_takes_over_at_once_what_has_ended_before_a_poll() {
+    let mut record = ended(Outcome::Failed);
+    record.hop = 0;
+    let message = Message::poll(&record, 2);
+    let decision = decided(&record, &watchdog(&record), at(1000));
+    assert_eq!(decision, taken_over(message, at(1000)));
+}
+
+#[test]
+fn every_open_record_is_owed_the_message_that_carries_it() {
+    let kept = |record: &Record| Message::WatchdogV1 {
+        operation_id: record.id.clone(),
+    };
+    for record in [
+        accepted(EXPORT, at(0)),
+        starting(EXPORT, at(60)),
+        held(at(900)),
+    ] {
+        assert_eq!(Message::owed(&record), Some((kept(&record), at(75))));
+    }
+    for record in [running(EXPORT), ended(Outcome::Failed)] {
+        let due = record.due_at.unwrap();
+        let further = Message::poll(&record, 4);
+        assert_eq!(Message::owed(&record), Some((further, due)));
+    }
+    let mut never_due = running(EXPORT);
+    never_due.due_at = None;
+    assert_eq!(Message::owed(&never_due), None);
+}
+
+#[test]
+fn a_message_says_which_operation_which_hop_and_where_and_counts_only_what_there_is() {
+    let record = running(EXPORT);
+    let message = Message::poll(&record, 3);
+    assert_eq!(message.operation_id(), &record.id);
+    let first = json!({
+        "type": "PollV1", "operationId": record.id, "hop": 3, "location": MONITOR,
+    });
+    assert_eq!(serde_json::to_value(&message).unwrap(), first);
+    let second = json!({
+        "type": "PollV1", "operationId": record.id, "hop": 4, "location": MONITOR, "looks": 2,
+    });
+    assert_eq!(serde_json::to_value(message.renewed(2)).unwrap(), second);
+    let Event::Arrived(watchdog) = watchdog(&record) else {
+        unreachable!()
+    };
+    assert_eq!(watchdog.renewed(2), watchdog);
+    assert_eq!(watchdog.operation_id(), &record.id);
+}

@@ -1,0 +1,234 @@
+//! When to look again, to start again, to call again: pauses, their bounds and their jitter.
+
+use std::time::Duration;
+
+use courier_core::pacing::{
+    CALLBACK_PAUSES, CALLBACK_WINDOW, elapsed, later, next_callback, next_look, start_again,
+    sweep_after,
+};
+use courier_core::record::{OperationId, Record};
+use jiff::Timestamp;
+
+use crate::{DEADLINE, EXPORT, SCHEDULE, accepted, at, operation, running, seconds};
+
+/// From `now` until `time`, in seconds.
+fn pause(now: Timestamp, time: Timestamp) -> f64 {
+    time.duration_since(now).as_secs_f64()
+}
+
+/// `time` is `shortest` after `now`, and at most `jitter` later.
+fn within(now: Timestamp, time: Timestamp, shortest: f64, jitter: f64) {
+    let pause = pause(now, time);
+    let longest = shortest + jitter + 0.001;
+    assert!(
+        (shortest..=longest).contains(&pause),
+        "{pause} is not in {shortest}..={longest}"
+    );
+}
+
+#[test]
+fn the_window_of_a_callback_is_the_sum_of_its_pauses() {
+    assert_eq!(CALLBACK_PAUSES.iter().sum::<Duration>(), CALLBACK_WINDOW);
+    assert_eq!(CALLBACK_WINDOW.as_secs(), (75 * 60 + 35) * 60 + 5);
+    assert!(CALLBACK_PAUSES.is_sorted());
+}
+
+#[test]
+fn the_next_look_is_after_a_tenth_of_the_age_or_what_graph_asked() {
+    // Age, asked, and the pause before jitter; an export is looked at after a minute at first, six hours at most.
+    for (age, asked, shortest) in [
+        (0, None, 60),
+        (600, None, 60),
+        (610, None, 61),
+        (6000, None, 600),
+        (0, Some(10), 10),
+        (90, Some(10), 10),
+        (200, Some(10), 20),
+        (6000, Some(900), 900),
+        (6000, Some(30), 600),
+        (0, Some(0), 1),
+        (300_000, None, 21_600),
+        (300_000, Some(99_999), 21_600),
+    ] {
+        let mut record = running(EXPORT);
+        record.deadline = at(DEADLINE * 100);
+        let now = at(10 + age);
+        let row = &operation(EXPORT).poll;
+        let look = next_look(&record, row, asked.map(seconds), now);
+        let jitter = (shortest as f64 / 10.0).min(60.0);
+        within(now, look, shortest as f64, jitter);
+    }
+}
+
+#[test]
+fn graph_may_ask_for_more_than_the_catalogues_longest_pause() {
+    let mut record = running(SCHEDULE);
+    record.deadline = at(DEADLINE * 100);
+    let row = &operation(SCHEDULE).poll;
+    let look =
+        |age: u64, asked: Option<u64>| next_look(&record, row, asked.map(seconds), at(10 + age));
+    within(at(5010), look(5000, None), 60.0, 6.0);
+    within(at(5010), look(5000, Some(600)), 600.0, 60.0);
+    within(at(5010), look(5000, Some(5000)), 5000.0, 60.0);
+}
+
+#[test]
+fn before_it_has_started_its_age_counts_from_its_creation() {
+    let mut record = accepted(EXPORT, at(0));
+    record.deadline = at(DEADLINE * 100);
+    let look = next_look(&record, &operation(EXPORT).poll, None, at(6000));
+    within(at(6000), look, 600.0, 60.0);
+}
+
+#[test]
+fn the_last_look_is_five_seconds_before_the_deadline_and_never_past_it() {
+    let record = running(EXPORT);
+    let row = &operation(EXPORT).poll;
+    let before = |seconds: u64| at(DEADLINE) - Duration::from_secs(seconds);
+    // Seconds before the deadline, asked, and how many seconds before it the look is.
+    for (left, asked, look) in [
+        (1000, None, 5),
+        (6, None, 5),
+        (5, None, 0),
+        (4, None, 0),
+        (1, None, 0),
+        (100, Some(98), 2),
+        (100, Some(101), 0),
+        (4, Some(2), 0),
+    ] {
+        let asked = asked.map(seconds);
+        let next = next_look(&record, row, asked, before(left));
+        assert_eq!(next, before(look), "{left} {asked:?}");
+    }
+    let late = at(DEADLINE + 10);
+    assert_eq!(next_look(&record, row, None, late), late);
+    // A look that falls just before the last one stays.
+    let early = next_look(&record, row, Some(seconds(10)), before(20_000));
+    assert!(early < before(5));
+    // Between the last look and the deadline a second is waited at least.
+    let near = before(5) - Duration::from_millis(200);
+    assert_eq!(next_look(&record, row, None, near), near + seconds(1));
+}
+
+#[test]
+fn the_sweeper_waits_as_long_again_as_the_operation_is_old_up_to_four_hours() {
+    let record = running(EXPORT);
+    for (age, grace) in [
+        (0, 0),
+        (90, 90),
+        (14_399, 14_399),
+        (14_400, 14_400),
+        (99_999, 14_400),
+    ] {
+        let look = at(200_000);
+        let until = sweep_after(&record, look, at(10 + age));
+        assert_eq!(until, look + seconds(grace), "{age}");
+    }
+    let young = accepted(EXPORT, at(0));
+    assert_eq!(sweep_after(&young, at(500), at(50)), at(550));
+}
+
+#[test]
+fn a_start_is_repeated_after_three_seconds_times_the_square_of_the_attempt() {
+    for (attempt, shortest) in [
+        (0, 3.0),
+        (1, 3.0),
+        (2, 12.0),
+        (3, 27.0),
+        (7, 147.0),
+        (8, 180.0),
+        (20, 180.0),
+        (21, 900.0),
+        (1000, 900.0),
+    ] {
+        let mut record = accepted(EXPORT, at(0));
+        record.attempt = attempt;
+        let jitter = shortest * 0.2;
+        within(at(50), start_again(&record, None, at(50)), shortest, jitter);
+        let asked = start_again(&record, Some(seconds(2000)), at(50));
+        assert_eq!(asked, at(2050));
+        record.deadline = at(52);
+        assert_eq!(start_again(&record, None, at(50)), at(52));
+        assert_eq!(start_again(&record, None, at(60)), at(60));
+    }
+}
+
+#[test]
+fn a_callback_is_repeated_on_the_schedule_of_standard_webhooks() {
+    let record = running(EXPORT);
+    for (index, pause) in CALLBACK_PAUSES.iter().enumerate() {
+        let attempts = u32::try_from(index).unwrap() + 1;
+        let next = next_callback(&record, at(0), attempts, None, at(100)).unwrap();
+        let pause = pause.as_secs_f64();
+        within(at(100), next, pause * 0.8, pause * 0.4);
+    }
+    let last = CALLBACK_PAUSES[8].as_secs_f64();
+    for attempts in [10, 1000] {
+        let next = next_callback(&record, at(0), attempts, None, at(100)).unwrap();
+        within(at(100), next, last * 0.8, last * 0.4);
+    }
+    let asked = next_callback(&record, at(0), 1, Some(seconds(9000)), at(100));
+    assert_eq!(asked, Some(at(9100)));
+    let less = next_callback(&record, at(0), 9, Some(seconds(9000)), at(100)).unwrap();
+    within(at(100), less, last * 0.8, last * 0.4);
+}
+
+#[test]
+fn the_last_callback_falls_on_the_end_of_the_window() {
+    let record = running(EXPORT);
+    let window = CALLBACK_WINDOW.as_secs();
+    let next = |now| next_callback(&record, at(100), 9, None, at(100 + now));
+    assert_eq!(next(window - 1), Some(at(100 + window)));
+    assert_eq!(next(window), None);
+    assert_eq!(next(window + 1), None);
+    let asked = next_callback(&record, at(100), 1, Some(seconds(window * 2)), at(100));
+    assert_eq!(asked, Some(at(100 + window)));
+}
+
+/// Where in the jitter of a callback's last pause a record falls: 0 to 1.
+fn jitter(record: &Record, now: Timestamp) -> f64 {
+    let next = next_callback(record, now, 9, None, now).unwrap();
+    (pause(now, next) / 86_400.0 - 0.8) / 0.4
+}
+
+#[test]
+fn jitter_spreads_operations_and_repeats_evenly() {
+    let named = |number: u64| {
+        let mut record = running(EXPORT);
+        record.id = OperationId::from_key("tickets", &number.to_string());
+        jitter(&record, at(0))
+    };
+    let later = |number: u64| jitter(&running(EXPORT), at(0) + Duration::from_millis(number));
+    let apart = |number: u64| jitter(&running(EXPORT), at(60 * number));
+    spread((0..2000).map(named).collect());
+    spread((0..2000).map(later).collect());
+    spread((0..2000).map(apart).collect());
+}
+
+/// Every tenth of the range holds its share.
+fn spread(places: Vec<f64>) {
+    let mut tenths = [0; 10];
+    for place in places {
+        assert!((0.0..1.001).contains(&place), "{place}");
+        tenths[((place * 10.0) as usize).min(9)] += 1;
+    }
+    for share in tenths {
+        assert!((130..=270).contains(&share), "{tenths:?}");
+    }
+}
+
+#[test]
+fn times_are_rounded_up_to_the_millisecond_and_do_not_overflow() {
+    let nanosecond = Duration::from_nanos(1);
+    let millisecond = Duration::from_millis(1);
+    assert_eq!(later(at(5), Duration::ZERO), at(5));
+    assert_eq!(later(at(5), nanosecond), at(5) + millisecond);
+    assert_eq!(later(at(5), millisecond), at(5) + millisecond);
+    assert_eq!(
+        later(at(5), millisecond + nanosecond),
+        at(5) + 2 * millisecond
+    );
+    assert_eq!(later(at(5), Duration::MAX), Timestamp::MAX);
+    assert_eq!(elapsed(at(5), at(8)), seconds(3));
+    assert_eq!(elapsed(at(8), at(5)), Duration::ZERO);
+}

@@ -1,0 +1,361 @@
+//! What the answer to a poll changes, what of it is written, and when the next look is.
+
+use std::time::Duration;
+
+use courier_core::decide::{Decision, Event, Next, NotReady};
+use courier_core::graph_error::GraphError;
+use courier_core::judge::{Answer, Reply};
+use courier_core::pacing;
+use courier_core::record::{HistoryEntry, OperationError, Outcome, Reason, Record, State};
+use serde_json::{Value, json};
+
+use crate::{
+    DEADLINE, EXPORT, SCHEDULE, answer, at, changed, decided, line, nothing, operation, replied,
+    running, seconds,
+};
+
+const NOW: u64 = 100;
+
+fn polled_at(now: u64, record: &Record, hop: u32, receives: u32, reply: Reply) -> Decision {
+    let event = Event::Polled {
+        hop,
+        receives,
+        client_request_id: "p".to_owned(),
+        reply: Ok(reply),
+    };
+    decided(record, &event, at(now))
+}
+
+fn polled(record: &Record, reply: Reply) -> Decision {
+    polled_at(NOW, record, record.hop, 1, reply)
+}
+
+/// Has been seen `running` at 20 %, four polls long; nobody looks for it before `at(5000)`.
+fn known() -> Record {
+    let mut record = running(EXPORT);
+    record.due_at = Some(at(5000));
+    record.graph.status = Some("running".to_owned());
+    record.graph.progress = Some(20.0);
+    record.graph.polls = 4;
+    record.graph.seen = true;
+    record
+}
+
+fn says(word: &str, progress: f64) -> Reply {
+    replied(answer(200, json!({ "status": word, "progress": progress })))
+}
+
+fn look(record: &Record, asked: Option<Duration>) -> jiff::Timestamp {
+    let row = &operation(&record.operation).poll;
+    pacing::next_look(record, row, asked, at(NOW))
+}
+
+/// Looked at once more, and written because of `change`.
+fn written(record: &Record, asked: Option<u64>, change: impl FnOnce(&mut Record)) -> Decision {
+    let look = look(record, asked.map(seconds));
+    changed(record, Next::Wait(look), |record| {
+        record.graph.polls += 1;
+        record.graph.next_poll_at = Some(look);
+        record.due_at = Some(pacing::sweep_after(record, look, at(NOW)));
+        change(record);
+    })
+}
+
+/// A line that names this poll.
+fn call(event: &str, detail: &str, http_status: u16) -> HistoryEntry {
+    HistoryEntry {
+        http_status: Some(http_status),
+        client_request_id: Some("p".to_owned()),
+        request_id: Some("r".to_owned()),
+        ..line(at(NOW), "running", event, Some(detail))
+    }
+}
+
+#[test]
+fn a_poll_that_learns_nothing_writes_nothing() {
+    let record = known();
+    let wait = nothing(Next::Wait(look(&record, None)));
+    for reply in [
+        says("running", 20.0),
+        says("running", 29.9),
+        Reply::NotSent,
+        Reply::Lost("no answer in time"),
+        replied(answer(200, json!({ "no": "status" }))),
+        replied(answer(503, Value::Null)),
+    ] {
+        assert_eq!(polled(&record, reply.clone()), wait, "{reply:?}");
+    }
+}
+
+#[test]
+fn graphs_retry_after_is_kept_and_a_long_one_is_written_down() {
+    let record = known();
+    for status in [200, 429, 503] {
+        let reply = |asked: Duration| {
+            let body = json!({ "status": "running", "progress": 20 });
+            replied(Answer {
+                retry_after: Some(asked),
+                ..answer(status, body)
+            })
+        };
+        let wait = nothing(Next::Wait(look(&record, Some(seconds(300)))));
+        assert_eq!(polled(&record, reply(seconds(300))), wait, "{status}");
+        let long = written(&record, Some(301), |_| ());
+        assert_eq!(polled(&record, reply(seconds(301))), long, "{status}");
+    }
+}
+
+#[test]
+fn a_wait_that_would_look_overdue_to_the_sweeper_is_written_down() {
+    let mut record = known();
+    let look = look(&record, None);
+    record.due_at = Some(look - seconds(300));
+    let unseen = polled(&record, says("running", 20.0));
+    assert_eq!(unseen, nothing(Next::Wait(look)));
+    for earlier in [Duration::from_millis(300_001), seconds(1000)] {
+        record.due_at = Some(look - earlier);
+        let expected = written(&record, None, |_| ());
+        assert_eq!(polled(&record, says("running", 20.0)), expected);
+    }
+}
+
+#[test]
+fn each_kind_of_news_is_written_down() {
+    let mut stumbled = known();
+    stumbled.stumbles = 2;
+    let steady = written(&stumbled, None, |record| record.stumbles = 0);
+    assert_eq!(polled(&stumbled, says("running", 20.0)), steady);
+
+    let mut refused = known();
+    refused.reason = Some(Reason::AuthorizationLost);
+    let regained = written(&refused, None, |record| record.reason = None);
+    assert_eq!(polled(&refused, says("running", 20.0)), regained);
+
+    let mut unseen = known();
+    unseen.graph.seen = false;
+    let seen = written(&unseen, None, |record| record.graph.seen = true);
+    assert_eq!(polled(&unseen, says("running", 20.0)), seen);
+
+    let mut lost = known();
+    lost.graph.missing = 3;
+    lost.graph.missing_since = Some(at(60));
+    let found = written(&lost, None, |record| {
+        record.graph.missing = 0;
+        record.graph.missing_since = None;
+    });
+    assert_eq!(polled(&lost, says("running", 20.0)), found);
+
+    let record = known();
+    let further = written(&record, None, |record| record.hop = 4);
+    let decision = polled_at(NOW, &record, 4, 1, says("running", 20.0));
+    assert_eq!(decision, further);
+
+    let word = written(&record, None, |record| {
+        record.graph.status = Some("paused".to_owned());
+        record.history = vec![call("statusChanged", "paused", 200)];
+    });
+    assert_eq!(polled(&record, says("paused", 20.0)), word);
+}
+
+#[test]
+fn progress_is_written_in_tenths_whether_graph_counts_to_one_or_to_a_hundred() {
+    for (before, after, news) in [
+        (40.0, 49.9, false),
+        (40.0, 50.0, true),
+        (49.0, 50.0, true),
+        (90.0, 100.0, true),
+        (0.0, 0.05, false),
+        (0.05, 0.15, true),
+        (0.85, 0.95, true),
+        (0.95, 1.0, true),
+        (0.31, 0.38, false),
+    ] {
+        let mut record = known();
+        record.graph.progress = Some(before);
+        let decision = polled(&record, says("running", after));
+        assert_eq!(decision.write.is_some(), news, "{before} → {after}");
+        let kept = decision.write.map(|record| record.graph.progress);
+        assert_eq!(kept, news.then_some(Some(after)), "{before} → {after}");
+    }
+    let record = known();
+    let silent = replied(answer(200, json!({ "status": "running" })));
+    let gone = written(&record, None, |record| record.graph.progress = None);
+    assert_eq!(polled(&record, silent), gone);
+}
+
+#[test]
+fn looks_are_counted_by_the_queue_that_counts_receives_else_by_the_record() {
+    let record = known();
+    for (receives, polls) in [(1, 5), (4, 5), (5, 5), (6, 6), (90, 90)] {
+        let decision = polled_at(NOW, &record, 3, receives, says("paused", 20.0));
+        assert_eq!(decision.write.unwrap().graph.polls, polls, "{receives}");
+    }
+}
+
+#[test]
+fn a_terminal_word_ends_the_operation_with_its_result() {
+    let body = json!({ "status": "complete", "progress": 100,
+        "storageLocation": "https://a.example/c?sig=secret", "completedDateTime": "2026-11-21" });
+    for now in [NOW, DEADLINE, DEADLINE + 1] {
+        let reply = replied(answer(200, body.clone()));
+        let decision = polled_at(now, &known(), 3, 1, reply);
+        assert_eq!((decision.send, decision.next), (None, Next::Look));
+        let after = *decision.write.unwrap();
+        let outcome = Outcome::Succeeded;
+        assert_eq!(after.state, State::Ended { outcome });
+        assert_eq!((after.reason, after.error), (None, None));
+        let result =
+            json!({ "storageLocation": "https://a.example/c", "completedAt": "2026-11-21" });
+        assert_eq!(after.result.map(Value::Object), Some(result));
+        assert_eq!(after.graph.status.as_deref(), Some("complete"));
+        assert_eq!(after.graph.request_id.as_deref(), Some("r"));
+        let events: Vec<&str> = after.history.iter().map(|line| &*line.event).collect();
+        assert_eq!(events, ["ended"]);
+    }
+}
+
+#[test]
+fn a_failure_that_graph_reports_ends_the_operation_without_a_result() {
+    let mut record = running(SCHEDULE);
+    record.graph.status = Some("Running".to_owned());
+    let body = json!({ "id": "s", "provisionStatus": "Failed", "provisionStatusCode": "NoTeam" });
+    let after = polled(&record, replied(answer(200, body))).write.unwrap();
+    let outcome = Outcome::Failed;
+    assert_eq!(after.state, State::Ended { outcome });
+    assert_eq!(after.reason, Some(Reason::OperationFailed));
+    let told = after.error.unwrap();
+    assert_eq!(
+        (told.code.as_str(), &*told.message),
+        ("NoTeam", "Graph reports Failed")
+    );
+    assert_eq!(after.result, None);
+}
+
+#[test]
+fn nothing_learnt_at_the_deadline_is_the_end() {
+    for reply in [Reply::NotSent, says("running", 20.0)] {
+        let open = polled_at(DEADLINE - 1, &known(), 3, 1, reply.clone());
+        assert!(
+            open.write
+                .is_none_or(|record| record.state.outcome().is_none())
+        );
+        let over = polled_at(DEADLINE, &known(), 3, 1, reply);
+        let after = over.write.unwrap();
+        let outcome = Outcome::Expired;
+        assert_eq!(after.state, State::Ended { outcome });
+        assert_eq!(after.reason, Some(Reason::DeadlinePassed));
+    }
+}
+
+fn not_found(retry_after: Option<u64>) -> Reply {
+    let error = GraphError {
+        code: "itemNotFound".to_owned(),
+        message: "no".to_owned(),
+        inner_code: None,
+        target: None,
+        request_id: None,
+    };
+    replied(Answer {
+        retry_after: retry_after.map(seconds),
+        error: Some(error),
+        ..answer(404, Value::Null)
+    })
+}
+
+#[test]
+fn a_monitor_that_is_not_there_is_noted_once_and_looked_for_soon() {
+    let mut record = known();
+    let first = written(&record, Some(10), |record| {
+        record.graph.missing = 1;
+        record.graph.missing_since = Some(at(NOW));
+        record.history = vec![call("monitorMissing", "itemNotFound", 404)];
+    });
+    assert_eq!(polled(&record, not_found(None)), first);
+    record.graph.missing_since = Some(at(50));
+    for (missing, pause) in [(2, 20), (3, 30), (15, 150), (16, 150), (40, 150)] {
+        record.graph.missing = missing - 1;
+        let expected = written(&record, Some(pause), |record| {
+            record.graph.missing = missing;
+        });
+        assert_eq!(polled(&record, not_found(None)), expected, "{missing}");
+        let asked = written(&record, Some(77), |record| {
+            record.graph.missing = missing;
+        });
+        assert_eq!(polled(&record, not_found(Some(77))), asked, "{missing}");
+    }
+}
+
+#[test]
+fn a_monitor_is_gone_after_ten_minutes_and_five_looks() {
+    for (missing, since, gone) in [
+        (5, 0, true),
+        (6, 0, true),
+        (4, 0, false),
+        (5, 1, false),
+        (1, 0, false),
+        (40, 500, false),
+    ] {
+        let mut record = known();
+        record.graph.missing = missing - 1;
+        record.graph.missing_since = Some(at(since));
+        let decision = polled_at(600, &record, 3, 1, not_found(None));
+        let after = decision.write.unwrap();
+        let told = after.error.map(|error: OperationError| error.code);
+        if gone {
+            let outcome = Outcome::Unknown;
+            assert_eq!(after.state, State::Ended { outcome });
+            assert_eq!(after.reason, Some(Reason::MonitorGone));
+            assert_eq!(told.as_deref(), Some("itemNotFound"));
+        } else {
+            assert_eq!((after.state.outcome(), told), (None, None), "{missing}");
+            assert_eq!(after.graph.missing, missing);
+        }
+    }
+}
+
+#[test]
+fn a_token_that_may_not_read_is_told_once_and_polling_goes_on() {
+    let mut record = known();
+    for status in [401, 403] {
+        let lost = written(&record, None, |record| {
+            record.reason = Some(Reason::AuthorizationLost);
+            record.history = vec![line(at(NOW), "running", "authorizationLost", None)];
+        });
+        assert_eq!(polled(&record, replied(answer(status, Value::Null))), lost);
+    }
+    record.reason = Some(Reason::AuthorizationLost);
+    let known = polled(&record, replied(answer(401, Value::Null)));
+    assert_eq!(known, nothing(Next::Wait(look(&record, None))));
+}
+
+#[test]
+fn graph_that_could_not_be_asked_was_not_polled() {
+    let record = known();
+    let not_ready = |hop, reason| {
+        let trouble = NotReady {
+            reason,
+            retry_after: Some(seconds(70)),
+        };
+        let event = Event::Polled {
+            hop,
+            receives: 90,
+            client_request_id: "p".to_owned(),
+            reply: Err(trouble),
+        };
+        decided(&record, &event, at(NOW))
+    };
+    let wait = look(&record, Some(seconds(70)));
+    assert_eq!(not_ready(3, None), nothing(Next::Wait(wait)));
+    let further = written(&record, Some(70), |record| {
+        record.graph.polls = 4;
+        record.hop = 4;
+    });
+    assert_eq!(not_ready(4, None), further);
+    let reason = Reason::SealedDataUnreadable;
+    let told = written(&record, Some(70), |record| {
+        record.graph.polls = 4;
+        record.reason = Some(reason);
+        record.history = vec![line(at(NOW), "running", "authorizationLost", None)];
+    });
+    assert_eq!(not_ready(3, Some(reason)), told);
+}

@@ -1,0 +1,324 @@
+//! What the answer to a start leads to, in every restart class.
+
+use courier_core::decide::{Decision, Event, Next};
+use courier_core::judge::{Answer, Reply};
+use courier_core::message::Message;
+use courier_core::pacing;
+use courier_core::record::{HistoryEntry, OperationError, Outcome, Reason, Record, State};
+use serde_json::{Value, json};
+
+use crate::{
+    EXPORT, GOALS, GRAPH, MONITOR, SCHEDULE, accepted, answer, at, changed, decided, held, line,
+    nothing, replied, seconds, starting,
+};
+
+const NOW: u64 = 20;
+const CLASSES: [&str; 3] = [EXPORT, GOALS, SCHEDULE];
+
+fn started(record: &Record, reply: Reply) -> Decision {
+    let event = Event::Started {
+        attempt: 1,
+        client_request_id: "c".to_owned(),
+        start_url: format!("{GRAPH}/v1.0/teams/1/schedule"),
+        reply,
+    };
+    decided(record, &event, at(NOW))
+}
+
+/// In flight for the first time, after a stumble.
+fn in_flight(name: &str) -> Record {
+    let mut record = starting(name, at(60));
+    record.stumbles = 2;
+    record
+}
+
+/// What every answer to this call changes.
+fn answered(record: &mut Record, request_id: Option<&str>) {
+    record.stumbles = 0;
+    record.graph.client_request_id = Some("c".to_owned());
+    record.graph.request_id = request_id.map(str::to_owned);
+}
+
+fn call(status: &str, event: &str, detail: Option<&str>, request_id: Option<&str>) -> HistoryEntry {
+    HistoryEntry {
+        client_request_id: Some("c".to_owned()),
+        request_id: request_id.map(str::to_owned),
+        ..line(at(NOW), status, event, detail)
+    }
+}
+
+fn refusal(status: u16) -> Answer {
+    answer(status, Value::Null)
+}
+
+fn told(status: u16) -> OperationError {
+    OperationError {
+        code: format!("http{status}"),
+        message: "Graph sent no error document".to_owned(),
+        detail: None,
+        http_status: Some(status),
+        request_id: Some("r".to_owned()),
+    }
+}
+
+/// Accepted again: `event` says why, the next attempt is made when pacing says so.
+fn again(record: &Record, event: &str, asked: Option<u64>, request_id: Option<&str>) -> Decision {
+    let not_before = pacing::start_again(record, asked.map(seconds), at(NOW));
+    changed(record, Next::Wait(not_before), |record| {
+        answered(record, request_id);
+        record.state = State::Accepted { not_before };
+        record.due_at = Some(not_before);
+        let entry = call("accepted", event, None, request_id);
+        record.history.push(entry);
+    })
+}
+
+#[test]
+fn a_call_without_an_answer_does_not_show_the_request_id_of_an_earlier_one() {
+    let record = in_flight(EXPORT);
+    assert!(record.graph.request_id.is_some());
+    for reply in [Reply::NotSent, Reply::Lost("no answer in time")] {
+        let after = started(&record, reply).write.unwrap();
+        assert_eq!(after.graph.client_request_id.as_deref(), Some("c"));
+        assert_eq!(after.graph.request_id, None);
+        assert_eq!(after.history[0].request_id, None);
+    }
+}
+
+#[test]
+fn what_was_never_sent_is_sent_again_in_every_class() {
+    for name in CLASSES {
+        let record = in_flight(name);
+        let expected = again(&record, "startNotSent", None, None);
+        assert_eq!(started(&record, Reply::NotSent), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_throttled_start_waits_as_long_as_graph_asks_else_the_catalogues_first_pause() {
+    for (name, first) in [(EXPORT, 60), (GOALS, 60), (SCHEDULE, 10)] {
+        let record = in_flight(name);
+        let throttled = |retry_after: Option<u64>| {
+            let retry_after = retry_after.map(seconds);
+            started(
+                &record,
+                replied(Answer {
+                    retry_after,
+                    ..refusal(429)
+                }),
+            )
+        };
+        let expected = |pause| again(&record, "startThrottled", Some(pause), Some("r"));
+        assert_eq!(throttled(None), expected(first), "{name}");
+        assert_eq!(throttled(Some(500)), expected(500), "{name}");
+        assert_ne!(throttled(Some(500)), throttled(None), "{name}");
+    }
+}
+
+#[test]
+fn a_refused_token_is_replaced_once_and_then_believed() {
+    for name in CLASSES {
+        let mut record = in_flight(name);
+        let mut expected = again(&record, "startUnauthorized", None, Some("r"));
+        expected.write.as_mut().unwrap().token_refused = true;
+        assert_eq!(started(&record, replied(refusal(401))), expected, "{name}");
+        record.token_refused = true;
+        refused(&record, 401);
+    }
+}
+
+/// Refused for good. Nothing runs, unless an earlier answer was lost.
+fn refused(record: &Record, status: u16) {
+    for (maybe_started, outcome, reason) in [
+        (false, Outcome::Failed, Reason::StartRejected),
+        (true, Outcome::Unknown, Reason::StartOutcomeUnknown),
+    ] {
+        let record = Record {
+            maybe_started,
+            ..record.clone()
+        };
+        let decision = started(&record, replied(refusal(status)));
+        assert_eq!((decision.send, decision.next), (None, Next::Look));
+        let after = decision.write.unwrap();
+        assert_eq!(after.state, State::Ended { outcome }, "{status}");
+        assert_eq!(after.reason, Some(reason), "{status}");
+        assert_eq!(after.error, Some(told(status)), "{status}");
+        assert_eq!(after.maybe_started, maybe_started);
+    }
+}
+
+#[test]
+fn a_refusal_ends_the_operation() {
+    for name in CLASSES {
+        for status in [302, 400, 403, 404, 409, 410, 413, 422] {
+            refused(&in_flight(name), status);
+        }
+    }
+}
+
+#[test]
+fn a_success_that_names_nothing_to_follow_is_unknown() {
+    for (location, reason) in [
+        (None, Reason::StartUntrackable),
+        (Some("//evil.example/x"), Reason::LocationUntrusted),
+    ] {
+        let reply = replied(Answer {
+            locations: location.map(str::to_owned).into_iter().collect(),
+            ..refusal(202)
+        });
+        let after = started(&in_flight(EXPORT), reply).write.unwrap();
+        let outcome = Outcome::Unknown;
+        assert_eq!(after.state, State::Ended { outcome });
+        assert_eq!((after.reason, after.error), (Some(reason), None));
+    }
+}
+
+#[test]
+fn a_lost_answer_is_held_in_class_never() {
+    let record = in_flight(EXPORT);
+    let until = at(NOW + 15 * 60);
+    let expected = changed(&record, Next::Wait(until), |record| {
+        answered(record, None);
+        record.maybe_started = true;
+        record.sealed_parameters = None;
+        record.state = State::StartUnknown { hold_until: until };
+        record.due_at = Some(until);
+        let text = Some("no answer in time");
+        record.history = vec![call("starting", "startAnswerLost", text, None)];
+    });
+    assert_eq!(started(&record, Reply::Lost("no answer in time")), expected);
+}
+
+#[test]
+fn after_a_lost_answer_the_other_classes_start_again_and_remember() {
+    for name in [GOALS, SCHEDULE] {
+        let record = in_flight(name);
+        for retry_after in [None, Some(seconds(700))] {
+            let lease_until = pacing::start_again(&record, retry_after, at(NOW));
+            let expected = changed(&record, Next::Wait(lease_until), |record| {
+                answered(record, Some("r"));
+                record.maybe_started = true;
+                record.state = State::Starting { lease_until };
+                record.due_at = Some(lease_until);
+                let text = Some("Graph answered 503");
+                record.history = vec![call("starting", "startAnswerLost", text, Some("r"))];
+            });
+            let reply = replied(Answer {
+                retry_after,
+                ..refusal(503)
+            });
+            assert_eq!(started(&record, reply), expected, "{name}");
+        }
+    }
+}
+
+fn located(status: u16) -> Answer {
+    Answer {
+        locations: vec![MONITOR.to_owned()],
+        retry_after: Some(seconds(90)),
+        ..refusal(status)
+    }
+}
+
+/// Followed from now on: `event` tells how it came to that, the poll message is sent for the first look.
+fn followed(record: &Record, monitor: &str, event: &str, note: Option<&str>) -> Decision {
+    let mut decision = changed(record, Next::Drop, |record| {
+        answered(record, Some("r"));
+        record.started_at = Some(at(NOW));
+        record.adopted = event == "adopted";
+        let monitor = monitor.to_owned();
+        record.state = State::Running { monitor };
+        record.sealed_parameters = None;
+        record.history = vec![call("running", event, note, Some("r"))];
+    });
+    let after = decision.write.as_mut().unwrap();
+    let row = &crate::operation(&after.operation).poll;
+    let look = pacing::next_look(after, row, Some(seconds(90)), at(NOW));
+    after.graph.next_poll_at = Some(look);
+    after.due_at = Some(look);
+    decision.send = Some((Message::poll(after, 1), look));
+    decision
+}
+
+#[test]
+fn a_success_is_followed_where_graph_says() {
+    let record = in_flight(EXPORT);
+    let decision = started(&record, replied(located(202)));
+    assert_eq!(decision, followed(&record, MONITOR, "started", None));
+    let decision = started(&record, replied(located(200)));
+    let note = Some("undocumented success code 200");
+    assert_eq!(decision, followed(&record, MONITOR, "started", note));
+}
+
+#[test]
+fn a_success_of_the_held_attempt_is_followed() {
+    let record = held(at(900));
+    let decision = started(&record, replied(located(202)));
+    assert_eq!(decision, followed(&record, MONITOR, "started", None));
+    for status in [400, 401, 429, 500] {
+        let decision = started(&record, replied(located(status)));
+        assert_eq!(decision, nothing(Next::Look), "{status}");
+    }
+}
+
+#[test]
+fn a_refusal_that_names_the_running_job_is_followed_in_class_adopt_only() {
+    let record = in_flight(GOALS);
+    let decision = started(&record, replied(located(409)));
+    assert_eq!(decision, followed(&record, MONITOR, "adopted", None));
+    for name in [EXPORT, SCHEDULE] {
+        let decision = started(&in_flight(name), replied(located(409)));
+        let after = decision.write.unwrap();
+        assert_eq!(after.reason, Some(Reason::StartRejected), "{name}");
+    }
+}
+
+fn schedule(word: &str, enabled: bool) -> Answer {
+    Answer {
+        retry_after: Some(seconds(90)),
+        ..answer(
+            200,
+            json!({ "id": "s", "provisionStatus": word, "enabled": enabled }),
+        )
+    }
+}
+
+#[test]
+fn a_schedule_that_is_provisioned_at_once_ends_at_once() {
+    let decision = started(&in_flight(SCHEDULE), replied(schedule("Completed", true)));
+    assert_eq!((decision.send, decision.next), (None, Next::Look));
+    let after = decision.write.unwrap();
+    let outcome = Outcome::Succeeded;
+    assert_eq!(after.state, State::Ended { outcome });
+    assert_eq!((after.reason, after.error), (None, None));
+    assert_eq!(after.started_at, Some(at(NOW)));
+    assert!(after.graph.seen);
+    let result = after.result.unwrap();
+    assert_eq!(result["scheduleId"], "s");
+    assert_eq!(result["enabled"], true);
+}
+
+#[test]
+fn what_a_schedule_said_before_does_not_end_the_new_one() {
+    let record = in_flight(SCHEDULE);
+    let monitor = format!("{GRAPH}/v1.0/teams/1/schedule");
+    for (word, enabled) in [
+        ("Failed", true),
+        ("Completed", false),
+        ("running", true),
+        ("notStarted", true),
+    ] {
+        let mut expected = followed(&record, &monitor, "started", None);
+        expected.write.as_mut().unwrap().graph.status = Some(word.to_owned());
+        let decision = started(&record, replied(schedule(word, enabled)));
+        assert_eq!(decision, expected, "{word}");
+    }
+}
+
+#[test]
+fn an_answer_to_an_operation_that_is_not_in_flight_is_no_news() {
+    let mut record = accepted(EXPORT, at(0));
+    record.attempt = 1;
+    let decision = started(&record, replied(located(202)));
+    assert_eq!(decision, nothing(Next::Look));
+}

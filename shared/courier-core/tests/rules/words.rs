@@ -1,0 +1,52 @@
+//! Words and ids that callers, receivers and stores see: each has one spelling.
+
+use courier_core::record::{OperationId, Outcome, Reason, State};
+
+use crate::{EXPORT, accepted, at, held, running, starting};
+
+#[test]
+fn an_id_is_written_and_read_as_its_text() {
+    let id = OperationId::parse("op_0123456789abcdef0123456789abcdef").unwrap();
+    assert_eq!(id.bare(), "0123456789abcdef0123456789abcdef");
+    assert_eq!(id.to_string(), id.as_str());
+    let written = serde_json::to_value(&id).unwrap();
+    assert_eq!(written, id.as_str());
+    assert_eq!(serde_json::from_value(written).ok(), Some(id));
+    let foreign: Result<OperationId, _> = serde_json::from_str("\"op_1\"");
+    assert!(foreign.is_err());
+    assert_ne!(OperationId::random(), OperationId::random());
+}
+
+#[test]
+fn outcomes_and_reasons_are_told_as_they_are_stored() {
+    for outcome in Outcome::ALL {
+        assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.word());
+        assert_eq!(State::Ended { outcome }.status(), outcome.word());
+    }
+    for reason in [
+        Reason::StartRejected,
+        Reason::StartOutcomeUnknown,
+        Reason::StartUntrackable,
+        Reason::LocationUntrusted,
+        Reason::MonitorGone,
+        Reason::OperationFailed,
+        Reason::DeadlinePassed,
+        Reason::AuthorizationLost,
+        Reason::SealedDataUnreadable,
+        Reason::CancelledByCaller,
+    ] {
+        assert_eq!(serde_json::to_value(reason).unwrap(), reason.word());
+    }
+}
+
+#[test]
+fn a_hold_is_told_as_starting() {
+    for (record, word) in [
+        (accepted(EXPORT, at(0)), "accepted"),
+        (starting(EXPORT, at(0)), "starting"),
+        (held(at(0)), "starting"),
+        (running(EXPORT), "running"),
+    ] {
+        assert_eq!(record.state.status(), word);
+    }
+}
