@@ -102,6 +102,7 @@ fn after_a_storm_that_named_one_date_for_all_nobody_comes_back_at_once() {
 #[test]
 fn a_receiver_that_is_down_for_three_hours_is_asked_by_the_schedule() {
     let mut plan = Plan::calm(30, MINUTE);
+    plan.curious = false;
     plan.receivers_down_for = 3 * HOUR;
     plan.durations.export_seconds = 1.0;
     plan.durations.goals_seconds = 1.0;
