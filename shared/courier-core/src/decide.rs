@@ -167,11 +167,11 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
 pub fn may_start(record: &Record, now: Timestamp, timing: &Timing) -> bool {
     // A cancel does not call back what a claim has led to.
     let cancelled = record.state.outcome() == Some(Outcome::Cancelled);
-    let claimed = record.attempt > 0 && record.started_at.is_none();
+    let called = record.maybe_started && record.started_at.is_none();
     let until = record
         .ended_at
         .map(|ended| pacing::later(ended, timing.lease));
-    let under_way = cancelled && claimed && until.is_some_and(|until| now < until);
+    let under_way = cancelled && called && until.is_some_and(|until| now < until);
     record.state.is_starting() || under_way
 }
 

@@ -326,6 +326,20 @@ async fn an_answer_after_a_cancel_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_schedule_waits_behind_a_cancelled_one_whose_start_is_under_way() {
+    let (world, _) = late("schedule", async |world, id| {
+        cancel(world, id).await;
+        let second = world.post(&world.schedule()).await;
+        assert_eq!(second.body["status"], "accepted");
+        world.advance(Duration::from_secs(59)).await;
+        assert_eq!(world.simulator.calls("schedule.start").len(), 1);
+    })
+    .await;
+    world.advance(Duration::from_secs(10)).await;
+    assert_eq!(world.simulator.calls("schedule.start").len(), 2);
+}
+
+#[tokio::test]
 async fn an_answer_after_another_start_has_taken_over_changes_nothing() {
     for operation in ["goals", "schedule"] {
         let (world, answer) = late(operation, async |world, id| {

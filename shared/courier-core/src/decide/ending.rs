@@ -58,8 +58,11 @@ impl Rules<'_> {
         if self.record.state.outcome().is_some() {
             return only(Next::Drop);
         }
-        let ended = self.end(Outcome::Cancelled, Reason::CancelledByCaller, None);
-        self.carry_anew(ended)
+        let mut record = self.changed();
+        // Nobody will read the answer of a start that is under way.
+        record.maybe_started |= matches!(self.record.state, State::Starting { .. });
+        let (outcome, reason) = (Outcome::Cancelled, Reason::CancelledByCaller);
+        self.carry_anew(self.end_as(record, outcome, reason, None))
     }
 
     /// The same completion again, on a schedule of its own. The outcome stays as it was written.

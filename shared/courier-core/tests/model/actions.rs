@@ -160,10 +160,7 @@ impl Checked {
         clock != Clock::Early
             && matches!(what, Happening::Arrived(_) | Happening::Prepared)
             && self.rules.facts(copy).phase == Phase::Starting
-            && world
-                .processes
-                .iter()
-                .any(|process| process.operation == operation && is_starting(process.doing))
+            && is_start_under_way(world, operation)
     }
 
     pub(crate) fn visits(&self, world: &World, number: u8, actions: &mut Vec<Action>) {
@@ -189,8 +186,13 @@ impl Checked {
     }
 }
 
+pub(crate) fn is_start_under_way(world: &World, operation: u8) -> bool {
+    let mut processes = world.processes.iter();
+    processes.any(|process| process.operation == operation && is_starting(process.doing))
+}
+
 /// A claimed start that has not been written down.
-pub(crate) fn is_starting(doing: Doing) -> bool {
+fn is_starting(doing: Doing) -> bool {
     matches!(
         doing,
         Doing::Post(_)

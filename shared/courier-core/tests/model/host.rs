@@ -3,7 +3,7 @@
 
 use courier_core::catalogue::Restart;
 
-use crate::actions::is_starting;
+use crate::actions::is_start_under_way;
 use crate::checked::Checked;
 use crate::variants::Variant;
 use crate::words::{Clock, Happening, Kind, Stored, Then, Ticket, Verdict};
@@ -343,10 +343,7 @@ impl Checked {
     /// As `courier_core::decide::may_start` has it: a lease lasts as long as its start is under way.
     fn may_start(&self, world: &World, operation: u8, record: Stored) -> bool {
         let facts = self.rules.facts(record);
-        let mut processes = world.processes.iter();
-        let under_way =
-            processes.any(|process| process.operation == operation && is_starting(process.doing));
-        facts.is_starting() || facts.may_start && under_way
+        facts.is_starting() || facts.may_start && is_start_under_way(world, operation)
     }
 
     fn turned(&self, world: &mut World, mut process: Process, line: Line, joining: bool) {

@@ -153,6 +153,7 @@ fn cancelling_ends_what_is_open_and_queues_its_completion() {
         let event = decision.write.as_ref().unwrap().event.clone();
         let outcome = Outcome::Cancelled;
         let expected = changed(&record, Next::Drop, |record| {
+            record.maybe_started |= matches!(record.state, State::Starting { .. });
             record.reason = Some(Reason::CancelledByCaller);
             record.ended_at = Some(at(NOW));
             record.sealed_parameters = None;
