@@ -300,7 +300,7 @@ impl Stage {
 
     /// What the journals say.
     async fn end(mut self) -> Played {
-        let mut server = self.start("say *");
+        let server = self.start("say *");
         let api = address(&server).await;
         let page = self.get(&api, "").await;
         let history = self.get(&api, &format!("/{}/history", self.asked.id)).await;
