@@ -16,6 +16,7 @@ mod trace;
 mod verdict;
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub struct Report {
     pub kills: u64,
     pub calls: usize,
     pub callbacks: usize,
+    /// How operations ended, by status and by what became of the callback; `adopted` and `claimedAgain` besides.
+    pub ends: BTreeMap<&'static str, usize>,
     /// Lines of the trace, and their hash: two runs of one seed have the same.
     pub lines: u64,
     pub hash: u64,
@@ -84,14 +87,16 @@ pub fn history(plan: Plan, print: bool) -> Result<History, Broken> {
         verdict::in_the_end(&world, &asked);
         let trace = world.trace();
         let callbacks = lock(&world.receivers).journal.clone();
+        let operations = lock(&world.records).all().count();
         match world.wrong() {
             None => Ok(History {
                 report: Report {
                     seed: world.plan.seed,
-                    operations: lock(&world.records).all().count(),
+                    operations,
                     kills: *lock(&world.kills),
                     calls: world.graph.journal().len(),
                     callbacks: callbacks.len(),
+                    ends: verdict::ends(&world),
                     lines: trace.lines(),
                     hash: trace.hash(),
                 },

@@ -1,5 +1,6 @@
 //! Runs seeds until one breaks a promise: `cargo run --release -p courier-simulation -- --seeds 1000000`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -56,8 +57,8 @@ fn main() -> ExitCode {
         .iter()
         .fold(Sum::default(), |all, (sum, _)| all.and(sum));
     println!(
-        "{} seeds kept every promise, {broken} did not: {} operations, {} deaths of processes, {} calls to Graph, {} callbacks",
-        sum.seeds, sum.operations, sum.kills, sum.calls, sum.callbacks
+        "{} seeds kept every promise, {broken} did not: {} operations, {} deaths of processes, {} calls to Graph, {} callbacks; {:?}",
+        sum.seeds, sum.operations, sum.kills, sum.calls, sum.callbacks, sum.ends
     );
     if whole && broken == 0 {
         ExitCode::SUCCESS
@@ -73,6 +74,7 @@ struct Sum {
     kills: u64,
     calls: u64,
     callbacks: u64,
+    ends: BTreeMap<&'static str, usize>,
 }
 
 impl Sum {
@@ -82,10 +84,19 @@ impl Sum {
         self.kills += report.kills;
         self.calls += report.calls as u64;
         self.callbacks += report.callbacks as u64;
+        self.add_ends(&report.ends);
     }
 
-    fn and(self, other: &Self) -> Self {
+    fn add_ends(&mut self, ends: &BTreeMap<&'static str, usize>) {
+        for (word, count) in ends {
+            *self.ends.entry(word).or_default() += count;
+        }
+    }
+
+    fn and(mut self, other: &Self) -> Self {
+        self.add_ends(&other.ends);
         Self {
+            ends: self.ends,
             seeds: self.seeds + other.seeds,
             operations: self.operations + other.operations,
             kills: self.kills + other.kills,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use courier_core::record::{OperationId, Outcome, Reason, Record, State};
+use courier_core::record::{Closing, OperationId, Outcome, Reason, Record, State};
 use courier_testkit::invariants;
 use courier_testkit::receiver::Callback;
 use graph_simulator::{Entry, Job};
@@ -12,6 +12,36 @@ use serde_json::{Value, json};
 use crate::caller::Asked;
 use crate::checks::{container, no_secret, resource};
 use crate::world::{World, lock};
+
+/// How often what came about.
+pub(crate) fn ends(world: &World) -> BTreeMap<&'static str, usize> {
+    let mut ends = BTreeMap::new();
+    for record in lock(&world.records).all() {
+        let how = match record.state {
+            State::Closed { how, .. } => Some(how),
+            State::Accepted { .. }
+            | State::Starting { .. }
+            | State::StartUnknown { .. }
+            | State::Running { .. }
+            | State::Ended { .. } => None,
+        };
+        let delivery = match how {
+            Some(Closing::Delivered) => Some("delivered"),
+            Some(Closing::Undeliverable) => Some("undeliverable"),
+            Some(Closing::None) | None => None,
+        };
+        let words = [
+            Some(record.state.status()),
+            delivery,
+            record.adopted.then_some("adopted"),
+            (record.attempt > 1).then_some("claimedAgain"),
+        ];
+        for word in words.into_iter().flatten() {
+            *ends.entry(word).or_default() += 1;
+        }
+    }
+    ends
+}
 
 /// Everything that must be true when the faults have stopped and nothing is left to do.
 pub(crate) fn in_the_end(world: &World, asked: &[Asked]) {
