@@ -1,9 +1,11 @@
 //! A start is claimed before it is sent: when, by whom, and what the claim writes.
 
-use courier_core::decide::{Decision, Event, Next};
-use courier_core::record::{Reason, Record, State};
+use courier_core::decide::{Decision, Event, Next, Timing, may_start};
+use courier_core::record::{Outcome, Reason, Record, State};
 
-use crate::{EXPORT, GOALS, SCHEDULE, accepted, at, changed, decided, line, nothing, starting};
+use crate::{
+    EXPORT, GOALS, SCHEDULE, accepted, at, changed, decided, held, line, nothing, running, starting,
+};
 
 fn prepared(record: &Record, now: u64) -> Decision {
     decided(record, &Event::Prepared, at(now))
@@ -53,4 +55,33 @@ fn a_start_whose_lease_is_over_is_claimed_anew_unless_it_may_be_sent_once_only()
     for now in [59, 60, 10_000] {
         assert_eq!(prepared(&export, now), nothing(Next::Look));
     }
+}
+
+#[test]
+fn who_stands_in_line_waits_for_a_start_to_come_and_for_a_cancelled_one_until_its_lease_is_over() {
+    let waits = |record: &Record, now| may_start(record, at(now), &Timing::default());
+    for record in [
+        accepted(SCHEDULE, at(0)),
+        starting(SCHEDULE, at(60)),
+        held(at(60)),
+    ] {
+        assert!(waits(&record, 0) && waits(&record, 10_000));
+    }
+    assert!(!waits(&running(SCHEDULE), 0));
+    let cancelled = |record: &Record| {
+        let decision = decided(record, &Event::Cancelled, at(30));
+        *decision.write.unwrap()
+    };
+    let in_mid_start = cancelled(&starting(SCHEDULE, at(60)));
+    assert!(waits(&in_mid_start, 89) && !waits(&in_mid_start, 90));
+    assert!(!waits(&cancelled(&accepted(SCHEDULE, at(0))), 30));
+    assert!(!waits(&cancelled(&running(SCHEDULE)), 30));
+    // A job that was found, or an end of another kind, has no start under way.
+    let mut followed = in_mid_start.clone();
+    followed.started_at = Some(at(20));
+    assert!(!waits(&followed, 30));
+    let mut failed = in_mid_start;
+    let outcome = Outcome::Failed;
+    failed.state = State::Ended { outcome };
+    assert!(!waits(&failed, 30));
 }
