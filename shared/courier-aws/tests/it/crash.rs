@@ -22,11 +22,11 @@ use crate::cloud::{Cloud, is_closed};
 
 /// Only the caller knows this moment: it has the answer.
 const ANSWERED: &str = "request.answer.after";
-/// Before each life: the poll message, the watchdog, the second poll are due.
+/// Before each life: the poll message (40 s, and up to 10 s of jitter), the watchdog, the second poll are due.
 const PAUSES: [Duration; 4] = [
     Duration::ZERO,
-    Duration::from_secs(45),
-    Duration::from_secs(60),
+    Duration::from_secs(55),
+    Duration::from_secs(50),
     Duration::from_secs(360),
 ];
 /// Between two looks after a death. A message that were a minute late would be taken for lost, and followed by two.
