@@ -52,8 +52,7 @@ pub enum Route {
     Guarded,
 }
 
-/// One HTTP request, ready to be sent.
-#[derive(Debug)]
+/// One HTTP request, ready to be sent. It does not print: URL, headers and body may be secrets.
 pub struct Call {
     pub route: Route,
     pub method: Method,
@@ -64,7 +63,7 @@ pub struct Call {
     pub timeout: Duration,
 }
 
-#[derive(Debug)]
+/// What came back. It does not print: the body may be a token.
 pub struct Answered {
     pub status: StatusCode,
     pub headers: HeaderMap,
