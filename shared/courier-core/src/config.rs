@@ -1,18 +1,21 @@
 //! The configuration document (DESIGN §4.3), parsed once. Everything that is wrong is reported together, by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use toml::Table;
 use url::Url;
 
 use crate::address::Allowed;
-use crate::callback_url;
-use crate::catalogue::{Catalogue, TokenKind};
+use crate::catalogue::Catalogue;
 use crate::config_reader::Reader;
 use crate::seal::Sealer;
 use crate::secret::{Secret, SecretReference};
-use crate::webhook::SigningSecret;
+
+mod client;
+
+pub use client::Client;
+use client::{check_client, client};
 
 /// A configuration that holds: every reference is resolved, every name known.
 pub struct Config {
@@ -40,17 +43,6 @@ pub struct Tenant {
     pub client_secret: Secret,
     /// Seeds the chain of refresh tokens; the store keeps what Graph replaces it with.
     pub refresh_token: Option<Secret>,
-}
-
-/// Who may call us, and what for.
-pub struct Client {
-    pub name: String,
-    pub tenant: String,
-    /// SHA-256 of each key.
-    pub api_keys: Vec<[u8; 32]>,
-    pub operations: BTreeSet<String>,
-    pub callback_origins: Vec<String>,
-    pub signing_secrets: Vec<SigningSecret>,
 }
 
 /// Fetches a secret; the error says what is missing, never what it is.
@@ -184,92 +176,6 @@ fn tenant(name: &str, table: &mut Reader<'_>) -> Option<Tenant> {
         client_secret: client_secret?,
         refresh_token,
     })
-}
-
-fn client(name: &str, table: &mut Reader<'_>, has_networks: bool) -> Option<Client> {
-    let tenant = table.text("tenant");
-    let api_keys = table.texts("api_keys", |text| api_key(&text));
-    if api_keys.is_empty() {
-        table.error(
-            "api_keys",
-            "at least one key is needed, or nobody can call as this client",
-        );
-    }
-    let operations = table.texts("operations", Ok);
-    if operations.is_empty() {
-        table.error("operations", "at least one operation is needed");
-    }
-    let callback_origins = table.texts("callback_origins", |text| {
-        callback_url::parse_origin(&text, has_networks)
-    });
-    let signing_secrets = table.secrets("signing_secrets", SigningSecret::parse);
-    if !callback_origins.is_empty() && signing_secrets.is_empty() {
-        table.error(
-            "signing_secrets",
-            "callbacks are signed: at least one secret is needed",
-        );
-    }
-    Some(Client {
-        name: name.to_owned(),
-        tenant: tenant?,
-        api_keys,
-        operations: operations.into_iter().collect(),
-        callback_origins,
-        signing_secrets,
-    })
-}
-
-/// `sha256:` and 64 hexadecimal digits.
-fn api_key(text: &str) -> Result<[u8; 32], String> {
-    let rule = || "must be sha256: and the 64 hexadecimal digits of the key's SHA-256".to_owned();
-    let digits = text
-        .strip_prefix("sha256:")
-        .filter(|digits| digits.is_ascii())
-        .ok_or_else(rule)?;
-    if digits.len() != 64 {
-        return Err(rule());
-    }
-    let mut hash = [0; 32];
-    for (index, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * index..2 * index + 2], 16).map_err(|_| rule())?;
-    }
-    Ok(hash)
-}
-
-/// What a client may do must be possible at Graph.
-fn check_client(
-    client: &Client,
-    graph: &GraphConfig,
-    catalogue: &Catalogue,
-    errors: &mut Vec<String>,
-) {
-    let place = format!("clients.{}", client.name);
-    let tenant = graph.tenants.get(&client.tenant);
-    if tenant.is_none() {
-        errors.push(format!(
-            "{place}.tenant: there is no graph.tenants.{}",
-            client.tenant
-        ));
-    }
-    for name in &client.operations {
-        let Some(operation) = catalogue.find(name) else {
-            errors.push(format!("{place}.operations: {name} is not an operation"));
-            continue;
-        };
-        let delegated = operation.token == TokenKind::Delegated;
-        if delegated && tenant.is_some_and(|tenant| tenant.refresh_token.is_none()) {
-            let tenant = &client.tenant;
-            errors.push(format!(
-                "graph.tenants.{tenant}.refresh_token: {name} needs a signed-in user's token"
-            ));
-        }
-        if graph.cloud != TEST_HOST && !operation.clouds.contains(&graph.cloud) {
-            errors.push(format!(
-                "{place}.operations: {name} is not offered in {}",
-                graph.cloud
-            ));
-        }
-    }
 }
 
 #[cfg(test)]

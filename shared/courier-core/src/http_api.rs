@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
 use crate::app::App;
 use crate::authenticate::client_of;
@@ -14,19 +13,16 @@ use crate::config::Client;
 use crate::decide::Event;
 use crate::document::document;
 use crate::pacing::{elapsed, later};
-use crate::ports::{Filter, StoreError};
+use crate::ports::StoreError;
 use crate::problem::{Problem, seconds};
-use crate::record::{OperationId, Outcome, Reason, Record};
-use crate::request::{self, BODY_BYTES};
-use crate::start::{self, Begun};
+use crate::record::{OperationId, Outcome, Record};
 use crate::step::{self, StepError, chain};
 
-/// Records of one page of the list.
-const PAGE: usize = 50;
-/// The longest a request waits for the end (`Prefer: wait`), within the 30 s of an HTTP API.
-const LONGEST_WAIT: Duration = Duration::from_secs(25);
-/// What is kept back to answer before the host ends us.
-const ANSWERING: Duration = Duration::from_secs(2);
+mod create;
+mod list;
+
+use create::create;
+use list::list;
 
 /// Answers one request before the host ends this process at `ends_at`. Never panics on bad input; every refusal is a
 /// problem document.
@@ -101,76 +97,6 @@ fn allow(request: &Request<Bytes>, method: &Method, allow: &'static str) -> Resu
     }
 }
 
-async fn create(
-    app: &App,
-    client: &Client,
-    request: &Request<Bytes>,
-    ends_at: Timestamp,
-) -> Result<Response<Bytes>, Problem> {
-    if !is_json(request.headers()) {
-        return Err(Problem::UnsupportedMediaType);
-    }
-    if request.body().len() > BODY_BYTES {
-        return Err(Problem::PayloadTooLarge);
-    }
-    let preference = Preference::read(request.headers());
-    let new = request::parse(
-        request.body(),
-        request.headers(),
-        client,
-        app.catalogue,
-        &app.config.allowed,
-        &app.ids,
-        app.now(),
-    )?;
-    let Begun {
-        mut record,
-        replayed,
-    } = start::begin(app, new, preference.respond_async, ends_at).await?;
-    if let Some(wait) = preference.wait {
-        let left = elapsed(later(app.now(), ANSWERING), ends_at);
-        let wait = wait.min(left);
-        record = await_end(app, record, wait).await;
-    }
-    let mut response = if record.reason == Some(Reason::StartRejected) {
-        Problem::StartRejected {
-            operation: document(&record, app.now()),
-        }
-        .into_response()
-    } else {
-        state(&record, app.now())
-    };
-    let headers = response.headers_mut();
-    insert(
-        headers,
-        "location",
-        &format!("/v1/operations/{}", record.id),
-    );
-    if replayed {
-        insert(headers, "idempotency-replayed", "true");
-    }
-    if let Some(applied) = preference.applied() {
-        insert(headers, "preference-applied", &applied);
-    }
-    crate::crash_point!("request.answer", "before");
-    Ok(response)
-}
-
-/// Looks at the record until it has ended or the time is up. What goes wrong meanwhile is no matter of this request.
-async fn await_end(app: &App, mut record: Record, wait: Duration) -> Record {
-    let until = tokio::time::Instant::now() + wait;
-    let mut pause = Duration::from_millis(50);
-    while record.ended_at.is_none() && tokio::time::Instant::now() + pause <= until {
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(500));
-        let current = tokio::time::timeout_at(until, app.store.load(&record.id)).await;
-        if let Ok(Ok(Some(current))) = current {
-            record = current;
-        }
-    }
-    record
-}
-
 /// The document: 202 and when to ask again while it is open, 200 once it has ended.
 fn state(record: &Record, now: Timestamp) -> Response<Bytes> {
     let ended = record.ended_at.is_some();
@@ -189,52 +115,6 @@ fn state(record: &Record, now: Timestamp) -> Response<Bytes> {
             .insert(header::RETRY_AFTER, seconds(pause));
     }
     response
-}
-
-async fn list(app: &App, client: &Client, query: &str) -> Result<Response<Bytes>, Problem> {
-    let mut filter = Filter {
-        limit: PAGE,
-        ..Filter::default()
-    };
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let slot = match name.as_ref() {
-            "status" => &mut filter.status,
-            "operation" => &mut filter.operation,
-            "reference" => &mut filter.reference,
-            "cursor" => &mut filter.cursor,
-            _ => return Err(bad_query(&name, "is not a known parameter")),
-        };
-        if slot.replace(value.into_owned()).is_some() {
-            return Err(bad_query(&name, "must be sent once"));
-        }
-    }
-    let mut words = Outcome::ALL.iter().map(|outcome| outcome.word());
-    let open = ["accepted", "starting", "running"];
-    if filter
-        .status
-        .as_deref()
-        .is_some_and(|word| !open.contains(&word) && !words.any(|known| known == word))
-    {
-        return Err(bad_query("status", "is not a status"));
-    }
-    let page = app
-        .store
-        .list(&client.name, &filter)
-        .await
-        .map_err(|error| match error {
-            StoreError::BadCursor => bad_query("cursor", "is not one of ours"),
-            StoreError::Unavailable(_) | StoreError::Corrupt(..) | StoreError::Missing(_) => {
-                store(&error)
-            }
-        })?;
-    let now = app.now();
-    let operations: Vec<Value> = page
-        .records
-        .iter()
-        .map(|record| document(record, now))
-        .collect();
-    let body = json!({ "operations": operations, "next": page.next });
-    Ok(json_response(StatusCode::OK, &body))
 }
 
 async fn cancel(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
@@ -297,72 +177,6 @@ async fn own(app: &App, client: &Client, id: &str) -> Result<Record, Problem> {
 fn store(error: &StoreError) -> Problem {
     tracing::error!(error = %chain(error), "the store cannot be used");
     Problem::Unavailable
-}
-
-fn bad_query(name: &str, rule: &'static str) -> Problem {
-    let parameter = name
-        .chars()
-        .filter(|letter| !letter.is_control())
-        .take(64)
-        .collect();
-    Problem::InvalidQuery { parameter, rule }
-}
-
-/// RFC 7240: what the caller would like.
-#[derive(Default)]
-struct Preference {
-    respond_async: bool,
-    wait: Option<Duration>,
-}
-
-impl Preference {
-    fn read(headers: &HeaderMap) -> Self {
-        let mut preference = Self::default();
-        let values = headers
-            .get_all("prefer")
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        for part in values.flat_map(|value| value.split([',', ';'])) {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let value = value.trim().trim_matches('"');
-            match name.trim().to_ascii_lowercase().as_str() {
-                "respond-async" => preference.respond_async = true,
-                "wait" => {
-                    let wait = value.parse().map(Duration::from_secs).ok();
-                    let wait = wait.map(|wait| wait.min(LONGEST_WAIT));
-                    preference.wait = preference.wait.or(wait);
-                }
-                _ => {}
-            }
-        }
-        preference
-    }
-
-    /// What of it was followed.
-    fn applied(&self) -> Option<String> {
-        let wait = self.wait.map(|wait| format!("wait={}", wait.as_secs()));
-        let parts = [self.respond_async.then(|| "respond-async".to_owned()), wait];
-        let applied: Vec<String> = parts.into_iter().flatten().collect();
-        (!applied.is_empty()).then(|| applied.join(", "))
-    }
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let text = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let Some(text) = text else { return false };
-    let mut parts = text.split(';').map(str::trim);
-    let json = parts
-        .next()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
-    let utf8 = |part: &str| match part.split_once('=') {
-        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
-            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-        }
-        _ => true,
-    };
-    json && parts.all(utf8)
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {

@@ -1,14 +1,14 @@
 //! `POST /v1/operations`: untrusted bytes in, a new record (or every mistake at once) out.
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::Ids;
 use crate::address::Allowed;
-use crate::callback_url::{self, CallbackUrl};
-use crate::catalogue::{Catalogue, Operation, Restart};
+use crate::callback_url::CallbackUrl;
+use crate::catalogue::{Catalogue, Operation};
 use crate::config::Client;
 use crate::problem::Problem;
 use crate::record::{
@@ -19,6 +19,12 @@ use crate::schema::Violation;
 use crate::seal::Sealer;
 use crate::secret::Secret;
 use crate::strict_json;
+
+mod callback;
+mod idempotency;
+
+use callback::{callback, url_of};
+use idempotency::idempotency_key;
 
 /// The largest body (DESIGN §4.1).
 pub const BODY_BYTES: usize = 64 * 1024;
@@ -248,26 +254,6 @@ impl Fields {
     }
 }
 
-fn url_of(callback: Map<String, Value>, errors: &mut Vec<Violation>) -> Option<String> {
-    let mut url = None;
-    for (name, value) in callback {
-        match (name.as_str(), value) {
-            ("url", Value::String(text)) => url = Some(text),
-            ("url", _) => errors.push(Violation::new("/callback/url", "must be a string")),
-            _ => {
-                let name = name.replace('~', "~0").replace('/', "~1");
-                let pointer = format!("/callback/{name}");
-                errors.push(Violation::new(pointer, "is not a known field"));
-            }
-        }
-    }
-    let told = errors.iter().any(|error| error.pointer == "/callback/url");
-    if url.is_none() && !told {
-        errors.push(Violation::new("/callback/url", "is required"));
-    }
-    url
-}
-
 fn deadline(
     text: Option<&str>,
     operation: &Operation,
@@ -288,22 +274,6 @@ fn deadline(
         late.push(Violation::new("/deadline", "must lie within 366 days"));
     }
     deadline
-}
-
-fn callback(
-    url: &str,
-    client: &Client,
-    allowed: &Allowed,
-    errors: &mut Vec<Violation>,
-) -> Result<Option<CallbackUrl>, Problem> {
-    match callback_url::parse(url, &client.callback_origins, allowed) {
-        Ok(url) => Ok(Some(url)),
-        Err(refusal) if refusal.forbidden => Err(Problem::CallbackForbidden { rule: refusal.rule }),
-        Err(refusal) => {
-            errors.push(Violation::new("/callback/url", refusal.rule));
-            Ok(None)
-        }
-    }
 }
 
 /// Moves secret parameters out of `parameters` and leaves what may be kept of them.
@@ -335,54 +305,6 @@ fn take_secrets(
         }
     }
     secrets
-}
-
-/// The key that makes a repeat harmless: the header (a structured-field string, or bare), else operation + reference.
-fn idempotency_key(
-    headers: &HeaderMap,
-    operation: &Operation,
-    reference: Option<&str>,
-) -> Result<Option<String>, Problem> {
-    const NAME: &str = "Idempotency-Key";
-    let mut values = headers.get_all("idempotency-key").iter();
-    let problem = |rule| Problem::InvalidHeader { name: NAME, rule };
-    match (values.next(), values.next()) {
-        (Some(value), None) => unquote(value)
-            .map(|key| Some(format!("key {key}")))
-            .ok_or_else(|| problem("must be 1 to 255 printable ASCII characters, quoted or bare")),
-        (Some(_), Some(_)) => Err(problem("must be sent once")),
-        (None, _) => match reference {
-            Some(reference) => Ok(Some(format!("reference {} {reference}", operation.name))),
-            None if operation.restart == Restart::Never => Err(problem(
-                "is required for this operation unless the body has a reference",
-            )),
-            None => Ok(None),
-        },
-    }
-}
-
-/// RFC 9651 §3.3.3 string, or the bare characters of one.
-fn unquote(value: &HeaderValue) -> Option<String> {
-    let text = value.to_str().ok()?.trim();
-    let key = match text.strip_prefix('"') {
-        None if text.contains('"') => return None,
-        None => text.to_owned(),
-        Some(rest) => {
-            let inner = rest.strip_suffix('"')?;
-            let mut key = String::with_capacity(inner.len());
-            let mut letters = inner.chars();
-            while let Some(letter) = letters.next() {
-                match letter {
-                    '\\' => key.push(letters.next().filter(|next| matches!(next, '"' | '\\'))?),
-                    '"' => return None,
-                    other => key.push(other),
-                }
-            }
-            key
-        }
-    };
-    let printable = key.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    (printable && !key.trim().is_empty() && key.len() <= 255).then_some(key)
 }
 
 /// W3C Trace Context §3.2, passed on with the callback; anything else is ignored.

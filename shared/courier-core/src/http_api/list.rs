@@ -1,0 +1,76 @@
+//! `GET /v1/operations`: the client's operations, newest first, by filter.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::{json_response, store};
+use crate::app::App;
+use crate::config::Client;
+use crate::document::document;
+use crate::ports::{Filter, StoreError};
+use crate::problem::Problem;
+use crate::record::Outcome;
+
+/// Records of one page of the list.
+const PAGE: usize = 50;
+
+pub(super) async fn list(
+    app: &App,
+    client: &Client,
+    query: &str,
+) -> Result<Response<Bytes>, Problem> {
+    let mut filter = Filter {
+        limit: PAGE,
+        ..Filter::default()
+    };
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let slot = match name.as_ref() {
+            "status" => &mut filter.status,
+            "operation" => &mut filter.operation,
+            "reference" => &mut filter.reference,
+            "cursor" => &mut filter.cursor,
+            _ => return Err(bad_query(&name, "is not a known parameter")),
+        };
+        if slot.replace(value.into_owned()).is_some() {
+            return Err(bad_query(&name, "must be sent once"));
+        }
+    }
+    let mut words = Outcome::ALL.iter().map(|outcome| outcome.word());
+    let open = ["accepted", "starting", "running"];
+    if filter
+        .status
+        .as_deref()
+        .is_some_and(|word| !open.contains(&word) && !words.any(|known| known == word))
+    {
+        return Err(bad_query("status", "is not a status"));
+    }
+    let page = app
+        .store
+        .list(&client.name, &filter)
+        .await
+        .map_err(|error| match error {
+            StoreError::BadCursor => bad_query("cursor", "is not one of ours"),
+            StoreError::Unavailable(_) | StoreError::Corrupt(..) | StoreError::Missing(_) => {
+                store(&error)
+            }
+        })?;
+    let now = app.now();
+    let operations: Vec<Value> = page
+        .records
+        .iter()
+        .map(|record| document(record, now))
+        .collect();
+    let body = json!({ "operations": operations, "next": page.next });
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+fn bad_query(name: &str, rule: &'static str) -> Problem {
+    let parameter = name
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(64)
+        .collect();
+    Problem::InvalidQuery { parameter, rule }
+}
