@@ -96,6 +96,7 @@ pub(crate) fn filtered(record: &Record, filter: &Filter) -> bool {
     is(&filter.status, Some(record.state.status()))
         && is(&filter.operation, Some(&record.operation))
         && is(&filter.reference, record.reference.as_deref())
+        && is(&filter.callback, Some(record.callback_status()))
 }
 
 /// Sorts as text as it sorts as time.

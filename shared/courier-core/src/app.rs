@@ -79,12 +79,7 @@ impl App {
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
         };
-        let callbacks = Callbacks {
-            transport,
-            allowed: Arc::clone(&config.allowed),
-            timeout: timeouts.callback,
-            clock: Arc::clone(&clock),
-        };
+        let callbacks = Callbacks::new(transport, &config, timeouts.callback, Arc::clone(&clock));
         Self {
             requests: RateLimiter::new(config.requests_per_minute),
             budget: Budget::default(),

@@ -1,54 +1,134 @@
-//! Offers a frozen completion to its receiver, signed by Standard Webhooks 1.0, with CloudEvents 1.0 headers (§4.2).
+//! Offers a frozen completion to its receiver, in the way the client's profile says (DESIGN §4.2).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 
 use crate::Clock;
 use crate::address::Allowed;
-use crate::callback_url;
-use crate::config::Client;
+use crate::callback_url::{self, CallbackUrl};
+use crate::config::{Client, Config, Way};
 use crate::decide::CallbackReply;
-use crate::outbound::{Call, Route, Transport};
+use crate::outbound::{Answered, Call, Read, Route, Transport};
+use crate::pacing;
+use crate::profile::Need;
+use crate::receivers::{Fared, Receivers};
 use crate::record::{FrozenEvent, Record};
-use crate::request::callback_place;
+use crate::request::{callback_place, token_place};
 use crate::retry_after;
 use crate::seal::Sealer;
-use crate::webhook;
+use crate::secret::Secret;
+
+mod excerpt;
+mod handshake;
+mod headers;
+mod oauth2;
+
+use handshake::Handshakes;
+use oauth2::AccessTokens;
+
+/// Deliveries at once to one receiver where the configuration says nothing.
+const IN_FLIGHT: u32 = 20;
+/// Read of an answer: the history keeps 1 KiB of it, and a secret must not be cut in two before it is taken out.
+const READ_BYTES: usize = 4096;
+/// Those that wait for a receiver come back spread over so long.
+const SPREAD: Duration = Duration::from_secs(10);
 
 pub(crate) struct Callbacks {
-    pub(crate) transport: Arc<dyn Transport>,
-    pub(crate) allowed: Arc<Allowed>,
-    pub(crate) timeout: Duration,
-    pub(crate) clock: Clock,
+    transport: Arc<dyn Transport>,
+    allowed: Arc<Allowed>,
+    timeout: Duration,
+    clock: Clock,
+    receivers: Receivers,
+    handshakes: Handshakes,
+    tokens: AccessTokens,
+}
+
+/// What came of an offer.
+pub(crate) enum Offered {
+    Called(CallbackReply),
+    /// Nothing was sent: the receiver is down, or has enough to do. Try again then.
+    Parked(Timestamp),
+}
+
+impl CallbackReply {
+    /// Nothing was sent, or nothing came back.
+    pub(crate) fn unsent(detail: &str) -> Self {
+        Self {
+            detail: Some(detail.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+/// All that one attempt needs.
+struct Letter<'a> {
+    record: &'a Record,
+    client: &'a Client,
+    way: &'a Way,
+    event: &'a FrozenEvent,
+    url: CallbackUrl,
+    token: Option<Secret>,
 }
 
 impl Callbacks {
-    /// One attempt. Only a 2xx counts as delivered; whatever else happened is told without secrets.
-    pub(crate) async fn deliver(
-        &self,
-        record: &Record,
-        client: &Client,
-        sealer: &Sealer,
-    ) -> CallbackReply {
-        match self.attempt(record, client, sealer).await {
-            Ok(reply) => reply,
-            Err(detail) => CallbackReply {
-                status: None,
-                retry_after: None,
-                detail: Some(detail),
-            },
+    pub(crate) fn new(
+        transport: Arc<dyn Transport>,
+        config: &Config,
+        timeout: Duration,
+        clock: Clock,
+    ) -> Self {
+        let in_flight = config.callbacks.in_flight_per_host.unwrap_or(IN_FLIGHT);
+        Self {
+            receivers: Receivers::new(in_flight),
+            handshakes: Handshakes::new(config.callbacks.origin.clone()),
+            tokens: AccessTokens::default(),
+            allowed: Arc::clone(&config.allowed),
+            transport,
+            timeout,
+            clock,
         }
     }
 
-    async fn attempt(
+    /// One attempt, unless the receiver is to be left alone. Whatever happened is told without secrets.
+    pub(crate) async fn offer(&self, record: &Record, client: &Client, sealer: &Sealer) -> Offered {
+        let letter = match self.letter(record, client, sealer) {
+            Ok(letter) => letter,
+            Err(detail) => return Offered::Called(CallbackReply::unsent(detail)),
+        };
+        let now = (self.clock)();
+        let pass = match self
+            .receivers
+            .enter(&client.name, &letter.url.origin(), now)
+        {
+            Ok(pass) => pass,
+            Err(until) => return Offered::Parked(pacing::spread(record, until, SPREAD, now)),
+        };
+        let (reply, fared) = match self.send(&letter).await {
+            Ok(reply) => {
+                let fared = Fared::of(&reply);
+                (reply, fared)
+            }
+            Err((detail, fared)) => (CallbackReply::unsent(&detail), fared),
+        };
+        if pass.leave(fared, (self.clock)()) {
+            let origin = letter.url.origin();
+            tracing::warn!(
+                client = client.name,
+                origin,
+                "the receiver is left alone for a while"
+            );
+        }
+        Offered::Called(reply)
+    }
+
+    fn letter<'a>(
         &self,
-        record: &Record,
-        client: &Client,
+        record: &'a Record,
+        client: &'a Client,
         sealer: &Sealer,
-    ) -> Result<CallbackReply, String> {
+    ) -> Result<Letter<'a>, &'static str> {
         let target = record
             .callback
             .as_ref()
@@ -57,65 +137,125 @@ impl Callbacks {
             .event
             .as_ref()
             .ok_or("the completion is not frozen")?;
+        let name = target.profile.as_ref().unwrap_or(&client.ways.default);
+        let way = client
+            .ways
+            .all
+            .get(name)
+            .ok_or("the callback's profile is no longer configured")?;
+        let unreadable =
+            "what was sealed for the callback cannot be opened with the configured key";
         let url = sealer
             .open(&callback_place(&record.id), &target.url)
-            .map_err(|_| "the sealed callback URL cannot be opened with the configured key")?;
+            .map_err(|_| unreadable)?;
+        let token = target.token.as_ref();
+        let token = token.map(|token| sealer.open(&token_place(&record.id), token));
         // Judged again: the configuration may have changed since the request.
         let url = callback_url::parse(url.expose(), &client.callback_origins, &self.allowed)
             .map_err(|_| "the callback URL is no longer allowed")?;
-        let now = (self.clock)();
+        Ok(Letter {
+            record,
+            client,
+            way,
+            event,
+            url,
+            token: token.transpose().map_err(|_| unreadable)?,
+        })
+    }
+
+    /// The answer, or why there is none and what that says of the receiver.
+    async fn send(&self, letter: &Letter<'_>) -> Result<CallbackReply, (String, Fared)> {
+        let not_asked = |detail: &str| (detail.to_owned(), Fared::NotAsked);
+        let (client, way) = (letter.client, letter.way);
+        let credentials = self
+            .credentials(client, way)
+            .await
+            .map_err(|detail| not_asked(&detail))?;
+        let body = body(letter).ok_or_else(|| not_asked("the task's token cannot be filled in"))?;
+        let sent_at = (self.clock)();
+        let headers =
+            headers::of(letter, &body, credentials.as_ref(), sent_at).map_err(not_asked)?;
+        if way.handshake {
+            let agreed = self.shake_hands(client, &letter.url).await;
+            agreed.map_err(|detail| (detail, Fared::Down { retry_after: None }))?;
+        }
+        let mut secrets = excerpt::secrets_of(&letter.url);
+        let sent_in_confidence = credentials.iter().map(|(_, value)| value);
+        let sent_in_confidence = sent_in_confidence
+            .chain(way.proof.secrets())
+            .chain(&letter.token);
+        for secret in sent_in_confidence.map(Secret::expose) {
+            // A scheme before it (`Bearer`, `Basic`) may be left out when it is repeated.
+            secrets
+                .extend([secret, secret.rsplit(' ').next().unwrap_or_default()].map(str::to_owned));
+        }
         let sent = self.transport.send(Call {
             route: Route::Guarded,
-            method: Method::POST,
-            url: url.as_url().clone(),
-            headers: headers(event, record, client, now)?,
-            body: event.body.clone().into_bytes(),
+            method: way.profile.method.clone(),
+            url: letter.url.as_url().clone(),
+            headers,
+            body,
+            read: Read::First(READ_BYTES),
             timeout: self.timeout,
         });
-        let answered = sent.await.map_err(|unanswered| unanswered.to_string())?;
+        let answered = sent.await;
+        let now = (self.clock)();
+        let answered = answered
+            .map_err(|unanswered| (unanswered.to_string(), Fared::Down { retry_after: None }))?;
+        let reply = self.reply(way, &answered, &secrets, sent_at, now);
+        if answered.status == http::StatusCode::UNAUTHORIZED {
+            self.tokens.forget(client, way);
+        }
+        Ok(reply)
+    }
+
+    fn reply(
+        &self,
+        way: &Way,
+        answered: &Answered,
+        secrets: &[String],
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> CallbackReply {
         let headers = &answered.headers;
-        let asked = retry_after::parse(headers.get("retry-after"), headers.get("date"), now);
-        Ok(CallbackReply {
-            status: Some(answered.status.as_u16()),
-            retry_after: asked,
+        let status = answered.status.as_u16();
+        CallbackReply {
+            status: Some(status),
+            taken: way.profile.takes(status),
+            retry_after: retry_after::parse(headers.get("retry-after"), headers.get("date"), now),
             detail: None,
-        })
+            answer: answered
+                .body
+                .as_deref()
+                .and_then(|body| excerpt::of(body, secrets)),
+            latency: Some(pacing::elapsed(sent_at, now)),
+        }
     }
 }
 
-/// The timestamp and with it the signature are of this attempt; id and body are those of the event.
-fn headers(
-    event: &FrozenEvent,
-    record: &Record,
-    client: &Client,
-    now: Timestamp,
-) -> Result<HeaderMap, &'static str> {
-    let signature = webhook::sign(
-        &client.signing_secrets,
-        &event.id,
-        now,
-        event.body.as_bytes(),
-    );
-    let mut headers = vec![
-        ("content-type", "application/json".to_owned()),
-        ("webhook-id", event.id.clone()),
-        ("webhook-timestamp", now.as_second().to_string()),
-        ("webhook-signature", signature),
-        ("ce-specversion", "1.0".to_owned()),
-        ("ce-id", event.id.clone()),
-        ("ce-type", event.kind.clone()),
-        ("ce-source", "/v1/operations".to_owned()),
-        ("ce-subject", record.id.to_string()),
-    ];
-    if let Some(ended_at) = record.ended_at {
-        headers.push(("ce-time", ended_at.to_string()));
+impl Fared {
+    /// A 4xx is about one callback; 429 and 5xx are about whoever receives it.
+    fn of(reply: &CallbackReply) -> Self {
+        match reply.status {
+            _ if reply.taken => Self::Up,
+            Some(429 | 503) => Self::Down {
+                retry_after: reply.retry_after,
+            },
+            None | Some(500..) => Self::Down { retry_after: None },
+            Some(_) => Self::Up,
+        }
     }
-    if let Some(traceparent) = &record.traceparent {
-        headers.push(("traceparent", traceparent.clone()));
-    }
-    let headers = headers.into_iter().map(|(name, value)| {
-        let value = HeaderValue::try_from(value).map_err(|_| "a header cannot be sent")?;
-        Ok((HeaderName::from_static(name), value))
-    });
-    headers.collect()
+}
+
+/// The frozen bytes; a task's token is filled in on the way out, so that it stands nowhere unsealed.
+fn body(letter: &Letter<'_>) -> Option<Vec<u8>> {
+    let frozen = letter.event.body.as_bytes();
+    let profile = &letter.way.profile;
+    let (Some(pointer), Some(token)) = (&profile.token_at, &letter.token) else {
+        let missing = profile.needs.contains(&Need::Token);
+        return (!missing).then(|| frozen.to_vec());
+    };
+    let mut body: serde_json::Value = serde_json::from_slice(frozen).ok()?;
+    *body.pointer_mut(pointer)? = token.expose().into();
+    Some(body.to_string().into_bytes())
 }

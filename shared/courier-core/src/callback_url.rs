@@ -6,12 +6,13 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 use crate::address::{Allowed, is_public};
 
 const MAX_BYTES: usize = 2048;
-const LOCAL_SUFFIXES: [&str; 4] = [".localhost", ".local", ".internal", ".arpa"];
+/// Names that are answered on this machine or in this network (RFC 6761, RFC 6762, RFC 8375 and the cloud's own).
+const LOCAL_SUFFIXES: [&str; 5] = [".localhost", ".localdomain", ".local", ".internal", ".arpa"];
 
 /// A URL we may call back.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,6 +50,18 @@ pub fn parse(text: &str, origins: &[String], allowed: &Allowed) -> Result<Callba
         });
     }
     Ok(CallbackUrl { url })
+}
+
+/// Reads the URL of an endpoint that the configuration names (tokens, keys): any public https URL, or one at an allowed
+/// address.
+pub(crate) fn parse_endpoint(text: &str, allowed: &Allowed) -> Result<Url, String> {
+    let url = parse_url(text)?;
+    let privately = !allowed.networks.is_empty();
+    if url.scheme() == "http" && !privately {
+        return Err("must be https unless allow_networks is set".to_owned());
+    }
+    check_host(&url, privately, |ip| allowed.permits(ip))?;
+    Ok(url)
 }
 
 /// Reads an entry of `callback_origins` and writes it the one way `parse` compares.
@@ -114,6 +127,13 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
     if url.fragment().is_some() {
         return Err("must not have a fragment");
     }
+    // A capability in path or query is spoilt by any change, so there is none.
+    let written = &after_scheme[authority.len()..];
+    let sent = &url[Position::BeforePath..Position::AfterQuery];
+    // Where no path is written, "/" is sent.
+    if written != sent && Some(written) != sent.strip_prefix('/') {
+        return Err("must be written as it is sent: percent-encoded, without dot segments");
+    }
     Ok(url)
 }
 
@@ -135,7 +155,8 @@ fn check_host(
 }
 
 fn is_local(name: &str) -> bool {
-    name == "localhost"
+    // A name without a dot is looked up in the search domains of whoever runs us.
+    !name.contains('.')
         || name.ends_with('.')
         || LOCAL_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
 }
@@ -198,14 +219,33 @@ mod tests {
             "https://xn--bcher-kva.example/a",
         );
         taken(
-            "https://hooks.example/a/../b@c:d",
-            "https://hooks.example/b@c:d",
+            "https://hooks.example/b@c:d?a=~%7e%2F+|",
+            "https://hooks.example/b@c:d?a=~%7e%2F+|",
         );
         taken("https://ｈｏｏｋｓ。example/", "https://hooks.example/");
         taken(
             &format!("https://hooks.example/{}", "x".repeat(2026)),
             &format!("https://hooks.example/{}", "x".repeat(2026)),
         );
+    }
+
+    /// Whatever parsing would change: dot segments, letters that must be encoded.
+    #[test]
+    fn a_url_that_would_be_sent_in_another_spelling_is_refused() {
+        all_refused(
+            "https://hooks.example/a/../b https://hooks.example/./a https://hooks.example/%2e%2E/a https://hooks.example/ü
+            https://hooks.example/?sig='a' https://hooks.example/\"a https://hooks.example/?a=<b> https://hooks.example/a`
+            https://hooks.example/{id}",
+            "must be written as it is sent: percent-encoded, without dot segments",
+        );
+        for text in [
+            "https://hooks.example/%2e%2e%2fa?sig=%2b%2F%3D",
+            "https://hooks.example/a//b/?a=%C3%BC&&b",
+            "https://hooks.example/;a=1/$&+,:@!*()~'-_.?a={b}|c^d`e/?",
+        ] {
+            taken(text, text);
+        }
+        taken("https://hooks.example?a", "https://hooks.example/?a");
     }
 
     #[test]

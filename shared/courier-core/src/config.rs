@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use toml::Table;
 use url::Url;
 
@@ -12,8 +13,10 @@ use crate::config_reader::Reader;
 use crate::seal::Sealer;
 use crate::secret::{Secret, SecretReference};
 
+mod callback;
 mod client;
 
+pub use callback::{OAuth2, Proof, Way, Ways};
 pub use client::Client;
 use client::{check_client, client};
 
@@ -24,8 +27,19 @@ pub struct Config {
     pub sealer: Sealer,
     /// Receivers may be here besides public addresses.
     pub allowed: Arc<Allowed>,
+    pub callbacks: Callbacks,
     /// Per client.
     pub requests_per_minute: u32,
+}
+
+/// What holds for every receiver.
+#[derive(Debug, Default)]
+pub struct Callbacks {
+    pub allow_networks: Vec<IpNet>,
+    /// Deliveries at once to one receiver; 20 where nothing is said.
+    pub in_flight_per_host: Option<u32>,
+    /// Our DNS name in the handshake of CloudEvents.
+    pub origin: Option<String>,
 }
 
 pub struct GraphConfig {
@@ -69,19 +83,22 @@ impl Config {
         })?;
         let mut root = Reader::new("", &table, resolve);
         let sealer = root.table("seal", |seal| seal.sealer("key"));
-        let networks = root.optional_table("callbacks", |callbacks| {
-            callbacks.networks("allow_networks")
-        });
+        let callbacks = root.optional_table("callbacks", callbacks);
+        let callbacks = callbacks.unwrap_or_default();
         let requests_per_minute = root
             .optional_table("limits", |limits| {
                 limits.number("requests_per_minute", 1, 1_000_000)
             })
             .flatten()
             .unwrap_or(600);
-        let networks = networks.unwrap_or_default();
-        let has_networks = !networks.is_empty();
+        let allowed = Allowed {
+            networks: callbacks.allow_networks.clone(),
+        };
         let graph = root.table("graph", graph);
-        let clients = root.tables("clients", |name, table| client(name, table, has_networks));
+        let clients = root.tables("clients", |name, table| client(name, table, &allowed));
+        if callbacks.origin.is_none() && clients.values().any(|client| client.ways.shake_hands()) {
+            root.error("callbacks.origin", "is needed for handshake = true");
+        }
         let mut errors = root.finish();
         if let Some(graph) = &graph {
             for client in clients.values() {
@@ -93,7 +110,8 @@ impl Config {
                 graph,
                 clients,
                 sealer,
-                allowed: Arc::new(Allowed { networks }),
+                allowed: Arc::new(allowed),
+                callbacks,
                 requests_per_minute,
             }),
             _ => Err(ConfigErrors(errors)),
@@ -127,6 +145,23 @@ const CLOUDS: [(&str, &str, &str); 4] = [
 
 /// The cloud of a host that is not Microsoft's: every operation may be tried there.
 const TEST_HOST: &str = "test-host";
+
+fn callbacks(table: &mut Reader<'_>) -> Callbacks {
+    let origin = table.optional_text("origin");
+    if origin.as_deref().is_some_and(|name| !is_dns_name(name)) {
+        table.error("origin", "must be a DNS name such as courier.example");
+    }
+    Callbacks {
+        allow_networks: table.networks("allow_networks"),
+        in_flight_per_host: table.number("in_flight_per_host", 1, 10_000),
+        origin,
+    }
+}
+
+fn is_dns_name(name: &str) -> bool {
+    let part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    name.bytes().all(part)
+}
 
 fn graph(table: &mut Reader<'_>) -> Option<GraphConfig> {
     let cloud = table.optional_text("cloud");

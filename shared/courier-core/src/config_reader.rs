@@ -6,6 +6,8 @@ use ipnet::IpNet;
 use toml::{Table, Value};
 use url::{Host, Url};
 
+use crate::address::Allowed;
+use crate::callback_url;
 use crate::config::Resolve;
 use crate::seal::Sealer;
 use crate::secret::{Secret, SecretReference};
@@ -76,6 +78,17 @@ impl<'a> Reader<'a> {
         key: &str,
         read: impl Fn(&str, &mut Self) -> Option<T>,
     ) -> BTreeMap<String, T> {
+        self.each(key, |reader, name| {
+            reader.table(name, |table| read(name, table))
+        })
+    }
+
+    /// Every entry of a table: name → what `read` makes of it.
+    fn each<T>(
+        &mut self,
+        key: &str,
+        read: impl Fn(&mut Self, &str) -> Option<T>,
+    ) -> BTreeMap<String, T> {
         let mut found = BTreeMap::new();
         let names: Vec<String> = match self.get(key) {
             Some(Value::Table(table)) => table.keys().cloned().collect(),
@@ -87,7 +100,7 @@ impl<'a> Reader<'a> {
         };
         self.optional_table(key, |reader| {
             for name in names {
-                if let Some(value) = reader.table(&name, |table| read(&name, table)) {
+                if let Some(value) = read(reader, &name) {
                     found.insert(name, value);
                 }
             }
@@ -134,6 +147,40 @@ impl<'a> Reader<'a> {
             );
         }
         number
+    }
+
+    pub(crate) fn flag(&mut self, key: &str) -> Option<bool> {
+        let flag = self.get(key)?.as_bool();
+        if flag.is_none() {
+            self.error(key, "must be true or false");
+        }
+        flag
+    }
+
+    /// A table of texts.
+    pub(crate) fn text_map(&mut self, key: &str) -> BTreeMap<String, String> {
+        self.each(key, |reader, name| reader.optional_text(name))
+    }
+
+    /// A list of HTTP statuses.
+    pub(crate) fn statuses(&mut self, key: &str) -> Vec<u16> {
+        let items = self.get(key);
+        let list = items.map(|items| items.as_array().map(Vec::as_slice));
+        let numbers = list.flatten().unwrap_or_default().iter();
+        let statuses: Option<Vec<u16>> = numbers
+            .map(|item| u16::try_from(item.as_integer()?).ok())
+            .collect();
+        if list == Some(None) || statuses.is_none() {
+            self.error(key, "must be a list of HTTP statuses");
+        }
+        statuses.unwrap_or_default()
+    }
+
+    /// The URL of an endpoint that the guard lets us call.
+    pub(crate) fn endpoint(&mut self, key: &str, allowed: &Allowed) -> Option<Url> {
+        let text = self.text(key)?;
+        let endpoint = callback_url::parse_endpoint(&text, allowed);
+        endpoint.map_err(|rule| self.error(key, &rule)).ok()
     }
 
     /// An https origin, without path; http only on this machine.

@@ -10,8 +10,9 @@ use crate::catalogue::{Operation, Restart};
 use crate::judge::Reply;
 use crate::message::Message;
 use crate::pacing;
-use crate::record::{HistoryEntry, Outcome, Reason, Record};
+use crate::record::{CallbackTarget, HistoryEntry, Outcome, Reason, Record};
 
+mod delivering;
 mod ending;
 mod running;
 mod starting;
@@ -39,13 +40,21 @@ pub enum Event {
         client_request_id: String,
         reply: Result<Reply, NotReady>,
     },
-    /// The receiver answered the callback, or did not.
+    /// The receiver, `target` in the count of changes, answered the callback, or did not.
     Called {
         hop: u32,
+        target: u32,
         reply: CallbackReply,
+    },
+    /// The receiver is down or has enough to do: nothing was sent.
+    Parked {
+        hop: u32,
+        until: Timestamp,
     },
     Cancelled,
     RedeliveryAsked,
+    /// The caller wants the completion elsewhere.
+    Retargeted(Box<CallbackTarget>),
     /// The sweeper found it overdue: its message may be lost.
     Overdue,
     /// A step panicked, or hung until its host gave it up.
@@ -60,13 +69,18 @@ pub struct NotReady {
     pub retry_after: Option<Duration>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallbackReply {
     /// `None` when there was no answer.
     pub status: Option<u16>,
+    /// The receiver has the completion: a 2xx, or what its profile calls success.
+    pub taken: bool,
     pub retry_after: Option<Duration>,
     /// For the history, without secrets.
     pub detail: Option<String>,
+    /// How the answer begins, fit for the history.
+    pub answer: Option<String>,
+    pub latency: Option<Duration>,
 }
 
 /// What to do: write first (guarded by the revision), then send, then `next`.
@@ -155,9 +169,11 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
             Ok(reply) => rules.polled(*hop, *receives, client_request_id, reply),
             Err(trouble) => rules.poll_not_ready(*hop, *receives, trouble),
         },
-        Event::Called { hop, reply } => rules.called(*hop, reply),
+        Event::Called { hop, target, reply } => rules.called(*hop, *target, reply),
+        Event::Parked { hop, until } => rules.parked(*hop, *until),
         Event::Cancelled => rules.cancelled(),
         Event::RedeliveryAsked => rules.redelivery_asked(),
+        Event::Retargeted(target) => rules.retargeted(target),
         Event::Overdue => rules.found_overdue(),
         Event::Stumbled => rules.stumbled(),
     }
@@ -254,6 +270,8 @@ impl Rules<'_> {
             event: event.to_owned(),
             detail,
             http_status: None,
+            latency_ms: None,
+            answer: None,
             client_request_id: None,
             request_id: None,
         }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::record::{Closing, FrozenEvent, Record, State};
+use crate::record::{FrozenEvent, Record};
 
 /// The operation document. `now` decides whether a planned look still lies ahead.
 pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
@@ -35,29 +35,9 @@ pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
     })
 }
 
-/// `none` without a callback; else `pending`, `delivered` or `undeliverable`.
 fn callback(record: &Record) -> Value {
-    let status = match &record.state {
-        _ if record.callback.is_none() => "none",
-        State::Closed {
-            how: Closing::Delivered,
-            ..
-        } => "delivered",
-        State::Closed {
-            how: Closing::Undeliverable,
-            ..
-        } => "undeliverable",
-        State::Accepted { .. }
-        | State::Starting { .. }
-        | State::StartUnknown { .. }
-        | State::Running { .. }
-        | State::Ended { .. }
-        | State::Closed {
-            how: Closing::None, ..
-        } => "pending",
-    };
     json!({
-        "status": status,
+        "status": record.callback_status(),
         "attempts": record.delivery.attempts,
         "lastStatus": record.delivery.last_status,
     })
@@ -67,7 +47,13 @@ fn callback(record: &Record) -> Value {
 pub(crate) fn freeze(record: &Record, ended_at: Timestamp) -> FrozenEvent {
     let word = record.state.status();
     let kind = format!("operation.{word}");
-    let body = json!({ "type": kind, "timestamp": ended_at, "data": document(record, ended_at) });
+    let completion =
+        json!({ "type": kind, "timestamp": ended_at, "data": document(record, ended_at) });
+    let callback = record.callback.as_ref();
+    let body = match callback.and_then(|callback| callback.template.as_ref()) {
+        Some(template) => template.render(&completion),
+        None => completion,
+    };
     FrozenEvent {
         id: format!("msg_{}_{word}", record.id.bare()),
         kind,

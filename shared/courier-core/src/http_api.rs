@@ -18,6 +18,7 @@ use crate::problem::{Problem, seconds};
 use crate::record::{OperationId, Outcome, Record};
 use crate::step::{self, StepError, chain};
 
+mod callback;
 mod create;
 mod list;
 
@@ -81,9 +82,18 @@ async fn route(
             allow(request, &Method::POST, "POST")?;
             cancel(app, own(app, client, id).await?).await
         }
+        ["callback", "redeliver"] => {
+            allow(request, &Method::POST, "POST")?;
+            let query = request.uri().query().unwrap_or_default();
+            callback::redeliver_all(app, client, query).await
+        }
+        [id, "callback"] => {
+            allow(request, &Method::PATCH, "PATCH")?;
+            callback::retarget(app, client, own(app, client, id).await?, request).await
+        }
         [id, "callback", "redeliver"] => {
             allow(request, &Method::POST, "POST")?;
-            redeliver(app, own(app, client, id).await?).await
+            callback::redeliver(app, own(app, client, id).await?).await
         }
         _ => Err(Problem::NotFound),
     }
@@ -125,24 +135,6 @@ async fn cancel(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
         });
     }
     Ok(state(&record, app.now()))
-}
-
-async fn redeliver(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
-    if record.callback.is_none() {
-        return Err(Problem::Conflict {
-            rule: "the operation has no callback",
-        });
-    }
-    if record.ended_at.is_none() {
-        return Err(Problem::Conflict {
-            rule: "the operation has not ended",
-        });
-    }
-    let record = change(app, record, &Event::RedeliveryAsked).await?;
-    Ok(json_response(
-        StatusCode::ACCEPTED,
-        &document(&record, app.now()),
-    ))
 }
 
 async fn change(app: &App, record: Record, event: &Event) -> Result<Record, Problem> {

@@ -32,6 +32,9 @@ mod limiter;
 pub mod metrics;
 
 mod callback;
+pub mod profile;
+mod receivers;
+
 mod graph;
 mod tokens;
 

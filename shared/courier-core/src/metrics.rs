@@ -18,7 +18,7 @@ pub struct Counts {
     pub polls: u64,
     /// Calls that Graph answered 429.
     pub throttled: u64,
-    /// `delivered`, `refused` (any other status) or `unanswered`.
+    /// `delivered`, `refused` (any other status), `unanswered`, or `parked` (nothing was sent).
     pub callbacks: BTreeMap<&'static str, u64>,
     /// From the end of each operation to its delivered completion; the first 100 since a host asked.
     pub completion_lags: Vec<Duration>,

@@ -16,6 +16,8 @@ use crate::resolver::GuardedResolver;
 
 /// The most we read of an answer.
 pub const ANSWER_BYTES: usize = 256 * 1024;
+/// The longest we wait for the first bytes of a body that are only for the history.
+const EXCERPT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The certificates we trust: `None` for the machine's own.
 pub type Tls = Option<rustls::ClientConfig>;
@@ -48,8 +50,17 @@ pub enum Route {
     Kept,
     /// A connection of its own: a kept one that has died would look like a lost answer.
     Fresh,
-    /// To hosts that a client chooses: only permitted addresses, no connection shared, and the answer's body is not read.
+    /// To hosts that a client or its configuration chooses: only permitted addresses, no connection shared.
     Guarded,
+}
+
+/// How much of an answer's body is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// All of it, or none: `None` when it is cut off, too slow or longer than [`ANSWER_BYTES`].
+    Whole,
+    /// At most its first bytes, as far as they come within two seconds.
+    First(usize),
 }
 
 /// One HTTP request, ready to be sent. It does not print: URL, headers and body may be secrets.
@@ -59,6 +70,7 @@ pub struct Call {
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    pub read: Read,
     /// Until the answer is read.
     pub timeout: Duration,
 }
@@ -67,7 +79,7 @@ pub struct Call {
 pub struct Answered {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// `None` when it was cut off, too slow, longer than [`ANSWER_BYTES`], or not asked for.
+    /// As [`Read`] says.
     pub body: Option<Vec<u8>>,
 }
 
@@ -120,21 +132,24 @@ impl Transport for HttpTransport {
             Route::Fresh => &self.fresh,
             Route::Guarded => &self.guarded,
         };
+        let (route, read) = (call.route, call.read);
         let request = client
             .request(call.method, call.url)
             .headers(call.headers)
             .body(call.body)
             .timeout(call.timeout);
         let response = request.send().await.map_err(|error| explain(&error))?;
-        let guarded = call.route == Route::Guarded;
-        let peer = response.remote_addr().filter(|_| guarded);
+        let peer = response.remote_addr().filter(|_| route == Route::Guarded);
         if peer.is_some_and(|peer| !self.allowed.permits(peer.ip())) {
             return Err(Unanswered::Forbidden);
         }
         Ok(Answered {
             status: response.status(),
             headers: response.headers().clone(),
-            body: if guarded { None } else { body(response).await },
+            body: match read {
+                Read::Whole => whole(response).await,
+                Read::First(bytes) => Some(first(response, bytes).await),
+            },
         })
     }
 }
@@ -182,7 +197,7 @@ fn bounded(timeouts: &Timeouts, tls: &Tls) -> ClientBuilder {
 }
 
 /// The body, or `None` when it is cut off, too slow or longer than [`ANSWER_BYTES`].
-async fn body(mut response: Response) -> Option<Vec<u8>> {
+async fn whole(mut response: Response) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.ok()? {
         if bytes.len() + chunk.len() > ANSWER_BYTES {
@@ -191,4 +206,19 @@ async fn body(mut response: Response) -> Option<Vec<u8>> {
         bytes.extend_from_slice(&chunk);
     }
     Some(bytes)
+}
+
+async fn first(mut response: Response, bytes: usize) -> Vec<u8> {
+    let mut read = Vec::new();
+    let enough = async {
+        while read.len() < bytes
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            let room = bytes - read.len();
+            read.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        }
+    };
+    // What has come by then is told; the status stands in any case.
+    drop(tokio::time::timeout(EXCERPT_PATIENCE, enough).await);
+    read
 }

@@ -108,6 +108,16 @@ pub fn next_callback(
     Some(later(now, jittered.max(asked.unwrap_or_default())).min(end))
 }
 
+/// A time up to `width` after `time`, so that those who wait for the same one do not come at once.
+pub(crate) fn spread(
+    record: &Record,
+    time: Timestamp,
+    width: Duration,
+    now: Timestamp,
+) -> Timestamp {
+    later(time, width.mul_f64(fraction(record, now)))
+}
+
 /// `time` plus `pause`, rounded up to the millisecond that stores and queues keep.
 pub fn later(time: Timestamp, pause: Duration) -> Timestamp {
     let exact = time.saturating_add(pause).unwrap_or(Timestamp::MAX);

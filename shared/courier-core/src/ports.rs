@@ -74,6 +74,8 @@ pub struct Filter {
     pub status: Option<String>,
     pub operation: Option<String>,
     pub reference: Option<String>,
+    /// A word of the callback (`pending`, `undeliverable`, …).
+    pub callback: Option<String>,
     /// Opaque, from `Page::next`.
     pub cursor: Option<String>,
     pub limit: usize,

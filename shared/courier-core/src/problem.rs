@@ -25,6 +25,7 @@ pub enum Problem {
     Unauthenticated,
     OperationForbidden,
     CallbackForbidden {
+        pointer: String,
         rule: String,
     },
     NotFound,
@@ -176,8 +177,8 @@ impl Problem {
             Self::InvalidQuery { parameter, rule } => {
                 body["errors"] = json!([{ "parameter": parameter, "rule": rule }]);
             }
-            Self::CallbackForbidden { rule } => {
-                body["errors"] = json!([{ "pointer": "/callback/url", "rule": rule }]);
+            Self::CallbackForbidden { pointer, rule } => {
+                body["errors"] = json!([{ "pointer": pointer, "rule": rule }]);
             }
             Self::OperationForbidden => {
                 let rule = "is not one of this client's operations";

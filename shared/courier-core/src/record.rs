@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::profile::Template;
 use crate::seal::Sealed;
 
 /// `op_` and 32 hexadecimal digits.
@@ -128,19 +129,76 @@ pub struct CallbackTarget {
     /// A callback URL may carry a capability, so it is stored sealed.
     pub url: Sealed,
     pub origin: String,
+    /// Which of the client's ways it goes; its default one where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Of the body, for the write that freezes it; the completion itself where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
+    /// Secret of the receiver that goes into the body (the token of a waiting task).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Sealed>,
+    /// Raised with every change: what an earlier receiver answers says nothing of this one.
+    #[serde(default)]
+    pub version: u32,
 }
+
+impl CallbackTarget {
+    /// Of the client's default way.
+    pub fn new(url: Sealed, origin: &str) -> Self {
+        Self {
+            url,
+            origin: origin.to_owned(),
+            profile: None,
+            template: None,
+            token: None,
+            version: 0,
+        }
+    }
+}
+
+/// Words of `callback.status`.
+pub const CALLBACK_WORDS: [&str; 4] = ["none", "pending", "delivered", "undeliverable"];
 
 /// The newest and the oldest lines of a history are kept: a start that is refused for weeks must not outgrow its store.
 const FIRST_LINES: usize = 20;
 const LINES: usize = 150;
+/// Of so many attempts the receiver's words are kept.
+const ANSWERS: usize = 10;
 
 impl Record {
+    /// One of [`CALLBACK_WORDS`].
+    pub fn callback_status(&self) -> &'static str {
+        match &self.state {
+            _ if self.callback.is_none() => "none",
+            State::Closed {
+                how: Closing::Delivered,
+                ..
+            } => "delivered",
+            State::Closed {
+                how: Closing::Undeliverable,
+                ..
+            } => "undeliverable",
+            State::Accepted { .. }
+            | State::Starting { .. }
+            | State::StartUnknown { .. }
+            | State::Running { .. }
+            | State::Ended { .. }
+            | State::Closed {
+                how: Closing::None, ..
+            } => "pending",
+        }
+    }
+
     /// Adds a line to the history; the first after [`FIRST_LINES`] goes when there are too many.
     pub(crate) fn remember(&mut self, entry: HistoryEntry) {
         if self.history.len() >= LINES {
             self.history.remove(FIRST_LINES);
         }
         self.history.push(entry);
+        let lines = self.history.iter_mut().rev();
+        let old = lines.filter(|line| line.answer.is_some()).skip(ANSWERS);
+        old.for_each(|line| line.answer = None);
     }
 }
 
@@ -357,6 +415,12 @@ pub struct HistoryEntry {
     pub detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub http_status: Option<u16>,
+    /// From sending to the answer's head.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub latency_ms: Option<u64>,
+    /// How the receiver's answer begins: at most 1 KiB of it, without our secrets, control characters escaped.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub client_request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

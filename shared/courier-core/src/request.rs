@@ -7,13 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::Ids;
 use crate::address::Allowed;
-use crate::callback_url::CallbackUrl;
 use crate::catalogue::{Catalogue, Operation};
 use crate::config::Client;
 use crate::problem::Problem;
-use crate::record::{
-    CallbackTarget, Delivery, GraphView, HistoryEntry, OperationId, Record, State,
-};
+use crate::record::{Delivery, GraphView, HistoryEntry, OperationId, Record, State};
 use crate::sas;
 use crate::schema::Violation;
 use crate::seal::Sealer;
@@ -23,7 +20,7 @@ use crate::strict_json;
 mod callback;
 mod idempotency;
 
-use callback::{callback, url_of};
+pub(crate) use callback::{Asked, Target};
 use idempotency::idempotency_key;
 
 /// The largest body (DESIGN §4.1).
@@ -43,7 +40,7 @@ pub struct NewOperation<'a> {
     client: &'a Client,
     parameters: Map<String, Value>,
     secrets: Map<String, Value>,
-    callback: Option<CallbackUrl>,
+    callback: Option<Target>,
     reference: Option<String>,
     deadline: Timestamp,
     traceparent: Option<String>,
@@ -89,10 +86,12 @@ pub fn parse<'a>(
             .schema()
             .validate(&Value::Object(parameters.clone()), "/parameters"),
     );
-    let fingerprint_callback = fields.callback.clone();
-    let callback = match fields.callback {
-        Some(url) => callback(&url, client, allowed, &mut errors)?,
-        None => None,
+    let asked = fields.callback;
+    let fingerprint_callback = asked.as_ref().map_or(Value::Null, Asked::payload);
+    let reference = fields.reference.as_deref();
+    let callback = match asked.map(|asked| (asked.url.clone(), asked)) {
+        Some((Some(url), asked)) => asked.target(&url, reference, client, allowed, &mut errors)?,
+        Some((None, _)) | None => None,
     };
     let secrets = if errors.is_empty() {
         take_secrets(&mut parameters, operation, deadline, &mut errors, &mut late)
@@ -141,16 +140,15 @@ impl NewOperation<'_> {
             let text = Secret::new(Value::Object(self.secrets).to_string());
             sealer.seal(&parameters_place(&id), &text)
         });
-        let callback = self.callback.map(|url| CallbackTarget {
-            url: sealer.seal(&callback_place(&id), &Secret::new(url.as_str())),
-            origin: url.origin(),
-        });
+        let callback = self.callback.map(|target| target.sealed(&id, sealer));
         let accepted = HistoryEntry {
             at: now,
             status: "accepted".to_owned(),
             event: "accepted".to_owned(),
             detail: None,
             http_status: None,
+            latency_ms: None,
+            answer: None,
             client_request_id: None,
             request_id: None,
         };
@@ -200,12 +198,17 @@ pub fn callback_place(id: &OperationId) -> String {
     format!("{id}/callback")
 }
 
+/// Where the token of a waiting task is sealed.
+pub fn token_place(id: &OperationId) -> String {
+    format!("{id}/token")
+}
+
 /// The five fields of the body, each of the right type.
 #[derive(Default)]
 struct Fields {
     operation: Option<String>,
     parameters: Option<Map<String, Value>>,
-    callback: Option<String>,
+    callback: Option<Asked>,
     reference: Option<String>,
     deadline: Option<String>,
 }
@@ -231,7 +234,11 @@ impl Fields {
                     fields.reference = Some(text);
                 }
                 ("parameters", Value::Object(object)) => fields.parameters = Some(object),
-                ("callback", Value::Object(object)) => fields.callback = url_of(object, errors),
+                ("callback", Value::Object(object)) => {
+                    let asked = Asked::read(object, "/callback", errors);
+                    asked.require_url(errors);
+                    fields.callback = Some(asked);
+                }
                 ("callback" | "reference" | "deadline", Value::Null) => {}
                 ("operation" | "deadline" | "reference", _) => {
                     errors.push(Violation::new(pointer, "must be a string"));

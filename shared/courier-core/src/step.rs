@@ -249,6 +249,8 @@ fn matters(event: &Event) -> bool {
         | Event::Prepared
         | Event::NotReady(_)
         | Event::Polled { .. }
+        | Event::Parked { .. }
+        | Event::Retargeted(_)
         | Event::Cancelled
         | Event::RedeliveryAsked
         | Event::Overdue

@@ -26,10 +26,7 @@ fn began() -> Timestamp {
 
 fn accepted(operation: &str, with_callback: bool) -> Record {
     let sealed = serde_json::from_value(json!("v1.sealed")).unwrap();
-    let callback = CallbackTarget {
-        url: sealed,
-        origin: "https://tickets.example".to_owned(),
-    };
+    let callback = CallbackTarget::new(sealed, "https://tickets.example");
     Record {
         id: OperationId::from_key("tickets", "k"),
         revision: 1,
@@ -170,10 +167,11 @@ fn bind(happening: &Happening, record: &Record) -> Event {
         },
         Happening::Called { status } => Event::Called {
             hop: record.hop,
+            target: 0,
             reply: CallbackReply {
                 status,
-                retry_after: None,
-                detail: None,
+                taken: status.is_some_and(|status| status / 100 == 2),
+                ..CallbackReply::default()
             },
         },
         Happening::Cancelled => Event::Cancelled,

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use courier_core::address::Allowed;
 use courier_core::catalogue::Catalogue;
-use courier_core::config::Client;
+use courier_core::config::{Client, Ways};
 use courier_core::random_ids;
 use courier_core::request::{NewOperation, parse};
 use http::{HeaderMap, HeaderValue};
@@ -26,6 +26,7 @@ fn client(name: &str) -> Client {
         operations: BTreeSet::from(operations.map(str::to_owned)),
         callback_origins: vec!["https://tickets.example".to_owned()],
         signing_secrets: Vec::new(),
+        ways: Ways::default(),
     }
 }
 

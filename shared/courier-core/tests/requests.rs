@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use courier_core::address::Allowed;
 use courier_core::catalogue::Catalogue;
-use courier_core::config::Client;
+use courier_core::config::{Client, Ways};
 use courier_core::problem::Problem;
 use courier_core::random_ids;
 use courier_core::record::{Delivery, GraphView, OperationId, State};
@@ -34,6 +34,7 @@ fn client() -> Client {
         operations: BTreeSet::from(operations.map(str::to_owned)),
         callback_origins: vec!["https://tickets.example".to_owned()],
         signing_secrets: Vec::new(),
+        ways: Ways::default(),
     }
 }
 

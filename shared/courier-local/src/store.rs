@@ -25,14 +25,24 @@ const LOAD: &str = "SELECT id, record FROM operations WHERE id = ?";
 const OVERDUE: &str = "SELECT id, record FROM operations WHERE due_at < ? ORDER BY due_at";
 const FORGET: &str = "DELETE FROM operations WHERE id IN
     (SELECT id FROM operations WHERE due_at IS NULL AND ended_at < ? ORDER BY ended_at LIMIT ?) RETURNING id";
-const LIST: &str = "SELECT id, record FROM operations
-    WHERE client = :client AND (created_at, id) < (:created, :id)
-    AND (:status IS NULL OR status = :status) AND (:operation IS NULL OR operation = :operation)
-    ORDER BY created_at DESC, id DESC LIMIT :limit";
-const LIST_REFERENCE: &str = "SELECT id, record FROM operations
-    WHERE client = :client AND reference = :reference AND (created_at, id) < (:created, :id)
-    AND (:status IS NULL OR status = :status) AND (:operation IS NULL OR operation = :operation)
-    ORDER BY created_at DESC, id DESC LIMIT :limit";
+/// The clause about `callback` is `Record::callback_status` of a stored record.
+macro_rules! list {
+    ($reference:literal) => {
+        concat!(
+            "SELECT id, record FROM operations WHERE client = :client ",
+            $reference,
+            " AND (created_at, id) < (:created, :id)
+            AND (:status IS NULL OR status = :status) AND (:operation IS NULL OR operation = :operation)
+            AND (:callback IS NULL OR :callback = CASE
+                WHEN record ->> '$.callback' IS NULL THEN 'none'
+                WHEN record ->> '$.state.how' IN ('delivered', 'undeliverable') THEN record ->> '$.state.how'
+                ELSE 'pending' END)
+            ORDER BY created_at DESC, id DESC LIMIT :limit"
+        )
+    };
+}
+const LIST: &str = list!("");
+const LIST_REFERENCE: &str = list!("AND reference = :reference");
 
 #[async_trait]
 impl Store for Database {
@@ -290,6 +300,7 @@ fn list(
     bind(":id", &after.id)?;
     bind(":status", &filter.status)?;
     bind(":operation", &filter.operation)?;
+    bind(":callback", &filter.callback)?;
     bind(":limit", &i64::try_from(limit).unwrap_or(i64::MAX))?;
     let mut rows = statement.raw_query();
     let mut records = Vec::new();

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use courier_core::ports::{Filter, Store, StoreError, Write};
-use courier_core::record::{OperationId, Outcome, Record};
+use courier_core::record::{Closing, OperationId, Outcome, Record, State};
 
 use crate::Verdict;
-use crate::sample::{CLIENT, at, closed, ended, next, running, sample_record};
+use crate::sample::{CLIENT, at, closed, ended, next, running, sample_record, sample_target};
 
 const RACERS: usize = 64;
 const ROUNDS: usize = 5;
@@ -186,19 +186,30 @@ pub async fn lists_are_newest_first_and_filtered(store: Arc<dyn Store>) -> Verdi
         store.insert(record).await?;
     }
     let [two, one, three, four] = inserted;
-    let three = running(&three, at(90));
+    let mut three = running(&three, at(90));
+    three.callback = Some(sample_target());
     store.update(&three).await?;
     let four = running(&four, at(90));
     store.update(&four).await?;
-    let four = ended(&four, Outcome::PartiallySucceeded, at(80));
+    let mut four = ended(&four, Outcome::PartiallySucceeded, at(80));
+    four.callback = Some(sample_target());
+    four.state = State::Closed {
+        outcome: Outcome::PartiallySucceeded,
+        how: Closing::Undeliverable,
+    };
     store.update(&four).await?;
 
     let filter = |status: &str, operation: &str, reference: &str| Filter {
         status: (!status.is_empty()).then(|| status.to_owned()),
         operation: (!operation.is_empty()).then(|| operation.to_owned()),
         reference: (!reference.is_empty()).then(|| reference.to_owned()),
+        callback: None,
         cursor: None,
         limit: 10,
+    };
+    let callback = |word: &str| Filter {
+        callback: Some(word.to_owned()),
+        ..filter("", "", "")
     };
     for (filter, expected) in [
         (filter("", "", ""), vec![&four, &three, &two, &one]),
@@ -209,6 +220,10 @@ pub async fn lists_are_newest_first_and_filtered(store: Arc<dyn Store>) -> Verdi
         (filter("", "", "A"), vec![&three, &one]),
         (filter("", "goals.exportJob", "A"), vec![&three]),
         (filter("accepted", "team.schedule", "A"), vec![&one]),
+        (callback("none"), vec![&two, &one]),
+        (callback("pending"), vec![&three]),
+        (callback("undeliverable"), vec![&four]),
+        (callback("delivered"), vec![]),
         (filter("failed", "", ""), vec![]),
         (filter("", "", "a"), vec![]),
     ] {

@@ -1,7 +1,7 @@
 //! Valid records for tests of the ports, and the writes that move them on.
 
 use courier_core::record::{
-    Closing, Delivery, FrozenEvent, GraphView, OperationId, Outcome, Record, State,
+    CallbackTarget, Closing, Delivery, FrozenEvent, GraphView, OperationId, Outcome, Record, State,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
@@ -103,4 +103,10 @@ pub fn closed(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
 
 fn nonce() -> String {
     OperationId::random().into()
+}
+
+/// Where a callback could go.
+pub fn sample_target() -> CallbackTarget {
+    let target = serde_json::json!({ "url": "v1.sealed", "origin": "https://tickets.example" });
+    serde_json::from_value(target).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::callback::{self, Ways};
 use super::{GraphConfig, TEST_HOST};
+use crate::address::Allowed;
 use crate::callback_url;
 use crate::catalogue::{Catalogue, TokenKind};
 use crate::config_reader::Reader;
@@ -17,9 +19,10 @@ pub struct Client {
     pub operations: BTreeSet<String>,
     pub callback_origins: Vec<String>,
     pub signing_secrets: Vec<SigningSecret>,
+    pub ways: Ways,
 }
 
-pub(super) fn client(name: &str, table: &mut Reader<'_>, has_networks: bool) -> Option<Client> {
+pub(super) fn client(name: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<Client> {
     let tenant = table.text("tenant");
     let api_keys = table.texts("api_keys", |text| api_key(&text));
     if api_keys.is_empty() {
@@ -33,10 +36,11 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, has_networks: bool) -> 
         table.error("operations", "at least one operation is needed");
     }
     let callback_origins = table.texts("callback_origins", |text| {
-        callback_url::parse_origin(&text, has_networks)
+        callback_url::parse_origin(&text, !allowed.networks.is_empty())
     });
     let signing_secrets = table.secrets("signing_secrets", SigningSecret::parse);
-    if !callback_origins.is_empty() && signing_secrets.is_empty() {
+    let ways = callback::ways(table, allowed);
+    if !callback_origins.is_empty() && signing_secrets.is_empty() && ways.need_signing() {
         table.error(
             "signing_secrets",
             "callbacks are signed: at least one secret is needed",
@@ -49,6 +53,7 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, has_networks: bool) -> 
         operations: operations.into_iter().collect(),
         callback_origins,
         signing_secrets,
+        ways,
     })
 }
 

@@ -1,59 +1,11 @@
-//! The one write into Ended, the callback attempts after it, and the calls of the API that end or reopen.
+//! The one write into Ended, and what puts a record that has lost its message back to work.
 
-use super::{CallbackReply, Decision, Next, Rules, only, written};
+use super::{Decision, Next, Rules, only, written};
 use crate::document::freeze;
 use crate::message::Message;
-use crate::pacing;
-use crate::record::{
-    Closing, Delivery, HistoryEntry, OperationError, Outcome, Reason, Record, State,
-};
+use crate::record::{Closing, HistoryEntry, OperationError, Outcome, Reason, Record, State};
 
 impl Rules<'_> {
-    pub(super) fn called(&self, hop: u32, reply: &CallbackReply) -> Decision {
-        let State::Ended { outcome } = self.record.state else {
-            return only(Next::Look);
-        };
-        if hop < self.record.hop {
-            return only(Next::Look);
-        }
-        let mut record = self.changed();
-        record.hop = hop;
-        record.stumbles = 0;
-        let delivery = &mut record.delivery;
-        delivery.attempts += 1;
-        delivery.scheduled_attempts += 1;
-        delivery.last_status = reply.status;
-        let since = *delivery.scheduled_since.get_or_insert(self.now);
-        let attempts = delivery.scheduled_attempts;
-        let how = match reply.status {
-            Some(200..=299) => Some(Closing::Delivered),
-            Some(410) => Some(Closing::Undeliverable),
-            _ => None,
-        };
-        let next = pacing::next_callback(&record, since, attempts, reply.retry_after, self.now);
-        record.remember(HistoryEntry {
-            http_status: reply.status,
-            ..self.entry("callbackAttempt", outcome.word(), reply.detail.clone())
-        });
-        match (how, next) {
-            (None, Some(next)) => {
-                record.delivery.next_attempt_at = Some(next);
-                record.due_at = Some(next);
-                written(record, Next::Wait(next))
-            }
-            (how, _) => {
-                let how = how.unwrap_or(Closing::Undeliverable);
-                record.state = State::Closed { outcome, how };
-                record.delivery.next_attempt_at = None;
-                record.due_at = None;
-                if how == Closing::Undeliverable {
-                    self.note(&mut record, "undeliverable", None);
-                }
-                written(record, Next::Drop)
-            }
-        }
-    }
-
     pub(super) fn cancelled(&self) -> Decision {
         if self.record.state.outcome().is_some() {
             return only(Next::Drop);
@@ -63,25 +15,6 @@ impl Rules<'_> {
         record.maybe_started |= matches!(self.record.state, State::Starting { .. });
         let (outcome, reason) = (Outcome::Cancelled, Reason::CancelledByCaller);
         self.carry_anew(self.end_as(record, outcome, reason, None))
-    }
-
-    /// The same completion again, on a schedule of its own. The outcome stays as it was written.
-    pub(super) fn redelivery_asked(&self) -> Decision {
-        // Without a callback there is no completion to deliver.
-        let (Some(outcome), Some(_)) = (self.record.state.outcome(), &self.record.event) else {
-            return only(Next::Drop);
-        };
-        let mut record = self.changed();
-        record.state = State::Ended { outcome };
-        record.due_at = Some(self.now);
-        record.delivery = Delivery {
-            scheduled_since: None,
-            scheduled_attempts: 0,
-            next_attempt_at: Some(self.now),
-            ..record.delivery
-        };
-        self.note(&mut record, "redeliveryAsked", None);
-        self.carry_anew(written(record, Next::Drop))
     }
 
     /// Queues the message that may be lost. The write keeps the next sweep from doing the same at once.

@@ -27,12 +27,7 @@ pub(super) async fn create(
     request: &Request<Bytes>,
     ends_at: Timestamp,
 ) -> Result<Response<Bytes>, Problem> {
-    if !is_json(request.headers()) {
-        return Err(Problem::UnsupportedMediaType);
-    }
-    if request.body().len() > BODY_BYTES {
-        return Err(Problem::PayloadTooLarge);
-    }
+    check_body(request)?;
     let preference = Preference::read(request.headers());
     let new = request::parse(
         request.body(),
@@ -74,6 +69,17 @@ pub(super) async fn create(
     }
     crate::crash_point!("request.answer", "before");
     Ok(response)
+}
+
+/// JSON, and not too much of it.
+pub(super) fn check_body(request: &Request<Bytes>) -> Result<(), Problem> {
+    if !is_json(request.headers()) {
+        return Err(Problem::UnsupportedMediaType);
+    }
+    if request.body().len() > BODY_BYTES {
+        return Err(Problem::PayloadTooLarge);
+    }
+    Ok(())
 }
 
 /// Looks at the record until it has ended or the time is up. What goes wrong meanwhile is no matter of this request.

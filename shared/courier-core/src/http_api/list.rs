@@ -9,9 +9,9 @@ use super::{json_response, store};
 use crate::app::App;
 use crate::config::Client;
 use crate::document::document;
-use crate::ports::{Filter, StoreError};
+use crate::ports::{Filter, Page, StoreError};
 use crate::problem::Problem;
-use crate::record::Outcome;
+use crate::record::{CALLBACK_WORDS, Outcome};
 
 /// Records of one page of the list.
 const PAGE: usize = 50;
@@ -21,6 +21,19 @@ pub(super) async fn list(
     client: &Client,
     query: &str,
 ) -> Result<Response<Bytes>, Problem> {
+    let page = page(app, client, &filter(query)?).await?;
+    let now = app.now();
+    let operations: Vec<Value> = page
+        .records
+        .iter()
+        .map(|record| document(record, now))
+        .collect();
+    let body = json!({ "operations": operations, "next": page.next });
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+/// Reads `status`, `operation`, `reference`, `callback` and `cursor`.
+pub(super) fn filter(query: &str) -> Result<Filter, Problem> {
     let mut filter = Filter {
         limit: PAGE,
         ..Filter::default()
@@ -30,6 +43,7 @@ pub(super) async fn list(
             "status" => &mut filter.status,
             "operation" => &mut filter.operation,
             "reference" => &mut filter.reference,
+            "callback" => &mut filter.callback,
             "cursor" => &mut filter.cursor,
             _ => return Err(bad_query(&name, "is not a known parameter")),
         };
@@ -46,24 +60,24 @@ pub(super) async fn list(
     {
         return Err(bad_query("status", "is not a status"));
     }
-    let page = app
-        .store
-        .list(&client.name, &filter)
-        .await
-        .map_err(|error| match error {
-            StoreError::BadCursor => bad_query("cursor", "is not one of ours"),
-            StoreError::Unavailable(_) | StoreError::Corrupt(..) | StoreError::Missing(_) => {
-                store(&error)
-            }
-        })?;
-    let now = app.now();
-    let operations: Vec<Value> = page
-        .records
-        .iter()
-        .map(|record| document(record, now))
-        .collect();
-    let body = json!({ "operations": operations, "next": page.next });
-    Ok(json_response(StatusCode::OK, &body))
+    if filter
+        .callback
+        .as_deref()
+        .is_some_and(|word| !CALLBACK_WORDS.contains(&word))
+    {
+        return Err(bad_query("callback", "is not a status of a callback"));
+    }
+    Ok(filter)
+}
+
+pub(super) async fn page(app: &App, client: &Client, filter: &Filter) -> Result<Page, Problem> {
+    let page = app.store.list(&client.name, filter).await;
+    page.map_err(|error| match error {
+        StoreError::BadCursor => bad_query("cursor", "is not one of ours"),
+        StoreError::Unavailable(_) | StoreError::Corrupt(..) | StoreError::Missing(_) => {
+            store(&error)
+        }
+    })
 }
 
 fn bad_query(name: &str, rule: &'static str) -> Problem {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::app::App;
+use crate::callback::Offered;
 use crate::catalogue::Operation;
 use crate::config::Tenant;
 use crate::decide::{CallbackReply, Event, NotReady};
@@ -171,20 +172,23 @@ async fn try_poll(
 }
 
 pub(super) async fn deliver(app: &App, record: &Record, hop: u32) -> Event {
-    let reply = match app.config.clients.get(&record.client) {
+    let target = record.callback.as_ref().map_or(0, |target| target.version);
+    let offered = match app.config.clients.get(&record.client) {
         Some(client) => {
-            app.callbacks
-                .deliver(record, client, &app.config.sealer)
-                .await
+            let callbacks = &app.callbacks;
+            callbacks.offer(record, client, &app.config.sealer).await
         }
-        None => CallbackReply {
-            status: None,
-            retry_after: None,
-            detail: Some("the client is no longer configured".to_owned()),
-        },
+        None => Offered::Called(CallbackReply::unsent("the client is no longer configured")),
+    };
+    let reply = match offered {
+        Offered::Called(reply) => reply,
+        Offered::Parked(until) => {
+            *app.metrics.counts().callbacks.entry("parked").or_default() += 1;
+            return Event::Parked { hop, until };
+        }
     };
     let result = match reply.status {
-        Some(200..=299) => "delivered",
+        _ if reply.taken => "delivered",
         Some(_) => "refused",
         None => "unanswered",
     };
@@ -193,7 +197,7 @@ pub(super) async fn deliver(app: &App, record: &Record, hop: u32) -> Event {
         let detail = reply.detail.as_deref().unwrap_or("refused");
         tracing::warn!(operation.id = %record.id, status = reply.status, detail, "callback not taken");
     }
-    Event::Called { hop, reply }
+    Event::Called { hop, target, reply }
 }
 
 fn tenant<'a>(app: &'a App, record: &Record) -> Result<&'a Tenant, NotReady> {

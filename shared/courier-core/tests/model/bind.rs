@@ -111,6 +111,7 @@ pub(crate) fn event(class: Restart, happening: Happening) -> Event {
         },
         Happening::Called { hop, reply } => Event::Called {
             hop: hop.into(),
+            target: 0,
             reply: called(reply),
         },
         Happening::Cancelled => Event::Cancelled,
@@ -159,14 +160,14 @@ fn polled(class: Restart, reply: PollReply) -> Reply {
 
 fn called(reply: CallReply) -> CallbackReply {
     CallbackReply {
+        taken: matches!(reply, CallReply::Taken),
         status: match reply {
             CallReply::Taken => Some(204),
             CallReply::Unheard => None,
             CallReply::Refused => Some(500),
             CallReply::Gone => Some(410),
         },
-        retry_after: None,
-        detail: None,
+        ..CallbackReply::default()
     }
 }
 

@@ -337,10 +337,7 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
 
 fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
     let sealed = || serde_json::from_value(json!("v1.sealed")).expect("a sealed text");
-    let callback = CallbackTarget {
-        url: sealed(),
-        origin: "https://tickets.example".to_owned(),
-    };
+    let callback = CallbackTarget::new(sealed(), "https://tickets.example");
     Record {
         id: bind::id(operation),
         revision: FIRST_REVISION,

@@ -1,5 +1,7 @@
 //! The one write into Ended, the callback attempts after it, cancelling and re-delivery.
 
+use std::time::Duration;
+
 use courier_core::decide::{CallbackReply, Decision, Event, Next};
 use courier_core::message::Message;
 use courier_core::pacing;
@@ -15,10 +17,14 @@ const NOW: u64 = 1010;
 fn called_at(now: u64, record: &Record, hop: u32, status: Option<u16>, asked: u64) -> Decision {
     let reply = CallbackReply {
         status,
+        taken: status.is_some_and(|status| status / 100 == 2),
         retry_after: (asked > 0).then(|| seconds(asked)),
         detail: Some("HTTP".to_owned()),
+        answer: Some("said".to_owned()),
+        latency: Some(Duration::from_millis(7)),
     };
-    decided(record, &Event::Called { hop, reply }, at(now))
+    let target = 0;
+    decided(record, &Event::Called { hop, target, reply }, at(now))
 }
 
 fn called(record: &Record, status: Option<u16>) -> Decision {
@@ -37,6 +43,8 @@ fn attempted(record: &mut Record, status: Option<u16>) {
         .get_or_insert_with(|| at(NOW));
     let entry = HistoryEntry {
         http_status: status,
+        latency_ms: Some(7),
+        answer: Some("said".to_owned()),
         client_request_id: None,
         request_id: None,
         ..line(at(NOW), "succeeded", "callbackAttempt", Some("HTTP"))

@@ -86,10 +86,11 @@ fn an_event_that_no_longer_fits_changes_nothing() {
     };
     let called = |hop| Event::Called {
         hop,
+        target: 0,
         reply: CallbackReply {
             status: Some(204),
-            retry_after: None,
-            detail: None,
+            taken: true,
+            ..CallbackReply::default()
         },
     };
     let seen = || replied(answer(200, json!({ "status": "complete" })));

@@ -63,10 +63,7 @@ fn record(operation: &str, state: State) -> Record {
         fingerprint: "f".to_owned(),
         parameters: Map::new(),
         sealed_parameters: state.is_starting().then(sealed),
-        callback: Some(CallbackTarget {
-            url: sealed(),
-            origin: "https://tickets.example".to_owned(),
-        }),
+        callback: Some(CallbackTarget::new(sealed(), "https://tickets.example")),
         traceparent: None,
         created_at: at(0),
         deadline: at(DEADLINE),
@@ -169,6 +166,8 @@ fn line(now: Timestamp, status: &str, event: &str, detail: Option<&str>) -> Hist
         event: event.to_owned(),
         detail: detail.map(str::to_owned),
         http_status: None,
+        latency_ms: None,
+        answer: None,
         client_request_id: Some("last-call".to_owned()),
         request_id: Some("last-answer".to_owned()),
     }

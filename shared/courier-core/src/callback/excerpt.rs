@@ -1,0 +1,155 @@
+//! How a receiver's answer begins, fit for the history: without what we sent in confidence, on one line.
+//!
+//! Receivers repeat what they were sent, in error pages above all: the URL, a token, a password. Each is taken out in
+//! every spelling a page may give it; then everything else that looks like a secret or a person goes too.
+
+use crate::callback_url::CallbackUrl;
+use crate::graph_error::scrub;
+
+/// The most that is kept.
+const BYTES: usize = 1024;
+const REDACTED: &str = "[redacted]";
+/// Shorter parts of a URL are words, not secrets.
+const SHORTEST: usize = 8;
+
+/// The parts of a callback URL that a page may repeat, the longest first.
+pub(super) fn secrets_of(url: &CallbackUrl) -> Vec<String> {
+    let url = url.as_url();
+    let path = url.path();
+    let query = url.query().unwrap_or_default();
+    let mut secrets = vec![
+        url.as_str().to_owned(),
+        format!("{path}?{query}"),
+        query.to_owned(),
+        path.to_owned(),
+    ];
+    let values = query.split('&').filter_map(|pair| pair.split('=').nth(1));
+    secrets.extend(values.chain(path.split('/')).map(str::to_owned));
+    secrets.retain(|secret| secret.len() >= SHORTEST);
+    secrets
+}
+
+/// At most 1 KiB of the answer; `None` when it is empty.
+pub(super) fn of(body: &[u8], secrets: &[String]) -> Option<String> {
+    let mut text = String::from_utf8_lossy(body).into_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        for spelling in spellings(secret) {
+            text = text.replace(&spelling, REDACTED);
+        }
+    }
+    let text = scrub(&text);
+    let end = text.floor_char_boundary(BYTES);
+    let mut line = String::with_capacity(end);
+    for letter in text[..end].chars() {
+        if letter.is_control() || is_direction(letter) {
+            line.extend(letter.escape_default());
+        } else {
+            line.push(letter);
+        }
+    }
+    (!line.is_empty()).then_some(line)
+}
+
+/// As it is, percent-decoded, percent-encoded once more, in HTML and in JSON as PHP writes it.
+fn spellings(secret: &str) -> Vec<String> {
+    let decoded = percent_decoded(secret);
+    let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let mut spellings = vec![secret.to_owned(), decoded, encoded];
+    for index in 0..2 {
+        let html = spellings[index]
+            .replace('&', "&amp;")
+            .replace('\'', "&#39;");
+        let json = spellings[index].replace('/', "\\/");
+        spellings.extend([html, json]);
+    }
+    spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+    spellings.dedup();
+    spellings
+}
+
+fn percent_decoded(text: &str) -> String {
+    let plus = text.replace('+', "%2B");
+    let pairs = url::form_urlencoded::parse(plus.as_bytes());
+    // One long name without a value: `&` and `=` of a query stay in their places.
+    let mut decoded = String::new();
+    for (index, (name, value)) in pairs.enumerate() {
+        if index > 0 {
+            decoded.push('&');
+        }
+        decoded.push_str(&name);
+        if !value.is_empty() {
+            decoded.push('=');
+            decoded.push_str(&value);
+        }
+    }
+    decoded
+}
+
+/// Letters that turn the reading direction, or cannot be seen.
+fn is_direction(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Allowed;
+    use crate::callback_url;
+
+    fn excerpt(body: &str, secrets: &[&str]) -> Option<String> {
+        let secrets: Vec<String> = secrets.iter().map(|&secret| secret.to_owned()).collect();
+        of(body.as_bytes(), &secrets)
+    }
+
+    #[test]
+    fn control_characters_are_escaped_and_the_rest_stays() {
+        assert_eq!(excerpt("", &[]), None);
+        assert_eq!(excerpt("no", &[]).as_deref(), Some("no"));
+        let written = excerpt("a\r\n\tb\u{1b}[31mc\u{0}\u{202e}é", &[]).unwrap();
+        assert_eq!(written, "a\\r\\n\\tb\\u{1b}[31mc\\u{0}\\u{202e}é");
+        assert_eq!(of(b"\xff\xfe!", &[]).as_deref(), Some("\u{fffd}\u{fffd}!"));
+    }
+
+    #[test]
+    fn a_kibibyte_is_kept_and_no_letter_is_cut() {
+        let long = excerpt(&"é".repeat(2000), &[]).unwrap();
+        assert_eq!(long.len(), 1024);
+        let odd = excerpt(&format!("a{}", "é".repeat(2000)), &[]).unwrap();
+        assert_eq!(odd.len(), 1023);
+    }
+
+    #[test]
+    fn what_was_sent_in_confidence_is_taken_out_in_every_spelling() {
+        let origins = ["https://hooks.example".to_owned()];
+        let text = "https://hooks.example/flows/canary-canary-path?v=1&sig=canary%2Bcanary%2F=&k=canaryPlain";
+        let url = callback_url::parse(text, &origins, &Allowed::default()).unwrap();
+        let secrets = secrets_of(&url);
+        for page in [
+            format!("Cannot POST {text}"),
+            "Cannot POST /flows/canary-canary-path".to_owned(),
+            "no route for /flows/canary-canary-path?v=1&amp;sig=canary%2Bcanary%2F=&amp;k=canaryPlain".to_owned(),
+            r#"{"path":"\/flows\/canary-canary-path"}"#.to_owned(),
+            "value canary+canary/= is wrong".to_owned(),
+            "value canary%252Bcanary%252F is wrong".to_owned(),
+            "<b>canaryPlain</b>, and flow canary-canary-path".to_owned(),
+        ] {
+            let written = of(page.as_bytes(), &secrets).unwrap();
+            assert!(!written.contains("canary"), "{page}\n{written}");
+        }
+        let words = of(b"flows v 1: not found", &secrets).unwrap();
+        assert_eq!(words, "flows v 1: not found");
+    }
+
+    #[test]
+    fn other_secrets_and_persons_are_taken_out_as_from_graphs_errors() {
+        let page = "Bearer abcdefghijklmnopqrstuvwxyz for person@contoso.example, token=canary";
+        let written = excerpt(page, &[]).unwrap();
+        for gone in ["abcdefghijklmnop", "person@", "canary"] {
+            assert!(!written.contains(gone), "{written}");
+        }
+        assert_eq!(
+            excerpt("pass: s3cret", &["s3cret"]).unwrap(),
+            "pass: [redacted]"
+        );
+    }
+}

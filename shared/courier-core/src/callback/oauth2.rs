@@ -1,0 +1,207 @@
+//! What proves us to a receiver: a header from the configuration, or an access token by client credentials.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use jiff::Timestamp;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use url::form_urlencoded;
+
+use super::Callbacks;
+use crate::config::{Client, OAuth2, Proof, Way};
+use crate::outbound::{Call, Read, Route};
+use crate::pacing::later;
+use crate::secret::Secret;
+
+/// A token whose life is not told (RFC 6749 §5.1) is kept so long.
+const UNTOLD: Duration = Duration::from_secs(300);
+/// Renewed this long before the end.
+const EARLY: Duration = Duration::from_secs(60);
+
+/// Access tokens of this process, by client, endpoint, account and scope.
+#[derive(Default)]
+pub(super) struct AccessTokens(std::sync::Mutex<HashMap<Key, Arc<Mutex<Option<Kept>>>>>);
+
+type Key = [String; 4];
+
+#[derive(Clone)]
+struct Kept {
+    token: Secret,
+    until: Timestamp,
+}
+
+impl Proof {
+    /// What of it is sent, here or to the token endpoint.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        match self {
+            Self::None => None,
+            Self::Token(secret) => Some(secret),
+            Self::Basic { password, .. } => Some(password),
+            Self::OAuth2(oauth2) => Some(&oauth2.client_secret),
+        }
+        .into_iter()
+    }
+}
+
+impl AccessTokens {
+    fn slot(&self, client: &Client, oauth2: &OAuth2) -> Arc<Mutex<Option<Kept>>> {
+        let key = [
+            client.name.clone(),
+            oauth2.token_url.to_string(),
+            oauth2.client_id.clone(),
+            oauth2.scope.clone().unwrap_or_default(),
+        ];
+        let mut slots = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        Arc::clone(slots.entry(key).or_default())
+    }
+
+    /// The receiver did not take the token: the next attempt fetches another.
+    pub(super) fn forget(&self, client: &Client, way: &Way) {
+        if let Proof::OAuth2(oauth2) = &way.proof
+            && let Ok(mut slot) = self.slot(client, oauth2).try_lock()
+        {
+            *slot = None;
+        }
+    }
+}
+
+impl Callbacks {
+    /// The header that proves us, if the way has one. The error says why there is none now.
+    pub(super) async fn credentials(
+        &self,
+        client: &Client,
+        way: &Way,
+    ) -> Result<Option<(HeaderName, Secret)>, String> {
+        let token = match &way.proof {
+            Proof::None => return Ok(None),
+            Proof::Basic { username, password } => {
+                let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
+                let value = Secret::new(format!("Basic {pair}"));
+                return Ok(Some((header::AUTHORIZATION, value)));
+            }
+            Proof::Token(token) => {
+                let name = way.profile.token_header.as_bytes();
+                let name = HeaderName::from_bytes(name).map_err(|_| "a header cannot be sent")?;
+                if name != header::AUTHORIZATION {
+                    return Ok(Some((name, token.clone())));
+                }
+                token.clone()
+            }
+            Proof::OAuth2(oauth2) => self.access_token(client, oauth2).await?,
+        };
+        let value = Secret::new(format!("Bearer {}", token.expose()));
+        Ok(Some((header::AUTHORIZATION, value)))
+    }
+
+    async fn access_token(&self, client: &Client, oauth2: &OAuth2) -> Result<Secret, String> {
+        let slot = self.tokens.slot(client, oauth2);
+        // Held while it is fetched: however many deliveries wait, one asks.
+        let mut slot = slot.lock().await;
+        let now = (self.clock)();
+        if let Some(kept) = slot.as_ref().filter(|kept| now < kept.until) {
+            return Ok(kept.token.clone());
+        }
+        let fetched = self.fetch(oauth2, now).await?;
+        *slot = Some(fetched.clone());
+        Ok(fetched.token)
+    }
+
+    async fn fetch(&self, oauth2: &OAuth2, now: Timestamp) -> Result<Kept, String> {
+        let scope = oauth2.scope.iter().map(|scope| ("scope", scope));
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", &oauth2.client_id)
+            .append_pair("client_secret", oauth2.client_secret.expose())
+            .extend_pairs(scope)
+            .finish();
+        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let json = HeaderValue::from_static("application/json");
+        let sent = self.transport.send(Call {
+            route: Route::Guarded,
+            method: Method::POST,
+            url: oauth2.token_url.clone(),
+            headers: HeaderMap::from_iter([
+                (header::CONTENT_TYPE, form_type),
+                (header::ACCEPT, json),
+            ]),
+            body: form.into_bytes(),
+            read: Read::Whole,
+            timeout: self.timeout,
+        });
+        let answered = sent
+            .await
+            .map_err(|unanswered| format!("the receiver's token endpoint: {unanswered}"))?;
+        if answered.status != StatusCode::OK {
+            let status = answered.status.as_u16();
+            return Err(format!("the receiver's token endpoint answered {status}"));
+        }
+        Kept::parse(answered.body.as_deref().unwrap_or_default(), now)
+            .ok_or_else(|| "the receiver's token endpoint gave no bearer token".to_owned())
+    }
+}
+
+impl Kept {
+    /// RFC 6749 §5.1: a bearer token that can be sent in a header.
+    fn parse(body: &[u8], now: Timestamp) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Wire {
+            access_token: String,
+            token_type: Option<String>,
+            expires_in: Option<u64>,
+        }
+        let wire: Wire = serde_json::from_slice(body).ok()?;
+        let kind = wire.token_type.as_deref().unwrap_or("bearer");
+        if !kind.eq_ignore_ascii_case("bearer")
+            || HeaderValue::from_str(&wire.access_token).is_err()
+        {
+            return None;
+        }
+        let life = wire.expires_in.map_or(UNTOLD, Duration::from_secs);
+        Some(Self {
+            token: Secret::new(wire.access_token),
+            until: later(now, life.saturating_sub(EARLY).max(life / 2)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_kept_until_shortly_before_its_end() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (expires_in, until) in [("3600", 3540), ("80", 40), ("0", 0), ("null", 240)] {
+            let body = format!(
+                r#"{{"access_token":"t","token_type":"Bearer","expires_in":{expires_in}}}"#
+            );
+            let kept = Kept::parse(body.as_bytes(), at(0)).unwrap();
+            assert_eq!(kept.until, at(until), "{expires_in}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_bearer_token_is_none() {
+        for body in [
+            "",
+            "[]",
+            "{}",
+            r#"{"token_type":"Bearer"}"#,
+            r#"{"access_token":"t","token_type":"mac"}"#,
+            r#"{"access_token":"a\r\nb","token_type":"Bearer"}"#,
+        ] {
+            assert!(
+                Kept::parse(body.as_bytes(), Timestamp::UNIX_EPOCH).is_none(),
+                "{body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! How a client's completions are sent: `[clients.<id>.callback]`, and further profiles that its requests may name.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use crate::address::Allowed;
+use crate::config_reader::Reader;
+use crate::profile::{
+    Algorithm, DEFAULT, Encoding, Hmac, Profile, ProofKind, Signature, Template, method_of,
+};
+use crate::secret::Secret;
+
+/// The ways of one client.
+pub struct Ways {
+    /// Of requests that name no profile.
+    pub default: String,
+    /// By the name that a request may give.
+    pub all: BTreeMap<String, Way>,
+}
+
+/// One way to send a completion: a profile with its secrets.
+pub struct Way {
+    pub profile: Profile,
+    pub proof: Proof,
+    /// Keys of the profile's HMAC; the first one signs.
+    pub secrets: Vec<Secret>,
+    /// Whether the receiver is asked for leave first (CloudEvents webhooks, "Abuse protection").
+    pub handshake: bool,
+}
+
+/// How we prove ourselves to the receiver.
+pub enum Proof {
+    None,
+    Token(Secret),
+    Basic { username: String, password: Secret },
+    OAuth2(OAuth2),
+}
+
+/// Client credentials (RFC 6749 §4.4), sent in the body.
+pub struct OAuth2 {
+    pub token_url: Url,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub scope: Option<String>,
+}
+
+impl Proof {
+    /// For people.
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Self::None => "no credentials",
+            Self::Token(_) => "a token",
+            Self::Basic { .. } => "a user name and password",
+            Self::OAuth2(_) => "an OAuth 2.0 token",
+        }
+    }
+}
+
+/// Reads `callback` and `profiles` of a client.
+pub(super) fn ways(table: &mut Reader<'_>, allowed: &Allowed) -> Ways {
+    let mut all = table.tables("profiles", |name, table| {
+        let base = table.optional_text("profile");
+        way(base.as_deref().unwrap_or(name), table, allowed)
+    });
+    let first = table.optional_table("callback", |table| {
+        let name = table
+            .optional_text("profile")
+            .unwrap_or_else(|| DEFAULT.to_owned());
+        (way(&name, table, allowed), name)
+    });
+    let Some((first, default)) = first else {
+        let mut ways = Ways::default();
+        ways.all.extend(all);
+        return ways;
+    };
+    if all.contains_key(&default) {
+        table.error(
+            "profiles",
+            &format!("{default} is the profile of callback already"),
+        );
+    }
+    all.extend(first.map(|way| (default.clone(), way)));
+    Ways { default, all }
+}
+
+impl Default for Ways {
+    /// The default profile alone.
+    fn default() -> Self {
+        let way = Profile::find(DEFAULT).map(plain);
+        Self {
+            default: DEFAULT.to_owned(),
+            all: way
+                .map(|way| (DEFAULT.to_owned(), way))
+                .into_iter()
+                .collect(),
+        }
+    }
+}
+
+fn plain(profile: &Profile) -> Way {
+    Way {
+        profile: profile.clone(),
+        proof: Proof::None,
+        secrets: Vec::new(),
+        handshake: false,
+    }
+}
+
+/// A profile, what the configuration changes of it, and its secrets.
+fn way(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<Way> {
+    let proof = proof(table, allowed);
+    let secrets = table.secrets("secrets", |secret| Ok(secret.clone()));
+    let handshake = table.flag("handshake").unwrap_or(false);
+    let changes = Changes::read(table);
+    let Some(profile) = Profile::find(base) else {
+        let known: Vec<&str> = Profile::shipped()
+            .iter()
+            .map(|known| known.name.as_str())
+            .collect();
+        table.error("profile", &format!("must be one of {}", known.join(", ")));
+        return None;
+    };
+    let profile = changes.over(profile.clone());
+    for (key, rule) in profile.mistakes() {
+        table.error(key, rule);
+    }
+    check_proof(&profile, &proof, &secrets, table);
+    Some(Way {
+        profile,
+        proof,
+        secrets,
+        handshake,
+    })
+}
+
+fn check_proof(profile: &Profile, proof: &Proof, secrets: &[Secret], table: &mut Reader<'_>) {
+    let given = match proof {
+        Proof::None => None,
+        Proof::Token(_) => Some(ProofKind::Token),
+        Proof::Basic { .. } => Some(ProofKind::Basic),
+        Proof::OAuth2(_) => Some(ProofKind::Oauth2),
+    };
+    let signs = profile.hmac.is_some() && !secrets.is_empty();
+    let proved = profile.proofs.is_empty()
+        || profile.proofs.iter().any(|kind| given == Some(*kind))
+        || (signs && profile.proofs.contains(&ProofKind::Hmac));
+    if !proved {
+        let ways: Vec<&str> = profile.proofs.iter().map(|kind| keys(*kind)).collect();
+        let rule = format!("{} needs {}", profile.name, ways.join(", or "));
+        table.error("profile", &rule);
+    }
+    if profile.hmac.is_some() && secrets.is_empty() && proved {
+        table.error("secrets", "hmac needs at least one secret");
+    }
+    if profile.hmac.is_none() && !secrets.is_empty() {
+        table.error("secrets", "are for a profile with hmac");
+    }
+}
+
+fn keys(kind: ProofKind) -> &'static str {
+    match kind {
+        ProofKind::Token => "token",
+        ProofKind::Basic => "username and password",
+        ProofKind::Oauth2 => "oauth2",
+        ProofKind::Hmac => "secrets",
+    }
+}
+
+fn proof(table: &mut Reader<'_>, allowed: &Allowed) -> Proof {
+    let token = table.optional_secret("token");
+    let username = table.optional_text("username");
+    let password = table.optional_secret("password");
+    let oauth2 = table.optional_table("oauth2", |table| oauth2(table, allowed));
+    match (token, username, password, oauth2.flatten()) {
+        (None, None, None, None) => Proof::None,
+        (Some(token), None, None, None) => match http::HeaderValue::from_str(token.expose()) {
+            Ok(_) => Proof::Token(token),
+            Err(_) => {
+                table.error("token", "must hold visible characters only");
+                Proof::None
+            }
+        },
+        (None, Some(username), Some(password), None) if !username.contains(':') => {
+            Proof::Basic { username, password }
+        }
+        (None, Some(_), Some(_), None) => {
+            table.error("username", "must hold no colon (RFC 7617 §2)");
+            Proof::None
+        }
+        (None, None, None, Some(oauth2)) => Proof::OAuth2(oauth2),
+        (None, ..) | (Some(_), ..) => {
+            table.error("token", "either token, or username and password, or oauth2");
+            Proof::None
+        }
+    }
+}
+
+fn oauth2(table: &mut Reader<'_>, allowed: &Allowed) -> Option<OAuth2> {
+    let token_url = table.endpoint("token_url", allowed);
+    let client_id = table.text("client_id");
+    let client_secret = table.secret("client_secret");
+    let scope = table.optional_text("scope");
+    Some(OAuth2 {
+        token_url: token_url?,
+        client_id: client_id?,
+        client_secret: client_secret?,
+        scope,
+    })
+}
+
+/// What the configuration changes of a profile.
+struct Changes {
+    method: Option<http::Method>,
+    content_type: Option<String>,
+    headers: BTreeMap<String, String>,
+    body: Option<Template>,
+    success: Vec<u16>,
+    token_header: Option<String>,
+    hmac: Option<Hmac>,
+}
+
+impl Changes {
+    fn read(table: &mut Reader<'_>) -> Self {
+        let method = table.optional_text("method").and_then(|text| {
+            let method = method_of(&text);
+            if method.is_none() {
+                table.error("method", "must be POST, PUT or PATCH");
+            }
+            method
+        });
+        let body = table.optional_text("body").and_then(|text| {
+            Template::try_from(text)
+                .map_err(|rule| table.error("body", &rule))
+                .ok()
+        });
+        Self {
+            method,
+            content_type: table.optional_text("content_type"),
+            headers: table.text_map("headers"),
+            body,
+            success: table.statuses("success"),
+            token_header: table.optional_text("token_header"),
+            hmac: table.optional_table("hmac", hmac).flatten(),
+        }
+    }
+
+    fn over(self, mut profile: Profile) -> Profile {
+        profile.method = self.method.unwrap_or(profile.method);
+        profile.content_type = self.content_type.unwrap_or(profile.content_type);
+        profile.headers.extend(self.headers);
+        profile.body = self.body.or(profile.body);
+        profile.token_header = self.token_header.unwrap_or(profile.token_header);
+        profile.hmac = self.hmac.or(profile.hmac);
+        if !self.success.is_empty() {
+            profile.success = self.success;
+        }
+        profile
+    }
+}
+
+fn hmac(table: &mut Reader<'_>) -> Option<Hmac> {
+    let header = table.text("header");
+    let algorithm = match table.optional_text("algorithm").as_deref() {
+        None | Some("sha256") => Algorithm::Sha256,
+        Some("sha384") => Algorithm::Sha384,
+        Some("sha512") => Algorithm::Sha512,
+        Some(_) => {
+            table.error("algorithm", "must be sha256, sha384 or sha512");
+            Algorithm::Sha256
+        }
+    };
+    let encoding = match table.optional_text("encoding").as_deref() {
+        None | Some("hex") => Encoding::Hex,
+        Some("base64") => Encoding::Base64,
+        Some(_) => {
+            table.error("encoding", "must be hex or base64");
+            Encoding::Hex
+        }
+    };
+    let prefix = table.optional_text("prefix").unwrap_or_default();
+    Some(Hmac {
+        header: header?,
+        algorithm,
+        encoding,
+        prefix,
+    })
+}
+
+impl Ways {
+    /// Some way of this client needs `signing_secrets`.
+    pub(super) fn need_signing(&self) -> bool {
+        let required = |way: &Way| way.profile.signature == Signature::Required;
+        self.all.values().any(required)
+    }
+
+    pub(super) fn shake_hands(&self) -> bool {
+        self.all.values().any(|way| way.handshake)
+    }
+}

@@ -1,0 +1,206 @@
+//! The body a receiver wants, over the completion: a JSON value whose texts may hold `{{/pointer}}`.
+//!
+//! It works on values, not on text, so nothing that a caller sends can break out of its place:
+//! - a text that is one `{{/pointer}}` becomes the value there (RFC 6901; `{{}}` is the whole completion; what is not
+//!   there is null);
+//! - inside a longer text the value is written out, null as nothing, and spaces at the end are dropped;
+//! - `{{json /pointer}}` is the value there as JSON text, for receivers that want JSON inside a string.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A body over the completion `{"type", "timestamp", "data"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Template(Value);
+
+impl TryFrom<String> for Template {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let value: Value = serde_json::from_str(&text).map_err(|error| {
+            format!(
+                "must be JSON: line {} column {}",
+                error.line(),
+                error.column()
+            )
+        })?;
+        check(&value)?;
+        Ok(Self(value))
+    }
+}
+
+impl From<Template> for String {
+    fn from(template: Template) -> Self {
+        template.0.to_string()
+    }
+}
+
+impl Template {
+    /// The body of this completion.
+    pub fn render(&self, completion: &Value) -> Value {
+        fill(&self.0, completion)
+    }
+}
+
+fn check(value: &Value) -> Result<(), String> {
+    match value {
+        Value::String(text) => parts(text).map(|_| ()),
+        Value::Array(items) => items.iter().try_for_each(check),
+        Value::Object(fields) => fields.values().try_for_each(check),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+    }
+}
+
+fn fill(value: &Value, completion: &Value) -> Value {
+    match value {
+        Value::String(text) => fill_text(text, completion),
+        Value::Array(items) => items.iter().map(|item| fill(item, completion)).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), fill(value, completion)))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+enum Part<'a> {
+    Text(&'a str),
+    Value(&'a str),
+    Json(&'a str),
+}
+
+/// The error names the place that is no pointer.
+fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let Some((place, behind)) = after.split_once("}}") else {
+            return Err("has a {{ without }}".to_owned());
+        };
+        let (json, pointer) = match place.strip_prefix("json ") {
+            Some(pointer) => (true, pointer),
+            None => (false, place),
+        };
+        if !(pointer.is_empty() || pointer.starts_with('/')) {
+            return Err(format!(
+                "{{{{{place}}}}} must hold a JSON pointer such as /data/status"
+            ));
+        }
+        if !before.is_empty() {
+            parts.push(Part::Text(before));
+        }
+        parts.push(if json {
+            Part::Json(pointer)
+        } else {
+            Part::Value(pointer)
+        });
+        rest = behind;
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Text(rest));
+    }
+    Ok(parts)
+}
+
+fn fill_text(text: &str, completion: &Value) -> Value {
+    // Checked when the template was read.
+    let parts = parts(text).unwrap_or_default();
+    let found = |pointer: &str| completion.pointer(pointer).unwrap_or(&Value::Null);
+    if let [Part::Value(pointer)] = parts.as_slice() {
+        return found(pointer).clone();
+    }
+    let mut filled = String::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => filled.push_str(text),
+            Part::Json(pointer) => filled.push_str(&found(pointer).to_string()),
+            Part::Value(pointer) => match found(pointer) {
+                Value::Null => {}
+                Value::String(text) => filled.push_str(text),
+                other
+                @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                    filled.push_str(&other.to_string());
+                }
+            },
+        }
+    }
+    Value::from(filled.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rendered(template: &str) -> Value {
+        let completion = json!({
+            "type": "operation.failed",
+            "data": { "status": "failed", "reference": "a\"b", "reason": null, "graph": { "polls": 3 } },
+        });
+        Template::try_from(template.to_owned())
+            .unwrap()
+            .render(&completion)
+    }
+
+    #[test]
+    fn a_text_that_is_one_pointer_becomes_the_value() {
+        assert_eq!(rendered(r#""{{/data/status}}""#), json!("failed"));
+        assert_eq!(rendered(r#"["{{/data/reference}}"]"#), json!(["a\"b"]));
+        assert_eq!(
+            rendered(r#"{"n":"{{/data/graph/polls}}"}"#),
+            json!({ "n": 3 })
+        );
+        assert_eq!(rendered(r#""{{/data/reason}}""#), Value::Null);
+        assert_eq!(rendered(r#""{{/no/such}}""#), Value::Null);
+        assert_eq!(rendered(r#""{{}}""#)["type"], "operation.failed");
+    }
+
+    #[test]
+    fn inside_a_text_values_are_written_out() {
+        for (template, text) in [
+            ("is {{/data/status}}.", "is failed."),
+            ("{{/data/status}} {{/data/reason}} {{/no}}", "failed"),
+            (
+                "{{/data/graph/polls}} polls of {{/data/reference}}",
+                "3 polls of a\"b",
+            ),
+            ("{{json /data/graph}}", "{\"polls\":3}"),
+            ("{{json /data/reference}}", "\"a\\\"b\""),
+            ("no {place}", "no {place}"),
+        ] {
+            let template = Value::from(template).to_string();
+            assert_eq!(rendered(&template), text, "{template}");
+        }
+    }
+
+    #[test]
+    fn names_numbers_and_what_a_caller_sends_stay_as_they_are() {
+        assert_eq!(
+            rendered(r#"{"{{/data}}": [1, true, null]}"#),
+            json!({ "{{/data}}": [1, true, null] })
+        );
+        let template = Template::try_from("\"{{/data/reference}}\"".to_owned()).unwrap();
+        let sent = json!({ "data": { "reference": "{{/data/secret}}", "secret": "x" } });
+        assert_eq!(template.render(&sent), "{{/data/secret}}");
+    }
+
+    #[test]
+    fn a_template_that_cannot_be_filled_is_refused_when_it_is_read() {
+        for (text, rule) in [
+            ("{", "must be JSON: line 1 column 1"),
+            ("\"{{/data\"", "has a {{ without }}"),
+            (
+                "\"{{data}}\"",
+                "{{data}} must hold a JSON pointer such as /data/status",
+            ),
+            (
+                "[{\"a\": \"{{json data}}\"}]",
+                "{{json data}} must hold a JSON pointer such as /data/status",
+            ),
+        ] {
+            assert_eq!(Template::try_from(text.to_owned()), Err(rule.to_owned()));
+        }
+    }
+}
