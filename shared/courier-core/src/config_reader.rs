@@ -108,6 +108,10 @@ impl<'a> Reader<'a> {
         found
     }
 
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     pub(crate) fn text(&mut self, key: &str) -> Option<String> {
         if self.get(key).is_none() {
             self.error(key, "is missing");

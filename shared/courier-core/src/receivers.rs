@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::pacing::later;
+use crate::pacing::{elapsed, later};
 
-/// Failures in a row, of any operations, after which a receiver counts as down.
+/// Failures in a row, of any operations and none long after the one before, after which a receiver counts as down.
 const FAILURES: u32 = 5;
+/// A failure this long after the last one begins a new row: a single completion that is refused for days tells little.
+const ROW: Duration = Duration::from_secs(60);
 /// The first pause of a receiver that is down; it doubles with every probe that fails.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest pause, also of one that the receiver asks for by `Retry-After`.
@@ -36,6 +38,7 @@ type Key = (String, String);
 struct Known {
     in_flight: usize,
     failures: u32,
+    failed_at: Option<Timestamp>,
     /// Pauses in a row.
     pauses: u32,
     /// Down until then; the first delivery after it is a probe.
@@ -133,7 +136,11 @@ impl Pass {
             }
             Fared::Down { retry_after } => retry_after,
         };
-        receiver.failures += 1;
+        let row = receiver
+            .failed_at
+            .is_some_and(|last| elapsed(last, now) < ROW);
+        receiver.failures = if row { receiver.failures + 1 } else { 1 };
+        receiver.failed_at = Some(now);
         if receiver.failures < FAILURES && asked.is_none() && !self.probing {
             return false;
         }
@@ -215,6 +222,14 @@ mod tests {
         assert_eq!(held_until(&receivers, 0), 30);
         assert_eq!(held_until(&receivers, 29), 30);
         assert!(enter(&receivers, 30).is_ok());
+    }
+
+    #[test]
+    fn failures_far_apart_are_no_row() {
+        let receivers = Receivers::new(10);
+        for minute in 0..20 {
+            assert!(!deliver(&receivers, 60 * minute, DOWN));
+        }
     }
 
     #[test]

@@ -19,6 +19,11 @@ pub const SIGNING_SECRETS: [&str; 2] = [
     "whsec_bmV3LXNlY3JldC1vZi10aGUtdGlja2V0cy1jbGllbnQ=",
     "whsec_b2xkLXNlY3JldC1vZi10aGUtdGlja2V0cy1jbGllbnQ=",
 ];
+/// What proves us to a receiver.
+pub const RECEIVER_TOKEN: &str = "canary-receiver-token";
+pub const RECEIVER_PASSWORD: &str = "canary-receiver-password";
+pub const RECEIVER_HMAC: &str = "canary-receiver-hmac-secret";
+pub const RECEIVER_OAUTH: &str = "canary-receiver-oauth-secret";
 pub const SEAL_KEY: &str = "dGVzdC1zZWFsaW5nLWtleS1vZi0zMi1ieXRlcy4uLi4=";
 
 /// The bodies of good requests of the World's tickets client.
@@ -160,6 +165,10 @@ pub fn resolve(reference: &SecretReference) -> Result<Secret, String> {
         "REFRESH_TOKEN" => Ok(Secret::new(REFRESH_TOKEN)),
         "SIGNING_NEW" => Ok(Secret::new(SIGNING_SECRETS[0])),
         "SIGNING_OLD" => Ok(Secret::new(SIGNING_SECRETS[1])),
+        "RECEIVER_TOKEN" => Ok(Secret::new(RECEIVER_TOKEN)),
+        "RECEIVER_PASSWORD" => Ok(Secret::new(RECEIVER_PASSWORD)),
+        "RECEIVER_HMAC" => Ok(Secret::new(RECEIVER_HMAC)),
+        "RECEIVER_OAUTH" => Ok(Secret::new(RECEIVER_OAUTH)),
         "SEAL_KEY" => Ok(Secret::new(SEAL_KEY)),
         other => Err(format!("{other} is not set")),
     }

@@ -15,7 +15,7 @@ use courier_core::decide::Timing;
 use courier_core::http_api;
 use courier_core::outbound::{HttpTransport, Timeouts};
 use courier_core::step::step;
-use courier_core::{Clock, random_ids};
+use courier_core::{Clock, Ids, random_ids};
 use courier_local::database::Database;
 use courier_local::listener::{self, Limits};
 use courier_local::worker;
@@ -44,6 +44,7 @@ pub struct Setup {
     /// Where the database is kept; a World of its own directory otherwise.
     pub data: Option<TempDir>,
     pub clock: TestClock,
+    pub ids: Ids,
 }
 
 /// A clock that stands still until it is moved.
@@ -143,6 +144,7 @@ impl World {
             config: CONFIG.to_owned(),
             data: None,
             clock,
+            ids: random_ids(),
         };
         change(&mut setup);
         Self::start(setup)
@@ -168,7 +170,7 @@ impl World {
             queue: Arc::new(database.clone()),
             transport: Arc::new(transport),
             clock: clock.function(),
-            ids: random_ids(),
+            ids: setup.ids,
             timing: setup.timing,
             timeouts: setup.timeouts,
         };

@@ -36,6 +36,7 @@ pub(crate) struct World {
     pub(crate) schedules: Schedules,
     pub(crate) tokens: Tokens,
     pub(crate) script: Script,
+    pub(crate) request_id: Option<String>,
     pub(crate) journal: Journal,
 }
 
@@ -85,6 +86,7 @@ impl World {
                 options.tenants,
             ),
             script: Script::new(options.faults),
+            request_id: options.request_id,
             journal: Journal::open(options.journal_file.as_deref(), options.journal_keep)?,
         })
     }
@@ -95,7 +97,8 @@ impl World {
         let name = route.call();
         let action = self.script.take(name, &incoming.target());
         let bearer = self.tokens.bearer(&incoming.headers, now);
-        let request_id = Uuid::new_v4().to_string();
+        let request_id = self.request_id.clone();
+        let request_id = request_id.unwrap_or_else(|| Uuid::new_v4().to_string());
         let origin = incoming.origin();
         let call = Call {
             now,

@@ -29,6 +29,8 @@ pub struct Options {
     pub journal_file: Option<PathBuf>,
     /// How many of the newest entries are kept in memory, at least; `None` for all.
     pub journal_keep: Option<usize>,
+    /// The `request-id` of every answer; a new one each where there is none.
+    pub request_id: Option<String>,
 }
 
 /// How long things take. A change concerns what starts after it.
@@ -73,6 +75,7 @@ impl Options {
             refresh_token: None,
             tenants: Vec::new(),
             faults: Vec::new(),
+            request_id: None,
             journal_file: None,
             journal_keep: None,
         }
@@ -92,6 +95,7 @@ impl Options {
             faults: script.faults,
             journal_file: script.journal_file,
             journal_keep: script.journal_keep,
+            request_id: None,
         })
     }
 }

@@ -160,7 +160,6 @@ async fn paths_and_methods_that_do_not_exist_are_told_apart() {
         "/v1/operations/",
         "/v1/operations/op_x",
         &format!("{own}/"),
-        &format!("{own}/callback"),
         &format!("{own}/history/1"),
         &own.to_uppercase(),
         &own.replace("op_", ""),
@@ -177,6 +176,12 @@ async fn paths_and_methods_that_do_not_exist_are_told_apart() {
         ("POST", format!("{own}/history"), "GET"),
         ("GET", format!("{own}/cancel"), "POST"),
         ("GET", format!("{own}/callback/redeliver"), "POST"),
+        ("GET", format!("{own}/callback"), "PATCH"),
+        (
+            "GET",
+            "/v1/operations/callback/redeliver".to_owned(),
+            "POST",
+        ),
         ("POST", "/healthz".to_owned(), "GET"),
     ] {
         let answer = world.call(method, &path, &[], "").await;

@@ -13,7 +13,10 @@ mod polls;
 
 mod callbacks;
 mod crowds;
+mod profiles;
+mod receivers;
 mod redelivery;
+mod retarget;
 
 mod refresh;
 mod secrets;

@@ -125,6 +125,7 @@ fn way(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<Way> {
     for (key, rule) in profile.mistakes() {
         table.error(key, rule);
     }
+    let proof = proof?;
     check_proof(&profile, &proof, &secrets, table);
     Some(Way {
         profile,
@@ -167,31 +168,34 @@ fn keys(kind: ProofKind) -> &'static str {
     }
 }
 
-fn proof(table: &mut Reader<'_>, allowed: &Allowed) -> Proof {
+/// `None` where there is a mistake.
+fn proof(table: &mut Reader<'_>, allowed: &Allowed) -> Option<Proof> {
+    let keys = ["token", "username", "password", "oauth2"].map(|key| table.has(key));
     let token = table.optional_secret("token");
     let username = table.optional_text("username");
     let password = table.optional_secret("password");
     let oauth2 = table.optional_table("oauth2", |table| oauth2(table, allowed));
-    match (token, username, password, oauth2.flatten()) {
-        (None, None, None, None) => Proof::None,
-        (Some(token), None, None, None) => match http::HeaderValue::from_str(token.expose()) {
-            Ok(_) => Proof::Token(token),
-            Err(_) => {
+    match keys {
+        [false, false, false, false] => Some(Proof::None),
+        [true, false, false, false] => {
+            let token = token?;
+            if http::HeaderValue::from_str(token.expose()).is_err() {
                 table.error("token", "must hold visible characters only");
-                Proof::None
             }
-        },
-        (None, Some(username), Some(password), None) if !username.contains(':') => {
-            Proof::Basic { username, password }
+            Some(Proof::Token(token))
         }
-        (None, Some(_), Some(_), None) => {
-            table.error("username", "must hold no colon (RFC 7617 §2)");
-            Proof::None
+        [false, true, true, false] => {
+            let username = username?;
+            if username.contains(':') {
+                table.error("username", "must hold no colon (RFC 7617 §2)");
+            }
+            let password = password?;
+            Some(Proof::Basic { username, password })
         }
-        (None, None, None, Some(oauth2)) => Proof::OAuth2(oauth2),
-        (None, ..) | (Some(_), ..) => {
+        [false, false, false, true] => oauth2.flatten().map(Proof::OAuth2),
+        _ => {
             table.error("token", "either token, or username and password, or oauth2");
-            Proof::None
+            None
         }
     }
 }

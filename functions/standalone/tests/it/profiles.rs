@@ -1,0 +1,362 @@
+//! Callback profiles on the wire: each golden file in `docs/callers/golden` is a request as a real receiver got it.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use courier_core::profile::Profile;
+use courier_testkit::receiver::{Answer, Callback};
+use courier_testkit::world::World;
+use serde_json::{Value, json};
+
+/// What makes a profile work: the client's callback table, and `callback` of a request below `{receiver}`.
+struct Case {
+    profile: &'static str,
+    settings: &'static str,
+    callback: &'static str,
+    /// What a receiver of this kind answers.
+    answers: u16,
+}
+
+const CASES: [Case; 10] = [
+    Case {
+        profile: "standard-webhooks",
+        settings: "",
+        callback: r#"{ "url": "{receiver}/hooks/graph" }"#,
+        answers: 204,
+    },
+    Case {
+        profile: "servicenow-scripted",
+        settings: r#"
+username = "graph.courier"
+password = "env:RECEIVER_PASSWORD""#,
+        callback: r#"{ "url": "{receiver}/as/api/x_dsar/graph" }"#,
+        answers: 201,
+    },
+    Case {
+        profile: "servicenow-hmac",
+        settings: r#"
+secrets = ["env:RECEIVER_HMAC"]"#,
+        callback: r#"{ "url": "{receiver}/as/api/x_dsar/graph" }"#,
+        answers: 200,
+    },
+    Case {
+        profile: "servicenow-table",
+        settings: r#"
+username = "graph.courier"
+password = "env:RECEIVER_PASSWORD""#,
+        callback: r#"{ "url": "{receiver}/as/api/now/table/sc_req_item/9d385017c611228701d22104cc95c371" }"#,
+        answers: 200,
+    },
+    Case {
+        profile: "jira-automation",
+        settings: r#"
+token = "env:RECEIVER_TOKEN""#,
+        callback: r#"{ "url": "{receiver}/as/automation/webhooks/jira/a/cloud/rule" }"#,
+        answers: 200,
+    },
+    Case {
+        profile: "zendesk",
+        settings: r#"
+username = "graph.courier@contoso.example/token"
+password = "env:RECEIVER_PASSWORD""#,
+        callback: r#"{ "url": "{receiver}/as/api/v2/tickets/35436.json" }"#,
+        answers: 200,
+    },
+    Case {
+        profile: "okta-workflows",
+        settings: r#"
+token = "env:RECEIVER_TOKEN""#,
+        callback: r#"{ "url": "{receiver}/as/api/flo/7b1c/invoke" }"#,
+        answers: 200,
+    },
+    Case {
+        profile: "logic-apps",
+        settings: "",
+        callback: r#"{ "url": "{receiver}/as/workflows/8f2a/triggers/manual/paths/invoke?api-version=2016-10-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=canary-callback-token-_~%2B%2F" }"#,
+        answers: 202,
+    },
+    Case {
+        profile: "step-functions-task-token",
+        settings: r#"
+token = "env:RECEIVER_TOKEN""#,
+        callback: r#"{ "url": "{receiver}/as/task", "token": "canary-callback-token+of/a=task" }"#,
+        answers: 200,
+    },
+    Case {
+        profile: "generic",
+        settings: r#"
+method = "PUT"
+headers = { x-team = "privacy" }
+body = '{ "ticket": "{{/data/reference}}", "text": "ended as {{/data/status}}", "all": "{{}}" }'
+success = [200, 409]
+secrets = ["env:RECEIVER_HMAC"]
+[clients.tickets.callback.hmac]
+header = "x-signature"
+algorithm = "sha512"
+prefix = "sha512=""#,
+        callback: r#"{ "url": "{receiver}/as/anything" }"#,
+        answers: 409,
+    },
+];
+
+/// A World whose tickets client has this callback table, and whose ids and clock are the same every time.
+pub(crate) async fn world(table: &str) -> World {
+    World::with(|setup| {
+        let before = "[clients.hr]";
+        let table = format!("[clients.tickets.callback]\n{table}\n{before}");
+        setup.config = setup.config.replace(before, &table);
+        setup.simulator.request_id = Some("5f2c9d5e-0000-0000-0000-000000000000".to_owned());
+        let count = AtomicU64::new(0);
+        setup.ids =
+            Arc::new(move || uuid::Uuid::from_u64_pair(0, count.fetch_add(1, Ordering::Relaxed)));
+    })
+    .await
+}
+
+fn settings(case: &Case) -> String {
+    format!("profile = \"{}\"{}", case.profile, case.settings)
+}
+
+/// The one callback of a schedule, delivered in this way.
+async fn delivered(case: &Case) -> (World, Callback) {
+    let world = world(&settings(case)).await;
+    world
+        .receiver
+        .answer_otherwise(Answer::status(case.answers));
+    let mut body = world.schedule();
+    body["reference"] = json!("DSAR-\"17\"");
+    let callback = case
+        .callback
+        .replace("{receiver}", &world.receiver.origin());
+    body["callback"] = serde_json::from_str(&callback).unwrap();
+    let answer = world.post(&body).await;
+    assert!(answer.status < 300, "{answer:?}");
+    let closed = world.closed(&answer.id()).await;
+    assert_eq!(
+        closed["callback"]["status"], "delivered",
+        "{}",
+        case.profile
+    );
+    let mut journal = world.receiver.journal();
+    assert_eq!(journal.len(), 1, "{}", case.profile);
+    (world, journal.remove(0))
+}
+
+/// As it went over the wire, below the configuration and the request that led to it.
+fn golden(case: &Case, world: &World, callback: &Callback) -> String {
+    let mut text = String::new();
+    let above = format!(
+        "[clients.tickets.callback]\n{}\n\n\"callback\": {}",
+        settings(case),
+        case.callback
+    );
+    for line in above.lines() {
+        writeln!(text, "{}", format!("# {line}").trim_end()).unwrap();
+    }
+    writeln!(text, "\n{} {} HTTP/1.1", callback.method, callback.path).unwrap();
+    for (name, value) in &callback.headers {
+        writeln!(text, "{name}: {value}").unwrap();
+    }
+    writeln!(text, "\n{}", String::from_utf8_lossy(&callback.body)).unwrap();
+    let host = world.receiver.origin().replace("http://", "");
+    let text = text.replace(&host, "receiver.example");
+    text.replace("http://receiver.example", "https://receiver.example")
+        .replace("{receiver}", "https://receiver.example")
+}
+
+fn file(profile: &str) -> PathBuf {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/callers/golden");
+    directory.join(format!("{profile}.http"))
+}
+
+#[tokio::test]
+async fn every_profile_sends_what_its_golden_file_shows() {
+    let shipped = Profile::shipped()
+        .iter()
+        .map(|profile| profile.name.as_str());
+    assert!(CASES.iter().map(|case| case.profile).eq(shipped));
+    for case in &CASES {
+        let (world, callback) = delivered(case).await;
+        let expected = fs::read_to_string(file(case.profile)).unwrap();
+        assert_eq!(
+            golden(case, &world, &callback),
+            expected,
+            "{}",
+            case.profile
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "it writes docs/callers/golden"]
+async fn writes_the_golden_files() {
+    for case in &CASES {
+        let (world, callback) = delivered(case).await;
+        let file = file(case.profile);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, golden(case, &world, &callback)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_capability_url_is_sent_byte_for_byte() {
+    let world = world("profile = \"logic-apps\"").await;
+    for path in [
+        "/as/%7Etoken%2f/a;b=c,d:@!$*()-._~?sp=%2Ftriggers%2Fmanual&sv=1.0&sig=A%2bb%2F_-~%3d",
+        "/as/a//b/?a=%C3%BC&&b&c==d+e/?",
+        "/as/x?a={b}|c^d`e",
+        "/as/?",
+    ] {
+        let mut body = world.schedule();
+        body["parameters"]["teamId"] = json!(uuid::Uuid::new_v4().to_string());
+        body["callback"]["url"] = json!(world.receiver.url(path));
+        let id = world.post(&body).await.id();
+        let closed = world.closed(&id).await;
+        assert_eq!(
+            closed["callback"]["status"], "delivered",
+            "{path}: {closed}"
+        );
+        assert_eq!(world.receiver.journal().last().unwrap().path, path);
+    }
+}
+
+#[tokio::test]
+async fn a_request_may_name_a_profile_that_its_client_has() {
+    let world = world(
+        "[clients.tickets.profiles.jira-automation]\ntoken = \"env:RECEIVER_TOKEN\"\n\
+         [clients.tickets.profiles.board]\nprofile = \"generic\"\nmethod = \"PATCH\"",
+    )
+    .await;
+    let send = async |profile: Value, reference: Value| {
+        let mut body = world.schedule();
+        body["parameters"]["teamId"] = json!(uuid::Uuid::new_v4().to_string());
+        body["reference"] = reference;
+        body["callback"] = json!({ "url": world.receiver.url("/as/x"), "profile": profile });
+        world.post(&body).await
+    };
+    for (profile, method, header) in [
+        (
+            json!("jira-automation"),
+            "POST",
+            Some("canary-receiver-token"),
+        ),
+        (json!("board"), "PATCH", None),
+    ] {
+        let id = send(profile, json!(method)).await;
+        world.closed(&id.id()).await;
+        let callback = world.receiver.journal().pop().unwrap();
+        assert_eq!(callback.method, method);
+        assert_eq!(callback.header("x-automation-webhook-token"), header);
+        let id = id.id();
+        let cancelled = world
+            .call("POST", &format!("/v1/operations/{id}/cancel"), &[], "")
+            .await;
+        assert_eq!(cancelled.status, 409);
+    }
+    for (profile, reference, status, pointer, rule) in [
+        (
+            json!("zendesk"),
+            json!("K-2"),
+            403,
+            "/callback/profile",
+            "is not one of the client's profiles",
+        ),
+        (
+            json!(""),
+            json!("K-2"),
+            403,
+            "/callback/profile",
+            "is not one of the client's profiles",
+        ),
+        (
+            json!(7),
+            json!("K-2"),
+            400,
+            "/callback/profile",
+            "must be a string",
+        ),
+        (
+            json!("jira-automation"),
+            json!(null),
+            400,
+            "/reference",
+            "is required by the callback profile jira-automation",
+        ),
+    ] {
+        let refused = send(profile.clone(), reference).await;
+        assert_eq!(refused.status, status, "{profile}: {refused:?}");
+        assert_eq!(
+            refused.body["errors"],
+            json!([{ "pointer": pointer, "rule": rule }])
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_tasks_token_is_needed_where_it_is_used_and_refused_where_it_is_not() {
+    let world = world(
+        "[clients.tickets.profiles.step-functions-task-token]\ntoken = \"env:RECEIVER_TOKEN\"",
+    )
+    .await;
+    let profile = "step-functions-task-token";
+    let url = world.receiver.url("/as/x");
+    let long = "t".repeat(2049);
+    for (callback, rule) in [
+        (
+            json!({ "url": url, "profile": profile }),
+            "is required by the callback profile step-functions-task-token",
+        ),
+        (
+            json!({ "url": url, "profile": profile, "token": "" }),
+            "must have 1 to 2048 bytes",
+        ),
+        (
+            json!({ "url": url, "profile": profile, "token": long }),
+            "must have 1 to 2048 bytes",
+        ),
+        (
+            json!({ "url": url, "profile": profile, "token": 1 }),
+            "must be a string",
+        ),
+        (
+            json!({ "url": url, "token": "t" }),
+            "is not used by the callback profile standard-webhooks",
+        ),
+    ] {
+        let mut body = world.schedule();
+        body["callback"] = callback;
+        let refused = world.post(&body).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+        let error = json!({ "pointer": "/callback/token", "rule": rule });
+        assert!(
+            refused.body["errors"].as_array().unwrap().contains(&error),
+            "{refused:?}"
+        );
+    }
+}
+
+/// The body is frozen when the operation ends, in the form of that moment.
+#[tokio::test]
+async fn every_attempt_of_a_profile_carries_the_same_body() {
+    let world =
+        world("profile = \"step-functions-task-token\"\ntoken = \"env:RECEIVER_TOKEN\"").await;
+    let mut body = world.schedule();
+    let token = "canary-callback-token";
+    body["callback"] = json!({ "url": world.receiver.url("/as/x"), "token": token });
+    world.receiver.answer_otherwise(Answer::status(200));
+    for _ in 0..3 {
+        world.receiver.answer_next(Answer::status(500));
+    }
+    let id = world.post(&body).await.id();
+    assert_eq!(world.closed(&id).await["callback"]["attempts"], 4);
+    for callback in world.receiver.journal() {
+        let body: Value = serde_json::from_slice(&callback.body).unwrap();
+        assert_eq!(body["taskToken"], token);
+        let output: Value = serde_json::from_str(body["output"].as_str().unwrap()).unwrap();
+        assert_eq!(output["id"], id.as_str());
+        assert_eq!(callback.header("x-api-key"), Some("canary-receiver-token"));
+    }
+}
