@@ -11,6 +11,7 @@ use url::{Host, Url};
 use crate::address::{Allowed, is_public};
 
 const MAX_BYTES: usize = 2048;
+const TOO_LONG: &str = "must not be longer than 2048 bytes";
 const LOCAL_SUFFIXES: [&str; 4] = [".localhost", ".local", ".internal", ".arpa"];
 
 /// A URL we may call back.
@@ -90,17 +91,25 @@ impl fmt::Debug for CallbackUrl {
 
 fn parse_url(text: &str) -> Result<Url, &'static str> {
     if text.len() > MAX_BYTES {
-        return Err("must not be longer than 2048 bytes");
+        return Err(TOO_LONG);
     }
     let is_dropped = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '\\';
     if text.contains(is_dropped) {
         return Err("must hold no space, control character or backslash");
     }
     let url = Url::parse(text).map_err(|_| "must be an absolute URL")?;
+    // It is kept as the parser writes it, and judged again when it is called.
+    if url.as_str().len() > MAX_BYTES {
+        return Err(TOO_LONG);
+    }
     if !matches!(url.scheme(), "https" | "http") {
         return Err("must be https");
     }
-    let (_, after_scheme) = text.split_once("://").ok_or("must be an absolute URL")?;
+    // The parser does not need the slashes, and so reads `https:host` as the same.
+    let after_scheme = text
+        .get(url.scheme().len()..)
+        .and_then(|rest| rest.strip_prefix("://"))
+        .ok_or("must be an absolute URL")?;
     let authority = after_scheme
         .split(['/', '?', '#'])
         .next()
