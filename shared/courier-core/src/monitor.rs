@@ -37,7 +37,12 @@ pub fn trusted(location: &str, graph: &Url, version: &str) -> Result<String, Unt
         None => below_version(text, version),
     };
     check_path(&path)?;
-    Ok(graph.origin().ascii_serialization() + &path)
+    let url = graph.origin().ascii_serialization() + &path;
+    // It is judged again when it is polled.
+    if url.len() > MAX_BYTES {
+        return Err(Untrusted::Unparsable("is too long"));
+    }
+    Ok(url)
 }
 
 /// Rebuilds the monitor's URL from the key in a refusal's `error.target` (goals, 409 without a usable `Location`).
