@@ -67,12 +67,15 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
     if !text.bytes().all(is_plain) {
         return Err("must hold no space, control character, backslash or letter beyond ASCII");
     }
-    let is_absolute = text
-        .split_once("://")
-        .is_some_and(|(_, rest)| !rest.starts_with(['/', '?', '#']));
+    // The parser does not need the slashes; Graph, which gets the text, may.
+    let is_absolute = |url: &Url| {
+        text.get(url.scheme().len()..)
+            .and_then(|rest| rest.strip_prefix("://"))
+            .is_some_and(|rest| !rest.starts_with(['/', '?', '#']))
+    };
     Url::parse(text)
         .ok()
-        .filter(|url| is_absolute && url.has_host())
+        .filter(|url| is_absolute(url) && url.has_host())
         .ok_or("must be an absolute URL")
 }
 
