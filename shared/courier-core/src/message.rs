@@ -68,9 +68,9 @@ impl Message {
                 looks,
             } => Self::PollV1 {
                 operation_id: operation_id.clone(),
-                hop: hop + 1,
+                hop: hop.saturating_add(1),
                 location: location.clone(),
-                looks: looks + receives,
+                looks: looks.saturating_add(receives),
             },
         }
     }
@@ -79,7 +79,7 @@ impl Message {
     pub(crate) fn looks(&self, receives: u32) -> u32 {
         match self {
             Self::WatchdogV1 { .. } => receives,
-            Self::PollV1 { looks, .. } => looks + receives,
+            Self::PollV1 { looks, .. } => looks.saturating_add(receives),
         }
     }
 

@@ -314,11 +314,15 @@ fn take_secrets(
     secrets
 }
 
-/// W3C Trace Context §3.2, passed on with the callback; anything else is ignored.
+/// W3C Trace Context §3.2, passed on with the callback; anything else is ignored, as are the ids of zeros it forbids.
 fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("traceparent")?.to_str().ok()?;
-    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+    let parts: Vec<&str> = text.split('-').collect();
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    let is_zero = |part: &&str| part.bytes().all(|byte| byte == b'0');
+    let named = !parts.iter().skip(1).take(2).any(is_zero);
     let hex = |byte: u8| byte == b'-' || byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    let valid = text.starts_with("00-") && lengths == [2, 32, 16, 2] && text.bytes().all(hex);
+    let valid =
+        named && text.starts_with("00-") && lengths == [2, 32, 16, 2] && text.bytes().all(hex);
     valid.then(|| text.to_owned())
 }

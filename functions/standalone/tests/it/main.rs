@@ -26,6 +26,7 @@ mod api;
 mod idempotency;
 mod lists;
 
+mod corpora;
 mod request_bytes;
 mod request_urls;
 mod requests;

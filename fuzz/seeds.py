@@ -1,0 +1,65 @@
+"""Writes the cases of the corpora into fuzz/corpus, one file each, as the inputs that fuzzing begins with."""
+
+from hashlib import sha256
+from pathlib import Path
+from re import DOTALL, compile
+
+HERE = Path(__file__).parent
+CORPORA = HERE / "../shared/courier-core/tests/corpora"
+ESCAPE = compile(rb"\\(?:x(..)|u\{([0-9a-f]+)\}|\((\d+)\*([^)]*)\)|(.))", DOTALL)
+LETTERS = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
+
+
+def unescape(text):
+    def one(match):
+        byte, letter, times, repeated, plain = match.groups()
+        if byte:
+            return bytes([int(byte, 16)])
+        if letter:
+            return chr(int(letter, 16)).encode()
+        return unescape(repeated) * int(times) if times else LETTERS[plain]
+
+    return ESCAPE.sub(one, text)
+
+
+def inputs(name):
+    lines = (CORPORA / f"{name}.tsv").read_bytes().splitlines()
+    return [unescape(line.split(b"\t")[0]) for line in lines if not line.startswith(b"#")]
+
+
+def hosts():
+    return [b"https://" + host + b"/" for host in inputs("spellings")]
+
+
+def requests():
+    good = next(body for body in inputs("bodies") if body.startswith(b'{"operation":"team.schedule"'))
+    yield from (b"\n" + body for body in inputs("bodies") + inputs("json"))
+    yield from (b"idempotency-key: " + key + b"\n\n" + good for key in inputs("keys"))
+    yield from (b"traceparent: " + trace + b"\n\n" + good for trace in inputs("traces"))
+
+
+def answers():
+    """Two bytes pick the operation and the status of the answer."""
+    events = [path.read_bytes() for path in (HERE / "../events/graph").glob("*.json")]
+    for body in inputs("json") + inputs("answers") + events:
+        yield from (bytes([operation, 0]) + body for operation in range(3))
+        yield bytes([0, 8]) + body
+
+
+SEEDS = {
+    "callback_url": lambda: inputs("urls") + hosts(),
+    "decide": lambda: [bytes([seed * 37 % 256] * 64) + bytes(range(seed, seed + 64)) for seed in range(64)],
+    "location": lambda: inputs("locations") + inputs("urls"),
+    "request": requests,
+    "retry_after": lambda: inputs("retry_after"),
+    "sas": lambda: inputs("sas"),
+    "sqs_envelope": lambda: inputs("messages"),
+    "status_json": answers,
+}
+
+for target, seeds in SEEDS.items():
+    folder = HERE / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds():
+        if len(seed) <= 4096:
+            (folder / sha256(seed).hexdigest()[:32]).write_bytes(seed)

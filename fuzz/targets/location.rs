@@ -1,0 +1,44 @@
+//! `Location` of Graph's answers: whatever is trusted lies on the configured origin, and is still trusted when it is polled.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use courier_core::monitor::{from_target, trusted};
+use libfuzzer_sys::fuzz_target;
+use url::Url;
+
+static GRAPHS: LazyLock<[(Url, &str); 3]> = LazyLock::new(|| {
+    let graph = |origin: &str| Url::parse(origin).unwrap();
+    [
+        (graph("https://graph.microsoft.com"), "v1.0"),
+        (graph("http://127.0.0.1:8080"), "beta"),
+        (graph("http://[::1]:8080"), "v1.0"),
+    ]
+});
+
+fuzz_target!(|data: &[u8]| {
+    // As the core reads a header.
+    let location = String::from_utf8_lossy(data);
+    for (graph, version) in &*GRAPHS {
+        if let Ok(url) = trusted(&location, graph, version) {
+            check(&url, graph, version);
+        }
+        if let Some(url) = from_target(&location, "/goals/exportJobs", graph, version) {
+            check(&url, graph, version);
+            assert!(url.ends_with(&*location));
+        }
+    }
+});
+
+fn check(url: &str, graph: &Url, version: &str) {
+    assert_eq!(trusted(url, graph, version).as_deref(), Ok(url));
+    assert!(url.starts_with(&format!("{}/", graph.origin().ascii_serialization())));
+    let parsed = Url::parse(url).unwrap();
+    assert_eq!(parsed.origin(), graph.origin());
+    assert!(parsed.username().is_empty() && parsed.password().is_none());
+    assert_eq!(parsed.fragment(), None);
+    let segments = || parsed.path_segments().unwrap();
+    assert!(segments().all(|segment| segment != ".." && segment != "."));
+    assert!(segments().any(|segment| !segment.is_empty()));
+}

@@ -1,0 +1,54 @@
+//! The SAS of a storage location: what is taken is one container over https, writable and neither readable nor listable.
+
+#![no_main]
+
+use courier_core::sas::{check, fingerprint_form};
+use jiff::Timestamp;
+use libfuzzer_sys::fuzz_target;
+use url::Url;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let deadline = Timestamp::from_second(1_797_768_000).unwrap();
+    let form = fingerprint_form(text);
+    assert!(!form.contains(['?', '#']) && !form.ends_with('/'));
+    let at = |deadline| check(text, deadline);
+    let Ok(sas) = at(deadline) else {
+        assert!(
+            at(Timestamp::MAX).is_err(),
+            "a later deadline heals nothing"
+        );
+        return;
+    };
+    assert_eq!(fingerprint_form(&form), form);
+    assert!(at(Timestamp::MIN).is_ok());
+    assert_eq!(
+        (sas.container.as_str(), sas.secret.expose()),
+        (form.as_str(), text)
+    );
+    assert!(text.get(..8).unwrap().eq_ignore_ascii_case("https://"));
+    let container = Url::parse(&sas.container).unwrap();
+    assert_eq!(container.path_segments().unwrap().count(), 1);
+    assert!(container.username().is_empty() && container.password().is_none());
+    let url = Url::parse(text).unwrap();
+    let field = |name: &str| {
+        let mut found = url
+            .query_pairs()
+            .filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        let first = found.next().map(|(_, value)| value.into_owned());
+        assert!(found.next().is_none());
+        first
+    };
+    assert_eq!(field("sr").as_deref(), Some("c"));
+    assert!(field("sig").is_some_and(|signature| !signature.is_empty()));
+    match field("sp") {
+        Some(permissions) => assert!(
+            permissions.contains('w')
+                && permissions.contains('a')
+                && !permissions.contains(['r', 'l'])
+        ),
+        None => assert!(field("si").is_some()),
+    }
+});

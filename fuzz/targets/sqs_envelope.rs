@@ -1,0 +1,70 @@
+//! A message of the queue, as `courier-aws` and `courier-local` read it: it aims nobody but the record, and overflows nothing.
+//!
+//! The envelope around it is AWS's and is read by AWS's crates, which are not built here.
+
+#![no_main]
+
+#[path = "../../shared/courier-core/tests/decide/walk.rs"]
+#[expect(dead_code, reason = "the random walk uses the rest")]
+mod walk;
+
+use courier_core::catalogue::Catalogue;
+use courier_core::decide::{Event, Next, Policy, Timing, decide};
+use courier_core::message::Message;
+use courier_core::record::{OperationId, State};
+use libfuzzer_sys::fuzz_target;
+use url::Url;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(message) = serde_json::from_slice::<Message>(data) else {
+        return;
+    };
+    let id = message.operation_id().clone();
+    assert_eq!(OperationId::parse(id.as_str()), Some(id.clone()));
+    let written = serde_json::to_vec(&message).unwrap();
+    assert_eq!(
+        serde_json::from_slice::<Message>(&written).unwrap(),
+        message
+    );
+    let renewed = message.renewed(500);
+    assert_eq!(renewed.operation_id(), &id);
+    let name = "user.exportPersonalData";
+    let operation = Catalogue::shipped().find(name).unwrap();
+    let graph = Url::parse(walk::GRAPH).unwrap();
+    let timing = Timing::default();
+    let policy = Policy {
+        operation,
+        graph: &graph,
+        timing: &timing,
+    };
+    let monitor = format!("{}/v1.0/x", walk::GRAPH);
+    for hop in [0, 3, u32::MAX] {
+        let mut record = walk::accepted(name, true);
+        record.id = id.clone();
+        record.hop = hop;
+        record.due_at = Some(walk::began());
+        record.state = State::Running {
+            monitor: monitor.clone(),
+        };
+        let event = Event::Arrived(message.clone());
+        let decision = decide(&record, &event, walk::began(), &policy);
+        walk::check(&record, &event, &decision, operation, walk::began());
+        if decision.next == Next::Poll {
+            let Message::PollV1 {
+                hop: sent,
+                location,
+                ..
+            } = &message
+            else {
+                panic!("a watchdog polled")
+            };
+            assert!(*sent >= hop, "an older carrier polled");
+            assert!(
+                location
+                    .as_ref()
+                    .is_none_or(|location| *location == monitor),
+                "another place was polled"
+            );
+        }
+    }
+});

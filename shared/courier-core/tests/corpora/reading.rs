@@ -1,0 +1,89 @@
+//! Texts that are read for what they say: JSON, `Retry-After`, messages of the queue, answers of Graph.
+
+use std::time::Duration;
+
+use courier_core::catalogue::{Catalogue, Operation};
+use courier_core::judge::{Answer, PollVerdict, Reply, poll};
+use courier_core::message::Message;
+use courier_core::retry_after::{clamp, parse};
+use courier_core::strict_json;
+use http::HeaderValue;
+
+use crate::cases::{self, Case};
+use crate::{check, placeless};
+
+#[test]
+fn json_is_read_strictly() {
+    check(cases::JSON, 350, |case| {
+        match strict_json::parse(&case.input) {
+            Ok(value) => {
+                let same: serde_json::Value = serde_json::from_slice(&case.input).unwrap();
+                assert_eq!(same, value, "line {}", case.line);
+                "taken".to_owned()
+            }
+            Err(error) => format!("refused {}", placeless(&error.rule)),
+        }
+    });
+}
+
+/// The header; in a second line, the answer's own `Date`.
+fn waited(case: &Case) -> String {
+    let value = |bytes: &[u8]| HeaderValue::from_bytes(bytes).unwrap();
+    let mut lines = case.input.splitn(2, |byte| *byte == b'\n').map(value);
+    let now = "2026-10-21T07:28:00Z".parse().unwrap();
+    let (header, date) = (lines.next(), lines.next());
+    let Some(wait) = parse(header.as_ref(), date.as_ref(), now) else {
+        return "nothing".to_owned();
+    };
+    let clamped = clamp(wait);
+    assert!((Duration::from_secs(1)..=Duration::from_secs(21_600)).contains(&clamped));
+    match u64::try_from(wait.as_millis()) {
+        Ok(milliseconds) => format!("{milliseconds} ms"),
+        Err(_) => "for ever".to_owned(),
+    }
+}
+
+#[test]
+fn a_retry_after_is_waited_for_or_says_nothing() {
+    check(cases::RETRY_AFTER, 45, waited);
+}
+
+#[test]
+fn a_message_of_the_queue_is_ours_or_is_not_read() {
+    check(cases::MESSAGES, 40, |case| {
+        let Ok(message) = serde_json::from_slice::<Message>(&case.input) else {
+            return "refused".to_owned();
+        };
+        assert_eq!(message.renewed(500).operation_id(), message.operation_id());
+        match message {
+            Message::WatchdogV1 { .. } => "watchdog".to_owned(),
+            Message::PollV1 { hop, .. } => format!("poll of hop {hop}"),
+        }
+    });
+}
+
+/// What an operation takes from the body of a 200.
+fn seen(body: &[u8], operation: &Operation) -> String {
+    let answer = Answer {
+        status: 200,
+        body: serde_json::from_slice(body).ok(),
+        ..Answer::default()
+    };
+    let PollVerdict::Seen(look) = poll(&Reply::Answer(Box::new(answer)), &operation.poll) else {
+        return "nothing".to_owned();
+    };
+    assert!(look.word.chars().count() <= 64 && !look.word.contains(char::is_control));
+    assert!(!format!("{:?} {:?}", look.result, look.error).contains("canary"));
+    look.outcome
+        .map_or_else(|| "waits".to_owned(), |outcome| outcome.word().to_owned())
+}
+
+#[test]
+fn an_answer_of_graph_ends_an_operation_only_when_it_says_so() {
+    check(cases::ANSWERS, 50, |case| {
+        let operations = Catalogue::shipped().iter();
+        let seen = operations
+            .map(|operation| format!("{} {}", operation.name, seen(&case.input, operation)));
+        seen.collect::<Vec<_>>().join(", ")
+    });
+}

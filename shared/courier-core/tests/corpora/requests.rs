@@ -1,0 +1,121 @@
+//! Whole requests: bodies, idempotency keys, trace contexts.
+
+use std::collections::BTreeSet;
+
+use courier_core::address::Allowed;
+use courier_core::catalogue::Catalogue;
+use courier_core::config::{Client, Ways};
+use courier_core::problem::Problem;
+use courier_core::random_ids;
+use courier_core::record::{OperationId, Record};
+use courier_core::request::parse;
+use courier_core::seal::Sealer;
+use courier_core::secret::Secret;
+use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cases;
+use crate::{check, placeless};
+
+const SCHEDULE: &str = r#"{"operation":"team.schedule","parameters":{"teamId":"871dbd5c-3a6a-4392-bfe1-042452793a50","schedule":{"enabled":true,"timeZone":"UTC"}}}"#;
+
+/// The record of a request, or status, kind and broken rules.
+fn read(body: &[u8], name: &'static str, value: &[u8]) -> Result<Record, String> {
+    let operations = [
+        "user.exportPersonalData",
+        "goals.exportJob",
+        "team.schedule",
+    ];
+    let client = Client {
+        name: "tickets".to_owned(),
+        tenant: "contoso".to_owned(),
+        api_keys: Vec::new(),
+        operations: BTreeSet::from(operations.map(str::to_owned)),
+        callback_origins: vec!["https://hooks.example".to_owned()],
+        signing_secrets: Vec::new(),
+        ways: Ways::default(),
+    };
+    let now: Timestamp = "2026-11-21T20:00:00Z".parse().unwrap();
+    let mut headers = HeaderMap::new();
+    let value = HeaderValue::from_bytes(value).map_err(|_| "no header".to_owned())?;
+    headers.insert(name, value);
+    let (allowed, ids) = (Allowed::default(), random_ids());
+    let catalogue = Catalogue::shipped();
+    let new = parse(body, &headers, &client, catalogue, &allowed, &ids, now).map_err(told)?;
+    if new.late.is_empty() {
+        let sealer = Sealer::new(&Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="));
+        Ok(new.into_record(&sealer.unwrap(), now, now))
+    } else {
+        Err(told(Problem::InvalidRequest(new.late)))
+    }
+}
+
+fn told(problem: Problem) -> String {
+    let response = problem.into_response();
+    let document: Value = serde_json::from_slice(response.body()).unwrap();
+    let kind = document["type"]
+        .as_str()
+        .unwrap()
+        .rsplit(':')
+        .next()
+        .unwrap();
+    let rules = document["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|error| {
+            let place = error["pointer"]
+                .as_str()
+                .or_else(|| error["header"].as_str())
+                .unwrap();
+            let rule = placeless(error["rule"].as_str().unwrap());
+            let place = place.replace(char::is_control, "?");
+            format!("{place} {rule}")
+        });
+    let rules: Vec<String> = rules.collect();
+    format!("{} {kind} {}", response.status().as_u16(), rules.join("; "))
+}
+
+#[test]
+fn a_body_is_a_request_or_every_mistake_is_told() {
+    check(cases::BODIES, 100, |case| {
+        let record = read(&case.input, "idempotency-key", b"k");
+        record.map_or_else(|told| told, |record| format!("taken {}", record.operation))
+    });
+}
+
+#[test]
+fn an_idempotency_key_names_one_operation() {
+    check(cases::KEYS, 45, |case| {
+        let record = match read(SCHEDULE.as_bytes(), "idempotency-key", &case.input) {
+            Ok(record) => record,
+            Err(told) => return told,
+        };
+        // The verdict names the key whose operation it must be.
+        let key = case.verdict.strip_prefix("key ").unwrap_or_default();
+        let named = OperationId::from_key("tickets", &format!("key {key}"));
+        if record.id == named {
+            case.verdict.clone()
+        } else {
+            "another key".to_owned()
+        }
+    });
+}
+
+#[test]
+fn a_whole_trace_context_is_passed_on_and_no_other() {
+    check(cases::TRACES, 25, |case| {
+        let record = match read(SCHEDULE.as_bytes(), "traceparent", &case.input) {
+            Ok(record) => record,
+            Err(told) => return told,
+        };
+        match record.traceparent {
+            Some(kept) => {
+                assert_eq!(kept.as_bytes(), case.input);
+                "kept".to_owned()
+            }
+            None => "ignored".to_owned(),
+        }
+    });
+}

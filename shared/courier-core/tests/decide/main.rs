@@ -1,0 +1,177 @@
+//! `decide` walked at random: whatever happens in whatever order, the rules that keep the invariants hold.
+
+#![cfg(test)]
+
+mod walk;
+
+use std::time::Duration;
+
+use courier_core::catalogue::Catalogue;
+use courier_core::decide::{Event, Next, Policy, Timing, decide};
+use courier_core::judge::Reply;
+use courier_core::message::Message;
+use courier_core::record::{Outcome, Reason, State};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::walk::{GRAPH, Happening, accepted, answer, began, bind, check};
+
+/// A reply of Graph, to a start or a poll.
+fn reply() -> impl Strategy<Value = Reply> {
+    let status = prop::sample::select(vec![
+        200, 201, 202, 302, 400, 401, 403, 404, 409, 429, 500, 503,
+    ]);
+    let word = prop::sample::select(vec![
+        "running",
+        "complete",
+        "succeeded",
+        "Completed",
+        "failed",
+        "?",
+    ]);
+    prop_oneof![
+        Just(Reply::NotSent),
+        Just(Reply::Lost("no answer in time")),
+        (status, any::<bool>(), word).prop_map(|(status, location, word)| {
+            let body = json!({ "status": word, "provisionStatus": word, "enabled": true });
+            answer(status, location, body)
+        }),
+    ]
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        3 => Just(Happening::Watchdog),
+        3 => (0..5_u32).prop_map(|hop| Happening::Poll { hop }),
+        4 => Just(Happening::Prepared),
+        1 => any::<bool>().prop_map(|lost| Happening::NotReady { lost }),
+        4 => (any::<bool>(), reply()).prop_map(|(late, reply)| Happening::Started { late, reply }),
+        4 => (0..5_u32, reply()).prop_map(|(hop, reply)| Happening::Polled { hop, reply }),
+        2 => prop::sample::select(vec![None, Some(204), Some(302), Some(410), Some(500)])
+            .prop_map(|status| Happening::Called { status }),
+        1 => Just(Happening::Cancelled),
+        1 => Just(Happening::Redelivery),
+        1 => Just(Happening::Overdue),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_order_of_events_breaks_a_rule(
+        name in prop::sample::select(vec!["user.exportPersonalData", "goals.exportJob", "team.schedule"]),
+        with_callback in any::<bool>(),
+        walk in prop::collection::vec((happening(), 0..30_000_u64), 1..60),
+    ) {
+        let operation = Catalogue::shipped().find(name).unwrap();
+        let graph = Url::parse(GRAPH).unwrap();
+        let timing = Timing::default();
+        let policy = Policy { operation, graph: &graph, timing: &timing };
+        let mut record = accepted(name, with_callback);
+        let mut now = began();
+        for (happening, seconds) in &walk {
+            let event = bind(happening, &record);
+            let decision = decide(&record, &event, now, &policy);
+            check(&record, &event, &decision, operation, now);
+            prop_assert_eq!(&decide(&record, &event, now, &policy), &decision, "pure");
+            if let Some(after) = decision.write {
+                record = *after;
+            }
+            now += Duration::from_secs(seconds % 3600);
+        }
+    }
+}
+
+#[test]
+fn a_late_answer_of_the_original_attempt_still_counts_in_the_hold() {
+    let catalogue = Catalogue::shipped();
+    let operation = catalogue.find("user.exportPersonalData").unwrap();
+    let graph = Url::parse(GRAPH).unwrap();
+    let timing = Timing::default();
+    let policy = Policy {
+        operation,
+        graph: &graph,
+        timing: &timing,
+    };
+    let mut record = accepted("user.exportPersonalData", true);
+    record.attempt = 1;
+    record.maybe_started = true;
+    record.state = State::StartUnknown {
+        hold_until: began() + timing.hold,
+    };
+    let late = |attempt, reply| Event::Started {
+        attempt,
+        client_request_id: "c".to_owned(),
+        start_url: format!("{GRAPH}/v1.0/users/1/exportPersonalData"),
+        reply,
+    };
+    let now = began() + Duration::from_secs(60);
+    let decision = decide(
+        &record,
+        &late(1, answer(202, true, Value::Null)),
+        now,
+        &policy,
+    );
+    let after = decision.write.unwrap();
+    assert!(matches!(after.state, State::Running { .. }));
+    assert!(decision.send.is_some());
+    // Anything but a success of that attempt is no news.
+    for event in [
+        late(1, answer(400, false, Value::Null)),
+        late(1, Reply::NotSent),
+        late(0, answer(202, true, Value::Null)),
+    ] {
+        let decision = decide(&record, &event, now, &policy);
+        assert_eq!(
+            (decision.write, decision.next),
+            (None, Next::Look),
+            "{event:?}"
+        );
+    }
+}
+
+#[test]
+fn an_export_whose_lease_is_over_is_held_and_then_unknown() {
+    let operation = Catalogue::shipped()
+        .find("user.exportPersonalData")
+        .unwrap();
+    let graph = Url::parse(GRAPH).unwrap();
+    let timing = Timing::default();
+    let policy = Policy {
+        operation,
+        graph: &graph,
+        timing: &timing,
+    };
+    let mut record = accepted("user.exportPersonalData", true);
+    record.attempt = 1;
+    record.state = State::Starting {
+        lease_until: began() + timing.lease,
+    };
+    let watchdog = Event::Arrived(Message::WatchdogV1 {
+        operation_id: record.id.clone(),
+    });
+    let early = decide(&record, &watchdog, began(), &policy);
+    assert_eq!(early.next, Next::Wait(began() + timing.lease));
+    let over = began() + timing.lease;
+    let held = decide(&record, &watchdog, over, &policy);
+    let record = *held.write.unwrap();
+    assert_eq!(
+        record.state,
+        State::StartUnknown {
+            hold_until: over + timing.hold
+        }
+    );
+    assert!(record.maybe_started);
+    let unknown = decide(&record, &watchdog, over + timing.hold, &policy)
+        .write
+        .unwrap();
+    assert_eq!(
+        unknown.state,
+        State::Ended {
+            outcome: Outcome::Unknown
+        }
+    );
+    assert_eq!(unknown.reason, Some(Reason::StartOutcomeUnknown));
+}
