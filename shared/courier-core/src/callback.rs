@@ -11,7 +11,7 @@ use crate::address::Allowed;
 use crate::callback_url;
 use crate::config::Client;
 use crate::decide::CallbackReply;
-use crate::outbound::{Call, Route, Transport};
+use crate::outbound::{Call, Read, Route, Transport};
 use crate::record::{FrozenEvent, Record};
 use crate::request::callback_place;
 use crate::retry_after;
@@ -70,6 +70,7 @@ impl Callbacks {
             url: url.as_url().clone(),
             headers: headers(event, record, client, now)?,
             body: event.body.clone().into_bytes(),
+            read: Read::First(0),
             timeout: self.timeout,
         });
         let answered = sent.await.map_err(|unanswered| unanswered.to_string())?;

@@ -13,7 +13,7 @@ use crate::catalogue::{BodyRow, Operation};
 use crate::graph_error;
 use crate::judge::{Answer, Reply};
 use crate::monitor;
-use crate::outbound::{Answered, Call, Route, Transport, Unanswered};
+use crate::outbound::{Answered, Call, Read, Route, Transport, Unanswered};
 use crate::retry_after;
 use crate::secret::Secret;
 use crate::{Clock, Ids};
@@ -93,6 +93,7 @@ impl Graph {
             url: request.parsed,
             headers: request.headers,
             body: request.body,
+            read: Read::Whole,
             timeout: self.timeout,
         });
         self.read(sent.await)
@@ -121,6 +122,7 @@ impl Graph {
             url,
             headers,
             body: Vec::new(),
+            read: Read::Whole,
             timeout: self.timeout,
         });
         Ok((client_request_id, self.read(sent.await)))

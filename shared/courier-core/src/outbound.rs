@@ -48,8 +48,17 @@ pub enum Route {
     Kept,
     /// A connection of its own: a kept one that has died would look like a lost answer.
     Fresh,
-    /// To hosts that a client chooses: only permitted addresses, no connection shared, and the answer's body is not read.
+    /// To hosts that a client or its configuration chooses: only permitted addresses, and no connection is shared.
     Guarded,
+}
+
+/// How much of an answer's body is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// All of it, or none when it is longer than [`ANSWER_BYTES`].
+    Whole,
+    /// So many bytes from its beginning.
+    First(usize),
 }
 
 /// One HTTP request, ready to be sent. It does not print: URL, headers and body may be secrets.
@@ -59,6 +68,7 @@ pub struct Call {
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    pub read: Read,
     /// Until the answer is read.
     pub timeout: Duration,
 }
@@ -126,15 +136,20 @@ impl Transport for HttpTransport {
             .body(call.body)
             .timeout(call.timeout);
         let response = request.send().await.map_err(|error| explain(&error))?;
-        let guarded = call.route == Route::Guarded;
-        let peer = response.remote_addr().filter(|_| guarded);
+        let peer = response
+            .remote_addr()
+            .filter(|_| call.route == Route::Guarded);
         if peer.is_some_and(|peer| !self.allowed.permits(peer.ip())) {
             return Err(Unanswered::Forbidden);
         }
         Ok(Answered {
             status: response.status(),
             headers: response.headers().clone(),
-            body: if guarded { None } else { body(response).await },
+            body: match call.read {
+                Read::Whole => body(response).await,
+                Read::First(0) => None,
+                Read::First(limit) => beginning(response, limit).await,
+            },
         })
     }
 }
@@ -189,6 +204,18 @@ async fn body(mut response: Response) -> Option<Vec<u8>> {
             return None;
         }
         bytes.extend_from_slice(&chunk);
+    }
+    Some(bytes)
+}
+
+/// At most `limit` bytes; `None` when they are cut off or too slow.
+async fn beginning(mut response: Response, limit: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while bytes.len() < limit
+        && let Some(chunk) = response.chunk().await.ok()?
+    {
+        let left = chunk.len().min(limit - bytes.len());
+        bytes.extend_from_slice(&chunk[..left]);
     }
     Some(bytes)
 }

@@ -17,7 +17,7 @@ use crate::Clock;
 use crate::catalogue::TokenKind;
 use crate::config::Tenant;
 use crate::decide::NotReady;
-use crate::outbound::{Call, Route, Transport};
+use crate::outbound::{Call, Read, Route, Transport};
 use crate::pacing::later;
 use crate::ports::{Document, Store};
 use crate::record::Reason;
@@ -229,6 +229,7 @@ impl Tokens {
             url,
             headers: HeaderMap::from_iter([(header::CONTENT_TYPE, form_type)]),
             body: form.into_bytes(),
+            read: Read::Whole,
             timeout: self.timeout,
         });
         let answered = sent.await.map_err(|error| {

@@ -256,6 +256,7 @@ fn copy(call: &Call) -> Call {
         url: call.url.clone(),
         headers: call.headers.clone(),
         body: call.body.clone(),
+        read: call.read,
         timeout: call.timeout,
     }
 }
