@@ -53,18 +53,28 @@ pub fn parse(text: &str, origins: &[String], allowed: &Allowed) -> Result<Callba
 
 /// Reads an entry of `callback_origins` and writes it the one way `parse` compares.
 pub fn parse_origin(text: &str, has_networks: bool) -> Result<String, String> {
-    let url = parse_url(text)?;
+    let url = parse_configured(text, has_networks, |ip| has_networks || is_public(ip))?;
     if url.path() != "/" || text.contains('?') {
         return Err("must be an origin, without path and query".to_owned());
-    }
-    if url.scheme() == "http" && !has_networks {
-        return Err("must be https unless allow_networks is set".to_owned());
     }
     if url.host_str().is_some_and(|host| host.contains('*')) {
         return Err("must name one host, without a wildcard".to_owned());
     }
-    check_host(&url, has_networks, |ip| has_networks || is_public(ip))?;
     Ok(url.origin().ascii_serialization())
+}
+
+/// Reads a URL of the configuration by the same rules.
+pub(crate) fn parse_configured(
+    text: &str,
+    has_networks: bool,
+    permits: impl Fn(IpAddr) -> bool,
+) -> Result<Url, &'static str> {
+    let url = parse_url(text)?;
+    if url.scheme() == "http" && !has_networks {
+        return Err("must be https unless allow_networks is set");
+    }
+    check_host(&url, has_networks, permits)?;
+    Ok(url)
 }
 
 impl CallbackUrl {

@@ -13,9 +13,11 @@ use crate::seal::Sealer;
 use crate::secret::{Secret, SecretReference};
 
 mod client;
+pub mod credentials;
 
 pub use client::Client;
-use client::{check_client, client};
+use client::{MOST_REQUESTS, REQUESTS_PER_MINUTE, check_client, client};
+use credentials::check_ambiguity;
 
 /// A configuration that holds: every reference is resolved, every name known.
 pub struct Config {
@@ -24,7 +26,7 @@ pub struct Config {
     pub sealer: Sealer,
     /// Receivers may be here besides public addresses.
     pub allowed: Arc<Allowed>,
-    /// Per client.
+    /// Of each client that names no number of its own.
     pub requests_per_minute: u32,
 }
 
@@ -74,15 +76,19 @@ impl Config {
         });
         let requests_per_minute = root
             .optional_table("limits", |limits| {
-                limits.number("requests_per_minute", 1, 1_000_000)
+                limits.number(REQUESTS_PER_MINUTE, 1, MOST_REQUESTS)
             })
             .flatten()
             .unwrap_or(600);
-        let networks = networks.unwrap_or_default();
-        let has_networks = !networks.is_empty();
+        let allowed = Allowed {
+            networks: networks.unwrap_or_default(),
+        };
         let graph = root.table("graph", graph);
-        let clients = root.tables("clients", |name, table| client(name, table, has_networks));
+        let clients = root.tables("clients", |name, table| {
+            client(name, table, &allowed, requests_per_minute)
+        });
         let mut errors = root.finish();
+        check_ambiguity(&clients, &mut errors);
         if let Some(graph) = &graph {
             for client in clients.values() {
                 check_client(client, graph, catalogue, &mut errors);
@@ -93,7 +99,7 @@ impl Config {
                 graph,
                 clients,
                 sealer,
-                allowed: Arc::new(Allowed { networks }),
+                allowed: Arc::new(allowed),
                 requests_per_minute,
             }),
             _ => Err(ConfigErrors(errors)),

@@ -38,6 +38,11 @@ impl<'a> Reader<'a> {
         self.errors
     }
 
+    /// Whether the document says anything here.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     pub(crate) fn error(&mut self, key: &str, rule: &str) {
         let name = self.name(key);
         self.errors.push(format!("{name}: {rule}"));

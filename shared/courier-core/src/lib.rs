@@ -12,7 +12,7 @@ mod document;
 pub mod judge;
 pub mod pacing;
 
-mod authenticate;
+pub mod authenticate;
 pub mod http_api;
 pub mod problem;
 pub mod request;
