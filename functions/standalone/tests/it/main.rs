@@ -20,6 +20,10 @@ mod secrets;
 mod tokens;
 
 mod api;
+mod doors;
+mod doors_corpus;
+mod doors_replay;
+mod doors_signed;
 mod idempotency;
 mod lists;
 
