@@ -22,9 +22,12 @@ mod tokens;
 mod api;
 mod doors;
 mod doors_corpus;
+mod doors_jwt;
+mod doors_keys;
 mod doors_replay;
 mod doors_signed;
 mod idempotency;
+mod issuer;
 mod lists;
 
 mod request_bytes;

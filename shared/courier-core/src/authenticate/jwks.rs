@@ -95,15 +95,14 @@ impl KeySets {
         let slot = self.slots.get(url).ok_or(Unreachable)?;
         let next = slot.held().next(&fits, now);
         let _one_at_a_time = match next {
-            Next::Judge(keys) => return Ok(keys),
-            Next::GiveUp => return Err(Unreachable),
+            Next::Judge(keys) if keys.iter().any(&fits) => return Ok(keys),
             Next::Fetch(Some(old)) => match slot.fetching.try_lock() {
                 Ok(guard) => guard,
                 Err(_) => return Ok(old),
             },
-            Next::Fetch(None) => slot.fetching.lock().await,
+            // Whoever is fetching now may bring the key.
+            Next::Fetch(None) | Next::Judge(_) | Next::GiveUp => slot.fetching.lock().await,
         };
-        // Somebody else may have fetched it while we waited.
         let next = slot.held().next(&fits, now);
         if matches!(next, Next::Fetch(_)) {
             slot.held().tried_at = Some(now);
@@ -289,5 +288,79 @@ impl Key {
             | (Material::P256(_), JwtAlgorithm::Rs256 | JwtAlgorithm::Ps256) => return false,
         };
         verified.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// RFC 7515, the payload of appendices A.2 and A.3.
+    const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    const A2_KEY: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+    const A2_SIGNATURE: &str = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
+    const A3_SIGNATURE: &str =
+        "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+
+    #[test]
+    fn the_published_signatures_verify_and_their_neighbours_do_not() {
+        let rsa = json!({ "kty": "RSA", "kid": "k", "n": A2_KEY, "e": "AQAB" });
+        let curve = json!({ "kty": "EC", "kid": "k", "crv": "P-256",
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0" });
+        for (key, header, signature, its) in [
+            (
+                rsa,
+                "eyJhbGciOiJSUzI1NiJ9",
+                A2_SIGNATURE,
+                JwtAlgorithm::Rs256,
+            ),
+            (
+                curve,
+                "eyJhbGciOiJFUzI1NiJ9",
+                A3_SIGNATURE,
+                JwtAlgorithm::Es256,
+            ),
+        ] {
+            let key = Key::parse(&key).unwrap();
+            let content = format!("{header}.{PAYLOAD}");
+            let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            for algorithm in JwtAlgorithm::ALL {
+                let verified = key.verifies(algorithm, content.as_bytes(), &signature);
+                assert_eq!(verified, algorithm == its, "{algorithm:?}");
+            }
+            assert!(!key.verifies(its, &content.as_bytes()[1..], &signature));
+            signature[40] ^= 1;
+            assert!(!key.verifies(its, content.as_bytes(), &signature));
+        }
+    }
+
+    #[test]
+    fn the_age_of_an_answer_is_read_from_cache_control() {
+        for (values, expected) in [
+            (&["max-age=60"][..], Some(60)),
+            (&["public, Max-Age=3600, must-revalidate"], Some(3600)),
+            (&["no-cache", "max-age=5"], Some(5)),
+            (&["s-maxage=5"], None),
+            (&["max-age=-1"], None),
+            (&["max-age=x, max-age=7"], Some(7)),
+            (&["max-age"], None),
+            (&[], None),
+        ] {
+            let pairs = values
+                .iter()
+                .map(|value| (header::CACHE_CONTROL, HeaderValue::from_static(value)));
+            let mut headers = HeaderMap::new();
+            pairs.for_each(|(name, value)| {
+                headers.append(name, value);
+            });
+            assert_eq!(
+                max_age(&headers),
+                expected.map(Duration::from_secs),
+                "{values:?}"
+            );
+        }
     }
 }
