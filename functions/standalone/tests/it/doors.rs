@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use courier_testkit::tenants::REQUEST_SECRETS;
 use courier_testkit::world::{TICKETS_KEY, World};
 use sha2::{Digest, Sha256};
 
-use crate::doors_signed::SIGNERS;
-use crate::process::run;
-use crate::site::{config, file};
+use crate::doors_corpus::standard_signature;
+use crate::doors_signed::{SIGNERS, signed};
+use crate::process::{Courier, run};
+use crate::site::{address, config, file};
 
 fn hash(secret: &str) -> String {
     let digits: Vec<String> = Sha256::digest(secret)
@@ -126,8 +128,7 @@ algorithms = ["RS256", "ES256"]
     let clients = clients.replace("[seal]\n", SIGNERS);
     let text = config("http://127.0.0.1:9", "http://127.0.0.1:8").replace("[seal]\n", &clients);
     let path = file(directory.path(), "courier.toml", &text);
-    let secrets = courier_testkit::tenants::REQUEST_SECRETS;
-    let ended = run(&["check", "--config", &path], &secrets).await;
+    let ended = run(&["check", "--config", &path], &REQUEST_SECRETS).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     for line in [
         "client servicenow (tenant contoso)\n  proves itself with one of 1 API key(s)\n  proves itself with Basic as Sérvice, one of 2 password(s)\n  may send 40 requests a minute",
@@ -144,7 +145,7 @@ algorithms = ["RS256", "ES256"]
             ended.stdout
         );
     }
-    for (_, secret) in secrets {
+    for (_, secret) in REQUEST_SECRETS {
         assert!(!ended.stdout.contains(secret), "{}", ended.stdout);
     }
     assert!(!ended.stdout.contains("sha256:"), "{}", ended.stdout);
@@ -195,4 +196,54 @@ async fn a_new_key_opens_what_its_line_configures() {
     }
     let two = run(&["key", "new", "--password", "--seal-key"], &[]).await;
     assert_eq!(two.code, Some(2), "{two:?}");
+}
+
+/// Who was refused is told as far as it is known, what was sent never.
+#[tokio::test]
+async fn the_log_names_clients_and_kinds_and_no_credential() {
+    let directory = tempfile::tempdir().unwrap();
+    let clients = SIGNERS.replace("[seal]", &with_basic());
+    let text = config("http://127.0.0.1:9", "http://127.0.0.1:8").replace("[seal]\n", &clients);
+    let path = file(directory.path(), "courier.toml", &text);
+    let data = directory.path().join("data");
+    let arguments = ["serve", "--listen=127.0.0.1:0", "--config", &path, "--data"];
+    let arguments = [&arguments[..], &[data.to_str().unwrap()]].concat();
+    let server = Courier::start(&arguments, &REQUEST_SECRETS);
+    let api = address(&server).await;
+    // Signed long ago by this machine's clock, or still to come.
+    let signature = signed(|sign| standard_signature(sign, "REQUESTS_NEW", "canary-id", 5, "{}"));
+    let wrong = basic("canary-user:canary-password");
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for (headers, line) in [
+        (&[("x-api-key", "canary-key")][..], "credential=\"key\""),
+        (
+            &[("authorization", "Bearer canary.a.b")],
+            "credential=\"bearer\"",
+        ),
+        (&[("authorization", &wrong)], "credential=\"basic\""),
+        (&[("authorization", "Canary x")], "credential=\"unusable\""),
+        (&[("x-sn-hmac", "v=canary")], "credential=\"signature\""),
+        (&[], "credential=\"signature\""),
+        (
+            &[
+                ("webhook-id", "canary-id"),
+                ("webhook-timestamp", "5"),
+                ("webhook-signature", &signature),
+            ],
+            "credential=\"signature\" client=\"standard\" rule=\"the signed timestamp is more than 5 minutes away\"",
+        ),
+    ] {
+        let request = http.post(format!("{api}/v1/operations")).body("{}");
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        assert_eq!(request.send().await.unwrap().status(), 401, "{headers:?}");
+        server.says(line).await;
+    }
+    server.signal("TERM").await;
+    let ended = server.ended().await;
+    let said = format!("{}{}", ended.stdout, ended.stderr).to_lowercase();
+    for secret in ["canary", &signature.to_lowercase(), &wrong.to_lowercase()] {
+        assert!(!said.contains(secret), "{said}");
+    }
 }

@@ -22,6 +22,7 @@ mod tokens;
 mod api;
 mod doors;
 mod doors_corpus;
+mod doors_document;
 mod doors_jwt;
 mod doors_keys;
 mod doors_replay;
