@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use courier_core::address::Allowed;
 use courier_core::catalogue::{Catalogue, Restart};
+use courier_core::config::credentials::Credentials;
 use courier_core::config::{Client, Ways};
 use courier_core::random_ids;
 use courier_core::record::{OperationId, Record};
@@ -21,7 +22,8 @@ use serde_json::Value;
 static CLIENT: LazyLock<Client> = LazyLock::new(|| Client {
     name: "tickets".to_owned(),
     tenant: "contoso".to_owned(),
-    api_keys: Vec::new(),
+    credentials: Credentials::default(),
+    requests_per_minute: 600,
     operations: operations(),
     callback_origins: vec!["https://tickets.example".to_owned()],
     signing_secrets: Vec::new(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use courier_core::catalogue::Catalogue;
+use courier_core::config::credentials::{Credentials, Dialect, Right};
 use courier_core::config::{Client, Config};
 
 use crate::settings;
@@ -32,24 +33,19 @@ fn report(config: &Config, catalogue: &Catalogue) -> String {
     ];
     for client in config.clients.values() {
         lines.push(String::new());
-        lines.extend(describe(client, config, catalogue));
+        lines.extend(describe(client, catalogue));
     }
     lines.push(String::new());
     lines.join("\n")
 }
 
-fn describe(client: &Client, config: &Config, catalogue: &Catalogue) -> Vec<String> {
-    let mut lines = vec![
-        format!("client {} (tenant {})", client.name, client.tenant),
-        format!(
-            "  proves itself with one of {} API key(s)",
-            client.api_keys.len()
-        ),
-        format!(
-            "  may send {} requests a minute",
-            config.requests_per_minute
-        ),
-    ];
+fn describe(client: &Client, catalogue: &Catalogue) -> Vec<String> {
+    let mut lines = vec![format!("client {} (tenant {})", client.name, client.tenant)];
+    lines.extend(proofs(&client.credentials));
+    lines.push(format!(
+        "  may send {} requests a minute",
+        client.requests_per_minute
+    ));
     for name in &client.operations {
         let Some(operation) = catalogue.find(name) else {
             continue;
@@ -71,4 +67,62 @@ fn describe(client: &Client, config: &Config, catalogue: &Catalogue) -> Vec<Stri
         ));
     }
     lines
+}
+
+/// Each way in which the client may prove itself, without a secret.
+fn proofs(credentials: &Credentials) -> Vec<String> {
+    let mut lines = Vec::new();
+    let keys = credentials.api_keys.len();
+    if keys > 0 {
+        lines.push(format!("  proves itself with one of {keys} API key(s)"));
+    }
+    if let Some(basic) = &credentials.basic {
+        lines.push(format!(
+            "  proves itself with Basic as {}, one of {} password(s)",
+            basic.username,
+            basic.passwords.len()
+        ));
+    }
+    if let Some(signed) = &credentials.signed {
+        lines.push(format!(
+            "  proves itself by signing ({}), one of {} secret(s); that only starts operations",
+            signature(&signed.dialect),
+            signed.secrets.len()
+        ));
+    }
+    if let Some(jwt) = &credentials.jwt {
+        let (kind, right) = match &jwt.right {
+            Right::Scope(scope) => ("scope", scope),
+            Right::Role(role) => ("role", role),
+        };
+        let subject = jwt.subject.as_ref();
+        let subject = subject.map_or_else(String::new, |subject| format!(" and sub {subject}"));
+        let algorithms: Vec<&str> = jwt.algorithms.iter().map(|one| one.word()).collect();
+        lines.push(format!(
+            "  proves itself with a JWT ({}) of {} for {} with {kind} {right}{subject}, keys at {}",
+            algorithms.join(", "),
+            jwt.issuer,
+            jwt.audience,
+            jwt.jwks_url
+        ));
+    }
+    lines
+}
+
+/// The dialect, its header and, where they vary, what stands in it.
+fn signature(dialect: &Dialect) -> String {
+    let (word, header) = (dialect.word(), dialect.header());
+    match dialect {
+        Dialect::StandardWebhooks | Dialect::Zendesk | Dialect::Github => {
+            format!("{word}, header {header}")
+        }
+        Dialect::BodyHmac {
+            encoding,
+            algorithm,
+            ..
+        } => {
+            let (algorithm, encoding) = (algorithm.word(), encoding.word());
+            format!("{word}, header {header}, {algorithm} in {encoding}")
+        }
+    }
 }

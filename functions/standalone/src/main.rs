@@ -10,6 +10,7 @@ use courier_core::config::ConfigErrors;
 
 mod check;
 mod demo;
+mod key;
 mod machine;
 mod receiver;
 mod serve;
@@ -56,11 +57,22 @@ enum Command {
         #[arg(long)]
         journal: Option<PathBuf>,
     },
-    /// Validate a configuration and say what each client may do.
+    /// Validate a configuration, say how each client proves itself and what it may do.
     Check {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+    /// Make secrets.
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    /// Make one, print it once and the line for the configuration.
+    New(key::Kind),
 }
 
 fn main() -> ExitCode {
@@ -97,6 +109,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 journal,
             } => simulate::run(listen, script, journal).await,
             Command::Check { config } => check::run(config),
+            Command::Key {
+                command: KeyCommand::New(kind),
+            } => key::run(kind),
         }
     })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::authenticate::jwks::KeySets;
 use crate::callback::Callbacks;
 use crate::catalogue::{Catalogue, Operation};
 use crate::config::Config;
@@ -32,6 +33,7 @@ pub struct App {
     pub(crate) graph: Graph,
     pub(crate) tokens: Tokens,
     pub(crate) callbacks: Callbacks,
+    pub(crate) key_sets: KeySets,
     pub(crate) requests: RateLimiter,
     pub(crate) budget: Budget,
 }
@@ -79,9 +81,11 @@ impl App {
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
         };
+        let key_sets = KeySets::new(Arc::clone(&transport), config.clients.values());
         let callbacks = Callbacks::new(transport, &config, timeouts.callback, Arc::clone(&clock));
         Self {
-            requests: RateLimiter::new(config.requests_per_minute),
+            key_sets,
+            requests: RateLimiter::default(),
             budget: Budget::default(),
             metrics: Metrics::default(),
             timeouts,

@@ -57,30 +57,36 @@ pub fn parse(text: &str, origins: &[String], allowed: &Allowed) -> Result<Callba
 /// Reads the URL of an endpoint that the configuration names (tokens, keys): any public https URL, or one at an allowed
 /// address.
 pub(crate) fn parse_endpoint(text: &str, allowed: &Allowed) -> Result<Url, String> {
-    let url = parse_url(text)?;
-    let privately = !allowed.networks.is_empty();
-    if url.scheme() == "http" && !privately {
-        return Err("must be https unless allow_networks is set".to_owned());
-    }
-    check_host(&url, privately, |ip| allowed.permits(ip))?;
+    let has_networks = !allowed.networks.is_empty();
+    let url = parse_configured(text, has_networks, |ip| allowed.permits(ip))?;
     check_spelling(text, &url)?;
     Ok(url)
 }
 
 /// Reads an entry of `callback_origins` and writes it the one way `parse` compares.
 pub fn parse_origin(text: &str, has_networks: bool) -> Result<String, String> {
-    let url = parse_url(text)?;
+    let url = parse_configured(text, has_networks, |ip| has_networks || is_public(ip))?;
     if url.path() != "/" || text.contains('?') {
         return Err("must be an origin, without path and query".to_owned());
-    }
-    if url.scheme() == "http" && !has_networks {
-        return Err("must be https unless allow_networks is set".to_owned());
     }
     if url.host_str().is_some_and(|host| host.contains('*')) {
         return Err("must name one host, without a wildcard".to_owned());
     }
-    check_host(&url, has_networks, |ip| has_networks || is_public(ip))?;
     Ok(url.origin().ascii_serialization())
+}
+
+/// Reads a URL of the configuration by the same rules.
+fn parse_configured(
+    text: &str,
+    has_networks: bool,
+    permits: impl Fn(IpAddr) -> bool,
+) -> Result<Url, &'static str> {
+    let url = parse_url(text)?;
+    if url.scheme() == "http" && !has_networks {
+        return Err("must be https unless allow_networks is set");
+    }
+    check_host(&url, has_networks, permits)?;
+    Ok(url)
 }
 
 impl CallbackUrl {

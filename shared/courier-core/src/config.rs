@@ -15,10 +15,12 @@ use crate::secret::{Secret, SecretReference};
 
 mod callback;
 mod client;
+pub mod credentials;
 
 pub use callback::{OAuth2, Proof, Way, Ways};
 pub use client::Client;
-use client::{check_client, client};
+use client::{MOST_REQUESTS, REQUESTS_PER_MINUTE, check_client, client};
+use credentials::check_ambiguity;
 
 /// A configuration that holds: every reference is resolved, every name known.
 pub struct Config {
@@ -28,7 +30,7 @@ pub struct Config {
     /// Receivers may be here besides public addresses.
     pub allowed: Arc<Allowed>,
     pub callbacks: Callbacks,
-    /// Per client.
+    /// Of each client that names no number of its own.
     pub requests_per_minute: u32,
 }
 
@@ -87,7 +89,7 @@ impl Config {
         let callbacks = callbacks.unwrap_or_default();
         let requests_per_minute = root
             .optional_table("limits", |limits| {
-                limits.number("requests_per_minute", 1, 1_000_000)
+                limits.number(REQUESTS_PER_MINUTE, 1, MOST_REQUESTS)
             })
             .flatten()
             .unwrap_or(600);
@@ -95,11 +97,14 @@ impl Config {
             networks: callbacks.allow_networks.clone(),
         };
         let graph = root.table("graph", graph);
-        let clients = root.tables("clients", |name, table| client(name, table, &allowed));
+        let clients = root.tables("clients", |name, table| {
+            client(name, table, &allowed, requests_per_minute)
+        });
         if callbacks.origin.is_none() && clients.values().any(|client| client.ways.shake_hands()) {
             root.error("callbacks.origin", "is needed for handshake = true");
         }
         let mut errors = root.finish();
+        check_ambiguity(&clients, &mut errors);
         if let Some(graph) = &graph {
             for client in clients.values() {
                 check_client(client, graph, catalogue, &mut errors);

@@ -40,6 +40,11 @@ impl<'a> Reader<'a> {
         self.errors
     }
 
+    /// Whether the document says anything here.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     pub(crate) fn error(&mut self, key: &str, rule: &str) {
         let name = self.name(key);
         self.errors.push(format!("{name}: {rule}"));
@@ -108,8 +113,20 @@ impl<'a> Reader<'a> {
         found
     }
 
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.table.contains_key(key)
+    /// One of a few words; `default` where nothing is said.
+    pub(crate) fn word<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, &'static str>,
+        default: T,
+    ) -> T {
+        let Some(text) = self.optional_text(key) else {
+            return default;
+        };
+        parse(&text).unwrap_or_else(|rule| {
+            self.error(key, rule);
+            default
+        })
     }
 
     pub(crate) fn text(&mut self, key: &str) -> Option<String> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::authenticate::client_of;
+use crate::authenticate::authenticate;
 use crate::config::Client;
 use crate::decide::Event;
 use crate::document::document;
@@ -55,13 +55,15 @@ async fn route(
     let ["v1", "operations", rest @ ..] = parts.as_slice() else {
         return Err(Problem::NotFound);
     };
-    let client = client_of(&app.config.clients, request.headers())?;
     let now = app.now();
+    let starts = rest.is_empty() && request.method() == Method::POST;
+    let caller = authenticate(app, request, starts, now).await?;
+    let client = caller.client;
     app.requests
-        .take(&client.name, now)
+        .take(&client.name, client.requests_per_minute, now)
         .map_err(|retry_after| Problem::RateLimited { retry_after })?;
     match rest {
-        [] if request.method() == Method::POST => create(app, client, request, ends_at).await,
+        [] if starts => create(app, caller, request, ends_at).await,
         [] => {
             allow(request, &Method::GET, "GET, POST")?;
             list(app, client, request.uri().query().unwrap_or_default()).await

@@ -12,7 +12,7 @@ mod document;
 pub mod judge;
 pub mod pacing;
 
-mod authenticate;
+pub mod authenticate;
 pub mod http_api;
 pub mod problem;
 pub mod request;
@@ -51,6 +51,7 @@ pub mod sas;
 pub mod schema;
 pub mod strict_json;
 
+pub mod mac;
 pub mod seal;
 pub mod secret;
 pub mod webhook;

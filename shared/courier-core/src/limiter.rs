@@ -8,23 +8,21 @@ use jiff::Timestamp;
 
 use crate::pacing::elapsed;
 
-/// Requests of each client (`[limits] requests_per_minute`).
+/// Requests of each client (`requests_per_minute`).
+#[derive(Default)]
 pub(crate) struct RateLimiter {
-    per_minute: u32,
     buckets: Mutex<HashMap<String, Bucket>>,
 }
 
 impl RateLimiter {
-    pub(crate) fn new(per_minute: u32) -> Self {
-        Self {
-            per_minute,
-            buckets: Mutex::default(),
-        }
-    }
-
     /// Takes one request of `client`, or says how long to wait for it.
-    pub(crate) fn take(&self, client: &str, now: Timestamp) -> Result<(), Duration> {
-        let size = f64::from(self.per_minute);
+    pub(crate) fn take(
+        &self,
+        client: &str,
+        per_minute: u32,
+        now: Timestamp,
+    ) -> Result<(), Duration> {
+        let size = f64::from(per_minute);
         take(&mut lock(&self.buckets), client, size, size / 60.0, now)
     }
 }
@@ -107,45 +105,45 @@ mod tests {
 
     #[test]
     fn a_client_over_its_rate_is_told_how_long_to_wait_and_others_are_not_held() {
-        let limiter = RateLimiter::new(2);
+        let limiter = RateLimiter::default();
         let now = Timestamp::UNIX_EPOCH;
-        assert_eq!(limiter.take("a", now), Ok(()));
-        assert_eq!(limiter.take("a", now), Ok(()));
-        assert_eq!(limiter.take("a", now), Err(Duration::from_secs(30)));
-        assert_eq!(limiter.take("b", now), Ok(()));
+        assert_eq!(limiter.take("a", 2, now), Ok(()));
+        assert_eq!(limiter.take("a", 2, now), Ok(()));
+        assert_eq!(limiter.take("a", 2, now), Err(Duration::from_secs(30)));
+        assert_eq!(limiter.take("b", 2, now), Ok(()));
         let later = now + Duration::from_secs(30);
-        assert_eq!(limiter.take("a", later), Ok(()));
+        assert_eq!(limiter.take("a", 2, later), Ok(()));
     }
 
     #[test]
     fn a_clock_that_is_set_back_neither_refuses_for_hours_nor_gives_anything_away() {
-        let limiter = RateLimiter::new(2);
+        let limiter = RateLimiter::default();
         let before = Timestamp::UNIX_EPOCH + Duration::from_secs(7200);
-        assert_eq!(limiter.take("a", before), Ok(()));
-        assert_eq!(limiter.take("a", before), Ok(()));
+        assert_eq!(limiter.take("a", 2, before), Ok(()));
+        assert_eq!(limiter.take("a", 2, before), Ok(()));
         let now = Timestamp::UNIX_EPOCH;
-        assert_eq!(limiter.take("a", now), Err(Duration::from_secs(30)));
+        assert_eq!(limiter.take("a", 2, now), Err(Duration::from_secs(30)));
         let later = now + Duration::from_secs(30);
-        assert_eq!(limiter.take("a", later), Ok(()));
+        assert_eq!(limiter.take("a", 2, later), Ok(()));
         // Two callers that overtook each other are no clock set back.
         let earlier = later - Duration::from_secs(1);
-        assert!(limiter.take("a", earlier).is_err());
-        let refusal = limiter.take("a", later);
+        assert!(limiter.take("a", 2, earlier).is_err());
+        let refusal = limiter.take("a", 2, later);
         assert_eq!(refusal, Err(Duration::from_secs(30)));
     }
 
     #[test]
     fn a_bucket_refills_evenly_and_holds_no_more_than_a_minute() {
-        let limiter = RateLimiter::new(6);
+        let limiter = RateLimiter::default();
         let at = |second: i64| Timestamp::from_second(1_000_000 + second).unwrap();
         let taken = |second| {
             (0..9)
-                .filter(|_| limiter.take("a", at(second)).is_ok())
+                .filter(|_| limiter.take("a", 6, at(second)).is_ok())
                 .count()
         };
         assert_eq!(taken(0), 6);
-        assert_eq!(limiter.take("a", at(4)), Err(Duration::from_secs(6)));
-        assert_eq!(limiter.take("a", at(10)), Ok(()));
+        assert_eq!(limiter.take("a", 6, at(4)), Err(Duration::from_secs(6)));
+        assert_eq!(limiter.take("a", 6, at(10)), Ok(()));
         assert_eq!(taken(30), 2);
         assert_eq!(taken(90), 6);
         assert_eq!(taken(9000), 6);

@@ -23,6 +23,10 @@ pub enum Problem {
         rule: &'static str,
     },
     Unauthenticated,
+    /// The caller knows the secret, but breaks a rule.
+    CredentialRefused {
+        rule: &'static str,
+    },
     OperationForbidden,
     CallbackForbidden {
         pointer: String,
@@ -78,7 +82,7 @@ impl Problem {
                 "invalid-query",
                 "A query parameter breaks a rule",
             ),
-            Self::Unauthenticated => (
+            Self::Unauthenticated | Self::CredentialRefused { .. } => (
                 StatusCode::UNAUTHORIZED,
                 "unauthenticated",
                 "No valid credentials were sent",
@@ -184,7 +188,10 @@ impl Problem {
                 let rule = "is not one of this client's operations";
                 body["errors"] = json!([{ "pointer": "/operation", "rule": rule }]);
             }
-            Self::Unauthenticated => {
+            Self::Unauthenticated | Self::CredentialRefused { .. } => {
+                if let Self::CredentialRefused { rule } = self {
+                    body["detail"] = rule.into();
+                }
                 headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
             }
             Self::MethodNotAllowed { allow } => {

@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 
+use crate::mac::{Encoding, HmacAlgorithm};
+
 mod template;
 
 pub use template::Template;
@@ -76,26 +78,11 @@ pub enum Signature {
 #[serde(deny_unknown_fields)]
 pub struct Hmac {
     pub header: String,
-    pub algorithm: Algorithm,
+    pub algorithm: HmacAlgorithm,
     pub encoding: Encoding,
     /// Before the signature, as in `sha256=`.
     #[serde(default)]
     pub prefix: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Algorithm {
-    Sha256,
-    Sha384,
-    Sha512,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Encoding {
-    Hex,
-    Base64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

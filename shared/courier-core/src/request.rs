@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Ids;
 use crate::address::Allowed;
+use crate::authenticate::Caller;
 use crate::catalogue::{Catalogue, Operation};
 use crate::config::Client;
 use crate::problem::Problem;
@@ -21,7 +22,7 @@ mod callback;
 mod idempotency;
 
 pub(crate) use callback::{Asked, Target};
-use idempotency::idempotency_key;
+use idempotency::{idempotency_key, signed_key};
 
 /// The largest body (DESIGN §4.1).
 pub const BODY_BYTES: usize = 64 * 1024;
@@ -46,16 +47,17 @@ pub struct NewOperation<'a> {
     traceparent: Option<String>,
 }
 
-/// Parses the body and headers of a request of `client`.
+/// Parses the body and headers of a request of `caller`.
 pub fn parse<'a>(
     body: &[u8],
     headers: &HeaderMap,
-    client: &'a Client,
+    caller: impl Into<Caller<'a>>,
     catalogue: &'a Catalogue,
     allowed: &Allowed,
     ids: &Ids,
     now: Timestamp,
 ) -> Result<NewOperation<'a>, Problem> {
+    let Caller { client, signed } = caller.into();
     let value = strict_json::parse(body).map_err(Problem::BadJson)?;
     let mut errors = Vec::new();
     let fields = Fields::read(value, &mut errors);
@@ -101,7 +103,11 @@ pub fn parse<'a>(
     if !errors.is_empty() {
         return Err(Problem::InvalidRequest(errors));
     }
-    let key = idempotency_key(headers, operation, fields.reference.as_deref())?;
+    let reference = fields.reference.as_deref();
+    let key = match &signed {
+        Some(signed) => signed_key(headers, operation, reference, signed).map(Some)?,
+        None => idempotency_key(headers, operation, reference)?,
+    };
     let payload = json!([
         operation.name,
         parameters,

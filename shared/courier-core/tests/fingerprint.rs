@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use courier_core::address::Allowed;
 use courier_core::catalogue::Catalogue;
+use courier_core::config::credentials::Credentials;
 use courier_core::config::{Client, Ways};
 use courier_core::random_ids;
 use courier_core::request::{NewOperation, parse};
@@ -22,7 +23,8 @@ fn client(name: &str) -> Client {
     Client {
         name: name.to_owned(),
         tenant: "contoso".to_owned(),
-        api_keys: Vec::new(),
+        credentials: Credentials::default(),
+        requests_per_minute: 600,
         operations: BTreeSet::from(operations.map(str::to_owned)),
         callback_origins: vec!["https://tickets.example".to_owned()],
         signing_secrets: Vec::new(),

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use courier_core::address::Allowed;
 use courier_core::catalogue::Catalogue;
+use courier_core::config::credentials::Credentials;
 use courier_core::config::{Client, Ways};
 use courier_core::problem::Problem;
 use courier_core::random_ids;
@@ -30,7 +31,8 @@ fn client() -> Client {
     Client {
         name: "tickets".to_owned(),
         tenant: "contoso".to_owned(),
-        api_keys: Vec::new(),
+        credentials: Credentials::default(),
+        requests_per_minute: 600,
         operations: BTreeSet::from(operations.map(str::to_owned)),
         callback_origins: vec!["https://tickets.example".to_owned()],
         signing_secrets: Vec::new(),

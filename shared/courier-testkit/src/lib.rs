@@ -12,6 +12,7 @@ pub mod invariants;
 pub mod journals;
 pub mod receiver;
 pub mod sample;
+pub mod signing;
 pub mod tenants;
 pub mod world;
 

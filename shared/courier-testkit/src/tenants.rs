@@ -24,6 +24,21 @@ pub const RECEIVER_TOKEN: &str = "canary-receiver-token";
 pub const RECEIVER_PASSWORD: &str = "canary-receiver-password";
 pub const RECEIVER_HMAC: &str = "canary-receiver-hmac-secret";
 pub const RECEIVER_OAUTH: &str = "canary-receiver-oauth-secret";
+/// What clients sign their requests with, by the names under which a configuration finds them.
+pub const REQUEST_SECRETS: [(&str, &str); 6] = [
+    (
+        "REQUESTS_NEW",
+        "whsec_bmV3LXNlY3JldC1mb3Itc2lnbmVkLXJlcXVlc3Rz",
+    ),
+    (
+        "REQUESTS_OLD",
+        "whsec_b2xkLXNlY3JldC1mb3Itc2lnbmVkLXJlcXVlc3Rz",
+    ),
+    ("ZENDESK_NEW", "canary-zendesk-secret-new"),
+    ("ZENDESK_OLD", "canary-zendesk-secret-old"),
+    ("GITHUB_SECRET", "canary-github-secret-text"),
+    ("PLAIN_SECRET", "canary-plain-secret-text-ü"),
+];
 pub const SEAL_KEY: &str = "dGVzdC1zZWFsaW5nLWtleS1vZi0zMi1ieXRlcy4uLi4=";
 
 /// The bodies of good requests of the World's tickets client.
@@ -170,6 +185,10 @@ pub fn resolve(reference: &SecretReference) -> Result<Secret, String> {
         "RECEIVER_HMAC" => Ok(Secret::new(RECEIVER_HMAC)),
         "RECEIVER_OAUTH" => Ok(Secret::new(RECEIVER_OAUTH)),
         "SEAL_KEY" => Ok(Secret::new(SEAL_KEY)),
-        other => Err(format!("{other} is not set")),
+        other => {
+            let found = REQUEST_SECRETS.iter().find(|(name, _)| *name == other);
+            let found = found.map(|(_, secret)| Secret::new(*secret));
+            found.ok_or_else(|| format!("{other} is not set"))
+        }
     }
 }

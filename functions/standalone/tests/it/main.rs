@@ -23,7 +23,15 @@ mod secrets;
 mod tokens;
 
 mod api;
+mod doors;
+mod doors_corpus;
+mod doors_document;
+mod doors_jwt;
+mod doors_keys;
+mod doors_replay;
+mod doors_signed;
 mod idempotency;
+mod issuer;
 mod lists;
 
 mod corpora;

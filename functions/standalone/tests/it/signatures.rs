@@ -150,7 +150,7 @@ fn verify(cases: &[Case]) -> Vec<Value> {
 }
 
 /// Where the library is; installed on first use.
-fn library() -> PathBuf {
+pub(crate) fn library() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let place = target.join("oracles/python");
     if !place.join("standardwebhooks-1.1.0.dist-info").is_dir() {
@@ -176,7 +176,7 @@ fn library() -> PathBuf {
 }
 
 /// Runs `python3`; what it wrote. It is needed: a missing one fails the test.
-fn python(arguments: &[&str], path: Option<&Path>, input: &str) -> String {
+pub(crate) fn python(arguments: &[&str], path: Option<&Path>, input: &str) -> String {
     let mut command = Command::new("python3");
     if let Some(path) = path {
         command.env("PYTHONPATH", path);

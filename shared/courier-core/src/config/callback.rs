@@ -6,9 +6,8 @@ use url::Url;
 
 use crate::address::Allowed;
 use crate::config_reader::Reader;
-use crate::profile::{
-    Algorithm, DEFAULT, Encoding, Hmac, Profile, ProofKind, Signature, Template, method_of,
-};
+use crate::mac::{Encoding, HmacAlgorithm};
+use crate::profile::{DEFAULT, Hmac, Profile, ProofKind, Signature, Template, method_of};
 use crate::secret::Secret;
 
 /// The ways of one client.
@@ -265,23 +264,8 @@ impl Changes {
 
 fn hmac(table: &mut Reader<'_>) -> Option<Hmac> {
     let header = table.text("header");
-    let algorithm = match table.optional_text("algorithm").as_deref() {
-        None | Some("sha256") => Algorithm::Sha256,
-        Some("sha384") => Algorithm::Sha384,
-        Some("sha512") => Algorithm::Sha512,
-        Some(_) => {
-            table.error("algorithm", "must be sha256, sha384 or sha512");
-            Algorithm::Sha256
-        }
-    };
-    let encoding = match table.optional_text("encoding").as_deref() {
-        None | Some("hex") => Encoding::Hex,
-        Some("base64") => Encoding::Base64,
-        Some(_) => {
-            table.error("encoding", "must be hex or base64");
-            Encoding::Hex
-        }
-    };
+    let algorithm = table.word("algorithm", HmacAlgorithm::parse, HmacAlgorithm::Sha256);
+    let encoding = table.word("encoding", Encoding::parse, Encoding::Hex);
     let prefix = table.optional_text("prefix").unwrap_or_default();
     Some(Hmac {
         header: header?,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::callback::{self, Ways};
+use super::credentials::{Credentials, credentials};
 use super::{GraphConfig, TEST_HOST};
 use crate::address::Allowed;
 use crate::callback_url;
@@ -10,27 +11,31 @@ use crate::catalogue::{Catalogue, TokenKind};
 use crate::config_reader::Reader;
 use crate::webhook::SigningSecret;
 
+pub(super) const REQUESTS_PER_MINUTE: &str = "requests_per_minute";
+pub(super) const MOST_REQUESTS: u32 = 1_000_000;
+
 /// Who may call us, and what for.
 pub struct Client {
     pub name: String,
     pub tenant: String,
-    /// SHA-256 of each key.
-    pub api_keys: Vec<[u8; 32]>,
+    pub credentials: Credentials,
+    pub requests_per_minute: u32,
     pub operations: BTreeSet<String>,
     pub callback_origins: Vec<String>,
     pub signing_secrets: Vec<SigningSecret>,
     pub ways: Ways,
 }
 
-pub(super) fn client(name: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<Client> {
+/// `requests_per_minute` is that of clients that name none of their own.
+pub(super) fn client(
+    name: &str,
+    table: &mut Reader<'_>,
+    allowed: &Allowed,
+    requests_per_minute: u32,
+) -> Option<Client> {
     let tenant = table.text("tenant");
-    let api_keys = table.texts("api_keys", |text| api_key(&text));
-    if api_keys.is_empty() {
-        table.error(
-            "api_keys",
-            "at least one key is needed, or nobody can call as this client",
-        );
-    }
+    let credentials = credentials(table, allowed);
+    let own = table.number(REQUESTS_PER_MINUTE, 1, MOST_REQUESTS);
     let operations = table.texts("operations", Ok);
     if operations.is_empty() {
         table.error("operations", "at least one operation is needed");
@@ -49,29 +54,13 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, allowed: &Allowed) -> O
     Some(Client {
         name: name.to_owned(),
         tenant: tenant?,
-        api_keys,
+        credentials,
+        requests_per_minute: own.unwrap_or(requests_per_minute),
         operations: operations.into_iter().collect(),
         callback_origins,
         signing_secrets,
         ways,
     })
-}
-
-/// `sha256:` and 64 hexadecimal digits.
-fn api_key(text: &str) -> Result<[u8; 32], String> {
-    let rule = || "must be sha256: and the 64 hexadecimal digits of the key's SHA-256".to_owned();
-    let digits = text
-        .strip_prefix("sha256:")
-        .filter(|digits| digits.is_ascii())
-        .ok_or_else(rule)?;
-    if digits.len() != 64 {
-        return Err(rule());
-    }
-    let mut hash = [0; 32];
-    for (index, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * index..2 * index + 2], 16).map_err(|_| rule())?;
-    }
-    Ok(hash)
 }
 
 /// What a client may do must be possible at Graph.

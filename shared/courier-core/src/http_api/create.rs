@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{insert, state};
 use crate::app::App;
-use crate::config::Client;
+use crate::authenticate::Caller;
 use crate::document::document;
 use crate::pacing::{elapsed, later};
 use crate::problem::Problem;
@@ -23,7 +23,7 @@ const ANSWERING: Duration = Duration::from_secs(2);
 
 pub(super) async fn create(
     app: &App,
-    client: &Client,
+    caller: Caller<'_>,
     request: &Request<Bytes>,
     ends_at: Timestamp,
 ) -> Result<Response<Bytes>, Problem> {
@@ -32,7 +32,7 @@ pub(super) async fn create(
     let new = request::parse(
         request.body(),
         request.headers(),
-        client,
+        caller,
         app.catalogue,
         &app.config.allowed,
         &app.ids,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use courier_core::address::Allowed;
 use courier_core::catalogue::Catalogue;
+use courier_core::config::credentials::Credentials;
 use courier_core::config::{Client, Ways};
 use courier_core::problem::Problem;
 use courier_core::random_ids;
@@ -30,7 +31,8 @@ fn read(body: &[u8], name: &'static str, value: &[u8]) -> Result<Record, String>
     let client = Client {
         name: "tickets".to_owned(),
         tenant: "contoso".to_owned(),
-        api_keys: Vec::new(),
+        credentials: Credentials::default(),
+        requests_per_minute: 600,
         operations: BTreeSet::from(operations.map(str::to_owned)),
         callback_origins: vec!["https://hooks.example".to_owned()],
         signing_secrets: Vec::new(),

@@ -1,0 +1,67 @@
+//! `courier key new`: makes a key, password or secret of 32 random bytes, shows it once, and says what to configure.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use clap::Args;
+use sha2::{Digest, Sha256};
+
+/// What is made; an API key if nothing is said.
+#[derive(Args)]
+#[group(multiple = false)]
+pub(crate) struct Kind {
+    /// A key for `Authorization: Bearer` or `X-Api-Key` (the default).
+    #[arg(long)]
+    api_key: bool,
+    /// A secret that signs callbacks, or a client's Standard Webhooks.
+    #[arg(long)]
+    signing_secret: bool,
+    /// A password for Basic.
+    #[arg(long)]
+    password: bool,
+    /// The key that seals secrets on disk.
+    #[arg(long)]
+    seal_key: bool,
+}
+
+pub(crate) fn run(kind: Kind) -> anyhow::Result<ExitCode> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random bytes: {error}"))?;
+    write!(std::io::stdout(), "{}", text(&kind, &bytes))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The secret on a line of its own, then what goes into the configuration.
+fn text(kind: &Kind, bytes: &[u8; 32]) -> String {
+    let plain = URL_SAFE_NO_PAD.encode(bytes);
+    let (secret, place, lines) = if kind.signing_secret {
+        let lines =
+            "signing_secrets = [\"env:WHSEC\"]       # or secrets = […] in [clients.NAME.signed]";
+        let place = "in [clients.NAME], with the secret in the environment as WHSEC";
+        (
+            format!("whsec_{}", STANDARD.encode(bytes)),
+            place,
+            lines.to_owned(),
+        )
+    } else if kind.seal_key {
+        let place = "in [seal], with the secret in the environment as COURIER_SEAL_KEY";
+        let lines = "key = \"env:COURIER_SEAL_KEY\"";
+        (STANDARD.encode(bytes), place, lines.to_owned())
+    } else if kind.password {
+        let lines = format!("passwords = [\"{}\"]", hash(&plain));
+        (plain, "in [clients.NAME.basic]", lines)
+    } else {
+        let lines = format!("api_keys = [\"{}\"]", hash(&plain));
+        (plain, "in [clients.NAME]", lines)
+    };
+    format!("{secret}\n\n# It is not shown again. What to configure {place}:\n{lines}\n")
+}
+
+fn hash(secret: &str) -> String {
+    let hash = Sha256::digest(secret);
+    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{digits}")
+}

@@ -1,0 +1,176 @@
+//! JSON Web Tokens (RFC 7519, RFC 8725): the algorithm is one of the client's, the key one of its issuer's, found by
+//! `kid`; nothing else that a token says of keys is believed.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::jwks::{Key, KeySets};
+use super::{Caller, Denied};
+use crate::config::Client;
+use crate::config::credentials::{JwtAlgorithm, JwtRule, Right};
+use crate::strict_json;
+
+/// How far the issuer's clock may be from ours.
+const LEEWAY_SECONDS: f64 = 60.0;
+
+/// The client whose rule the token keeps.
+pub(super) async fn verify<'a>(
+    text: &str,
+    clients: &'a BTreeMap<String, Client>,
+    key_sets: &KeySets,
+    now: Timestamp,
+) -> Result<Caller<'a>, Denied<'a>> {
+    let token = Token::parse(text).ok_or(Denied::Unproven)?;
+    let (mut keeping, mut breaking) = (Vec::new(), Vec::new());
+    let mut is_unreachable = false;
+    for client in clients.values() {
+        let rule = client.credentials.jwt.as_ref();
+        let Some(rule) = rule.filter(|rule| token.is_for(rule)) else {
+            continue;
+        };
+        let fits = |key: &Key| key.fits(&token.kid, token.algorithm);
+        let Ok(keys) = key_sets.get(&rule.jwks_url, fits, now).await else {
+            is_unreachable = true;
+            continue;
+        };
+        if !keys.iter().any(|key| fits(key) && token.is_signed_by(key)) {
+            continue;
+        }
+        match token.judge(rule, now) {
+            Ok(()) => keeping.push(client),
+            Err(broken) => breaking.push((broken, client)),
+        }
+    }
+    match (keeping.as_slice(), furthest(&breaking)) {
+        ([client], _) => Ok(Caller::from(*client)),
+        ([client, ..], _) => Err(Denied::Proven {
+            client,
+            rule: "the token fits several clients",
+        }),
+        ([], Some((broken, client))) => Err(Denied::Proven {
+            client,
+            rule: broken.rule(),
+        }),
+        ([], None) if is_unreachable => Err(Denied::Unreachable),
+        ([], None) => Err(Denied::Unproven),
+    }
+}
+
+/// The rule of the client that was nearest.
+fn furthest<'a>(breaking: &[(Broken, &'a Client)]) -> Option<(Broken, &'a Client)> {
+    breaking.iter().copied().max_by_key(|(broken, _)| *broken)
+}
+
+/// A rule that a token of the issuer breaks, in the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Broken {
+    Expired,
+    Early,
+    Audience,
+    Subject,
+    Right,
+}
+
+impl Broken {
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Expired => "the token has no `exp` to come",
+            Self::Early => "the token's `nbf` is still to come",
+            Self::Audience => "the token is for another audience",
+            Self::Subject => "the token is of another subject",
+            Self::Right => "the token lacks the required scope or role",
+        }
+    }
+}
+
+/// A token whose signature nobody has looked at yet.
+struct Token<'t> {
+    algorithm: JwtAlgorithm,
+    kid: String,
+    /// What is signed: header and claims, as they were sent.
+    content: &'t [u8],
+    claims: Map<String, Value>,
+    signature: Vec<u8>,
+}
+
+impl<'t> Token<'t> {
+    fn parse(text: &'t str) -> Option<Self> {
+        let (content, signature) = text.rsplit_once('.')?;
+        let (header, claims) = content.split_once('.')?;
+        let header = object(header)?;
+        // RFC 7515 §4.1.11: who does not know an extension must refuse it, and we know none.
+        if header.contains_key("crit") {
+            return None;
+        }
+        Some(Self {
+            algorithm: JwtAlgorithm::parse(header.get("alg")?.as_str()?)?,
+            kid: header.get("kid")?.as_str()?.to_owned(),
+            content: content.as_bytes(),
+            claims: object(claims)?,
+            signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
+        })
+    }
+
+    fn is_for(&self, rule: &JwtRule) -> bool {
+        let issuer = self.claims.get("iss").and_then(Value::as_str);
+        issuer == Some(&rule.issuer) && rule.algorithms.contains(&self.algorithm)
+    }
+
+    fn is_signed_by(&self, key: &Key) -> bool {
+        key.verifies(self.algorithm, self.content, &self.signature)
+    }
+
+    fn judge(&self, rule: &JwtRule, now: Timestamp) -> Result<(), Broken> {
+        let now = now.as_duration().as_secs_f64();
+        let time = |name: &str| self.claims.get(name).map(Value::as_f64);
+        let is_current = matches!(time("exp"), Some(Some(end)) if now < end + LEEWAY_SECONDS);
+        let has_begun = match time("nbf") {
+            None => true,
+            Some(begin) => begin.is_some_and(|begin| begin <= now + LEEWAY_SECONDS),
+        };
+        let subject = self.claims.get("sub").and_then(Value::as_str);
+        let is_granted = match &rule.right {
+            Right::Scope(scope) => self.lists("scp", scope) || self.lists("scope", scope),
+            Right::Role(role) => self.holds("roles", role),
+        };
+        [
+            (is_current, Broken::Expired),
+            (has_begun, Broken::Early),
+            (self.holds("aud", &rule.audience), Broken::Audience),
+            (
+                rule.subject.is_none() || subject == rule.subject.as_deref(),
+                Broken::Subject,
+            ),
+            (is_granted, Broken::Right),
+        ]
+        .into_iter()
+        .find_map(|(is_kept, broken)| (!is_kept).then_some(Err(broken)))
+        .unwrap_or(Ok(()))
+    }
+
+    /// Whether a claim is `text`, or a list with `text` in it.
+    fn holds(&self, name: &str, text: &str) -> bool {
+        match self.claims.get(name) {
+            Some(Value::String(one)) => one == text,
+            Some(Value::Array(all)) => all.iter().any(|one| one == text),
+            _ => false,
+        }
+    }
+
+    /// Whether a claim holds `text` among others, separated by blanks (RFC 8693 §4.2).
+    fn lists(&self, name: &str, text: &str) -> bool {
+        let claim = self.claims.get(name).and_then(Value::as_str);
+        self.holds(name, text) || claim.is_some_and(|all| all.split(' ').any(|one| one == text))
+    }
+}
+
+/// One part of a token: base64url without padding around a JSON object without duplicate names.
+fn object(part: &str) -> Option<Map<String, Value>> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
+    let value = strict_json::parse(&bytes).ok()?;
+    value.as_object().cloned()
+}

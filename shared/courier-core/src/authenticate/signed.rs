@@ -1,0 +1,155 @@
+//! Requests that carry an HMAC of their body: Standard Webhooks 1.0, Zendesk's and GitHub's dialects, and plain ones.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+use super::{Caller, Denied, Signed, only};
+use crate::config::Client;
+use crate::config::credentials::{Dialect, Encoding, HmacAlgorithm, SignedRequests, hex};
+
+/// How far a signed time may lie from ours, on both sides.
+const WINDOW_SECONDS: u64 = 5 * 60;
+
+/// The client that has signed this request, and what makes it the same request again.
+pub fn verify<'a>(
+    headers: &HeaderMap,
+    body: &[u8],
+    clients: &'a BTreeMap<String, Client>,
+    now: Timestamp,
+) -> Result<Caller<'a>, Denied<'a>> {
+    let header = signature_header(headers, clients).ok_or(Denied::Unproven)?;
+    let claim = |client: &'a Client| {
+        let signed = client.credentials.signed.as_ref();
+        let signed = signed.filter(|signed| signed.dialect.header() == header)?;
+        Some((signed, Claim::read(&signed.dialect, headers, body)?))
+    };
+    let none = Choice::from(0);
+    let signer = only(clients, |client| {
+        claim(client).map_or(none, |(signed, claim)| claim.is_of(signed))
+    });
+    let client = signer.ok_or(Denied::Unproven)?;
+    let (_, claim) = claim(client).ok_or(Denied::Unproven)?;
+    let second = now.as_second();
+    if claim
+        .second
+        .is_some_and(|signed| signed.abs_diff(second) > WINDOW_SECONDS)
+    {
+        let rule = "the signed timestamp is more than 5 minutes away";
+        return Err(Denied::Proven { client, rule });
+    }
+    Ok(Caller {
+        client,
+        signed: Some(claim.same),
+    })
+}
+
+/// The one header with a signature in it that any client uses. Two are none.
+fn signature_header(headers: &HeaderMap, clients: &BTreeMap<String, Client>) -> Option<HeaderName> {
+    let signed = clients
+        .values()
+        .filter_map(|client| client.credentials.signed.as_ref());
+    let mut present = signed
+        .map(|signed| signed.dialect.header())
+        .filter(|name| headers.contains_key(name));
+    let first = present.next()?;
+    present.all(|other| other == first).then_some(first)
+}
+
+/// What a request says of itself, in one dialect.
+struct Claim<'r> {
+    content: Vec<&'r [u8]>,
+    algorithm: HmacAlgorithm,
+    /// Any of these.
+    signatures: Vec<Vec<u8>>,
+    /// The signed time, in whole seconds.
+    second: Option<i64>,
+    same: Signed,
+}
+
+impl<'r> Claim<'r> {
+    fn read(dialect: &Dialect, headers: &'r HeaderMap, body: &'r [u8]) -> Option<Self> {
+        let signature = once(headers, dialect.header().as_str())?;
+        let of_body = |signature: Vec<u8>, algorithm| Self {
+            content: vec![body],
+            algorithm,
+            signatures: vec![signature],
+            second: None,
+            same: Signed::Content(Sha256::digest(body).into()),
+        };
+        match dialect {
+            Dialect::StandardWebhooks => Self::standard(headers, signature, body),
+            Dialect::Zendesk => {
+                let time = once(headers, "x-zendesk-webhook-signature-timestamp")?;
+                let hash = Sha256::new().chain_update(time).chain_update(body);
+                Some(Self {
+                    content: vec![time.as_bytes(), body],
+                    algorithm: HmacAlgorithm::Sha256,
+                    signatures: vec![STANDARD.decode(signature).ok()?],
+                    second: Some(time.parse::<Timestamp>().ok()?.as_second()),
+                    same: Signed::Content(hash.finalize().into()),
+                })
+            }
+            Dialect::Github => {
+                let signature = hex(signature.strip_prefix("sha256=")?)?;
+                Some(of_body(signature, HmacAlgorithm::Sha256))
+            }
+            Dialect::BodyHmac {
+                encoding,
+                algorithm,
+                prefix,
+                ..
+            } => {
+                let text = signature.strip_prefix(prefix.as_str())?;
+                let signature = match encoding {
+                    Encoding::Hex => hex(text),
+                    Encoding::Base64 => STANDARD.decode(text).ok(),
+                };
+                Some(of_body(signature?, *algorithm))
+            }
+        }
+    }
+
+    fn standard(headers: &'r HeaderMap, signatures: &str, body: &'r [u8]) -> Option<Self> {
+        let id = once(headers, "webhook-id")?;
+        let time = once(headers, "webhook-timestamp")?;
+        let is_id = (1..=255).contains(&id.len()) && id.bytes().all(|byte| byte != b'\t');
+        let is_time = time.bytes().all(|byte| byte.is_ascii_digit());
+        let signatures = signatures
+            .split(' ')
+            .filter_map(|one| STANDARD.decode(one.strip_prefix("v1,")?).ok());
+        (is_id && is_time).then_some(Self {
+            content: vec![id.as_bytes(), b".", time.as_bytes(), b".", body],
+            algorithm: HmacAlgorithm::Sha256,
+            signatures: signatures.collect(),
+            second: Some(time.parse().ok()?),
+            same: Signed::Id(id.to_owned()),
+        })
+    }
+
+    /// Every secret is tried against every signature.
+    fn is_of(&self, signed: &SignedRequests) -> Choice {
+        let mut found = Choice::from(0);
+        for secret in &signed.secrets {
+            let expected = self.algorithm.sign(secret, &self.content);
+            for signature in &self.signatures {
+                found |= expected.ct_eq(signature);
+            }
+        }
+        found
+    }
+}
+
+/// The header's value, if it was sent exactly once as visible text.
+fn once<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    }
+}
