@@ -30,6 +30,7 @@ async fn answer(host: Arc<Host>, request: Request<Body>) -> Result<Response<Body
 /// What the sender wrote and perhaps signed: the platform's base64 is undone already.
 fn bytes(body: Body) -> Vec<u8> {
     match body {
+        Body::Empty => Vec::new(),
         Body::Text(text) => text.into_bytes(),
         Body::Binary(bytes) => bytes,
         Body::Empty | _ => Vec::new(),

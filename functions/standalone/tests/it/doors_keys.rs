@@ -1,16 +1,22 @@
 //! The key sets of issuers: how long they are kept, when they are fetched anew, and what comes of an issuer that fails.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use courier_core::http_api;
 use courier_testkit::receiver::{Answer as Reply, Receiver};
 use courier_testkit::world::{Answer, World};
+use jiff::Timestamp;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::issuer::{
     AUDIENCE, ISSUER, Signer, claims, document, good, header, issuer, rsa_jwk, set, token, with,
-    world,
+    world, world_at,
 };
 
 /// A token by the second RSA key, which lives through the day.
@@ -239,4 +245,39 @@ required_scope = "Operations.Start"
     .await;
     is(&world, &old(), 503).await;
     assert!(peer.journal().is_empty());
+}
+
+/// A caller that goes away in the middle does not take the fetch along.
+#[tokio::test]
+async fn a_fetch_outlives_the_caller_that_needed_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (arrived, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (arrives, may_answer) = (Arc::clone(&arrived), Arc::clone(&go));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.readable().await.unwrap();
+        arrives.notify_one();
+        may_answer.notified().await;
+        let body = json!({ "keys": [rsa_jwk("k", 0)] }).to_string();
+        let length = body.len();
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        // Nobody comes a second time.
+        drop(listener);
+    });
+    let world = world_at(&format!("http://{address}/keys")).await;
+    let request = http::Request::get("/v1/operations")
+        .header("authorization", format!("Bearer {}", old()))
+        .body(bytes::Bytes::new())
+        .unwrap();
+    {
+        let mut call = pin!(http_api::handle(&world.app, request, Timestamp::MAX));
+        tokio::select! {
+            answer = &mut call => panic!("answered without the keys: {answer:?}"),
+            () = arrived.notified() => {}
+        }
+    }
+    go.notify_one();
+    is(&world, &old(), 200).await;
 }

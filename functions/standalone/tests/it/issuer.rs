@@ -142,6 +142,10 @@ pub(crate) async fn issuer(answer: Answer) -> Receiver {
 
 /// A World with two clients of the issuer: one by scope, one by role, subject and a single algorithm.
 pub(crate) async fn world(peer: &Receiver) -> World {
+    world_at(&peer.url("/keys")).await
+}
+
+pub(crate) async fn world_at(url: &str) -> World {
     let clients = format!(
         r#"
 [clients.tokens]
@@ -163,8 +167,7 @@ required_role = "Operations.Start"
 subject = "robot"
 algorithms = ["RS256"]
 [seal]
-"#,
-        url = peer.url("/keys")
+"#
     );
     World::with(|setup| setup.config = setup.config.replace("[seal]\n", &clients)).await
 }

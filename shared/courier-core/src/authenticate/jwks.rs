@@ -35,7 +35,7 @@ const MOST_KEYS: usize = 100;
 /// The key sets of every configured issuer.
 pub(crate) struct KeySets {
     transport: Arc<dyn Transport>,
-    slots: BTreeMap<Url, Slot>,
+    slots: BTreeMap<Url, Arc<Slot>>,
 }
 
 /// No key can be had to judge by.
@@ -44,7 +44,7 @@ pub(crate) struct Unreachable;
 #[derive(Default)]
 struct Slot {
     /// One fetch at a time.
-    fetching: tokio::sync::Mutex<()>,
+    fetching: Arc<tokio::sync::Mutex<()>>,
     held: Mutex<Held>,
 }
 
@@ -80,7 +80,7 @@ impl KeySets {
         Self {
             transport,
             slots: rules
-                .map(|rule| (rule.jwks_url.clone(), Slot::default()))
+                .map(|rule| (rule.jwks_url.clone(), Arc::default()))
                 .collect(),
         }
     }
@@ -94,51 +94,62 @@ impl KeySets {
     ) -> Result<Arc<[Key]>, Unreachable> {
         let slot = self.slots.get(url).ok_or(Unreachable)?;
         let next = slot.held().next(&fits, now);
-        let _one_at_a_time = match next {
+        let one_at_a_time = match next {
             Next::Judge(keys) if keys.iter().any(&fits) => return Ok(keys),
-            Next::Fetch(Some(old)) => match slot.fetching.try_lock() {
+            Next::Fetch(Some(old)) => match Arc::clone(&slot.fetching).try_lock_owned() {
                 Ok(guard) => guard,
                 Err(_) => return Ok(old),
             },
             // Whoever is fetching now may bring the key.
-            Next::Fetch(None) | Next::Judge(_) | Next::GiveUp => slot.fetching.lock().await,
+            Next::Fetch(None) | Next::Judge(_) | Next::GiveUp => {
+                Arc::clone(&slot.fetching).lock_owned().await
+            }
         };
         let next = slot.held().next(&fits, now);
         if matches!(next, Next::Fetch(_)) {
             slot.held().tried_at = Some(now);
-            let fetched = self.fetch(url, now).await;
-            slot.held().take(fetched, url);
+            let (transport, slot) = (Arc::clone(&self.transport), Arc::clone(slot));
+            let url = url.clone();
+            // On its own: a caller that goes away must not take the fetch along, nobody may try again for a minute.
+            let fetching = tokio::spawn(async move {
+                let fetched = fetch(&*transport, &url, now).await;
+                slot.held().take(fetched, &url);
+                drop(one_at_a_time);
+            });
+            if let Err(error) = fetching.await {
+                tracing::error!(%error, "the fetch of an issuer's keys broke off");
+            }
         }
         match slot.held().next(&fits, now) {
             Next::Judge(keys) | Next::Fetch(Some(keys)) => Ok(keys),
             Next::Fetch(None) | Next::GiveUp => Err(Unreachable),
         }
     }
+}
 
-    async fn fetch(&self, url: &Url, now: Timestamp) -> Result<Set, String> {
-        let accept = HeaderValue::from_static("application/json");
-        let sent = self.transport.send(Call {
-            route: Route::Guarded,
-            method: Method::GET,
-            url: url.clone(),
-            headers: HeaderMap::from_iter([(header::ACCEPT, accept)]),
-            body: Vec::new(),
-            read: Read::Whole,
-            timeout: TIMEOUT,
-        });
-        let answered = sent.await.map_err(|unanswered| unanswered.to_string())?;
-        if answered.status != StatusCode::OK {
-            return Err(format!("answered {}", answered.status.as_u16()));
-        }
-        let body = answered.body.ok_or("the answer is cut off or too long")?;
-        let keys = parse(&body)?;
-        let current = max_age(&answered.headers).unwrap_or(CURRENT);
-        Ok(Set {
-            keys,
-            current_until: later(now, current.clamp(CURRENT_AT_LEAST, USABLE)),
-            usable_until: later(now, USABLE),
-        })
+async fn fetch(transport: &dyn Transport, url: &Url, now: Timestamp) -> Result<Set, String> {
+    let accept = HeaderValue::from_static("application/json");
+    let sent = transport.send(Call {
+        route: Route::Guarded,
+        method: Method::GET,
+        url: url.clone(),
+        headers: HeaderMap::from_iter([(header::ACCEPT, accept)]),
+        body: Vec::new(),
+        read: Read::Whole,
+        timeout: TIMEOUT,
+    });
+    let answered = sent.await.map_err(|unanswered| unanswered.to_string())?;
+    if answered.status != StatusCode::OK {
+        return Err(format!("answered {}", answered.status.as_u16()));
     }
+    let body = answered.body.ok_or("the answer is cut off or too long")?;
+    let keys = parse(&body)?;
+    let current = max_age(&answered.headers).unwrap_or(CURRENT);
+    Ok(Set {
+        keys,
+        current_until: later(now, current.clamp(CURRENT_AT_LEAST, USABLE)),
+        usable_until: later(now, USABLE),
+    })
 }
 
 impl Slot {
