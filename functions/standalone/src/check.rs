@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use courier_core::catalogue::Catalogue;
 use courier_core::config::credentials::{Credentials, Dialect, Right};
-use courier_core::config::{Client, Config};
+use courier_core::config::{Client, Config, Way};
+use courier_core::profile::Signature;
 
 use crate::settings;
 
@@ -61,12 +62,44 @@ fn describe(client: &Client, catalogue: &Catalogue) -> Vec<String> {
         lines.push("  may not have callbacks: no callback_origins".to_owned());
     }
     for origin in &client.callback_origins {
-        let secrets = client.signing_secrets.len();
-        lines.push(format!(
-            "  may have callbacks at {origin}, signed with {secrets} secret(s)"
-        ));
+        lines.push(format!("  may have callbacks at {origin}"));
+    }
+    for (name, way) in client
+        .ways
+        .all
+        .iter()
+        .filter(|_| !client.callback_origins.is_empty())
+    {
+        lines.push(format!("    {}", describe_way(client, name, way)));
     }
     lines
+}
+
+/// How a completion is sent, and what proves it, without a secret.
+fn describe_way(client: &Client, name: &str, way: &Way) -> String {
+    let profile = &way.profile;
+    let default = if name == client.ways.default {
+        " (unless a request names another)"
+    } else {
+        ""
+    };
+    let mut line = format!(
+        "as {name}{default}: {} with {}",
+        profile.method,
+        way.proof.describe()
+    );
+    if profile.signature != Signature::None && !client.signing_secrets.is_empty() {
+        let secrets = client.signing_secrets.len();
+        line.push_str(&format!(", signed with {secrets} secret(s)"));
+    }
+    if let Some(hmac) = &profile.hmac {
+        let (algorithm, header) = (hmac.algorithm.word(), &hmac.header);
+        line.push_str(&format!(", {algorithm} of the body in {header}"));
+    }
+    if way.handshake {
+        line.push_str(", after a CloudEvents handshake");
+    }
+    line
 }
 
 /// Each way in which the client may prove itself, without a secret.

@@ -33,7 +33,7 @@ fn bytes(body: Body) -> Vec<u8> {
         Body::Empty => Vec::new(),
         Body::Text(text) => text.into_bytes(),
         Body::Binary(bytes) => bytes,
-        Body::Empty | _ => Vec::new(),
+        _ => Vec::new(),
     }
 }
 

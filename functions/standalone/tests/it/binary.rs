@@ -65,7 +65,7 @@ async fn check_says_what_each_client_may_do() {
         "Graph permission: User.Export.All (application)",
         "may ask for goals.exportJob",
         "may ask for team.schedule",
-        "may have callbacks at http://127.0.0.1:8, signed with 2 secret(s)",
+        "may have callbacks at http://127.0.0.1:8\n    as standard-webhooks (unless a request names another): POST with no credentials, signed with 2 secret(s)",
     ] {
         assert!(
             by_argument.stdout.contains(line),

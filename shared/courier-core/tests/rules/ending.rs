@@ -138,7 +138,7 @@ fn when_the_window_is_over_the_completion_is_undeliverable() {
 }
 
 /// The message's hop is beyond every other; the record takes it over when it is first used.
-fn carried_anew(mut decision: Decision) -> Decision {
+pub(crate) fn carried_anew(mut decision: Decision) -> Decision {
     let record = decision.write.as_mut().unwrap();
     let hop = u32::try_from(record.revision).unwrap() + 2;
     decision.send = Some((Message::poll(record, hop), at(NOW)));

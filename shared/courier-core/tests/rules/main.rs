@@ -17,6 +17,7 @@ use url::Url;
 
 mod answers;
 mod claims;
+mod delivering;
 mod ending;
 mod guards;
 mod messages;

@@ -1,0 +1,138 @@
+//! `[clients.<id>.callback]` and `[clients.<id>.profiles.<name>]`: what is read, and every mistake by its key.
+
+#![cfg(test)]
+
+use courier_core::catalogue::Catalogue;
+use courier_core::config::{Client, Config, Proof};
+use courier_core::secret::{Secret, SecretReference};
+
+fn parse(tables: &str) -> Result<Client, Vec<String>> {
+    let text = format!(
+        r#"
+        [graph.tenants.contoso]
+        tenant_id = "t"
+        client_id = "c"
+        client_secret = "env:TEXT"
+        [clients.tickets]
+        tenant = "contoso"
+        api_keys = ["sha256:0000000000000000000000000000000000000000000000000000000000000000"]
+        operations = ["team.schedule"]
+        callback_origins = ["https://tickets.example"]
+        signing_secrets = ["env:WHSEC"]
+        [seal]
+        key = "env:SEAL"
+        {tables}"#
+    );
+    let resolve = |reference: &SecretReference| match reference {
+        SecretReference::Env(name) if name == "SEAL" => {
+            Ok(Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="))
+        }
+        SecretReference::Env(name) if name == "WHSEC" => {
+            Ok(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
+        }
+        SecretReference::Env(name) if name == "LINES" => Ok(Secret::new("canary\r\nx: y")),
+        SecretReference::Env(_) => Ok(Secret::new("canary-text")),
+        SecretReference::File(_) | SecretReference::AwsSecret { .. } => Err("no".to_owned()),
+    };
+    let parsed = Config::parse(&text, Catalogue::shipped(), &resolve);
+    let mut config = parsed.map_err(|errors| errors.0)?;
+    Ok(config.clients.remove("tickets").unwrap())
+}
+
+fn refused(tables: &str, told: &[&str]) {
+    let Err(errors) = parse(tables) else {
+        panic!("taken: {tables}");
+    };
+    assert_eq!(errors, told, "{tables}");
+    assert!(!errors.concat().contains("canary"), "{errors:?}");
+}
+
+#[test]
+fn without_a_word_completions_go_as_standard_webhooks() {
+    let client = parse("").unwrap();
+    assert_eq!(client.ways.default, "standard-webhooks");
+    assert_eq!(client.ways.all.len(), 1);
+    let client = parse("[clients.tickets.callback]\nhandshake = false").unwrap();
+    assert_eq!(client.ways.default, "standard-webhooks");
+}
+
+#[test]
+fn a_client_has_one_default_and_may_have_others_by_name() {
+    let client = parse(
+        r#"
+        [clients.tickets.callback]
+        profile = "zendesk"
+        username = "a@b.example/token"
+        password = "env:TEXT"
+        [clients.tickets.profiles.jira-automation]
+        token = "env:TEXT"
+        [clients.tickets.profiles.board]
+        profile = "generic"
+        method = "PATCH"
+        content_type = "text/plain"
+        success = [200, 409]
+        "#,
+    )
+    .unwrap();
+    assert_eq!(client.ways.default, "zendesk");
+    let names: Vec<&str> = client.ways.all.keys().map(String::as_str).collect();
+    assert_eq!(names, ["board", "jira-automation", "zendesk"]);
+    assert!(
+        matches!(&client.ways.all["zendesk"].proof, Proof::Basic { username, .. } if username == "a@b.example/token")
+    );
+    let board = &client.ways.all["board"].profile;
+    assert_eq!(
+        (board.method.as_str(), board.content_type.as_str()),
+        ("PATCH", "text/plain")
+    );
+    assert!(board.takes(409) && !board.takes(204));
+}
+
+#[test]
+fn every_mistake_is_named_by_its_key() {
+    let callback = |rows: &str| format!("[clients.tickets.callback]\n{rows}");
+    let own = "graph-courier sets itself";
+    for (rows, told) in [
+        ("profile = \"fax\"", "profile: must be one of standard-webhooks, servicenow-scripted, servicenow-hmac, servicenow-table, jira-automation, zendesk, okta-workflows, logic-apps, step-functions-task-token, generic".to_owned()),
+        ("profile = \"zendesk\"", "profile: zendesk needs username and password, or oauth2, or token".to_owned()),
+        ("profile = \"jira-automation\"\nusername = \"u\"\npassword = \"env:TEXT\"", "profile: jira-automation needs token".to_owned()),
+        ("profile = \"servicenow-hmac\"", "profile: servicenow-hmac needs secrets".to_owned()),
+        ("secrets = [\"env:TEXT\"]", "secrets: are for a profile with hmac".to_owned()),
+        ("hmac = { header = \"x-signature\" }", "secrets: hmac needs at least one secret".to_owned()),
+        ("token = \"env:TEXT\"\nusername = \"u\"\npassword = \"env:TEXT\"", "token: either token, or username and password, or oauth2".to_owned()),
+        ("username = \"u\"", "token: either token, or username and password, or oauth2".to_owned()),
+        ("username = \"a:b\"\npassword = \"env:TEXT\"", "username: must hold no colon (RFC 7617 §2)".to_owned()),
+        ("token = \"env:LINES\"", "token: must hold visible characters only".to_owned()),
+        ("token = \"canary\"", "token: must be a reference: env:NAME, file:PATH or aws-secret:ARN[#key]".to_owned()),
+        ("method = \"GET\"", "method: must be POST, PUT or PATCH".to_owned()),
+        ("body = \"{\"", "body: must be JSON: line 1 column 1".to_owned()),
+        ("body = '[\"{{data}}\"]'", "body: {{data}} must hold a JSON pointer such as /data/status".to_owned()),
+        ("success = [\"200\"]", "success: must be a list of HTTP statuses".to_owned()),
+        ("success = 200", "success: must be a list of HTTP statuses".to_owned()),
+        ("success = [99]", "success: must be HTTP statuses from 200 to 599".to_owned()),
+        ("headers = { host = \"evil.example\" }", format!("headers: must not be a header that {own}")),
+        ("headers = { \"a b\" = \"c\" }", "headers: must be header names".to_owned()),
+        ("headers = { x-a = 1 }", "headers.x-a: must be a text".to_owned()),
+        ("token_header = \"webhook-id\"", format!("token_header: must not be a header that {own}")),
+        ("handshake = 1", "handshake: must be true or false".to_owned()),
+        ("colour = 1", "colour: is not a known key".to_owned()),
+        ("[clients.tickets.callback.oauth2]\nclient_id = \"c\"\nclient_secret = \"env:TEXT\"", "oauth2.token_url: is missing".to_owned()),
+    ] {
+        refused(&callback(rows), &[&format!("clients.tickets.callback.{told}")]);
+    }
+    refused(
+        "[clients.tickets.callback]\nhandshake = true",
+        &["callbacks.origin: is needed for handshake = true"],
+    );
+    refused(
+        "[clients.tickets.profiles.standard-webhooks]\n[clients.tickets.callback]",
+        &["clients.tickets.profiles: standard-webhooks is the profile of callback already"],
+    );
+    refused(
+        "[callbacks]\norigin = \"https://courier.example\"\nin_flight_per_host = 0",
+        &[
+            "callbacks.origin: must be a DNS name such as courier.example",
+            "callbacks.in_flight_per_host: must be a whole number from 1 to 10000",
+        ],
+    );
+}

@@ -1,0 +1,170 @@
+//! Deliveries that are parked, and completions that are sent elsewhere.
+
+use courier_core::decide::{CallbackReply, Decision, Event, Next};
+use courier_core::profile::Template;
+use courier_core::record::{CallbackTarget, Closing, Delivery, Outcome, Record, State};
+use serde_json::json;
+
+use crate::ending::carried_anew;
+use crate::{EXPORT, accepted, at, changed, decided, ended, held, line, nothing, running};
+
+const NOW: u64 = 1010;
+
+fn parked(record: &Record, hop: u32, until: u64) -> Decision {
+    let until = at(until);
+    decided(record, &Event::Parked { hop, until }, at(NOW))
+}
+
+fn target(origin: &str) -> CallbackTarget {
+    CallbackTarget::new(serde_json::from_value(json!("v1.other")).unwrap(), origin)
+}
+
+fn retargeted(record: &Record) -> Decision {
+    let target = Box::new(target("https://elsewhere.example"));
+    decided(record, &Event::Retargeted(target), at(NOW))
+}
+
+/// What every change of the target writes.
+fn changes(record: &mut Record) {
+    record.callback = Some(CallbackTarget {
+        version: 1,
+        ..target("https://elsewhere.example")
+    });
+    let detail = Some("now at https://elsewhere.example");
+    record.history.push(line(
+        at(NOW),
+        record.state.status(),
+        "callbackChanged",
+        detail,
+    ));
+}
+
+#[test]
+fn a_parked_delivery_waits_without_a_write_or_an_attempt() {
+    let record = ended(Outcome::Succeeded);
+    assert_eq!(record.due_at, Some(at(1000)));
+    for until in [1011, 1300] {
+        assert_eq!(parked(&record, 3, until), nothing(Next::Wait(at(until))));
+    }
+}
+
+#[test]
+fn a_pause_that_the_sweeper_would_take_for_a_loss_is_written_down() {
+    let record = ended(Outcome::Succeeded);
+    for (hop, until) in [(3, 1301), (3, 5000), (4, 1011)] {
+        let expected = changed(&record, Next::Wait(at(until)), |record| {
+            record.hop = hop;
+            record.due_at = Some(at(until));
+            record.delivery.next_attempt_at = Some(at(until));
+        });
+        assert_eq!(parked(&record, hop, until), expected);
+    }
+}
+
+#[test]
+fn what_is_outdated_parks_nothing() {
+    let record = ended(Outcome::Succeeded);
+    assert_eq!(parked(&record, 2, 2000), nothing(Next::Look));
+    assert_eq!(parked(&running(EXPORT), 3, 2000), nothing(Next::Look));
+}
+
+#[test]
+fn an_open_operation_gets_another_target_and_goes_on() {
+    for record in [accepted(EXPORT, at(0)), held(at(2000)), running(EXPORT)] {
+        assert_eq!(retargeted(&record), changed(&record, Next::Drop, changes));
+    }
+    let mut silent = running(EXPORT);
+    silent.callback = None;
+    assert_eq!(retargeted(&silent), changed(&silent, Next::Drop, changes));
+}
+
+#[test]
+fn what_is_owed_or_given_up_is_offered_at_once_where_it_goes_now() {
+    let outcome = Outcome::Succeeded;
+    let how = Closing::Undeliverable;
+    for state in [State::Ended { outcome }, State::Closed { outcome, how }] {
+        let mut record = ended(outcome);
+        record.state = state;
+        record.delivery = Delivery {
+            attempts: 9,
+            last_status: Some(500),
+            scheduled_since: Some(at(900)),
+            scheduled_attempts: 5,
+            next_attempt_at: None,
+        };
+        let expected = changed(&record, Next::Drop, |record| {
+            changes(record);
+            record.state = State::Ended { outcome };
+            record.due_at = Some(at(NOW));
+            record.delivery.scheduled_since = None;
+            record.delivery.scheduled_attempts = 0;
+            record.delivery.next_attempt_at = Some(at(NOW));
+        });
+        assert_eq!(retargeted(&record), carried_anew(expected));
+    }
+}
+
+#[test]
+fn what_is_delivered_stays_so_and_what_nobody_asked_for_is_not_made_up() {
+    let outcome = Outcome::Succeeded;
+    let mut record = ended(outcome);
+    record.due_at = None;
+    let how = Closing::Delivered;
+    record.state = State::Closed { outcome, how };
+    assert_eq!(retargeted(&record), changed(&record, Next::Drop, changes));
+    record.event = None;
+    assert_eq!(retargeted(&record), nothing(Next::Drop));
+}
+
+#[test]
+fn what_an_earlier_target_answers_changes_nothing() {
+    let mut record = ended(Outcome::Succeeded);
+    record.callback.as_mut().unwrap().version = 2;
+    let called = |target| {
+        let reply = CallbackReply {
+            status: Some(200),
+            taken: true,
+            ..CallbackReply::default()
+        };
+        let hop = 3;
+        decided(&record, &Event::Called { hop, target, reply }, at(NOW))
+    };
+    for earlier in [0, 1] {
+        assert_eq!(called(earlier), nothing(Next::Look));
+    }
+    let delivered = called(2).write.unwrap();
+    assert_eq!(delivered.callback_status(), "delivered");
+}
+
+/// A status that the profile calls success, and a 2xx that it does not.
+#[test]
+fn the_profile_says_what_is_taken() {
+    let record = ended(Outcome::Succeeded);
+    for (status, taken, word) in [
+        (409, true, "delivered"),
+        (204, false, "pending"),
+        (410, true, "delivered"),
+    ] {
+        let reply = CallbackReply {
+            status: Some(status),
+            taken,
+            ..CallbackReply::default()
+        };
+        let (hop, target) = (3, 0);
+        let decision = decided(&record, &Event::Called { hop, target, reply }, at(NOW));
+        assert_eq!(decision.write.unwrap().callback_status(), word, "{status}");
+    }
+}
+
+#[test]
+fn the_end_freezes_the_body_in_the_form_of_the_target() {
+    let mut record = running(EXPORT);
+    let template = r#"{ "issues": ["{{/data/reference}}"], "how": "as {{/data/status}}" }"#;
+    record.reference = Some("DSAR-17".to_owned());
+    let template = Template::try_from(template.to_owned()).unwrap();
+    record.callback.as_mut().unwrap().template = Some(template);
+    let after = decided(&record, &Event::Cancelled, at(NOW)).write.unwrap();
+    let event = after.event.unwrap();
+    assert_eq!(event.body, r#"{"how":"as cancelled","issues":["DSAR-17"]}"#);
+    assert_eq!(event.kind, "operation.cancelled");
+}
