@@ -13,6 +13,7 @@ mod polls;
 
 mod callbacks;
 mod crowds;
+mod guard;
 mod profiles;
 mod receivers;
 mod redelivery;

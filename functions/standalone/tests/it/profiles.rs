@@ -172,6 +172,16 @@ fn file(profile: &str) -> PathBuf {
     directory.join(format!("{profile}.http"))
 }
 
+#[test]
+fn the_readme_names_every_profile_and_links_what_it_sends() {
+    let manifest = env!("CARGO_MANIFEST_DIR");
+    let readme = fs::read_to_string(format!("{manifest}/../../README.md")).unwrap();
+    for Profile { name, .. } in Profile::shipped() {
+        let row = format!("| [`{name}`](docs/callers/golden/{name}.http)");
+        assert!(readme.contains(&row), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn every_profile_sends_what_its_golden_file_shows() {
     let shipped = Profile::shipped()

@@ -1,0 +1,130 @@
+//! What a receiver may do to whoever reads its answer, and what a client may aim us at: nothing comes of either.
+
+use std::time::Duration;
+
+use courier_testkit::world::World;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Takes one connection and sends `answer`, then `more` until the other side has enough.
+async fn rude(listener: TcpListener, answer: Vec<u8>, more: Vec<u8>) -> usize {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut head = [0; 1024];
+    assert!(stream.read(&mut head).await.unwrap() > 0);
+    stream.write_all(&answer).await.unwrap();
+    let mut sent = answer.len();
+    while !more.is_empty() && write(&mut stream, &more).await {
+        sent += more.len();
+    }
+    sent
+}
+
+async fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
+    stream.write_all(bytes).await.is_ok()
+}
+
+/// One attempt at a peer that answers like this: how many bytes it could send, and what the history says.
+async fn attempt(answer: &str, more: &str) -> (usize, serde_json::Value) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let world = World::with(|setup| {
+        setup.timeouts.callback = Duration::from_secs(5);
+        let known = "callback_origins = [\"{receiver}\"]";
+        let both = format!("callback_origins = [\"{{receiver}}\", \"{origin}\"]");
+        setup.config = setup.config.replace(known, &both);
+    })
+    .await;
+    world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
+    let mut body = world.schedule();
+    body["callback"]["url"] = json!(format!("{origin}/x"));
+    let id = world.post(&body).await.id();
+    let (answer, more) = (answer.as_bytes().to_vec(), more.as_bytes().to_vec());
+    let peer = tokio::spawn(rude(listener, answer, more));
+    world.work().await;
+    let history = world.get(&format!("/v1/operations/{id}/history")).await;
+    let lines = history.body["history"].as_array().unwrap().clone();
+    let line = lines
+        .into_iter()
+        .find(|line| line["event"] == "callbackAttempt");
+    (peer.await.unwrap(), line.unwrap())
+}
+
+#[tokio::test]
+async fn headers_without_end_are_no_answer_and_fill_no_memory() {
+    let line = format!("x-filler: {}\r\n", "a".repeat(8000));
+    let (sent, line) = attempt("HTTP/1.1 200 OK\r\n", &line).await;
+    assert_eq!(line["httpStatus"], serde_json::Value::Null, "{line}");
+    // What the sockets hold included.
+    assert!(sent < 16 * 1024 * 1024, "{sent}");
+}
+
+#[tokio::test]
+async fn what_a_receiver_packed_is_not_unpacked() {
+    // The gzip header; what follows could grow a thousandfold.
+    let answer = "HTTP/1.1 500 no\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n\u{1f}zip";
+    let (_, line) = attempt(answer, "").await;
+    assert_eq!(line["httpStatus"], 500);
+    assert_eq!(line["answer"], "\\u{1f}zip");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_http_is_no_answer() {
+    for answer in [
+        "SSH-2.0-x\r\n\r\n",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\na",
+    ] {
+        let (_, line) = attempt(answer, "").await;
+        assert_eq!(
+            line["httpStatus"],
+            serde_json::Value::Null,
+            "{answer}: {line}"
+        );
+    }
+}
+
+/// cloud-facts.md §4.3 item 7: what a function in the cloud could be aimed at, each by its address and by its name.
+#[tokio::test]
+async fn the_runtime_api_and_the_metadata_services_are_refused_with_the_rule() {
+    let world = World::with(|setup| {
+        setup.config = setup.config.replace("127.0.0.0/8", "10.0.0.0/8");
+        setup.config = setup
+            .config
+            .replace("{receiver}", "https://tickets.example");
+    })
+    .await;
+    let private = "must not point to a private or local address";
+    for (url, rule) in [
+        (
+            "https://127.0.0.1:9001/2018-06-01/runtime/invocation/next",
+            private,
+        ),
+        (
+            "https://169.254.100.1:9001/2018-06-01/runtime/invocation/next",
+            private,
+        ),
+        ("https://169.254.79.129:2000/", private),
+        ("https://169.254.169.254/latest/meta-data/iam/", private),
+        ("https://169.254.170.2/v2/credentials", private),
+        ("https://[fd00:ec2::254]/latest/meta-data/", private),
+        ("https://100.100.100.200/", private),
+        ("https://192.0.0.192/", private),
+        ("https://localhost:2773/secretsmanager/get", private),
+        ("https://localhost.localdomain/", private),
+        ("https://metadata/", private),
+        ("https://metadata.google.internal/", private),
+        ("https://instance-data.ec2.internal/", private),
+        ("https://tickets.example./", private),
+        ("file:///proc/self/environ", "must be https"),
+        ("http://169.254.169.254/latest/", "must be https"),
+    ] {
+        let mut body = world.schedule();
+        body["callback"]["url"] = json!(url);
+        let refused = world.post(&body).await;
+        assert_eq!(refused.status, 400, "{url}");
+        let errors = json!([{ "pointer": "/callback/url", "rule": rule }]);
+        assert_eq!(refused.body["errors"], errors, "{url}");
+    }
+    assert_eq!(world.receiver.journal().len(), 0);
+}
