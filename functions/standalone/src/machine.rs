@@ -22,6 +22,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::descriptors;
+
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
 
 pub(crate) struct Machine {
@@ -99,7 +101,12 @@ async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::
         let app = Arc::clone(&app);
         async move { http_api::handle(&app, request, Timestamp::MAX).await }
     };
-    listener::serve(listener, Limits::default(), handle, stop).await;
+    let limits = Limits::default();
+    let limits = Limits {
+        connections: descriptors::connections(limits.connections),
+        ..limits
+    };
+    listener::serve(listener, limits, handle, stop).await;
 }
 
 async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Receiver<bool>) {

@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
+/// So many that were told to leave may still be there: closing takes a moment, and files that are open.
+const LEAVING_AT_ONCE: usize = 16;
+
 /// The connections of one server, at most `limit` at once.
 ///
 /// One that waits for its client (for a head, a body, or until the answer is taken) may be closed to make room, the
@@ -18,6 +21,7 @@ pub(crate) struct Connections {
 #[derive(Default)]
 struct State {
     working: usize,
+    leaving: usize,
     /// By the order in which the waits began; dropping the sender closes the connection.
     waiting: BTreeMap<u64, oneshot::Sender<()>>,
     waits: u64,
@@ -54,7 +58,8 @@ impl Connections {
 
     fn has_room(&self) -> bool {
         let state = self.state();
-        state.count() < self.limit || !state.waiting.is_empty()
+        let replaceable = !state.waiting.is_empty() && state.leaving < LEAVING_AT_ONCE;
+        state.count() < self.limit || replaceable
     }
 
     /// A place for a new connection, and what ends when it is told to leave.
@@ -62,6 +67,7 @@ impl Connections {
         let (stay, told_to_leave) = oneshot::channel();
         let mut state = self.state();
         if state.count() >= self.limit && state.waiting.pop_first().is_some() {
+            state.leaving += 1;
             tracing::debug!("a connection is closed to make room for another");
         }
         let turn = Mutex::new(state.wait(stay));
@@ -123,12 +129,16 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.connections.state();
-        match *self.turn() {
-            Turn::Waiting(since) => drop(state.waiting.remove(&since)),
+        let left = match *self.turn() {
+            Turn::Waiting(since) => state.waiting.remove(&since).is_none(),
             // It has lost its client; what was begun goes on without it.
-            Turn::Working(_) => state.working -= 1,
-            Turn::ToldToLeave => {}
-        }
+            Turn::Working(_) => {
+                state.working -= 1;
+                false
+            }
+            Turn::ToldToLeave => true,
+        };
+        state.leaving -= usize::from(left);
         self.connections.changed.notify_one();
     }
 }
@@ -163,18 +173,37 @@ mod tests {
     }
 
     #[test]
+    fn nobody_comes_in_while_too_many_are_leaving() {
+        let connections = Connections::new(2);
+        let mut there: Vec<_> = (0..2 + LEAVING_AT_ONCE)
+            .map(|_| {
+                assert!(connections.has_room());
+                connections.enter()
+            })
+            .collect();
+        assert!(!connections.has_room());
+        there.remove(0);
+        assert!(connections.has_room());
+    }
+
+    #[test]
     fn every_way_to_go_gives_the_place_back() {
         let connections = Connections::new(1);
-        let ways: [fn(&Place); 3] = [
+        let ways: [fn(&Place); 4] = [
             |_| {},
             |place| assert!(place.work()),
             |place| drop(place.connections.enter()),
+            |place| {
+                drop(place.connections.enter());
+                assert!(!place.work());
+            },
         ];
         for go in ways {
             let (place, _stay) = connections.enter();
             go(&place);
             drop(place);
-            assert_eq!(connections.state().count(), 0);
+            let state = connections.state();
+            assert_eq!((state.count(), state.leaving), (0, 0));
         }
     }
 }

@@ -36,6 +36,7 @@ mod disk;
 mod jump;
 mod kill;
 mod process;
+mod rude;
 mod signatures;
 mod site;
 mod storm;
