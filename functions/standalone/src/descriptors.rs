@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// For the data file, Graph, receivers and whatever else is open.
+/// For the data file, Graph, receivers, connections that are being closed, and whatever else is open.
 const OTHERS: usize = 512;
 
 /// Raises the soft limit on open files to the hard one; how many connections that leaves room for, `wanted` at most.

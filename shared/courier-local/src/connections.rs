@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-/// So many that were told to leave may still be there: closing takes a moment, and files that are open.
-const LEAVING_AT_ONCE: usize = 16;
+/// One in so many of the limit may still be there after it was told to leave: closing takes a moment, and an open file.
+const LEAVING_PART: usize = 16;
 
 /// The connections of one server, at most `limit` at once.
 ///
@@ -58,7 +58,8 @@ impl Connections {
 
     fn has_room(&self) -> bool {
         let state = self.state();
-        let replaceable = !state.waiting.is_empty() && state.leaving < LEAVING_AT_ONCE;
+        let leaving = (self.limit / LEAVING_PART).max(1);
+        let replaceable = !state.waiting.is_empty() && state.leaving < leaving;
         state.count() < self.limit || replaceable
     }
 
@@ -174,8 +175,8 @@ mod tests {
 
     #[test]
     fn nobody_comes_in_while_too_many_are_leaving() {
-        let connections = Connections::new(2);
-        let mut there: Vec<_> = (0..2 + LEAVING_AT_ONCE)
+        let connections = Connections::new(2 * LEAVING_PART);
+        let mut there: Vec<_> = (0..2 * LEAVING_PART + 2)
             .map(|_| {
                 assert!(connections.has_room());
                 connections.enter()
