@@ -15,6 +15,7 @@ mod callbacks;
 mod crowds;
 mod redelivery;
 
+mod panics;
 mod refresh;
 mod secrets;
 mod tokens;
