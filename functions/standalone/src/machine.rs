@@ -18,10 +18,15 @@ use courier_local::database::Database;
 use courier_local::listener::{self, Limits};
 use courier_local::worker::{self, WorkerOptions};
 use jiff::Timestamp;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::descriptors;
+
+/// Connections that the system holds until we accept them; whose does not fit tries again only after a second. Linux
+/// allows no more unless it is told to.
+const BACKLOG: u32 = 4096;
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
 
 pub(crate) struct Machine {
@@ -42,9 +47,7 @@ impl Machine {
         std::fs::create_dir_all(data)
             .with_context(|| format!("the directory {} cannot be made", data.display()))?;
         let database = Database::open(&data.join("courier.db"))?;
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| format!("cannot listen at {listen}"))?;
+        let listener = bind(listen).with_context(|| format!("cannot listen at {listen}"))?;
         let address = listener.local_addr()?;
         let timeouts = Timeouts::default();
         let transport = HttpTransport::new(&timeouts, &None, &config.allowed)
@@ -94,12 +97,28 @@ impl Machine {
     }
 }
 
+fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match listen {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // The next process can listen while connections of the last one linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
+}
+
 async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::Receiver<bool>) {
     let handle = move |request| {
         let app = Arc::clone(&app);
         async move { http_api::handle(&app, request, Timestamp::MAX).await }
     };
-    listener::serve(listener, Limits::default(), handle, stop).await;
+    let limits = Limits::default();
+    let limits = Limits {
+        connections: descriptors::connections(limits.connections),
+        ..limits
+    };
+    listener::serve(listener, limits, handle, stop).await;
 }
 
 async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Receiver<bool>) {

@@ -10,6 +10,7 @@ use courier_core::config::ConfigErrors;
 
 mod check;
 mod demo;
+mod descriptors;
 mod key;
 mod machine;
 mod receiver;

@@ -1,77 +1,16 @@
 //! One operation as it is stored: what was asked, where it stands, what happened to it.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
-use crate::profile::Template;
 use crate::seal::Sealed;
 
-/// `op_` and 32 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct OperationId(String);
+mod completion;
+mod id;
 
-impl OperationId {
-    /// The id of every request with this idempotency key: one conditional insert then makes a replay harmless.
-    pub fn from_key(client: &str, key: &str) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(b"graph-courier operation id v1\0");
-        hash.update(client.as_bytes());
-        hash.update(b"\0");
-        hash.update(key.as_bytes());
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.finalize()[..16]);
-        Self::unique(uuid::Uuid::from_bytes(bytes))
-    }
-
-    pub fn random() -> Self {
-        Self::unique(uuid::Uuid::new_v4())
-    }
-
-    /// The id of a request that names no key.
-    pub fn unique(id: uuid::Uuid) -> Self {
-        Self(format!("op_{}", id.simple()))
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix("op_")?;
-        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        (digits.len() == 32 && digits.bytes().all(hex)).then(|| Self(text.to_owned()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The id without `op_`, for the `webhook-id`.
-    pub fn bare(&self) -> &str {
-        self.0.trim_start_matches("op_")
-    }
-}
-
-impl TryFrom<String> for OperationId {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or_else(|| "not an operation id".to_owned())
-    }
-}
-
-impl From<OperationId> for String {
-    fn from(id: OperationId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for OperationId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
+pub use completion::{CallbackTarget, Delivery, FrozenEvent};
+pub use id::OperationId;
 
 /// The stored record. Every write raises `revision` by one; `decide` is the only author of a new state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,39 +61,6 @@ pub struct Record {
     pub event: Option<FrozenEvent>,
     pub delivery: Delivery,
     pub history: Vec<HistoryEntry>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallbackTarget {
-    /// A callback URL may carry a capability, so it is stored sealed.
-    pub url: Sealed,
-    pub origin: String,
-    /// Which of the client's ways it goes; its default one where nothing is said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub profile: Option<String>,
-    /// Of the body, for the write that freezes it; the completion itself where there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<Template>,
-    /// Secret of the receiver that goes into the body (the token of a waiting task).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<Sealed>,
-    /// Raised with every change: what an earlier receiver answers says nothing of this one.
-    #[serde(default)]
-    pub version: u32,
-}
-
-impl CallbackTarget {
-    /// Of the client's default way.
-    pub fn new(url: Sealed, origin: &str) -> Self {
-        Self {
-            url,
-            origin: origin.to_owned(),
-            profile: None,
-            template: None,
-            token: None,
-            version: 0,
-        }
-    }
 }
 
 /// Words of `callback.status`.
@@ -380,28 +286,6 @@ pub struct OperationError {
     pub request_id: Option<String>,
 }
 
-/// The completion: its id and the exact bytes of its body, the same in every delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FrozenEvent {
-    pub id: String,
-    /// `operation.succeeded`, …
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub body: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Delivery {
-    pub attempts: u32,
-    /// HTTP status of the last attempt; `None` when there was no answer.
-    pub last_status: Option<u16>,
-    /// Of the running schedule: a re-delivery begins a new one.
-    pub scheduled_since: Option<Timestamp>,
-    pub scheduled_attempts: u32,
-    pub next_attempt_at: Option<Timestamp>,
-}
-
 /// One line of what happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -425,39 +309,4 @@ pub struct HistoryEntry {
     pub client_request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<String>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn same_client_and_key_give_the_same_id() {
-        assert_eq!(
-            OperationId::from_key("a", "k"),
-            OperationId::from_key("a", "k")
-        );
-        assert_ne!(
-            OperationId::from_key("a", "k"),
-            OperationId::from_key("b", "k")
-        );
-        assert_ne!(
-            OperationId::from_key("a", "bk"),
-            OperationId::from_key("ab", "k")
-        );
-    }
-
-    #[test]
-    fn only_our_own_ids_parse() {
-        assert!(OperationId::parse(OperationId::random().as_str()).is_some());
-        for bad in [
-            "",
-            "op_",
-            "op_0123456789abcdef0123456789ABCDEF",
-            "0123456789abcdef0123456789abcdef",
-            "op_../../x",
-        ] {
-            assert_eq!(OperationId::parse(bad), None, "{bad}");
-        }
-    }
 }

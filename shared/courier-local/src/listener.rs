@@ -18,10 +18,14 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+use crate::connections::{Connections, Place};
+use crate::patient::Patient;
 
 /// hyper's smallest read buffer.
 const BUFFER_MIN_BYTES: usize = 8192;
@@ -38,7 +42,10 @@ pub struct Limits {
     pub header_bytes: usize,
     /// For a request's head, and so also for an idle connection.
     pub header_seconds: u64,
-    /// At once; more wait in the system's backlog.
+    /// For the client to take what is written to it.
+    pub write_seconds: u64,
+    /// At once. For one more, the connection that has waited longest for its client is closed; while all are being
+    /// answered, more wait in the system's backlog.
     pub connections: usize,
     /// For requests in flight when the shutdown begins.
     pub shutdown_seconds: u64,
@@ -51,7 +58,8 @@ impl Default for Limits {
             body_seconds: 10,
             header_bytes: 16 * 1024,
             header_seconds: 10,
-            connections: 1024,
+            write_seconds: 10,
+            connections: 4096,
             shutdown_seconds: 30,
         }
     }
@@ -77,33 +85,47 @@ pub async fn serve<H, F>(
         running,
         shutdown: shutdown.clone(),
     });
-    let mut connections = JoinSet::new();
+    let connections = Connections::new(server.limits.connections);
+    let mut conversations = JoinSet::new();
+    let mut accepting = Box::pin(accept(&listener, &connections));
     loop {
         tokio::select! {
             biased;
             () = stopped(&mut shutdown) => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < server.limits.connections => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(Arc::clone(&server).converse(stream));
+            Some(_) = conversations.join_next() => {}
+            accepted = accepting.as_mut() => {
+                accepting.set(accept(&listener, &connections));
+                match accepted {
+                    Ok(stream) => {
+                        let (place, told_to_leave) = connections.enter();
+                        conversations.spawn(Arc::clone(&server).converse(stream, place, told_to_leave));
+                    }
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
                 }
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            }
         }
     }
+    drop(accepting);
     drop(listener);
     let patience = Duration::from_secs(server.limits.shutdown_seconds);
     drop(server);
     let finished = timeout(patience, async {
-        while connections.join_next().await.is_some() {}
+        while conversations.join_next().await.is_some() {}
         handlers.recv().await;
     });
     if finished.await.is_err() {
         tracing::warn!("requests were still running at the end of the shutdown");
     }
+}
+
+/// The next connection, once there is room for it. What has been accepted is lost when this is dropped.
+async fn accept(listener: &TcpListener, connections: &Connections) -> std::io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    connections.room().await;
+    Ok(stream)
 }
 
 struct Server<H> {
@@ -118,22 +140,33 @@ where
     H: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Bytes>> + Send + 'static,
 {
-    async fn converse(self: Arc<Self>, stream: TcpStream) {
+    async fn converse(
+        self: Arc<Self>,
+        stream: TcpStream,
+        place: Place,
+        told_to_leave: oneshot::Receiver<()>,
+    ) {
         // Without it the last segment of an answer may wait for an acknowledgement.
         drop(stream.set_nodelay(true));
         let mut shutdown = self.shutdown.clone();
         let limits = self.limits.clone();
-        let service = service_fn(move |request| Arc::clone(&self).answer(request));
+        let place = Arc::new(place);
+        let stream = Patient::new(stream, Duration::from_secs(limits.write_seconds));
+        let service =
+            service_fn(move |request| Arc::clone(&self).answer(request, Arc::clone(&place)));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(limits.header_seconds))
             .max_header_size(limits.header_bytes)
             .max_buf_size(limits.header_bytes.max(BUFFER_MIN_BYTES))
+            // Who has said all that he wants to say may still listen.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         // A connection that breaks is the client's affair; the handler's work is not lost by it.
         tokio::select! {
             ended = connection.as_mut() => drop(ended),
+            _ = told_to_leave => {}
             () = stopped(&mut shutdown) => {
                 connection.as_mut().graceful_shutdown();
                 drop(connection.await);
@@ -144,10 +177,14 @@ where
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        place: Arc<Place>,
+    ) -> Result<Response<Full<Bytes>>, ToldToLeave> {
         let (head, body) = request.into_parts();
         let patience = Duration::from_secs(self.limits.body_seconds);
         let read = timeout(patience, read(body, self.limits.body_bytes)).await;
+        if !place.work() {
+            return Err(ToldToLeave);
+        }
         let (response, close) = match read {
             Ok(Ok(body)) => {
                 let too_long = body.len() > self.limits.body_bytes;
@@ -156,6 +193,8 @@ where
             Ok(Err(_)) => (Problem::BrokenBody.into_response(), true),
             Err(_) => (Problem::SlowBody.into_response(), true),
         };
+        // hyper tries to send the answer before it lets go of this task, so none is lost by making room.
+        place.wait();
         let mut response = response.map(Full::new);
         if close {
             let headers = response.headers_mut();
@@ -177,6 +216,11 @@ where
         })
     }
 }
+
+/// To hyper: close the connection without an answer.
+#[derive(Debug, Error)]
+#[error("the connection makes room for another")]
+struct ToldToLeave;
 
 async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     drop(shutdown.wait_for(|stop| *stop).await);

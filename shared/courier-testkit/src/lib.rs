@@ -2,18 +2,21 @@
 //!
 //! `contract_store` and `contract_queue` say what a port promises and run against every implementation of it;
 //! `sample` makes records; `receiver` is the other end of a callback; `world` is a whole graph-courier on loopback, held
-//! against the `invariants` when it ends; `journals` are what killed programs leave, and `crash_matrix` says what a death
-//! at each crash point must come to.
+//! against the `invariants` when it ends, `redaction` among them: no secret is seen in what is `told`; `journals` are what
+//! killed programs leave, and `crash_matrix` says what a death at each crash point must come to.
 
 pub mod contract_queue;
 pub mod contract_store;
 pub mod crash_matrix;
 pub mod invariants;
 pub mod journals;
+pub mod panicking;
 pub mod receiver;
+pub mod redaction;
 pub mod sample;
 pub mod signing;
 pub mod tenants;
+pub mod told;
 pub mod world;
 
 /// How a property of a contract ends: assertions panic, what the platform refuses is an error.

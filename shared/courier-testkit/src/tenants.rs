@@ -4,6 +4,7 @@ use courier_core::secret::{Secret, SecretReference};
 use serde_json::{Value, json};
 
 use crate::receiver::Receiver;
+use crate::redaction::PERSON;
 use crate::world::World;
 
 /// The keys of the two clients of the same tenant, and of one in another tenant.
@@ -69,7 +70,7 @@ impl World {
 
 /// A callback to the receiver, with a capability in its query.
 pub fn callback(receiver: &Receiver) -> Value {
-    json!({ "url": receiver.url(&format!("/hooks/graph?token={CALLBACK_TOKEN}")) })
+    json!({ "url": receiver.url(&format!("/hooks/graph?token={CALLBACK_TOKEN}&person={PERSON}")) })
 }
 
 pub fn export(receiver: &Receiver, user: &str, container: &str) -> Value {

@@ -1,7 +1,8 @@
 //! A whole graph-courier on loopback with a clock that a test moves: caller, server, Graph, receiver, database.
 //!
 //! Requests go in by HTTP and callbacks come out by HTTP. When a World is dropped, the journals of Graph and of the
-//! receiver are held against the invariants, and left-over faults or answers fail the test.
+//! receiver are held against the invariants, left-over faults or answers fail the test, and so does a secret that was
+//! seen anywhere.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use courier_core::config::Config;
 use courier_core::decide::Timing;
 use courier_core::http_api;
 use courier_core::outbound::{HttpTransport, Timeouts};
+use courier_core::ports::Store;
 use courier_core::step::step;
 use courier_core::{Clock, Ids, random_ids};
 use courier_local::database::Database;
@@ -26,13 +28,14 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::invariants;
 use crate::receiver::Receiver;
+use crate::redaction::{self, Sightings};
 pub use crate::tenants::{
     CALLBACK_TOKEN, FABRIKAM_KEY, GRAPH_SECRET, HR_KEY, REFRESH_TOKEN, SAS_SIGNATURE,
     SIGNING_SECRETS, TICKETS_KEY, sas,
 };
 use crate::tenants::{CONFIG, resolve};
+use crate::{invariants, told};
 
 /// What a test may change before the World starts.
 pub struct Setup {
@@ -45,6 +48,8 @@ pub struct Setup {
     pub data: Option<TempDir>,
     pub clock: TestClock,
     pub ids: Ids,
+    /// What stands between the App and the database.
+    pub store: Box<dyn FnOnce(Database) -> Arc<dyn Store>>,
 }
 
 /// A clock that stands still until it is moved.
@@ -88,6 +93,7 @@ pub struct World {
     pub api: String,
     data: Option<TempDir>,
     stop: watch::Sender<bool>,
+    sightings: Sightings,
 }
 
 /// An answer of the API, read whole.
@@ -145,6 +151,7 @@ impl World {
             data: None,
             clock,
             ids: random_ids(),
+            store: Box::new(|database| Arc::new(database)),
         };
         change(&mut setup);
         Self::start(setup)
@@ -153,6 +160,7 @@ impl World {
     }
 
     async fn start(setup: Setup) -> Result<Self, Box<dyn std::error::Error>> {
+        redaction::watch();
         let clock = setup.clock;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let simulator = Simulator::start(listener, setup.simulator).await?;
@@ -166,7 +174,7 @@ impl World {
         let database = Database::open(&data.path().join("courier.db"))?;
         let transport = HttpTransport::new(&setup.timeouts, &None, &config.allowed)?;
         let platform = Platform {
-            store: Arc::new(database.clone()),
+            store: (setup.store)(database.clone()),
             queue: Arc::new(database.clone()),
             transport: Arc::new(transport),
             clock: clock.function(),
@@ -200,6 +208,7 @@ impl World {
             api,
             data: Some(data),
             stop,
+            sightings: Sightings::default(),
         })
     }
 
@@ -249,6 +258,9 @@ impl World {
             .unwrap_or_else(|error| panic!("no answer: {error}"));
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let bytes = answer.bytes().await.unwrap_or_default();
+        let head = format!("{status} {headers:?}");
+        self.sightings.look("an answer", head.as_bytes());
+        self.sightings.look("an answer", &bytes);
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
         Answer {
             status,
@@ -371,5 +383,14 @@ impl Drop for World {
             &self.simulator.jobs(),
             &self.receiver.journal(),
         );
+        if let Some(data) = &self.data {
+            told::look(&self.sightings, &self.app);
+            told::look_into(&self.sightings, data.path());
+        }
+        told::look_at(&self.sightings, &self.receiver.journal());
+        for sightings in [&redaction::SAID, &self.sightings] {
+            let seen = sightings.seen();
+            assert!(seen.is_empty(), "I11: {seen:#?}");
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! What one machine does and needs, measured from outside: `courier serve` and the simulator are processes of their
 //! own, this one sends requests and receives callbacks.
 //!
-//! `cargo bench -p courier` runs everything but the hold; numbers after `--` replace the sizes of the throughput runs.
-//! `cargo bench -p courier -- hold [OPERATIONS] [SECONDS]` holds 50,000 operations for ten minutes. Load, Graph and
-//! server share the machine's cores, so operations per second are a lower bound; CPU time is the server's alone.
+//! `cargo bench -p courier` runs all but the last two; numbers after `--` replace the sizes of the throughput runs.
+//! `cargo bench -p courier -- hold [OPERATIONS] [SECONDS]` holds 50,000 operations for ten minutes, `-- rude` lets
+//! thousands of rude clients in. Load, Graph and server share the machine's cores, so operations per second are a lower
+//! bound; CPU time is the server's alone.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -18,6 +19,7 @@ use tokio::time::{Instant, interval};
 
 mod hold;
 mod machine;
+mod rude;
 mod traffic;
 
 use self::machine::{Machine, TENANTS, number};
@@ -42,6 +44,9 @@ async fn main() -> Result<()> {
         let count = given.first().copied().unwrap_or(HELD);
         let seconds = given.get(1).copied().unwrap_or(HELD_SECONDS);
         return hold::hold(count, seconds as u64, &mut table).await;
+    }
+    if std::env::args().any(|text| text == "rude") {
+        return rude::rude(&mut table).await;
     }
     let sizes = if given.is_empty() {
         SIZES.to_vec()

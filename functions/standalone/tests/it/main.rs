@@ -19,6 +19,7 @@ mod receivers;
 mod redelivery;
 mod retarget;
 
+mod panics;
 mod refresh;
 mod secrets;
 mod tokens;
@@ -32,6 +33,7 @@ mod doors_keys;
 mod doors_replay;
 mod doors_signed;
 mod idempotency;
+mod isolation;
 mod issuer;
 mod lists;
 
@@ -49,6 +51,7 @@ mod disk;
 mod jump;
 mod kill;
 mod process;
+mod rude;
 mod signatures;
 mod site;
 mod storm;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use courier_core::Clock;
+use courier_testkit::redaction::Sightings;
 use courier_testkit::world::{GRAPH_SECRET, REFRESH_TOKEN, SIGNING_SECRETS};
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -18,10 +19,13 @@ pub(crate) const SEAL_KEY: &str = "Y2FuYXJ5LXNlYWxpbmcta2V5LW9mLTMyLWJ5dGVzLi4="
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A running `courier`; killed when it is dropped.
+///
+/// A server tells everything, down to the finest detail, unless its test chooses; what it tells is looked at for secrets.
 pub(crate) struct Courier {
     child: Child,
     stdout: watch::Receiver<String>,
     stderr: watch::Receiver<String>,
+    sightings: Arc<Sightings>,
 }
 
 /// What is left of a process that has ended.
@@ -44,10 +48,21 @@ impl Courier {
     }
 
     pub(crate) fn spawn(command: &mut Command, variables: &[(&str, &str)]) -> Self {
+        let serves = command
+            .as_std()
+            .get_args()
+            .any(|argument| argument == "serve");
+        let detail = if serves {
+            Some(("COURIER_LOG", "trace"))
+        } else {
+            None
+        };
+        let chosen = variables.iter().any(|(name, _)| *name == "COURIER_LOG");
         let mut child = command
             .env_clear()
             .env("RUST_BACKTRACE", "0")
             .envs(secrets())
+            .envs(detail)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -55,12 +70,18 @@ impl Courier {
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
-        let stdout = read(child.stdout.take().unwrap());
-        let stderr = read(child.stderr.take().unwrap());
+        let sightings = Arc::default();
+        let listen = |keep_detail| Ear {
+            keep_detail,
+            sightings: serves.then(|| Arc::clone(&sightings)),
+        };
+        let stdout = read(child.stdout.take().unwrap(), listen(true));
+        let stderr = read(child.stderr.take().unwrap(), listen(chosen));
         Self {
             child,
             stdout,
             stderr,
+            sightings,
         }
     }
 
@@ -125,8 +146,8 @@ impl Courier {
         Ended {
             code: status.code(),
             signal: status.signal(),
-            stdout: all(self.stdout).await,
-            stderr: all(self.stderr).await,
+            stdout: all(&mut self.stdout).await,
+            stderr: all(&mut self.stderr).await,
         }
     }
 
@@ -142,16 +163,45 @@ pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ended
     Courier::start(arguments, variables).ended().await
 }
 
+impl Drop for Courier {
+    fn drop(&mut self) {
+        let seen = self.sightings.seen();
+        assert!(
+            std::thread::panicking() || seen.is_empty(),
+            "I11: {seen:#?}"
+        );
+    }
+}
+
+/// How a stream is listened to.
+struct Ear {
+    /// Else what nobody asked for is looked at and not kept.
+    keep_detail: bool,
+    sightings: Option<Arc<Sightings>>,
+}
+
+impl Ear {
+    fn keeps(&self, line: &str) -> bool {
+        if let Some(sightings) = &self.sightings {
+            sightings.look("the program's output", line.as_bytes());
+        }
+        let level = line.split_whitespace().nth(1);
+        self.keep_detail || !matches!(level, Some("DEBUG" | "TRACE"))
+    }
+}
+
 /// Collects a stream as text; the sender is gone when the stream is at its end.
-fn read(stream: impl AsyncRead + Unpin + Send + 'static) -> watch::Receiver<String> {
+fn read(stream: impl AsyncRead + Unpin + Send + 'static, ear: Ear) -> watch::Receiver<String> {
     let (sender, text) = watch::channel(String::new());
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            sender.send_modify(|text| {
-                text.push_str(&line);
-                text.push('\n');
-            });
+            if ear.keeps(&line) {
+                sender.send_modify(|text| {
+                    text.push_str(&line);
+                    text.push('\n');
+                });
+            }
         }
     });
     text
@@ -167,7 +217,7 @@ async fn line_with(said: &mut watch::Receiver<String>, text: &str) -> Option<Str
     find(&said)
 }
 
-async fn all(mut said: watch::Receiver<String>) -> String {
+async fn all(said: &mut watch::Receiver<String>) -> String {
     while said.changed().await.is_ok() {}
     said.borrow().clone()
 }

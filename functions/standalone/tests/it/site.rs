@@ -6,6 +6,8 @@ use std::time::Duration;
 use cloud_testkit::clock::ShiftedClock;
 use courier_core::Clock;
 use courier_testkit::receiver::Receiver;
+use courier_testkit::redaction::Sightings;
+use courier_testkit::told;
 use courier_testkit::world::{Answer, TICKETS_KEY};
 use graph_simulator::{Entry, Job};
 use serde_json::Value;
@@ -171,6 +173,21 @@ impl Site {
         asked
             .await
             .unwrap_or_else(|_| panic!("nobody asked Graph for {call}"));
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let sightings = Sightings::default();
+        if self.path("data").is_dir() {
+            told::look_into(&sightings, &self.path("data"));
+        }
+        told::look_at(&sightings, &self.receiver.journal());
+        let seen = sightings.seen();
+        assert!(seen.is_empty(), "I11: {seen:#?}");
     }
 }
 

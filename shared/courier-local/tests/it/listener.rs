@@ -18,7 +18,10 @@ use crate::workspace::soon;
 /// Long enough to see that something does not happen.
 pub(crate) const A_MOMENT: Duration = Duration::from_millis(100);
 
-/// A server whose handler answers `<path> <body length>`, panics at `/panic` and waits at `/wait`.
+/// No system takes so much from us without a reader.
+pub(crate) const LARGE_BYTES: usize = 32 * 1024 * 1024;
+
+/// A server whose handler answers `<path> <body length>`, panics at `/panic`, waits at `/wait` and says much at `/large`.
 pub(crate) struct Server {
     address: SocketAddr,
     pub(crate) gate: Arc<Semaphore>,
@@ -46,6 +49,9 @@ impl Server {
                     gate.acquire().await.unwrap().forget();
                 }
                 drop(write.send(format!("-{path}")));
+                if path == "/large" {
+                    return Response::new(Bytes::from_static(&[b'x'; LARGE_BYTES]));
+                }
                 Response::new(Bytes::from(format!("{path} {}", request.body().len())))
             }
         };
@@ -94,6 +100,11 @@ impl Peer {
             self.text
                 .push_str(std::str::from_utf8(&buffer[..count]).unwrap());
         }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) async fn finish(&mut self) {
+        self.stream.shutdown().await.unwrap();
     }
 
     /// Reads until the server closes; what was left.

@@ -8,6 +8,7 @@ mod data_file;
 mod group_commit;
 mod listener;
 mod listener_limits;
+mod listener_rude;
 mod messages;
 mod previous_version;
 mod worker;

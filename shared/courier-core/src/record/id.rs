@@ -1,0 +1,104 @@
+//! The id of an operation.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// `op_` and 32 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OperationId(String);
+
+impl OperationId {
+    /// The id of every request with this idempotency key: one conditional insert then makes a replay harmless.
+    pub fn from_key(client: &str, key: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"graph-courier operation id v1\0");
+        hash.update(client.as_bytes());
+        hash.update(b"\0");
+        hash.update(key.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        Self::unique(uuid::Uuid::from_bytes(bytes))
+    }
+
+    pub fn random() -> Self {
+        Self::unique(uuid::Uuid::new_v4())
+    }
+
+    /// The id of a request that names no key.
+    pub fn unique(id: uuid::Uuid) -> Self {
+        Self(format!("op_{}", id.simple()))
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("op_")?;
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        (digits.len() == 32 && digits.bytes().all(hex)).then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The id without `op_`, for the `webhook-id`.
+    pub fn bare(&self) -> &str {
+        self.0.trim_start_matches("op_")
+    }
+}
+
+impl TryFrom<String> for OperationId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or_else(|| "not an operation id".to_owned())
+    }
+}
+
+impl From<OperationId> for String {
+    fn from(id: OperationId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for OperationId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_client_and_key_give_the_same_id() {
+        assert_eq!(
+            OperationId::from_key("a", "k"),
+            OperationId::from_key("a", "k")
+        );
+        assert_ne!(
+            OperationId::from_key("a", "k"),
+            OperationId::from_key("b", "k")
+        );
+        assert_ne!(
+            OperationId::from_key("a", "bk"),
+            OperationId::from_key("ab", "k")
+        );
+    }
+
+    #[test]
+    fn only_our_own_ids_parse() {
+        assert!(OperationId::parse(OperationId::random().as_str()).is_some());
+        for bad in [
+            "",
+            "op_",
+            "op_0123456789abcdef0123456789ABCDEF",
+            "0123456789abcdef0123456789abcdef",
+            "op_../../x",
+        ] {
+            assert_eq!(OperationId::parse(bad), None, "{bad}");
+        }
+    }
+}

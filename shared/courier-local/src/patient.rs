@@ -1,0 +1,135 @@
+//! A stream whose other end must take what is written to it within a time.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// Writing fails when `patience` is over and something is still unsent since the other end first did not take it.
+pub(crate) struct Patient<S> {
+    stream: S,
+    patience: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Patient<S> {
+    pub(crate) fn new(stream: S, patience: Duration) -> Self {
+        Self {
+            stream,
+            patience,
+            deadline: None,
+        }
+    }
+
+    /// Taking a little now and then does not move the deadline: only a flush, with all of it sent, does.
+    fn in_time<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            return written;
+        }
+        let patience = self.patience;
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(deadline.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.in_time(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.in_time(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_ready() {
+            self.deadline = None;
+        }
+        self.in_time(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let closed = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.in_time(context, closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::interval;
+
+    use super::*;
+
+    /// Takes a byte every `seconds` until there is no more.
+    async fn drip(mut stream: DuplexStream, seconds: u64) {
+        let mut ticks = interval(Duration::from_secs(seconds));
+        while matches!(stream.read(&mut [0]).await, Ok(1)) {
+            ticks.tick().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_byte_now_and_then_gets_no_more_time_for_it() {
+        for (seconds, bytes, in_time) in [(1, 9, true), (1, 20, false), (4, 2, true), (4, 9, false)]
+        {
+            let (ours, theirs) = duplex(1);
+            tokio::spawn(drip(theirs, seconds));
+            let mut stream = Patient::new(ours, Duration::from_secs(10));
+            let written = stream.write_all(&vec![0; bytes]).await;
+            let kind = written.map_err(|error| error.kind());
+            let expected = if in_time {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::TimedOut)
+            };
+            assert_eq!(kind, expected, "{bytes} bytes, one in {seconds} s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_flushed_answer_has_its_own_time() {
+        let (ours, theirs) = duplex(1);
+        tokio::spawn(drip(theirs, 1));
+        let mut stream = Patient::new(ours, Duration::from_secs(10));
+        for _ in 0..5 {
+            stream.write_all(&[0; 6]).await.unwrap();
+            stream.flush().await.unwrap();
+        }
+    }
+}

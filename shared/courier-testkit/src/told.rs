@@ -1,0 +1,102 @@
+//! All that a World can tell when it ends: to its clients, to its receiver, to who reads its disk and its metrics.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use courier_core::app::App;
+use courier_core::http_api;
+use http::Request;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::runtime;
+use tokio::time::timeout;
+
+use crate::invariants::OTHER_PROFILES;
+use crate::receiver::Callback;
+use crate::redaction::Sightings;
+use crate::tenants::{FABRIKAM_KEY, HR_KEY, TICKETS_KEY};
+
+/// Of a crowd of operations so many are read one by one; their lists and the disk show the others.
+const READ_EACH: usize = 50;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Looks at what each client reads of each of its operations, and at the counts.
+pub fn look(sightings: &Sightings, app: &App) {
+    let counts = format!("{:?}", app.metrics.take());
+    sightings.look("the metrics", counts.as_bytes());
+    // A World ends inside a runtime, which cannot be waited for from within.
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let runtime = runtime::Builder::new_current_thread().enable_time().build();
+            let runtime = runtime.unwrap_or_else(|error| panic!("no runtime: {error}"));
+            let read = async { timeout(PATIENCE, read_all(sightings, app)).await };
+            let read = runtime.block_on(read);
+            read.unwrap_or_else(|_| panic!("the operations cannot be read"));
+        });
+        reading.join().unwrap_or_else(|_| panic!("reading failed"));
+    });
+}
+
+async fn read_all(sightings: &Sightings, app: &App) {
+    for key in [TICKETS_KEY, HR_KEY, FABRIKAM_KEY] {
+        let mut ids = Vec::new();
+        let mut page = read(sightings, app, key, "/v1/operations").await;
+        loop {
+            let operations = page["operations"].as_array();
+            let operations = operations.into_iter().flatten();
+            ids.extend(operations.filter_map(|one| one["id"].as_str().map(str::to_owned)));
+            let Some(next) = page["next"].as_str() else {
+                break;
+            };
+            page = read(
+                sightings,
+                app,
+                key,
+                &format!("/v1/operations?cursor={next}"),
+            )
+            .await;
+        }
+        for id in ids.iter().take(READ_EACH) {
+            let path = format!("/v1/operations/{id}");
+            read(sightings, app, key, &path).await;
+            read(sightings, app, key, &format!("{path}/history")).await;
+        }
+    }
+}
+
+async fn read(sightings: &Sightings, app: &App, key: &str, path: &str) -> Value {
+    let request = Request::get(path).header("x-api-key", key);
+    let request = request.body(Bytes::new());
+    let request = request.unwrap_or_else(|error| panic!("{path}: {error}"));
+    let answer = http_api::handle(app, request, Timestamp::MAX).await;
+    let place = format!("GET {path}");
+    sightings.look(&place, format!("{:?}", answer.headers()).as_bytes());
+    sightings.look(&place, answer.body());
+    serde_json::from_slice(answer.body()).unwrap_or_default()
+}
+
+/// Looks at a folder's files: the data file, its log and whatever else is there.
+pub fn look_into(sightings: &Sightings, folder: &Path) {
+    let files = folder
+        .read_dir()
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    for file in files.flatten() {
+        // A log that was there a moment ago is gone when it has been taken over into the data file.
+        if let Ok(bytes) = std::fs::read(file.path()) {
+            sightings.look(file.path().display(), &bytes);
+        }
+    }
+}
+
+/// Looks at what the receiver got, but for the URL: that is where a callback's secret belongs. What is sent to a receiver
+/// of another profile proves us by a token, and is the place of that.
+pub fn look_at(sightings: &Sightings, callbacks: &[Callback]) {
+    let other = |callback: &&Callback| callback.path.starts_with(OTHER_PROFILES);
+    for callback in callbacks.iter().filter(|callback| !other(callback)) {
+        let headers = format!("{:?}", callback.headers);
+        sightings.look("a callback's headers", headers.as_bytes());
+        sightings.look("a callback's body", &callback.body);
+    }
+}
