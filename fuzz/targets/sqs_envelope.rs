@@ -10,6 +10,7 @@ mod walk;
 
 use courier_core::catalogue::Catalogue;
 use courier_core::decide::{Event, Next, Policy, Timing, decide};
+use courier_core::judge::Reply;
 use courier_core::message::Message;
 use courier_core::record::{OperationId, State};
 use libfuzzer_sys::fuzz_target;
@@ -64,6 +65,19 @@ fuzz_target!(|data: &[u8]| {
                     .as_ref()
                     .is_none_or(|location| *location == monitor),
                 "another place was polled"
+            );
+            let polled = Event::Polled {
+                hop: *sent,
+                receives: 1,
+                client_request_id: "c".to_owned(),
+                reply: Ok(Reply::NotSent),
+            };
+            let decision = decide(&record, &polled, walk::began(), &policy);
+            let after = decision.write.map_or(record, |after| *after);
+            let owed = Message::owed(&after);
+            assert!(
+                matches!(owed, Some((Message::PollV1 { hop, .. }, _)) if hop >= after.hop),
+                "nobody is in charge"
             );
         }
     }

@@ -94,7 +94,9 @@ impl Message {
                     operation_id: record.id.clone(),
                 }
             }
-            State::Running { .. } | State::Ended { .. } => Self::poll(record, record.hop + 1),
+            State::Running { .. } | State::Ended { .. } => {
+                Self::poll(record, record.hop.saturating_add(1))
+            }
             State::Closed { .. } => return None,
         };
         Some((message, due))

@@ -117,10 +117,16 @@ def verdict(ip):
     return ("public" if judged.is_global else "refused"), ""
 
 
+def spelled(ip):
+    """Not every version of Python writes an IPv4-mapped address the same way."""
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return f"::ffff:{mapped}" if mapped else str(ip)
+
+
 def cases():
     for network, words in RANGES:
         for place, ip in edges(network):
-            yield ip, f"{place} {network} ({words})"
+            yield ip, f"{place} {spelled(network[0])}/{network.prefixlen} ({words})"
     for network, words in RANGES:
         for place, ip in edges(network):
             if network.version == 4:
@@ -137,7 +143,7 @@ def main():
         if ip not in seen:
             seen.add(ip)
             word, reason = verdict(ip)
-            print(f"{ip}\t{word}\t{why}{reason}")
+            print(f"{spelled(ip)}\t{word}\t{why}{reason}")
 
 
 main()

@@ -175,3 +175,24 @@ fn an_export_whose_lease_is_over_is_held_and_then_unknown() {
     );
     assert_eq!(unknown.reason, Some(Reason::StartOutcomeUnknown));
 }
+
+/// A forged message may have brought it there; counting on from zero would leave nobody in charge.
+#[test]
+fn at_the_last_hop_a_record_still_owes_a_message_that_polls() {
+    let name = "user.exportPersonalData";
+    let graph = Url::parse(GRAPH).unwrap();
+    let timing = Timing::default();
+    let policy = Policy {
+        operation: Catalogue::shipped().find(name).unwrap(),
+        graph: &graph,
+        timing: &timing,
+    };
+    let mut record = accepted(name, true);
+    record.hop = u32::MAX;
+    record.state = State::Running {
+        monitor: format!("{GRAPH}/v1.0/dataPolicyOperations/1"),
+    };
+    let (message, due) = Message::owed(&record).unwrap();
+    let decision = decide(&record, &Event::Arrived(message), due, &policy);
+    assert_eq!(decision.next, Next::Poll);
+}
