@@ -46,6 +46,16 @@ def answers():
         yield bytes([0, 8]) + body
 
 
+def signatures():
+    """Good requests of each dialect; the target fills in the signatures."""
+    yield b"webhook-id: msg_1\nwebhook-timestamp: 1795291200\nwebhook-signature: v1a,x %standard\n\n{}"
+    yield b"webhook-id: msg_1\nwebhook-timestamp: 1795291501\nwebhook-signature: %standard\n\n{}"
+    yield b"x-zendesk-webhook-signature-timestamp: 2026-11-21T20:00:00Z\nx-zendesk-webhook-signature: %zendesk\n\n{}"
+    yield b"x-hub-signature-256: %github\n\n{}"
+    yield b"x-signature: %plain\n\n{}"
+    yield b"x-signature: %plain\nx-hub-signature-256: %github\n\n{}"
+
+
 SEEDS = {
     "callback_url": lambda: inputs("urls") + hosts(),
     "decide": lambda: [bytes([seed * 37 % 256] * 64) + bytes(range(seed, seed + 64)) for seed in range(64)],
@@ -53,6 +63,7 @@ SEEDS = {
     "request": requests,
     "retry_after": lambda: inputs("retry_after"),
     "sas": lambda: inputs("sas"),
+    "signature_headers": signatures,
     "sqs_envelope": lambda: inputs("messages"),
     "status_json": answers,
 }

@@ -86,7 +86,7 @@ impl Rules<'_> {
         let mut record = self.changed();
         record.hop = hop;
         record.stumbles = 0;
-        record.graph.polls = receives.max(self.record.graph.polls + 1);
+        record.graph.polls = receives.max(self.record.graph.polls.saturating_add(1));
         record
     }
 
