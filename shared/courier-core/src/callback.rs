@@ -91,6 +91,16 @@ impl Callbacks {
         }
     }
 
+    /// For a call that must come before the delivery: for a token, for leave.
+    fn aside(&self) -> Duration {
+        self.timeout / 3
+    }
+
+    /// The longest that one attempt can take.
+    pub(crate) fn longest(&self) -> Duration {
+        self.timeout + 2 * self.aside()
+    }
+
     /// One attempt, unless the receiver is to be left alone. Whatever happened is told without secrets.
     pub(crate) async fn offer(&self, record: &Record, client: &Client, sealer: &Sealer) -> Offered {
         let letter = match self.letter(record, client, sealer) {

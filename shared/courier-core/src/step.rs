@@ -170,7 +170,7 @@ pub(crate) async fn advance(
             // A claim whose call is cut off is a lost answer: better no claim.
             Next::Prepare if !app.fits(timeouts.token + timeouts.graph, ends_at) => break,
             Next::Poll if !app.fits(timeouts.token + timeouts.graph, ends_at) => break,
-            Next::Deliver if !app.fits(timeouts.callback, ends_at) => break,
+            Next::Deliver if !app.fits(app.callbacks.longest(), ends_at) => break,
             Next::Prepare => match calls::prepare(app, &record, operation).await {
                 Ok(_) if !app.fits(timeouts.graph, ends_at) => break,
                 Ok(request) => {

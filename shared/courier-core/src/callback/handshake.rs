@@ -70,7 +70,7 @@ impl Callbacks {
             headers: HeaderMap::from_iter([(REQUEST_ORIGIN, value)]),
             body: Vec::new(),
             read: Read::First(0),
-            timeout: self.timeout,
+            timeout: self.aside(),
         });
         let answered = sent
             .await

@@ -134,7 +134,7 @@ impl Callbacks {
             ]),
             body: form.into_bytes(),
             read: Read::Whole,
-            timeout: self.timeout,
+            timeout: self.aside(),
         });
         let answered = sent
             .await
