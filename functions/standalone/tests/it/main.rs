@@ -22,6 +22,7 @@ mod tokens;
 
 mod api;
 mod idempotency;
+mod isolation;
 mod lists;
 
 mod request_bytes;

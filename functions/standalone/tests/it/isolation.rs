@@ -1,0 +1,357 @@
+//! No client observes another's operation (I10): a walk at random through the API as three clients, two of one tenant.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use courier_testkit::tenants::sas;
+use courier_testkit::world::{Answer, FABRIKAM_KEY, HR_KEY, TICKETS_KEY, World};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+const CLIENTS: [Client; 3] = [
+    Client {
+        key: TICKETS_KEY,
+        name: "tickets",
+        tenant: 1,
+    },
+    Client {
+        key: HR_KEY,
+        name: "hr",
+        tenant: 1,
+    },
+    Client {
+        key: FABRIKAM_KEY,
+        name: "fabrikam",
+        tenant: 2,
+    },
+];
+const OPERATIONS: [&str; 3] = [
+    "user.exportPersonalData",
+    "goals.exportJob",
+    "team.schedule",
+];
+
+struct Client {
+    key: &'static str,
+    name: &'static str,
+    tenant: u32,
+}
+
+/// What a client does.
+#[derive(Debug, Clone)]
+enum Deed {
+    /// Operation, resource, and which of a few keys or references that all clients use.
+    Ask(usize, u32, Repeat),
+    /// One of the four calls on the operation at this place among all clients' operations.
+    Touch(&'static str, &'static str, Index),
+    List(&'static str),
+    /// With the cursor of some client.
+    Turn(Index),
+    Wait(u64),
+}
+
+#[derive(Debug, Clone)]
+enum Repeat {
+    Key(u32),
+    Reference(u32),
+}
+
+fn deeds() -> impl Strategy<Value = Vec<(usize, Deed)>> {
+    let repeat = prop_oneof![
+        (0..4_u32).prop_map(Repeat::Key),
+        (0..4_u32).prop_map(Repeat::Reference)
+    ];
+    let call = select(vec![
+        ("GET", ""),
+        ("GET", "/history"),
+        ("POST", "/cancel"),
+        ("POST", "/callback/redeliver"),
+    ]);
+    let filter = select(vec![
+        "",
+        "?status=running",
+        "?status=succeeded",
+        "?operation=goals.exportJob",
+        "?reference=shared-1",
+    ]);
+    let deed = prop_oneof![
+        4 => (0..OPERATIONS.len(), 0..3_u32, repeat).prop_map(|(operation, resource, repeat)| Deed::Ask(operation, resource, repeat)),
+        6 => (call, any::<Index>()).prop_map(|((method, part), at)| Deed::Touch(method, part, at)),
+        2 => filter.prop_map(Deed::List),
+        2 => any::<Index>().prop_map(Deed::Turn),
+        2 => select(vec![1, 60, 4_000]).prop_map(Deed::Wait),
+    ];
+    prop::collection::vec((0..CLIENTS.len(), deed), 120)
+}
+
+/// Few walks, long ones: what they meet is what there is from before.
+#[test]
+fn no_client_ever_sees_touches_or_is_told_of_anothers_operation() {
+    let config = Config {
+        cases: 4,
+        failure_persistence: None,
+        max_shrink_iters: 64,
+        ..Config::default()
+    };
+    let runtime = Runtime::new().unwrap();
+    let walked = TestRunner::new(config).run(&deeds(), |deeds| {
+        runtime.block_on(walk(&deeds));
+        Ok(())
+    });
+    walked.unwrap_or_else(|error| panic!("{error}"));
+}
+
+async fn walk(deeds: &[(usize, Deed)]) {
+    let mut walk = Walk::new().await;
+    for (client, deed) in deeds {
+        walk.take(&CLIENTS[*client], deed).await;
+    }
+    walk.end().await;
+}
+
+/// What has happened so far.
+struct Walk {
+    world: World,
+    /// Operation → whose it is.
+    owners: BTreeMap<String, &'static str>,
+    /// Which keys each client has used, and references with their operation.
+    used: BTreeSet<(&'static str, String)>,
+    cursors: Vec<String>,
+}
+
+impl Walk {
+    async fn new() -> Self {
+        let everything = format!(
+            "operations = {OPERATIONS:?}\ncallback_origins = [\"{{receiver}}\"]\nsigning_secrets = [\"env:SIGNING_NEW\", \"env:SIGNING_OLD\"]"
+        );
+        let world = World::with(|setup| {
+            setup.config = setup
+                .config
+                .replace(
+                    "operations = [\"team.schedule\", \"goals.exportJob\"]",
+                    &everything,
+                )
+                .replace("operations = [\"team.schedule\"]", &everything)
+                .replace(
+                    "tenant_id = \"fabrikam.example\"",
+                    "tenant_id = \"fabrikam.example\"\nrefresh_token = \"env:REFRESH_TOKEN\"",
+                );
+        })
+        .await;
+        Self {
+            world,
+            owners: BTreeMap::new(),
+            used: BTreeSet::new(),
+            cursors: Vec::new(),
+        }
+    }
+
+    async fn take(&mut self, client: &'static Client, deed: &Deed) {
+        match deed {
+            Deed::Ask(operation, resource, repeat) => {
+                self.ask(client, OPERATIONS[*operation], *resource, repeat)
+                    .await;
+            }
+            Deed::Touch(method, part, at) => self.touch(client, method, part, at).await,
+            Deed::List(query) => self.list(client, query).await,
+            Deed::Turn(at) if !self.cursors.is_empty() => {
+                let cursor = at.get(&self.cursors).clone();
+                self.list(client, &format!("?cursor={cursor}")).await;
+            }
+            Deed::Turn(_) => {}
+            Deed::Wait(seconds) => self.world.advance(Duration::from_secs(*seconds)).await,
+        }
+    }
+
+    async fn ask(
+        &mut self,
+        client: &'static Client,
+        operation: &str,
+        resource: u32,
+        repeat: &Repeat,
+    ) {
+        let mut body = body(&self.world, client, operation, resource);
+        let answer = match repeat {
+            Repeat::Key(key) => {
+                let key = format!("shared-{key}");
+                let headers = [("x-api-key", client.key), ("idempotency-key", &key)];
+                self.world.post_with(&headers, &body).await
+            }
+            Repeat::Reference(reference) => {
+                body["reference"] = format!("shared-{reference}").into();
+                self.world
+                    .post_with(&[("x-api-key", client.key)], &body)
+                    .await
+            }
+        };
+        let key = match repeat {
+            Repeat::Key(key) => format!("key {key}"),
+            Repeat::Reference(reference) => format!("{operation} {reference}"),
+        };
+        let first = self.used.insert((client.name, key));
+        if answer.status == 422 && !first {
+            return self.look(client, &answer);
+        }
+        let id = answer.id();
+        let owner = self.owners.get(&id).copied();
+        let replayed = answer.header("idempotency-replayed").is_some();
+        assert_eq!(replayed, !first, "{answer:?}");
+        assert_eq!(
+            owner,
+            replayed.then_some(client.name),
+            "{client}: {answer:?}",
+            client = client.name
+        );
+        self.owners.insert(id, client.name);
+        self.look(client, &answer);
+    }
+
+    async fn touch(&mut self, client: &'static Client, method: &str, part: &str, at: &Index) {
+        let ids: Vec<&String> = self.owners.keys().collect();
+        if ids.is_empty() {
+            return;
+        }
+        let id = at.get(&ids).to_string();
+        let answer = self.call(client, method, &id, part).await;
+        if self.owners[&id] == client.name {
+            assert_ne!(answer.status, 404, "{answer:?}");
+            return self.look(client, &answer);
+        }
+        let nobodys = self
+            .call(client, method, "op_00000000000000000000000000000000", part)
+            .await;
+        assert_eq!(told(&answer), told(&nobodys));
+        assert_eq!(answer.problem(), "not-found");
+    }
+
+    async fn call(&self, client: &Client, method: &str, id: &str, part: &str) -> Answer {
+        let path = format!("/v1/operations/{id}{part}");
+        self.world
+            .call(method, &path, &[("x-api-key", client.key)], "")
+            .await
+    }
+
+    async fn list(&mut self, client: &'static Client, query: &str) {
+        let path = format!("/v1/operations{query}");
+        let answer = self
+            .world
+            .call("GET", &path, &[("x-api-key", client.key)], "")
+            .await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        if let Some(next) = answer.body["next"].as_str() {
+            self.cursors.push(next.to_owned());
+        }
+        // Places of every client, whether it has a second page or not: when it was created, and its id.
+        for operation in answer.body["operations"].as_array().unwrap() {
+            let created: jiff::Timestamp =
+                operation["createdAt"].as_str().unwrap().parse().unwrap();
+            let bare = operation["id"].as_str().unwrap().trim_start_matches("op_");
+            self.cursors
+                .push(format!("{:016x}{bare}", created.as_nanosecond()));
+        }
+        self.look(client, &answer);
+    }
+
+    /// Every id in an answer is of the client's own operations, and every name is its own.
+    fn look(&self, client: &Client, answer: &Answer) {
+        let text = told(answer);
+        for id in ids(&text) {
+            assert_eq!(
+                self.owners.get(&id),
+                Some(&client.name),
+                "{} is told: {text}",
+                client.name
+            );
+        }
+        for other in CLIENTS.iter().filter(|other| other.name != client.name) {
+            assert!(
+                !text.contains(&format!("of-{}", other.name)),
+                "{} is told: {text}",
+                client.name
+            );
+        }
+    }
+
+    async fn end(mut self) {
+        for _ in 0..500 {
+            if !self.world.jump().await {
+                break;
+            }
+        }
+        for client in &CLIENTS {
+            self.list(client, "").await;
+        }
+        for callback in self.world.receiver.journal() {
+            let body = String::from_utf8_lossy(&callback.body);
+            let owners: BTreeSet<_> = ids(&body).iter().map(|id| self.owners[id]).collect();
+            let receiver = callback.path.trim_start_matches("/hooks/of-");
+            assert_eq!(Vec::from_iter(owners), [receiver], "{body}");
+        }
+        self.tokens_keep_to_their_tenant();
+    }
+
+    /// What Graph was asked for one tenant's resources it was asked with that tenant's tokens.
+    fn tokens_keep_to_their_tenant(&self) {
+        let mut tenants = BTreeMap::new();
+        let mut calls = 0;
+        for call in self.world.simulator.journal() {
+            if let Some(token) = call.issued {
+                let tenant = if call.path.starts_with("/contoso") {
+                    1
+                } else {
+                    2
+                };
+                tenants.insert(token, tenant);
+            } else if let Some(tenant) =
+                tenant_of(&format!("{}{:?}{:?}", call.path, call.body, call.job))
+            {
+                let token = call.authorization.unwrap();
+                assert_eq!(tenants[&token], tenant, "{} with {token}", call.path);
+                calls += 1;
+            }
+        }
+        assert!(calls > 0);
+    }
+}
+
+/// A request whose resources are of the client's tenant. Two clients of one tenant ask for the same ones.
+fn body(world: &World, client: &Client, operation: &str, resource: u32) -> Value {
+    let id = id(client.tenant, resource);
+    let parameters = match operation {
+        "user.exportPersonalData" => {
+            // One container for each: a used one is refused, whoever asks.
+            json!({ "userId": id, "storageLocation": sas(&format!("of-{}-{resource}", client.name)) })
+        }
+        "goals.exportJob" => json!({ "goalsOrganizationId": id, "explorerViewId": id }),
+        _ => json!({ "teamId": id, "schedule": { "enabled": true, "timeZone": "Europe/Berlin" } }),
+    };
+    let url = world.receiver.url(&format!("/hooks/of-{}", client.name));
+    json!({ "operation": operation, "parameters": parameters, "callback": { "url": url } })
+}
+
+fn id(tenant: u32, resource: u32) -> String {
+    format!("7e9a97{tenant:02}-0000-4000-8000-{resource:012}")
+}
+
+fn tenant_of(call: &str) -> Option<u32> {
+    let (_, rest) = call.split_once("7e9a97")?;
+    rest.get(..2)?.parse().ok()
+}
+
+/// Status, headers and body of an answer, without the time of day.
+fn told(answer: &Answer) -> String {
+    let mut headers = answer.headers.clone();
+    headers.remove("date");
+    format!("{} {headers:?} {}", answer.status, answer.body)
+}
+
+fn ids(text: &str) -> BTreeSet<String> {
+    let parts = ["op_", "msg_"]
+        .iter()
+        .flat_map(|prefix| text.split(prefix).skip(1));
+    let bare = parts.filter_map(|rest| rest.get(..32));
+    bare.map(|bare| format!("op_{bare}")).collect()
+}
