@@ -27,6 +27,8 @@ use crate::descriptors;
 /// Connections that the system holds until we accept them; whose does not fit tries again only after a second. Linux
 /// allows no more unless it is told to.
 const BACKLOG: u32 = 4096;
+/// Our longest answers, a page of operations, are some tens of KiB.
+const SEND_BUFFER_BYTES: u32 = 64 * 1024;
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
 
 pub(crate) struct Machine {
@@ -104,6 +106,8 @@ fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
     };
     // The next process can listen while connections of the last one linger.
     socket.set_reuseaddr(true)?;
+    // Of each connection: who asks again and again and never reads must not have thousands of answers made for him.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(listen)?;
     socket.listen(BACKLOG)
 }
