@@ -12,6 +12,7 @@ use cloud_testkit::ministack::{MiniStack, Setup};
 use cloud_testkit::proxy::Proxy;
 use courier_testkit::invariants;
 use courier_testkit::receiver::Receiver;
+use courier_testkit::redaction::Sightings;
 use courier_testkit::tenants::{
     CONFIG, GRAPH_SECRET, REFRESH_TOKEN, SEAL_KEY, SIGNING_SECRETS, TICKETS_KEY,
 };
@@ -86,7 +87,7 @@ impl Cloud {
             ("COURIER_CONFIG", format!("aws-secret:{arn}")),
             ("COURIER_QUEUE_URL", proxy.through(&queue_url)),
             ("COURIER_TABLE", TABLE.to_owned()),
-            ("COURIER_LOG", "info".to_owned()),
+            ("COURIER_LOG", "trace".to_owned()),
             ("AWS_ENDPOINT_URL", proxy.url()),
         ];
         let start = function(binary, "start-operation", &variables, &clock);
@@ -205,8 +206,28 @@ impl Cloud {
         panic!("it never came to an end: {}", self.operation(id).await);
     }
 
-    /// Holds the journals of Graph and of the receiver against the invariants, and looks for faults that never struck.
+    /// I11: what the functions logged, queued (dead letters too) and kept holds no secret of a test. Only Secrets Manager
+    /// is asked for them.
+    fn look_for_secrets(&self) {
+        let sightings = Sightings::default();
+        for function in [&self.start, &self.poll, &self.sweep] {
+            sightings.look("the logs", function.logs().as_bytes());
+        }
+        let calls = self.proxy.journal();
+        for call in calls
+            .iter()
+            .filter(|call| call.operation != "GetSecretValue")
+        {
+            sightings.look(&call.operation, &call.request);
+            sightings.look(&call.operation, &call.response);
+        }
+        assert!(sightings.seen().is_empty(), "I11: {:#?}", sightings.seen());
+    }
+
+    /// Holds the journals of Graph and of the receiver against the invariants, looks for secrets, and for faults that
+    /// never struck.
     pub(crate) fn check(&self) {
+        self.look_for_secrets();
         let faults = (self.simulator.unused_faults(), self.proxy.unused_faults());
         assert!(
             faults.0.is_empty() && faults.1.is_empty(),
