@@ -50,6 +50,7 @@ mod kill;
 mod process;
 mod signatures;
 mod site;
+mod snippets;
 mod storm;
 
 mod rules;
