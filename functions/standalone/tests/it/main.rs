@@ -13,6 +13,7 @@ mod polls;
 
 mod callbacks;
 mod crowds;
+mod pages;
 mod profiles;
 mod receivers;
 mod redelivery;
