@@ -14,6 +14,7 @@ mod polls;
 mod callbacks;
 mod crowds;
 mod guard;
+mod pages;
 mod profiles;
 mod receivers;
 mod redelivery;
@@ -54,6 +55,7 @@ mod process;
 mod rude;
 mod signatures;
 mod site;
+mod snippets;
 mod storm;
 
 mod rules;
