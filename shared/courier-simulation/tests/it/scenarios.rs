@@ -106,7 +106,7 @@ fn after_a_short_storm_that_named_one_date_for_all_nobody_comes_back_at_once() {
 }
 
 #[test]
-fn a_receiver_that_is_down_for_three_hours_is_asked_by_the_schedule() {
+fn a_receiver_that_is_down_for_three_hours_is_left_alone_and_then_gets_everything() {
     let mut plan = Plan::calm(30, MINUTE);
     plan.curious = false;
     plan.receivers_down_for = 3 * HOUR;
@@ -120,16 +120,17 @@ fn a_receiver_that_is_down_for_three_hours_is_asked_by_the_schedule() {
     }
     assert!(attempts.len() > 10);
     for times in attempts.values() {
-        assert!(times.len() >= 5, "{times:?}");
         for (pair, pause) in times.windows(2).zip(CALLBACK_PAUSES) {
             let waited = pair[1].duration_since(pair[0]).as_secs_f64();
-            let (least, most) = (pause.as_secs_f64() * 0.8, pause.as_secs_f64() * 1.2);
-            // What the queue, the store and the call itself take.
-            let most = most + 5.0;
-            assert!(
-                (least..=most).contains(&waited),
-                "{waited} s, not {pause:?}"
-            );
+            let least = pause.as_secs_f64() * 0.8;
+            assert!(waited >= least, "{waited} s, not {pause:?}");
         }
     }
+    // By the schedule alone each would have tried five times: 150. A probe every five minutes is 36 for each client.
+    let tried: usize = attempts.values().map(Vec::len).sum();
+    let failed = tried - attempts.len();
+    assert!(
+        (72..=110).contains(&failed),
+        "{failed} attempts in three hours"
+    );
 }
