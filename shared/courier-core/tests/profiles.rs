@@ -89,6 +89,22 @@ fn a_client_has_one_default_and_may_have_others_by_name() {
 }
 
 #[test]
+fn the_readmes_example_is_taken() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let mut blocks = readme.split("```toml\n").skip(1);
+    let example = blocks.find(|block| block.starts_with("[clients.servicenow.callback]"));
+    let example = example.unwrap().split("```").next().unwrap();
+    let client = parse(&example.replace("servicenow.", "tickets.")).unwrap();
+    assert_eq!(client.ways.default, "servicenow-scripted");
+    assert!(client.ways.all["board"].profile.takes(409));
+    assert!(matches!(
+        client.ways.all["servicenow-scripted"].proof,
+        Proof::OAuth2(_)
+    ));
+}
+
+#[test]
 fn every_mistake_is_named_by_its_key() {
     let callback = |rows: &str| format!("[clients.tickets.callback]\n{rows}");
     let own = "graph-courier sets itself";
