@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use courier_core::problem::Problem;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
@@ -196,7 +196,9 @@ where
         // hyper tries to send the answer before it lets go of this task, so none is lost by making room.
         place.wait();
         let mut response = response.map(Full::new);
-        if close {
+        // Who is refused for who he is, or for asking too often, pays for the next try with a connection.
+        let refused = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
+        if close || refused.contains(&response.status()) {
             let headers = response.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -52,7 +52,14 @@ impl Server {
                 if path == "/large" {
                     return Response::new(Bytes::from_static(&[b'x'; LARGE_BYTES]));
                 }
-                Response::new(Bytes::from(format!("{path} {}", request.body().len())))
+                let answer = Response::builder().status(match path.as_str() {
+                    "/unknown" => 401,
+                    "/often" => 429,
+                    "/missing" => 404,
+                    _ => 200,
+                });
+                let body = Bytes::from(format!("{path} {}", request.body().len()));
+                answer.body(body).unwrap()
             }
         };
         let task = tokio::spawn(serve(listener, limits, handle, stopped));

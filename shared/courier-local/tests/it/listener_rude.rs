@@ -168,6 +168,21 @@ async fn a_thousand_pipelined_requests_are_answered_in_order() {
     }
 }
 
+/// Who asks without end and without a key has one answer made for him for each connection.
+#[tokio::test]
+async fn a_refusal_of_the_caller_ends_his_connection_and_no_other_refusal_does() {
+    let server = Server::start(Limits::default()).await;
+    for (path, answers) in [("/unknown", 1), ("/often", 1), ("/missing", 3)] {
+        let mut peer = server.connect().await;
+        peer.send(&get(path).repeat(3)).await;
+        peer.finish().await;
+        let said = peer.read_to_end().await;
+        assert_eq!(said.matches("HTTP/1.1 4").count(), answers, "{said}");
+        let closes = said.contains("connection: close");
+        assert_eq!(closes, answers == 1, "{said}");
+    }
+}
+
 #[tokio::test]
 async fn who_does_not_take_his_answer_is_cut_off() {
     let limits = Limits {
