@@ -94,7 +94,7 @@ async fn what_a_receiver_repeats_of_our_secrets_is_not_kept() {
 
 #[tokio::test]
 async fn an_answer_that_never_ends_spoils_no_delivery_and_ten_are_kept() {
-    let world = World::with(|setup| setup.timeouts.callback = Duration::from_millis(300)).await;
+    let world = World::new().await;
     for _ in 0..11 {
         world.receiver.answer_next(says(500, "busy"));
     }
@@ -185,7 +185,7 @@ async fn an_open_operation_may_get_another_receiver_or_its_first() {
 /// The earlier receiver answers 200 after the change: that says nothing of the later one.
 #[tokio::test]
 async fn an_answer_of_the_earlier_receiver_counts_no_more() {
-    let world = World::with(|setup| setup.timeouts.callback = Duration::from_millis(500)).await;
+    let world = World::new().await;
     let pause = Duration::from_millis(100);
     world
         .receiver
