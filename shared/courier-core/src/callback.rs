@@ -117,7 +117,10 @@ impl Callbacks {
         };
         let (reply, fared) = match self.send(&letter).await {
             Ok(reply) => {
-                let fared = Fared::of(&reply);
+                let refused = reply.status.filter(|_| !reply.taken);
+                let fared = refused.map_or(Fared::Up, |status| {
+                    Fared::of(Some(status), reply.retry_after)
+                });
                 (reply, fared)
             }
             Err((detail, fared)) => (CallbackReply::unsent(&detail), fared),
@@ -186,8 +189,7 @@ impl Callbacks {
         let headers =
             headers::of(letter, &body, credentials.as_ref(), sent_at).map_err(not_asked)?;
         if way.handshake {
-            let agreed = self.shake_hands(client, &letter.url).await;
-            agreed.map_err(|detail| (detail, Fared::Down { retry_after: None }))?;
+            self.shake_hands(client, &letter.url).await?;
         }
         let mut secrets = excerpt::secrets_of(&letter.url);
         let sent_in_confidence = credentials.iter().map(|(_, value)| value);
@@ -210,8 +212,8 @@ impl Callbacks {
         });
         let answered = sent.await;
         let now = (self.clock)();
-        let answered = answered
-            .map_err(|unanswered| (unanswered.to_string(), Fared::Down { retry_after: None }))?;
+        let answered =
+            answered.map_err(|unanswered| (unanswered.to_string(), Fared::of(None, None)))?;
         let reply = self.reply(way, &answered, &secrets, sent_at, now);
         if answered.status == http::StatusCode::UNAUTHORIZED {
             self.tokens.forget(client, way);
@@ -239,20 +241,6 @@ impl Callbacks {
                 .as_deref()
                 .and_then(|body| excerpt::of(body, secrets)),
             latency: Some(pacing::elapsed(sent_at, now)),
-        }
-    }
-}
-
-impl Fared {
-    /// A 4xx is about one callback; 429 and 5xx are about whoever receives it.
-    fn of(reply: &CallbackReply) -> Self {
-        match reply.status {
-            _ if reply.taken => Self::Up,
-            Some(429 | 503) => Self::Down {
-                retry_after: reply.retry_after,
-            },
-            None | Some(500..) => Self::Down { retry_after: None },
-            Some(_) => Self::Up,
         }
     }
 }

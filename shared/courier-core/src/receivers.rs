@@ -58,6 +58,18 @@ pub(crate) enum Fared {
     NotAsked,
 }
 
+impl Fared {
+    /// What a status that means no success, or no answer at all, tells: a 4xx is about one callback, 429 and 5xx are
+    /// about whoever receives it.
+    pub(crate) fn of(status: Option<u16>, retry_after: Option<Duration>) -> Self {
+        match status {
+            Some(429 | 503) => Self::Down { retry_after },
+            None | Some(500..) => Self::Down { retry_after: None },
+            Some(_) => Self::Up,
+        }
+    }
+}
+
 /// Leave to deliver once.
 pub(crate) struct Pass {
     receivers: Receivers,
@@ -205,6 +217,22 @@ mod tests {
     fn down(receivers: &Receivers) {
         for _ in 0..FAILURES {
             deliver(receivers, 0, DOWN);
+        }
+    }
+
+    #[test]
+    fn only_no_answer_429_and_5xx_tell_of_the_receiver() {
+        let asked = Some(Duration::from_secs(90));
+        for status in [300, 302, 400, 401, 403, 404, 405, 410, 428, 430, 499] {
+            assert_eq!(Fared::of(Some(status), asked), Fared::Up, "{status}");
+        }
+        for status in [500, 502, 504, 599] {
+            assert_eq!(Fared::of(Some(status), asked), DOWN, "{status}");
+        }
+        assert_eq!(Fared::of(None, None), DOWN);
+        for status in [429, 503] {
+            let pause = Fared::Down { retry_after: asked };
+            assert_eq!(Fared::of(Some(status), asked), pause, "{status}");
         }
     }
 

@@ -4,10 +4,9 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use sha2::Sha256;
 
+use crate::mac::HmacAlgorithm;
 use crate::secret::Secret;
 
 const PREFIX: &str = "whsec_";
@@ -42,12 +41,8 @@ impl SigningSecret {
     }
 
     fn sign(&self, content: &[&[u8]]) -> String {
-        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes any key");
-        for part in content {
-            mac.update(part);
-        }
-        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+        let signature = HmacAlgorithm::Sha256.sign(&self.0, content);
+        format!("v1,{}", STANDARD.encode(signature))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::callback_url::CallbackUrl;
 use crate::config::Client;
 use crate::outbound::{Call, Read, Route};
 use crate::pacing::later;
+use crate::receivers::Fared;
 
 /// Leave is asked for again after a day, and by every new process.
 const LASTS: Duration = Duration::from_secs(24 * 3600);
@@ -51,18 +52,19 @@ impl Handshakes {
 }
 
 impl Callbacks {
-    /// The error says why nothing may be sent there.
+    /// The error says why nothing may be sent there, and what that tells of the receiver.
     pub(super) async fn shake_hands(
         &self,
         client: &Client,
         url: &CallbackUrl,
-    ) -> Result<(), String> {
+    ) -> Result<(), (String, Fared)> {
         let key = (client.name.clone(), url.as_str().to_owned());
         if self.handshakes.stands(&key, (self.clock)()) {
             return Ok(());
         }
         let origin = self.handshakes.origin.as_deref().unwrap_or_default();
-        let value = HeaderValue::from_str(origin).map_err(|_| "our origin cannot be sent")?;
+        let value = HeaderValue::from_str(origin)
+            .map_err(|_| ("our origin cannot be sent".to_owned(), Fared::NotAsked))?;
         let sent = self.transport.send(Call {
             route: Route::Guarded,
             method: Method::OPTIONS,
@@ -72,17 +74,17 @@ impl Callbacks {
             read: Read::First(0),
             timeout: self.aside(),
         });
-        let answered = sent
-            .await
-            .map_err(|unanswered| format!("CloudEvents handshake: {unanswered}"))?;
+        let answered = sent.await.map_err(|unanswered| {
+            let detail = format!("CloudEvents handshake: {unanswered}");
+            (detail, Fared::of(None, None))
+        })?;
         let allowed = answered.headers.get_all(ALLOWED_ORIGIN).iter();
         let mut allowed = allowed.filter_map(|value| value.to_str().ok());
         let agrees = allowed.any(|name| name == "*" || name.eq_ignore_ascii_case(origin));
         if !answered.status.is_success() || !agrees {
             let status = answered.status.as_u16();
-            return Err(format!(
-                "CloudEvents handshake: answered {status} without leave"
-            ));
+            let detail = format!("CloudEvents handshake: answered {status} without leave");
+            return Err((detail, Fared::of(Some(status), None)));
         }
         self.handshakes.remember(key, (self.clock)());
         Ok(())
