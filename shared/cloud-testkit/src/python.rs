@@ -58,8 +58,8 @@ pub(crate) fn target(name: &str) -> PathBuf {
     place.canonicalize().unwrap_or(place)
 }
 
-/// Holds `<place>.lock` until it is dropped.
-pub(crate) fn lock(place: &Path) -> File {
+/// Holds `<place>.lock` against other processes until it is dropped.
+pub fn lock(place: &Path) -> File {
     let mut path = place.as_os_str().to_owned();
     path.push(".lock");
     let path = PathBuf::from(path);

@@ -1,6 +1,6 @@
 //! The three functions, built as they are deployed.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,6 +43,7 @@ pub(crate) fn target() -> &'static Path {
 pub(crate) fn binary(function: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
+        let _lock = lock();
         for name in FUNCTIONS {
             build(name);
             let built = target().join("lambda").join(name).join("bootstrap");
@@ -58,6 +59,7 @@ pub(crate) fn crashing_binary(function: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     let copies = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crashing");
     BUILT.get_or_init(|| {
+        let _lock = lock();
         let mut build = Command::new(env!("CARGO"));
         build
             .args(["build", "--locked", "--package", "courier-core"])
@@ -73,6 +75,11 @@ pub(crate) fn crashing_binary(function: &str) -> PathBuf {
         }
     });
     copies.join(function).join("bootstrap")
+}
+
+/// Held while programs are built and fetched: cargo-lambda moves what cargo has made, under the hands of another process.
+pub(crate) fn lock() -> File {
+    python::lock(&copies())
 }
 
 fn copies() -> PathBuf {

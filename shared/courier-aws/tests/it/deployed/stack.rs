@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::{interval, timeout};
 
-use crate::binaries::{FUNCTIONS, binary, path_with, root, target};
+use crate::binaries::{FUNCTIONS, binary, lock, path_with, root, target};
 use crate::cloud::{is_closed, secrets};
 
 const NAME: &str = "courier";
@@ -288,7 +288,9 @@ fn build() -> PathBuf {
         .env("AWS_DEFAULT_REGION", REGION)
         .current_dir(&place);
     let tested = FUNCTIONS.map(|name| std::fs::read(binary(name)).unwrap());
+    let held = lock();
     run(&mut sam);
+    drop(held);
     for (name, tested) in ["StartOperation", "PollOperation", "SweepOperations"]
         .iter()
         .zip(tested)
