@@ -37,7 +37,7 @@ pub(crate) fn target() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
 }
 
-/// The release binary of `function`; all three are made if they are not up to date.
+/// `function` as it is deployed, or not optimised where `SAM_BUILD_MODE` is `debug`; all three are made if they are not up to date.
 ///
 /// It is a copy: `sam build` could not replace a program that runs.
 pub(crate) fn binary(function: &str) -> PathBuf {
@@ -95,16 +95,13 @@ fn copy(built: &Path, place: &Path) -> io::Result<()> {
 
 /// Each alone in its own folder, as `sam build` does it: built together they would share features, and be other programs.
 fn build(function: &str) {
+    // `sam build` asks it too: functions made in a minute instead of ten.
+    #[expect(clippy::disallowed_methods, reason = "as sam does")]
+    let is_debug = std::env::var("SAM_BUILD_MODE").is_ok_and(|mode| mode == "debug");
     let mut build = Command::new("cargo");
     build
-        .args([
-            "lambda",
-            "build",
-            "--release",
-            "--locked",
-            "--bin",
-            function,
-        ])
+        .args(["lambda", "build", "--locked", "--bin", function])
+        .args((!is_debug).then_some("--release"))
         .env("CARGO_TARGET_DIR", target())
         .env("PATH", path_with(&["cargo-lambda"]))
         .current_dir(root().join("functions").join(function));
