@@ -1,40 +1,25 @@
 //! The function behind the HTTP API: parse → record → message → Graph → 202. HTTP API payload 2.0 and Function URLs.
 
-use std::sync::Arc;
-
 use courier_aws::host::Host;
+use courier_aws::http_event::{HttpAnswer, HttpEvent};
 use courier_aws::{at_millisecond, clock, logging, settings};
-use http::{Request, Response};
-use lambda_http::{Body, Error, RequestExt, service_fn};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     logging::start(&settings::environment)?;
     let host = Host::start(settings::environment, clock()).await;
-    let host = Arc::new(host.inspect_err(|error| tracing::error!(%error, "cannot start"))?);
-    lambda_http::run(service_fn(move |request| {
-        answer(Arc::clone(&host), request)
-    }))
-    .await
+    let host = host.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    lambda_runtime::run(service_fn(|event| answer(&host, event))).await
 }
 
-async fn answer(host: Arc<Host>, request: Request<Body>) -> Result<Response<Body>, Error> {
-    let ends_at = at_millisecond(request.lambda_context().deadline);
-    let request = request.map(|body| bytes(body).into());
-    let (parts, body) = host.answer(request, ends_at).await.into_parts();
-    // All our answers are JSON.
-    let body = String::from_utf8_lossy(&body).into_owned();
-    Ok(Response::from_parts(parts, Body::Text(body)))
-}
-
-/// What the sender wrote and perhaps signed: the platform's base64 is undone already.
-fn bytes(body: Body) -> Vec<u8> {
-    match body {
-        Body::Empty => Vec::new(),
-        Body::Text(text) => text.into_bytes(),
-        Body::Binary(bytes) => bytes,
-        _ => Vec::new(),
-    }
+async fn answer(host: &Host, event: LambdaEvent<HttpEvent>) -> Result<HttpAnswer, Error> {
+    let ends_at = at_millisecond(event.context.deadline);
+    let response = match event.payload.into_request() {
+        Ok(request) => host.answer(request, ends_at).await,
+        Err(problem) => problem.into_response(),
+    };
+    Ok(response.into())
 }
 
 #[cfg(test)]
@@ -45,7 +30,7 @@ mod tests {
     use courier_core::secret::Secret;
     use serde_json::{Value, json};
 
-    use super::bytes;
+    use super::HttpEvent;
 
     const CONFIG: &str = r#"
         [graph.tenants.contoso]
@@ -96,10 +81,11 @@ mod tests {
             (event(ENCODED, false), false),
             (event(&BODY.replace('ü', "u"), false), false),
         ] {
-            let request = lambda_http::request::from_str(&event.to_string()).unwrap();
-            let (parts, body) = request.into_parts();
-            let verified = signed::verify(&parts.headers, &bytes(body), &config.clients, now);
-            assert_eq!(verified.is_ok(), is_verified, "{event}");
+            let told = event.to_string();
+            let event: HttpEvent = serde_json::from_value(event).unwrap();
+            let request = event.into_request().unwrap();
+            let verified = signed::verify(request.headers(), request.body(), &config.clients, now);
+            assert_eq!(verified.is_ok(), is_verified, "{told}");
         }
     }
 }

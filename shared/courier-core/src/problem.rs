@@ -41,6 +41,8 @@ pub enum Problem {
     SlowBody,
     /// The body ended before its length, or is not framed as HTTP says.
     BrokenBody,
+    /// A name or value with a character that HTTP forbids there (RFC 9110, section 5).
+    BrokenHeader,
     UnsupportedMediaType,
     KeyReused,
     RateLimited {
@@ -114,6 +116,11 @@ impl Problem {
                 "The body did not arrive in time",
             ),
             Self::BrokenBody => (StatusCode::BAD_REQUEST, "broken-body", "The body is broken"),
+            Self::BrokenHeader => (
+                StatusCode::BAD_REQUEST,
+                "broken-header",
+                "A header is broken",
+            ),
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
@@ -209,6 +216,7 @@ impl Problem {
             | Self::PayloadTooLarge
             | Self::SlowBody
             | Self::BrokenBody
+            | Self::BrokenHeader
             | Self::UnsupportedMediaType
             | Self::KeyReused
             | Self::Internal => {}

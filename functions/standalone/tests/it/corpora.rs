@@ -4,6 +4,8 @@
 #[path = "../../../../shared/courier-core/tests/corpora/cases.rs"]
 #[expect(dead_code, reason = "the other corpora have no HTTP")]
 mod cases;
+#[path = "../../../../shared/courier-core/tests/corpora/doors.rs"]
+mod doors;
 
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
@@ -12,22 +14,9 @@ use courier_testkit::world::{Answer, TICKETS_KEY, World};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use crate::corpora::cases::{Case, cases};
+use crate::corpora::cases::cases;
+use crate::corpora::doors::Sent;
 use crate::requests::{public, schedule};
-
-const BODY_BYTES: usize = 64 * 1024;
-
-/// `None` where no such header can be written.
-fn head(lines: &[u8]) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    for line in lines.split(|byte| *byte == b'\n') {
-        let colon = line.iter().position(|byte| *byte == b':')?;
-        let name = HeaderName::from_bytes(&line[..colon]).ok()?;
-        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
-        headers.append(name, value);
-    }
-    Some(headers)
-}
 
 /// A POST of the tickets client that waits for nothing; `headers` go before what is usual.
 async fn send(world: &World, mut headers: HeaderMap, body: Vec<u8>) -> Answer {
@@ -66,18 +55,6 @@ fn told(answer: &Answer) -> String {
     format!("{} {problem}", answer.status)
 }
 
-/// What a case must come to: the first two words of its verdict, or 202.
-fn expected(case: &Case) -> String {
-    if ["taken", "key", "kept", "ignored"]
-        .iter()
-        .any(|word| case.verdict.starts_with(word))
-    {
-        return "202".to_owned();
-    }
-    let words: Vec<&str> = case.verdict.split(' ').take(2).collect();
-    words.join(" ")
-}
-
 async fn assert_still_answers(world: &World) {
     let answer = world.post(&schedule()).await;
     assert_eq!(answer.status, 202);
@@ -85,35 +62,25 @@ async fn assert_still_answers(world: &World) {
 }
 
 fn key(line: usize) -> HeaderMap {
-    head(format!("idempotency-key: line {line}").as_bytes()).unwrap()
+    let value = format!("line {line}").parse().unwrap();
+    HeaderMap::from_iter([(HeaderName::from_static("idempotency-key"), value)])
 }
 
-#[tokio::test]
-async fn no_json_body_is_more_than_a_mistake_of_its_sender() {
+/// Each gets the answer that is written beside it, and the server answers on.
+async fn assert_answers(sent: Vec<Sent>) {
     let world = World::with(public).await;
-    for case in cases(cases::JSON) {
-        let expected = match &*case.verdict {
-            _ if case.input.len() > BODY_BYTES => "413 payload-too-large",
-            "taken" => "400 invalid-request",
-            _ => "400 bad-json",
-        };
-        let answer = send(&world, key(case.line), case.input).await;
-        assert_eq!(told(&answer), expected, "line {}", case.line);
-    }
-    assert_still_answers(&world).await;
-}
-
-#[tokio::test]
-async fn every_body_gets_the_answer_that_is_written_beside_it() {
-    let world = World::with(public).await;
-    for case in cases(cases::BODIES) {
-        let expected = expected(&case);
-        let answer = send(&world, key(case.line), case.input).await;
+    for request in sent {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &request.headers {
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        let answer = send(&world, headers, request.body).await;
         assert_eq!(
             told(&answer),
-            expected,
-            "line {}: {:?}",
-            case.line,
+            request.answer,
+            "{}: {:?}",
+            request.name,
             answer.body
         );
     }
@@ -121,26 +88,18 @@ async fn every_body_gets_the_answer_that_is_written_beside_it() {
 }
 
 #[tokio::test]
+async fn no_json_body_is_more_than_a_mistake_of_its_sender() {
+    assert_answers(doors::json()).await;
+}
+
+#[tokio::test]
+async fn every_body_gets_the_answer_that_is_written_beside_it() {
+    assert_answers(doors::bodies()).await;
+}
+
+#[tokio::test]
 async fn every_header_gets_the_answer_that_is_written_beside_it() {
-    let world = World::with(public).await;
-    let body = || schedule().to_string().into_bytes();
-    for (corpus, name) in [
-        (cases::HEADERS, ""),
-        (cases::KEYS, "idempotency-key: "),
-        (cases::TRACES, "traceparent: "),
-    ] {
-        for case in cases(corpus) {
-            let lines = [name.as_bytes(), &case.input].concat();
-            // A line feed in a value is another header, or none.
-            let Some(headers) = head(&lines).filter(|_| case.verdict != "no header") else {
-                assert_eq!(case.verdict, "no header", "{name}line {}", case.line);
-                continue;
-            };
-            let answer = send(&world, headers, body()).await;
-            assert_eq!(told(&answer), expected(&case), "{name}line {}", case.line);
-        }
-    }
-    assert_still_answers(&world).await;
+    assert_answers(doors::heads(schedule().to_string().as_bytes())).await;
 }
 
 /// Listeners on every address of this machine that a spelling may mean.

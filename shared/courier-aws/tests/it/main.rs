@@ -8,6 +8,7 @@ mod cloud;
 mod configuration;
 mod contract_queue;
 mod contract_store;
+mod corpora;
 mod crash;
 mod crash_recovery;
 mod deployed;
