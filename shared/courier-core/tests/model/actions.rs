@@ -17,6 +17,7 @@ pub(crate) enum Action {
     Post(usize, Fate),
     Ask(usize, PollReply),
     Call(usize, CallReply),
+    Park(usize),
     Crash(usize),
     /// The request half has no time left, or an error: the caller gets its 202 all the same.
     GiveUp(usize),
@@ -31,9 +32,10 @@ pub(crate) enum Action {
     Renew(Ticket),
 }
 
-pub(crate) const VISITS: [(Chance, Happening); 3] = [
+pub(crate) const VISITS: [(Chance, Happening); 4] = [
     (Chance::Cancel, Happening::Cancelled),
     (Chance::Redelivery, Happening::RedeliveryAsked),
+    (Chance::Retarget, Happening::Retargeted),
     (Chance::Sweep, Happening::Overdue),
 ];
 
@@ -70,6 +72,9 @@ impl Checked {
             Doing::Call => {
                 let replies = self.call_replies(world);
                 actions.extend(replies.iter().map(|reply| Action::Call(place, *reply)));
+                if world.budget.allows(Chance::Park) {
+                    actions.push(Action::Park(place));
+                }
             }
             Doing::Delete if world.budget.allows(Chance::Duplicate) => {
                 actions.extend([Action::Go(place), Action::DeleteInVain(place)]);

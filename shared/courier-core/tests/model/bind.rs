@@ -5,9 +5,11 @@ use courier_core::decide::{CallbackReply, Event, Next, NotReady};
 use courier_core::graph_error::GraphError;
 use courier_core::judge::{Answer, Reply};
 use courier_core::message::Message;
-use courier_core::record::{OperationId, Record, State};
+use courier_core::record::{CallbackTarget, OperationId, Record, State};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::rulebook::base;
 use crate::words::{CallReply, Happening, Kind, Place, PollReply, StartReply, Then, Ticket};
 
 pub(crate) const GRAPH: &str = "https://graph.microsoft.com";
@@ -109,13 +111,18 @@ pub(crate) fn event(class: Restart, happening: Happening) -> Event {
             client_request_id: "c".to_owned(),
             reply: Ok(polled(class, reply)),
         },
-        Happening::Called { hop, reply } => Event::Called {
+        Happening::Called { hop, target, reply } => Event::Called {
             hop: hop.into(),
-            target: 0,
+            target: target.into(),
             reply: called(reply),
+        },
+        Happening::Parked { hop } => Event::Parked {
+            hop: hop.into(),
+            until: parked(),
         },
         Happening::Cancelled => Event::Cancelled,
         Happening::RedeliveryAsked => Event::RedeliveryAsked,
+        Happening::Retargeted => Event::Retargeted(Box::new(receiver())),
         Happening::Overdue => Event::Overdue,
         Happening::Stumbled => Event::Stumbled,
     }
@@ -169,6 +176,22 @@ fn called(reply: CallReply) -> CallbackReply {
         },
         ..CallbackReply::default()
     }
+}
+
+/// The caller's receiver; another one after each change.
+pub(crate) fn receiver() -> CallbackTarget {
+    let sealed = serde_json::from_value(json!("v1.sealed")).expect("a sealed text");
+    CallbackTarget::new(sealed, "https://tickets.example")
+}
+
+pub(crate) fn target(record: &Record) -> u8 {
+    let callback = record.callback.as_ref();
+    callback.map_or(0, |callback| small(callback.version))
+}
+
+/// Longer than the sweeper waits for the message that is there.
+fn parked() -> Timestamp {
+    base() + SignedDuration::from_hours(2)
 }
 
 fn answer(status: u16, location: Option<String>, word: Option<&str>) -> Reply {

@@ -96,6 +96,7 @@ impl Checked {
             }
             (Action::Ask(_, reply), _) => self.ask(world, process, reply),
             (Action::Call(_, reply), _) => self.call(world, process, reply),
+            (Action::Park(_), _) => self.park(world, process),
             (Action::Crash(_), _) => world.budget.take(Chance::Crash),
             (Action::GiveUp(_), doing) => {
                 if !matches!(doing, Doing::Repeat(..)) {
@@ -176,6 +177,7 @@ impl Checked {
             | Action::Post(..)
             | Action::Ask(..)
             | Action::Call(..)
+            | Action::Park(_)
             | Action::Crash(_)
             | Action::GiveUp(_)
             | Action::Stumble(..)
@@ -199,6 +201,7 @@ impl Model for Checked {
             lingering: None,
             received: None,
             receptions: 0,
+            taken: 0,
             ended_writes: 0,
             came_late: false,
         };
@@ -246,6 +249,7 @@ impl Model for Checked {
             | Action::Post(place, _)
             | Action::Ask(place, _)
             | Action::Call(place, _)
+            | Action::Park(place)
             | Action::Crash(place)
             | Action::GiveUp(place)
             | Action::Stumble(place, _)

@@ -203,6 +203,26 @@ pub(crate) fn redelivery(class: Restart, size: Size) -> Configuration {
     }
 }
 
+/// The receiver is left alone for a while, and changed for another.
+pub(crate) fn receiver(class: Restart, size: Size) -> Configuration {
+    let chances = [
+        (Chance::Retarget, 1),
+        (Chance::Park, 1),
+        (Chance::Crash, 1),
+        (Chance::Callback, 1),
+        (Chance::Gone, 1),
+    ];
+    Configuration {
+        swept: true,
+        requests: 1,
+        ..Configuration::of(class, 1, &chances).at(size).reaching(&[
+            "called twice",
+            "undeliverable",
+            "delivered to the second receiver",
+        ])
+    }
+}
+
 /// Two schedules of one team. A start that outlives its lease is left out: a lease is longer than a start can live
 /// (`Timing`), and with it goes the order of two schedules.
 pub(crate) fn line(size: Size) -> Configuration {

@@ -45,6 +45,7 @@ fn nothing_breaks_whatever_becomes_of_messages() {
 fn nothing_breaks_when_the_api_is_used() {
     check("cancel", worlds::cancel);
     check("redelivery", worlds::redelivery);
+    check("receiver", worlds::receiver);
 }
 
 #[test]

@@ -168,9 +168,13 @@ impl Checked {
     fn note_write(&self, world: &mut World, operation: u8, old: Stored, new: Stored) {
         let ends = self.ends(old, new);
         let late = self.comes_late(old, new);
+        let delivered = self.delivers(old, new);
+        let target = self.rules.facts(old).target;
         let kept = world.operation(operation);
+        let elsewhere = delivered && kept.taken & (1 << target) == 0;
         kept.ended_writes += u8::from(ends);
         kept.came_late |= late;
+        world.broken.delivered_elsewhere |= elsewhere;
     }
 
     fn written(&self, world: &mut World, mut process: Process, verdict: Verdict) {
@@ -255,7 +259,7 @@ impl Checked {
                 joining,
             } => {
                 if current {
-                    set_line(world, line, operation);
+                    world.set_line(line, operation);
                     self.turned(world, process, line, joining);
                 } else {
                     self.turn(world, process, joining);
@@ -263,7 +267,7 @@ impl Checked {
             }
             Doing::Leave(verdict) => {
                 let left = without(world.line, operation);
-                set_line(world, left, operation);
+                world.set_line(left, operation);
                 match left[0] {
                     Some(first) => {
                         process.doing = Doing::Wake(Ticket::watchdog(first), verdict);
@@ -359,6 +363,14 @@ impl Checked {
         self.rules.facts(old).outcome.is_none() && self.rules.facts(new).outcome.is_some()
     }
 
+    fn delivers(&self, old: Stored, new: Stored) -> bool {
+        let delivered = |stored| {
+            let phase = self.rules.facts(stored).phase;
+            phase == crate::words::Phase::Closed { delivered: true }
+        };
+        delivered(new) && !delivered(old)
+    }
+
     fn comes_late(&self, old: Stored, new: Stored) -> bool {
         use crate::words::Phase::{Running, StartUnknown};
         let (old, new) = (self.rules.facts(old).phase, self.rules.facts(new).phase);
@@ -380,21 +392,4 @@ impl Checked {
 fn without(line: Line, operation: u8) -> Line {
     let mut rest = line.into_iter().flatten().filter(|one| *one != operation);
     [rest.next(), rest.next()]
-}
-
-/// Swaps the line's document: whoever has read the old one is refused.
-fn set_line(world: &mut World, line: Line, operation: u8) {
-    if world.line != line {
-        for process in &mut world.processes {
-            if let Doing::Swap { current, .. } = &mut process.doing {
-                *current = false;
-            }
-        }
-        world.processes.sort_unstable();
-    }
-    world.line = line;
-    if line.contains(&Some(operation)) && !world.joined.contains(&Some(operation)) {
-        let end = usize::from(world.joined[0].is_some());
-        world.joined[end] = Some(operation);
-    }
 }

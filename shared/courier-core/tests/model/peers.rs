@@ -5,7 +5,7 @@ use courier_core::catalogue::Restart;
 use crate::bind::JOBS;
 use crate::checked::Checked;
 use crate::words::{CallReply, Happening, Place, PollReply, StartReply};
-use crate::world::{Chance, Doing, Job, Process, World};
+use crate::world::{Chance, Doing, Job, Process, Role, World};
 
 /// The fate of one start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,10 +202,7 @@ impl Checked {
                 }
             }
         }
-        let hop = match process.role {
-            crate::world::Role::Worker(ticket) => ticket.hop(),
-            crate::world::Role::Caller | crate::world::Role::Visitor => 0,
-        };
+        let hop = hop(&process);
         process.doing = Doing::Decide(Happening::Polled { hop, reply });
         world.add(process);
     }
@@ -236,7 +233,8 @@ impl Checked {
             CallReply::Unheard | CallReply::Refused => world.budget.take(Chance::Callback),
             CallReply::Gone => world.budget.take(Chance::Gone),
         }
-        let event = self.rules.facts(process.copy).event;
+        let facts = self.rules.facts(process.copy);
+        let (event, target) = (facts.event, facts.target);
         let kept = &mut world.operations[usize::from(process.operation)];
         let outcome = kept
             .record
@@ -245,11 +243,17 @@ impl Checked {
         world.broken.two_completions |= kept.received.is_some() && kept.received != event;
         kept.received = kept.received.or(event);
         kept.receptions = (kept.receptions + 1).min(2);
-        let hop = match process.role {
-            crate::world::Role::Worker(ticket) => ticket.hop(),
-            crate::world::Role::Caller | crate::world::Role::Visitor => 0,
-        };
-        process.doing = Doing::Decide(Happening::Called { hop, reply });
+        kept.taken |= u8::from(reply == CallReply::Taken) << target;
+        let hop = hop(&process);
+        process.doing = Doing::Decide(Happening::Called { hop, target, reply });
+        world.add(process);
+    }
+
+    /// The receiver is down or has enough to do: it is not called.
+    pub(crate) fn park(&self, world: &mut World, mut process: Process) {
+        world.budget.take(Chance::Park);
+        let hop = hop(&process);
+        process.doing = Doing::Decide(Happening::Parked { hop });
         world.add(process);
     }
 
@@ -259,6 +263,13 @@ impl Checked {
             .operations
             .iter()
             .all(|operation| few(&operation.jobs))
+    }
+}
+
+fn hop(process: &Process) -> u8 {
+    match process.role {
+        Role::Worker(ticket) => ticket.hop(),
+        Role::Caller | Role::Visitor => 0,
     }
 }
 

@@ -22,10 +22,11 @@ pub(crate) const I6: &str = "I6 truthful: succeeded => the job succeeded; start_
 pub(crate) const I7: &str = "I7 no callback before Ended is durable";
 pub(crate) const I8: &str = "I8 acknowledged => finally Closed once faults stop";
 pub(crate) const I9: &str = "I9 a token is never sent to a Location other than the record's";
+pub(crate) const RECEIVER: &str = "delivered => the receiver of that time has taken it";
 pub(crate) const SECRETS: &str = "no start without its secrets";
 pub(crate) const ORDER: &str = "an old schedule never overwrites a newer one";
 
-const ALWAYS: [(&str, Condition); 11] = [
+const ALWAYS: [(&str, Condition); 12] = [
     (I1, |model, world| {
         model.rules.class != Restart::Never || each(world, |operation| operation.jobs.len() <= 1)
     }),
@@ -46,13 +47,14 @@ const ALWAYS: [(&str, Condition); 11] = [
     (I7, |_, world| !world.broken.called_before_end),
     (I8, finally_closed),
     (I9, |_, world| !world.broken.token_elsewhere),
+    (RECEIVER, |_, world| !world.broken.delivered_elsewhere),
     (SECRETS, |_, world| !world.broken.start_without_secrets),
     (ORDER, |_, world| !world.broken.old_over_new),
     // Where messages are lost, the sweeper is the net.
     (I5_SWEPT, |model, world| nothing_stuck(model, world, true)),
 ];
 
-const REACHED: [(&str, Condition); 8] = [
+const REACHED: [(&str, Condition); 9] = [
     ("all closed", |model, world| {
         each(world, |operation| {
             operation
@@ -68,6 +70,11 @@ const REACHED: [(&str, Condition); 8] = [
     ("undeliverable", |model, world| {
         any(model, world, |facts| {
             facts.phase == Phase::Closed { delivered: false }
+        })
+    }),
+    ("delivered to the second receiver", |model, world| {
+        any(model, world, |facts| {
+            facts.phase == Phase::Closed { delivered: true } && facts.target == 1
         })
     }),
     ("unknown", |model, world| {
@@ -180,6 +187,7 @@ fn finally_closed(model: &Checked, world: &World) -> bool {
         operation.on_the_wire = 0;
         operation.received = None;
         operation.receptions = 0;
+        operation.taken = 0;
         operation.ended_writes = 0;
         operation.came_late = false;
     }

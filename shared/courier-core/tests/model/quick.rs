@@ -63,6 +63,11 @@ fn nothing_breaks_when_a_redelivery_is_asked_for() {
 }
 
 #[test]
+fn nothing_breaks_when_the_receiver_is_left_alone_or_changed() {
+    check("receiver", worlds::receiver);
+}
+
+#[test]
 fn nothing_breaks_with_two_schedules_of_one_team() {
     holds("line", worlds::line(Size::Quick));
 }

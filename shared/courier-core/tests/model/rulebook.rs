@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use courier_core::catalogue::{Operation, Restart};
 use courier_core::decide::{Event, Policy, Timing, decide, may_start};
-use courier_core::record::{CallbackTarget, Delivery, FrozenEvent, GraphView, Record, State};
+use courier_core::record::{Delivery, FrozenEvent, GraphView, Record, State};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, json};
 use url::Url;
@@ -181,6 +181,11 @@ impl Rulebook {
         {
             verdict.next = crate::words::Then::Drop;
         }
+        if self.variant == Some(Variant::ParkedIsGivenUp)
+            && matches!(what, Happening::Parked { .. })
+        {
+            verdict.next = crate::words::Then::Drop;
+        }
         verdict
     }
 
@@ -207,6 +212,10 @@ impl Rulebook {
             ) => {
                 let reply = StartReply::Refused;
                 Happening::Started { attempt, reply }
+            }
+            (Some(Variant::AnyReceiverCloses), Happening::Called { hop, reply, .. }) => {
+                let target = bind::target(record);
+                Happening::Called { hop, target, reply }
             }
             (Some(Variant::LocationFromMessage), Happening::Arrived(ticket)) => match ticket.kind {
                 Kind::Poll { hop, .. } => {
@@ -264,6 +273,7 @@ impl Rulebook {
             adopted: record.adopted,
             sealed: record.sealed_parameters.is_some(),
             monitor: bind::monitor(self.class, record),
+            target: bind::target(record),
             event: record
                 .event
                 .as_ref()
@@ -272,7 +282,7 @@ impl Rulebook {
     }
 }
 
-fn base() -> Timestamp {
+pub(crate) fn base() -> Timestamp {
     "2026-11-21T20:00:00Z".parse().expect("a time")
 }
 
@@ -337,7 +347,6 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
 
 fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
     let sealed = || serde_json::from_value(json!("v1.sealed")).expect("a sealed text");
-    let callback = CallbackTarget::new(sealed(), "https://tickets.example");
     Record {
         id: bind::id(operation),
         revision: FIRST_REVISION,
@@ -349,7 +358,7 @@ fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
         fingerprint: "f".to_owned(),
         parameters: Map::new(),
         sealed_parameters: Some(sealed()),
-        callback: with_callback.then_some(callback),
+        callback: with_callback.then(bind::receiver),
         traceparent: None,
         created_at: base(),
         deadline: base() + Duration::from_secs(100 * 3600),

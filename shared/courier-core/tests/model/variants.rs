@@ -1,10 +1,10 @@
-//! The test of the test: twelve ways to build it wrong, each of which the checker must catch.
+//! The test of the test: fourteen ways to build it wrong, each of which the checker must catch.
 
 use courier_core::catalogue::Restart;
 
 use crate::checked::Configuration;
 use crate::configurations::CLASSES;
-use crate::properties::{I1, I2, I3, I4, I5, I6, I9};
+use crate::properties::{I1, I2, I3, I4, I5, I6, I9, RECEIVER};
 use crate::report::breaks;
 use crate::world::Chance;
 
@@ -23,6 +23,8 @@ pub(crate) enum Variant {
     DropWhileStarting,
     MessageBeforeRecord,
     LocationFromMessage,
+    AnyReceiverCloses,
+    ParkedIsGivenUp,
 }
 
 fn caught(variant: Variant, class: Restart, invariant: &'static str, chances: &[(Chance, u8)]) {
@@ -108,6 +110,19 @@ fn a_message_before_its_record_that_is_dropped_is_caught() {
 fn a_location_taken_from_the_message_is_caught() {
     let chances = [(Chance::Forged, 1)];
     caught(Variant::LocationFromMessage, Restart::Never, I9, &chances);
+}
+
+#[test]
+fn an_answer_of_the_earlier_receiver_that_closes_is_caught() {
+    let chances = [(Chance::Retarget, 1)];
+    let variant = Variant::AnyReceiverCloses;
+    caught(variant, Restart::Never, RECEIVER, &chances);
+}
+
+#[test]
+fn a_parked_completion_that_is_dropped_is_caught() {
+    let chances = [(Chance::Park, 1)];
+    caught(Variant::ParkedIsGivenUp, Restart::Never, I5, &chances);
 }
 
 /// Not a variant of ours: Graph itself keeps I2 by its 409, and without that the checker sees it broken.

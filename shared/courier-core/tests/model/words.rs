@@ -94,11 +94,25 @@ pub(crate) enum Happening {
     Arrived(Ticket),
     Prepared,
     NotReady,
-    Started { attempt: u8, reply: StartReply },
-    Polled { hop: u8, reply: PollReply },
-    Called { hop: u8, reply: CallReply },
+    Started {
+        attempt: u8,
+        reply: StartReply,
+    },
+    Polled {
+        hop: u8,
+        reply: PollReply,
+    },
+    Called {
+        hop: u8,
+        target: u8,
+        reply: CallReply,
+    },
+    Parked {
+        hop: u8,
+    },
     Cancelled,
     RedeliveryAsked,
+    Retargeted,
     Overdue,
     Stumbled,
 }
@@ -167,6 +181,8 @@ pub(crate) struct Facts {
     /// The secrets of its start are still there.
     pub(crate) sealed: bool,
     pub(crate) monitor: Place,
+    /// How often the caller has changed the receiver.
+    pub(crate) target: u8,
     /// Event id and body of the completion, as numbers.
     pub(crate) event: Option<(u16, u16)>,
 }

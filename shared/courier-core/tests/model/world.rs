@@ -10,6 +10,9 @@ pub(crate) enum Chance {
     /// Calls of the API. No faults.
     Cancel,
     Redelivery,
+    Retarget,
+    /// The receiver is left alone for a while. No fault.
+    Park,
     /// Visits of the sweeper. No fault.
     Sweep,
     /// A process dies.
@@ -46,7 +49,7 @@ pub(crate) enum Chance {
     Renewal,
 }
 
-const CHANCES: usize = 20;
+const CHANCES: usize = 22;
 
 /// How often each chance may still be taken, and how many faults may still happen in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,6 +120,8 @@ pub(crate) struct Operation {
     /// What the receiver got first: event id and body.
     pub(crate) received: Option<(u16, u16)>,
     pub(crate) receptions: u8,
+    /// The receivers that have taken it, a bit for each.
+    pub(crate) taken: u8,
     pub(crate) ended_writes: u8,
     /// Went from the hold to Running.
     pub(crate) came_late: bool,
@@ -207,6 +212,8 @@ pub(crate) struct Broken {
     pub(crate) two_completions: bool,
     /// I7
     pub(crate) called_before_end: bool,
+    /// Closed as delivered, and the receiver of that time has not taken it.
+    pub(crate) delivered_elsewhere: bool,
     /// I9
     pub(crate) token_elsewhere: bool,
     /// A start without its secrets.
@@ -281,6 +288,23 @@ impl World {
             if process.operation == operation {
                 process.view = View::Outdated;
             }
+        }
+    }
+
+    /// Swaps the line's document: whoever has read the old one is refused.
+    pub(crate) fn set_line(&mut self, line: Line, operation: u8) {
+        if self.line != line {
+            for process in &mut self.processes {
+                if let Doing::Swap { current, .. } = &mut process.doing {
+                    *current = false;
+                }
+            }
+            self.processes.sort_unstable();
+        }
+        self.line = line;
+        if line.contains(&Some(operation)) && !self.joined.contains(&Some(operation)) {
+            let end = usize::from(self.joined[0].is_some());
+            self.joined[end] = Some(operation);
         }
     }
 
