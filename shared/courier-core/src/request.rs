@@ -276,7 +276,7 @@ fn deadline(
 ) -> Timestamp {
     let default = crate::pacing::later(now, operation.default_deadline());
     let Some(text) = text else { return default };
-    let Ok(deadline) = text.parse::<Timestamp>() else {
+    let Some(deadline) = time(text) else {
         let rule = "must be an RFC 3339 time such as 2026-12-20T00:00:00Z";
         errors.push(Violation::new("/deadline", rule));
         return default;
@@ -287,6 +287,22 @@ fn deadline(
         late.push(Violation::new("/deadline", "must lie within 366 days"));
     }
     deadline
+}
+
+/// `None` unless it is a `date-time` of RFC 3339, section 5.6: the parser takes more.
+fn time(text: &str) -> Option<Timestamp> {
+    let form = text.chars().map(|letter| match letter {
+        '0'..='9' => '0',
+        other => other.to_ascii_uppercase(),
+    });
+    let form: String = form.collect();
+    let rest = form.strip_prefix("0000-00-00T00:00:00")?;
+    let rest = rest
+        .strip_prefix('.')
+        .map_or(rest, |fraction| fraction.trim_start_matches('0'));
+    ["Z", "+00:00", "-00:00"]
+        .contains(&rest)
+        .then(|| text.parse().ok())?
 }
 
 /// Moves secret parameters out of `parameters` and leaves what may be kept of them.
