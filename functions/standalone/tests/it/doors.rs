@@ -13,7 +13,7 @@ use crate::doors_signed::{SIGNERS, signed};
 use crate::process::{Courier, run};
 use crate::site::{address, config, file};
 
-fn hash(secret: &str) -> String {
+pub(crate) fn hash(secret: &str) -> String {
     let digits: Vec<String> = Sha256::digest(secret)
         .iter()
         .map(|byte| format!("{byte:02x}"))

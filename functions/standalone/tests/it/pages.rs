@@ -14,6 +14,7 @@ use courier_testkit::tenants::{REQUEST_SECRETS, resolve};
 use courier_testkit::world::{Answer, World};
 use serde_json::{Value, json};
 
+use crate::doors_document::{PASSWORD, filled};
 use crate::snippets::{GLIDE, callers, is_es5, node, read};
 
 struct Page {
@@ -66,7 +67,7 @@ impl Page {
 
     /// All its configuration; the blocks may be read as one.
     fn config(&self) -> String {
-        blocks(&self.text(), "toml").join("\n")
+        filled(&blocks(&self.text(), "toml").join("\n"))
     }
 
     async fn world(&self) -> World {
@@ -268,7 +269,7 @@ async fn the_request_of_servicenows_script_is_taken() {
         body: sent["body"].as_str().unwrap().to_owned(),
     };
     // What the authentication profile of the REST message adds.
-    let basic = STANDARD.encode("ServiceNow:correct-horse-battery-staple-7391");
+    let basic = STANDARD.encode(format!("ServiceNow:{PASSWORD}"));
     asked
         .headers
         .push(("authorization".to_owned(), format!("Basic {basic}")));

@@ -10,6 +10,8 @@ use courier_core::record::{Outcome, Reason};
 use courier_core::secret::{Secret, SecretReference};
 use serde_json::Value;
 
+use crate::doors_document::filled;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
@@ -304,7 +306,8 @@ fn the_readmes_configuration_holds() {
             | SecretReference::AwsSecret { .. } => "secret",
         }))
     };
-    if let Err(errors) = Config::parse(text, Catalogue::shipped(), &resolve) {
+    let text = filled(text);
+    if let Err(errors) = Config::parse(&text, Catalogue::shipped(), &resolve) {
         panic!("{errors}");
     }
 }
