@@ -60,17 +60,21 @@ pub(crate) fn crashing_binary(function: &str) -> PathBuf {
     let copies = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crashing");
     BUILT.get_or_init(|| {
         let _lock = lock();
+        let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
         let mut build = Command::new(env!("CARGO"));
         build
             .args(["build", "--locked", "--package", "courier-core"])
             .args(FUNCTIONS.map(|name| format!("--package={name}")))
             .args(["--features", "courier-core/crash-points"])
+            // As cargo-lambda does: what both depend on is built once.
+            .args(["--target", &host])
             .env("CARGO_TARGET_DIR", target())
             .current_dir(root());
         run(&mut build);
         for name in FUNCTIONS {
             // A later build without the points would take its place.
-            copy(&target().join("debug").join(name), &copies.join(name))
+            let built = target().join(&host).join("debug").join(name);
+            copy(&built, &copies.join(name))
                 .unwrap_or_else(|error| panic!("{name} cannot be copied: {error}"));
         }
     });
