@@ -104,7 +104,8 @@ impl Receivers {
             return Err(until);
         }
         let probing = receiver.until.is_some();
-        if probing && receiver.probe.is_some_and(|lost| now < lost) {
+        let lost_at = receiver.probe.filter(|lost| *lost <= later(now, PROBE));
+        if probing && lost_at.is_some_and(|lost| now < lost) {
             return Err(later(now, CROWDED * 5));
         }
         if receiver.in_flight >= self.in_flight {
@@ -347,6 +348,15 @@ mod tests {
         let receivers = Receivers::new(10);
         down(&receivers);
         assert!(!deliver(&receivers, -7200, Fared::Up));
+        assert!(enter(&receivers, -7200).is_ok());
+    }
+
+    #[test]
+    fn a_clock_set_back_ends_the_wait_for_a_probe_that_was_lost() {
+        let receivers = Receivers::new(10);
+        down(&receivers);
+        std::mem::forget(enter(&receivers, 30));
+        assert_eq!(held_until(&receivers, 31), 36);
         assert!(enter(&receivers, -7200).is_ok());
     }
 
