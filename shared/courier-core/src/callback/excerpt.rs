@@ -50,21 +50,36 @@ pub(super) fn of(body: &[u8], secrets: &[String]) -> Option<String> {
     (!line.is_empty()).then_some(line)
 }
 
-/// As it is, percent-decoded, percent-encoded once more, in HTML and in JSON as PHP writes it.
+/// As it is, percent-decoded, percent-encoded once more, with digits of either case, in HTML and in JSON as PHP writes it.
 fn spellings(secret: &str) -> Vec<String> {
-    let decoded = percent_decoded(secret);
-    let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    let mut spellings = vec![secret.to_owned(), decoded, encoded];
-    for index in 0..2 {
+    let mut spellings = vec![
+        secret.to_owned(),
+        percent_digits(secret, str::to_ascii_lowercase),
+        percent_digits(secret, str::to_ascii_uppercase),
+        percent_decoded(secret),
+    ];
+    for index in 0..spellings.len() {
         let html = spellings[index]
             .replace('&', "&amp;")
             .replace('\'', "&#39;");
         let json = spellings[index].replace('/', "\\/");
-        spellings.extend([html, json]);
+        let encoded = url::form_urlencoded::byte_serialize(spellings[index].as_bytes());
+        let encoded = encoded.collect();
+        spellings.extend([html, json, encoded]);
     }
     spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
     spellings.dedup();
     spellings
+}
+
+/// The two digits behind each `%` in another case.
+fn percent_digits(text: &str, case: fn(&str) -> String) -> String {
+    let mut parts = text.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let (digits, rest) = part.split_at(part.floor_char_boundary(2));
+        text + "%" + &case(digits) + rest
+    })
 }
 
 fn percent_decoded(text: &str) -> String {
@@ -131,6 +146,8 @@ mod tests {
             r#"{"path":"\/flows\/canary-canary-path"}"#.to_owned(),
             "value canary+canary/= is wrong".to_owned(),
             "value canary%252Bcanary%252F is wrong".to_owned(),
+            "value canary%2bcanary%2f= is wrong".to_owned(),
+            "value canary%252bcanary%252f is wrong".to_owned(),
             "<b>canaryPlain</b>, and flow canary-canary-path".to_owned(),
         ] {
             let written = of(page.as_bytes(), &secrets).unwrap();
