@@ -17,7 +17,7 @@ mod callback;
 mod client;
 pub mod credentials;
 
-pub use callback::{OAuth2, Proof, Way, Ways};
+pub use callback::{ClientAuthentication, OAuth2, Proof, Way, Ways};
 pub use client::Client;
 use client::{MOST_REQUESTS, REQUESTS_PER_MINUTE, check_client, client};
 use credentials::check_ambiguity;

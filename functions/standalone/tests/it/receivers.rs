@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use courier_core::step::step;
 use courier_local::worker;
 use courier_testkit::receiver::{Answer, Callback};
@@ -266,6 +268,25 @@ async fn an_access_token_is_fetched_once_kept_and_replaced_when_it_is_refused() 
     assert_eq!(
         form,
         "grant_type=client_credentials&client_id=courier&client_secret=canary-receiver-oauth-secret&scope=graph"
+    );
+}
+
+/// As an authorization server that knows nothing but RFC 6749, section 2.3.1.
+#[tokio::test]
+async fn a_token_endpoint_may_want_id_and_secret_in_the_header() {
+    let basic = "client_authentication = \"client_secret_basic\"\n";
+    let oauth = format!("{}{basic}", OAUTH.replace("\"courier\"", "\"courier:ü 1\""));
+    let world = world(&oauth).await;
+    world.receiver.answer_next(token("canary-token", 3600));
+    let id = ended(&world, 1).await.remove(0);
+    assert_eq!(world.closed(&id).await["callback"]["status"], "delivered");
+    let asked = &world.receiver.journal()[0];
+    let pair = "courier%3A%C3%BC+1:canary-receiver-oauth-secret";
+    let expected = format!("Basic {}", STANDARD.encode(pair));
+    assert_eq!(asked.header("authorization"), Some(&*expected));
+    assert_eq!(
+        String::from_utf8_lossy(&asked.body),
+        "grant_type=client_credentials&scope=graph"
     );
 }
 

@@ -9,11 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Mutex;
-use url::form_urlencoded;
+use url::form_urlencoded::{self, byte_serialize};
 
 use super::Callbacks;
-use crate::config::{Client, OAuth2, Proof, Way};
+use crate::config::{Client, ClientAuthentication, OAuth2, Proof, Way};
 use crate::outbound::{Call, Read, Route};
 use crate::pacing::later;
 use crate::secret::Secret;
@@ -115,24 +116,13 @@ impl Callbacks {
     }
 
     async fn fetch(&self, oauth2: &OAuth2, now: Timestamp) -> Result<Kept, String> {
-        let scope = oauth2.scope.iter().map(|scope| ("scope", scope));
-        let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &oauth2.client_id)
-            .append_pair("client_secret", oauth2.client_secret.expose())
-            .extend_pairs(scope)
-            .finish();
-        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-        let json = HeaderValue::from_static("application/json");
+        let (headers, body) = token_request(oauth2)?;
         let sent = self.transport.send(Call {
             route: Route::Guarded,
             method: Method::POST,
             url: oauth2.token_url.clone(),
-            headers: HeaderMap::from_iter([
-                (header::CONTENT_TYPE, form_type),
-                (header::ACCEPT, json),
-            ]),
-            body: form.into_bytes(),
+            headers,
+            body,
             read: Read::Whole,
             timeout: self.aside(),
         });
@@ -148,14 +138,41 @@ impl Callbacks {
     }
 }
 
+/// Headers and body of RFC 6749 §4.4.2.
+fn token_request(oauth2: &OAuth2) -> Result<(HeaderMap, Vec<u8>), &'static str> {
+    let (id, secret) = (&oauth2.client_id, oauth2.client_secret.expose());
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials");
+    let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+    let json = HeaderValue::from_static("application/json");
+    let mut headers =
+        HeaderMap::from_iter([(header::CONTENT_TYPE, form_type), (header::ACCEPT, json)]);
+    match oauth2.client_authentication {
+        ClientAuthentication::Post => {
+            form.append_pair("client_id", id)
+                .append_pair("client_secret", secret);
+        }
+        ClientAuthentication::Basic => {
+            let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+            let pair = STANDARD.encode(format!("{}:{}", encoded(id), encoded(secret)));
+            let mut value = HeaderValue::from_str(&format!("Basic {pair}"))
+                .map_err(|_| "the client's id and secret cannot be sent")?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+    }
+    form.extend_pairs(oauth2.scope.iter().map(|scope| ("scope", scope)));
+    Ok((headers, form.finish().into_bytes()))
+}
+
 impl Kept {
-    /// RFC 6749 §5.1: a bearer token that can be sent in a header.
+    /// RFC 6749 §5.1: a bearer token that can be sent in a header. Its life in seconds is text for some servers.
     fn parse(body: &[u8], now: Timestamp) -> Option<Self> {
         #[derive(Deserialize)]
         struct Wire {
             access_token: String,
             token_type: Option<String>,
-            expires_in: Option<u64>,
+            expires_in: Option<Value>,
         }
         let wire: Wire = serde_json::from_slice(body).ok()?;
         let kind = wire.token_type.as_deref().unwrap_or("bearer");
@@ -164,7 +181,12 @@ impl Kept {
         {
             return None;
         }
-        let life = wire.expires_in.map_or(UNTOLD, Duration::from_secs);
+        let life = wire.expires_in;
+        let life = life.and_then(|life| {
+            life.as_str()
+                .map_or(life.as_u64(), |text| text.parse().ok())
+        });
+        let life = life.map_or(UNTOLD, Duration::from_secs);
         Some(Self {
             token: Secret::new(wire.access_token),
             until: later(now, life.saturating_sub(EARLY).max(life / 2)),
@@ -179,7 +201,15 @@ mod tests {
     #[test]
     fn a_token_is_kept_until_shortly_before_its_end() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        for (expires_in, until) in [("3600", 3540), ("80", 40), ("0", 0), ("null", 240)] {
+        for (expires_in, until) in [
+            ("3600", 3540),
+            ("80", 40),
+            ("0", 0),
+            ("null", 240),
+            ("\"80\"", 40),
+            ("\"soon\"", 240),
+            ("-1", 240),
+        ] {
             let body = format!(
                 r#"{{"access_token":"t","token_type":"Bearer","expires_in":{expires_in}}}"#
             );

@@ -36,12 +36,32 @@ pub enum Proof {
     OAuth2(OAuth2),
 }
 
-/// Client credentials (RFC 6749 §4.4), sent in the body.
+/// Client credentials (RFC 6749 §4.4).
 pub struct OAuth2 {
     pub token_url: Url,
     pub client_id: String,
     pub client_secret: Secret,
     pub scope: Option<String>,
+    pub client_authentication: ClientAuthentication,
+}
+
+/// How the token endpoint learns who asks (RFC 6749 §2.3.1), by the names of RFC 7591 §2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuthentication {
+    /// `client_secret_post`: in the body.
+    Post,
+    /// `client_secret_basic`: in the header.
+    Basic,
+}
+
+impl ClientAuthentication {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "client_secret_post" => Ok(Self::Post),
+            "client_secret_basic" => Ok(Self::Basic),
+            _ => Err("must be client_secret_post or client_secret_basic"),
+        }
+    }
 }
 
 impl Proof {
@@ -204,11 +224,17 @@ fn oauth2(table: &mut Reader<'_>, allowed: &Allowed) -> Option<OAuth2> {
     let client_id = table.text("client_id");
     let client_secret = table.secret("client_secret");
     let scope = table.optional_text("scope");
+    let client_authentication = table.word(
+        "client_authentication",
+        ClientAuthentication::parse,
+        ClientAuthentication::Post,
+    );
     Some(OAuth2 {
         token_url: token_url?,
         client_id: client_id?,
         client_secret: client_secret?,
         scope,
+        client_authentication,
     })
 }
 
