@@ -42,10 +42,15 @@ async fn starts_killed_at_any_moment_lose_nothing_and_do_nothing_twice() {
                 answer
             }
             Err(_) => {
-                if cloud.start.kill_running().await > 0 {
+                let died = cloud.start.kill_running().await;
+                if died > 0 {
                     lives.push((born, cloud.clock.now()));
                 }
-                post.await
+                let answer = post.await;
+                if died == 0 {
+                    takes = began.elapsed();
+                }
+                answer
             }
         };
         one.requests += 1;
@@ -97,23 +102,25 @@ async fn polls_killed_at_any_moment_lose_nothing_and_do_nothing_twice() {
             let batch = mapping.poll_once();
             tokio::pin!(batch);
             let killed = kills.load(std::sync::atomic::Ordering::Relaxed);
+            let mut died = 0;
             let batch = if killed < OPERATIONS {
                 match timeout(strike, &mut batch).await {
-                    Ok(batch) => {
-                        *takes.lock().await = began.elapsed();
-                        batch
-                    }
+                    Ok(batch) => batch,
                     Err(_) => {
-                        let died = cloud.poll.kill_running().await;
-                        kills.fetch_add(died, std::sync::atomic::Ordering::Relaxed);
+                        died = cloud.poll.kill_running().await;
                         batch.await
                     }
                 }
             } else {
                 batch.await
             };
+            kills.fetch_add(died, std::sync::atomic::Ordering::Relaxed);
             if batch.received == 0 {
                 return batches;
+            }
+            // Neither an empty batch nor one cut short tells how long one takes; a strike that came too early does.
+            if died == 0 {
+                *takes.lock().await = began.elapsed();
             }
             batches += 1;
         }
