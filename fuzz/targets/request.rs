@@ -47,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
         parse(
             body,
             &headers,
-            &CLIENT,
+            &*CLIENT,
             Catalogue::shipped(),
             &allowed,
             &ids,
