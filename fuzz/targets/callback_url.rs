@@ -4,8 +4,8 @@
 
 use std::sync::LazyLock;
 
-use courier_core::address::Allowed;
-use courier_core::callback_url::{parse, parse_origin};
+use courier_core::outbound::address::Allowed;
+use courier_core::outbound::target_url::{parse, parse_origin};
 use libfuzzer_sys::fuzz_target;
 use url::Host;
 

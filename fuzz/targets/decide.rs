@@ -8,8 +8,8 @@ mod walk;
 use std::time::Duration;
 
 use courier_core::catalogue::{Catalogue, Operation};
-use courier_core::decide::{Policy, Timing, decide};
-use courier_core::judge::Reply;
+use courier_core::lifecycle::{Policy, Timing, decide};
+use courier_core::graph::verdict::Reply;
 use libfuzzer_sys::arbitrary::{self, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};

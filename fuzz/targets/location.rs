@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use courier_core::monitor::{from_target, trusted};
+use courier_core::graph::monitor::{from_target, trusted};
 use libfuzzer_sys::fuzz_target;
 use url::Url;
 

@@ -5,15 +5,15 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use courier_core::address::Allowed;
+use courier_core::outbound::address::Allowed;
 use courier_core::catalogue::{Catalogue, Restart};
 use courier_core::config::credentials::Credentials;
 use courier_core::config::{Client, Ways};
 use courier_core::random_ids;
-use courier_core::record::{OperationId, Record};
-use courier_core::request::{NewOperation, parse};
-use courier_core::seal::Sealer;
-use courier_core::secret::Secret;
+use courier_core::operation::{OperationId, Record};
+use courier_core::http::request::{NewOperation, parse};
+use courier_core::crypto::seal::Sealer;
+use courier_core::crypto::secret::Secret;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use courier_core::retry_after::{clamp, parse};
+use courier_core::outbound::retry_after::{clamp, parse};
 use http::HeaderValue;
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;

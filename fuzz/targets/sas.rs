@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use courier_core::sas::{check, fingerprint_form};
+use courier_core::catalogue::sas::{check, fingerprint_form};
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use url::Url;

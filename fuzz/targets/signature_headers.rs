@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use courier_core::authenticate::signed::verify;
+use courier_core::auth::signed::verify;
 use courier_core::config::credentials::{
     Credentials, Dialect, Encoding, HmacAlgorithm, SignedRequests,
 };

@@ -9,10 +9,10 @@
 mod walk;
 
 use courier_core::catalogue::Catalogue;
-use courier_core::decide::{Event, Next, Policy, Timing, decide};
-use courier_core::judge::Reply;
-use courier_core::message::Message;
-use courier_core::record::{OperationId, State};
+use courier_core::lifecycle::{Event, Next, Policy, Timing, decide};
+use courier_core::graph::verdict::Reply;
+use courier_core::operation::message::Message;
+use courier_core::operation::{OperationId, State};
 use libfuzzer_sys::fuzz_target;
 use url::Url;
 

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use courier_core::catalogue::{Catalogue, Operation};
-use courier_core::graph_error;
-use courier_core::judge::{self, Answer, Look, PollVerdict, Reply, StartVerdict};
-use courier_core::record::Outcome;
+use courier_core::graph::error;
+use courier_core::graph::verdict::{self, Answer, Look, PollVerdict, Reply, StartVerdict};
+use courier_core::operation::Outcome;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use url::Url;
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     let operation = operations[usize::from(*operation) % operations.len()];
     let status = STATUSES[usize::from(*status) % STATUSES.len()];
     let reply = reply(status, body);
-    match judge::poll(&reply, &operation.poll) {
+    match verdict::poll(&reply, &operation.poll) {
         PollVerdict::Seen(look) => {
             assert!((200..300).contains(&status));
             check(&look, operation, body);
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let graph = Url::parse("https://graph.microsoft.com").unwrap();
     let start_url = "https://graph.microsoft.com/v1.0/teams/1/schedule";
-    match judge::start(&reply, operation, &graph, start_url) {
+    match verdict::start(&reply, operation, &graph, start_url) {
         StartVerdict::Started(started) => {
             assert!((200..300).contains(&status) || status == 409);
             let monitor = Url::parse(&started.monitor).unwrap();
@@ -65,7 +65,7 @@ fuzz_target!(|data: &[u8]| {
 
 /// As `graph` reads an answer; a text at `/location` stands for the header.
 fn reply(status: u16, body: &[u8]) -> Reply {
-    let error = graph_error::parse(body).filter(|_| status >= 400);
+    let error = error::parse(body).filter(|_| status >= 400);
     let body: Option<Value> = serde_json::from_slice(body).ok();
     let location = body
         .as_ref()

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
-use courier_core::secret::{Secret, SecretReference};
+use courier_core::crypto::secret::{Secret, SecretReference};
 use graph_simulator::{Options, Simulator};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use courier_core::app::{App, Platform};
 use courier_core::config::Config;
-use courier_core::decide::Timing;
-use courier_core::http_api;
+use courier_core::engine::app::{App, Platform};
+use courier_core::engine::step::step;
+use courier_core::engine::sweep::sweep;
+use courier_core::lifecycle::Timing;
 use courier_core::outbound::{HttpTransport, Timeouts};
-use courier_core::step::step;
-use courier_core::sweep::sweep;
 use courier_core::{Clock, random_ids};
 use courier_local::database::Database;
 use courier_local::listener::{self, Limits};
@@ -115,7 +114,7 @@ fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
 async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::Receiver<bool>) {
     let handle = move |request| {
         let app = Arc::clone(&app);
-        async move { http_api::handle(&app, request, Timestamp::MAX).await }
+        async move { courier_core::http::handle(&app, request, Timestamp::MAX).await }
     };
     let limits = Limits::default();
     let limits = Limits {

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use courier_core::secret::Secret;
-use courier_core::webhook::{self, SigningSecret};
+use courier_core::crypto::secret::Secret;
+use courier_core::crypto::webhook_signature::{self, SigningSecret};
 use courier_local::listener::{self, Limits};
 use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
@@ -67,7 +67,7 @@ fn judge(request: &Request<Bytes>, secret: &[SigningSecret], now: Timestamp) -> 
     };
     let seconds: i64 = header("webhook-timestamp").parse().unwrap_or_default();
     let timestamp = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
-    let expected = webhook::sign(secret, header("webhook-id"), timestamp, request.body());
+    let expected = webhook_signature::sign(secret, header("webhook-id"), timestamp, request.body());
     let fresh = now.as_second().abs_diff(seconds) <= 300;
     let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
     Callback {

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use courier_core::Clock;
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
-use courier_core::secret::{Secret, SecretReference};
+use courier_core::crypto::secret::{Secret, SecretReference};
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;

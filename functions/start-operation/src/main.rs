@@ -24,10 +24,10 @@ async fn answer(host: &Host, event: LambdaEvent<HttpEvent>) -> Result<HttpAnswer
 
 #[cfg(test)]
 mod tests {
-    use courier_core::authenticate::signed;
+    use courier_core::auth::signed;
     use courier_core::catalogue::Catalogue;
     use courier_core::config::Config;
-    use courier_core::secret::Secret;
+    use courier_core::crypto::secret::Secret;
     use serde_json::{Value, json};
 
     use super::HttpEvent;

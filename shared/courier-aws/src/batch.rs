@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use courier_core::app::App;
 use courier_core::crash_point;
-use courier_core::message::{Disposition, Message};
-use courier_core::pacing::later;
+use courier_core::engine::app::App;
+use courier_core::engine::step::{step, step_on, stumbled};
+use courier_core::lifecycle::schedule::later;
+use courier_core::operation::message::{Disposition, Message};
+use courier_core::operation::{OperationId, Record};
 use courier_core::ports::Queue;
-use courier_core::record::{OperationId, Record};
-use courier_core::step::{step, step_on, stumbled};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};

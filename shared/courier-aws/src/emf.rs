@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
-use courier_core::metrics::{Counts, Metrics};
+use courier_core::engine::metrics::{Counts, Metrics};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 

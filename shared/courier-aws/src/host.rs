@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use courier_core::app::{App, Platform};
 use courier_core::config::Config;
-use courier_core::decide::Timing;
-use courier_core::http_api;
+use courier_core::engine::app::{App, Platform};
+use courier_core::engine::step::StepError;
+use courier_core::engine::sweep::sweep;
+
+use courier_core::lifecycle::Timing;
 use courier_core::outbound::{HttpTransport, Timeouts, Tls};
-use courier_core::step::StepError;
-use courier_core::sweep::sweep;
 use courier_core::{Clock, random_ids};
 use http::{Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
@@ -113,11 +113,11 @@ impl Host {
     /// configuration of now.
     pub async fn answer(&self, request: Request<Bytes>, ends_at: Timestamp) -> Response<Bytes> {
         let app = self.app().await;
-        let mut response = http_api::handle(&app, request.clone(), ends_at).await;
+        let mut response = courier_core::http::handle(&app, request.clone(), ends_at).await;
         if response.status() == StatusCode::UNAUTHORIZED
             && let Some(app) = self.reread(AT_LEAST).await
         {
-            response = http_api::handle(&app, request, ends_at).await;
+            response = courier_core::http::handle(&app, request, ends_at).await;
         }
         self.tell(&app);
         response

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use courier_core::pacing::later;
+use courier_core::engine::sweep::KEPT;
+use courier_core::lifecycle::schedule::later;
+use courier_core::operation::{OperationId, Record, State};
 use courier_core::ports::{Filter, StoreError, Write};
-use courier_core::record::{OperationId, Record, State};
-use courier_core::sweep::KEPT;
 use jiff::Timestamp;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -118,7 +118,7 @@ pub(crate) fn number(value: u64) -> AttributeValue {
 
 #[cfg(test)]
 mod tests {
-    use courier_core::record::{Closing, Outcome};
+    use courier_core::operation::{Closing, Outcome};
     use courier_testkit::sample::{at, closed, ended, sample_record};
 
     use super::*;

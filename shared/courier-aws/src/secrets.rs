@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_config::SdkConfig;
 use courier_core::catalogue::Catalogue;
 use courier_core::config::{Config, ConfigErrors};
-use courier_core::secret::{Secret, SecretReference};
+use courier_core::crypto::secret::{Secret, SecretReference};
 use futures_util::future::join_all;
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -1,7 +1,7 @@
 //! What the environment says. The only file of the functions that knows its variables; everything missing is reported
 //! together, by name.
 
-use courier_core::secret::{Secret, SecretReference};
+use courier_core::crypto::secret::{Secret, SecretReference};
 
 /// Where the configuration is: `aws-secret:ARN[#key]`, `aws-ssm:NAME` or `file:PATH`.
 pub const COURIER_CONFIG: &str = "COURIER_CONFIG";

@@ -1,70 +1,42 @@
 //! Every rule of graph-courier, for any platform: no cloud, no clock, no environment.
 //!
-//! Read in this order: what an operation is (`record`), which state may follow which (`decide`), the request half
-//! (`http_api`, `request`, `start`), the poll half (`step`), then what they talk to.
+//! The modules are declared from the caller's request down to the tools. Each uses only those below it, which
+//! `functions/standalone/tests/it/rules.rs` holds.
 
 use std::sync::Arc;
 
-pub mod record;
+pub mod http;
 
-pub mod decide;
-mod document;
-pub mod judge;
-pub mod pacing;
+pub mod engine;
+pub mod lifecycle;
 
-pub mod authenticate;
-pub mod http_api;
-pub mod problem;
-pub mod request;
-mod start;
-
-mod lane;
-pub mod message;
-pub mod ports;
-pub mod step;
-pub mod sweep;
-
-pub mod app;
-pub mod catalogue;
-pub mod config;
-mod config_reader;
-mod limiter;
-pub mod metrics;
+pub mod graph;
 
 mod callback;
+
+pub mod auth;
+
+pub mod config;
+
+pub mod ports;
+
+pub mod catalogue;
+pub mod operation;
 pub mod profile;
-mod receivers;
 
-mod graph;
-mod tokens;
-
-pub mod address;
-pub mod callback_url;
 pub mod outbound;
-pub mod resolver;
 
-pub mod graph_error;
-pub mod monitor;
-pub mod retry_after;
+pub mod crypto;
 
-pub mod sas;
-pub mod schema;
+mod redact;
 pub mod strict_json;
-
-pub mod mac;
-pub mod seal;
-pub mod secret;
-pub mod webhook;
-
-#[cfg(all(feature = "crash-points", debug_assertions))]
-pub mod crash_points;
 
 /// A moment at which a test may let the program die; nothing in a normal build.
 #[cfg(all(feature = "crash-points", debug_assertions))]
 #[macro_export]
 macro_rules! crash_point {
     ($name:literal, $when:literal) => {
-        $crate::crash_points::reach($name, $when).await
+        $crate::engine::crash_points::reach($name, $when).await
     };
 }
 
@@ -79,7 +51,7 @@ macro_rules! crash_point {
 #[macro_export]
 macro_rules! arm_crash_points {
     ($variable:expr) => {
-        $crate::crash_points::arm($variable)
+        $crate::engine::crash_points::arm($variable)
     };
 }
 

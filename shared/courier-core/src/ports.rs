@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::message::Message;
-use crate::record::{OperationId, Record};
+use crate::operation::message::Message;
+use crate::operation::{OperationId, Record};
 
 /// Durable records. A write that returns `Applied` survives a crash of the process and of the machine.
 #[async_trait]

@@ -4,7 +4,7 @@
 
 use courier_core::catalogue::{Catalogue, TokenKind};
 use courier_core::config::Config;
-use courier_core::secret::{Secret, SecretReference};
+use courier_core::crypto::secret::{Secret, SecretReference};
 
 const GOOD: &str = r#"
     [graph]

@@ -5,7 +5,7 @@
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
 use courier_core::config::credentials::{Dialect, Encoding, HmacAlgorithm, JwtAlgorithm, Right};
-use courier_core::secret::{Secret, SecretReference};
+use courier_core::crypto::secret::{Secret, SecretReference};
 
 const ONE: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
 const TWO: &str = "sha256:22222222222222222222222222222222222222222222222222222222222222AB";

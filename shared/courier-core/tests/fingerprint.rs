@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use courier_core::address::Allowed;
 use courier_core::catalogue::Catalogue;
 use courier_core::config::credentials::Credentials;
 use courier_core::config::{Client, Ways};
+use courier_core::http::request::{NewOperation, parse};
+use courier_core::outbound::address::Allowed;
 use courier_core::random_ids;
-use courier_core::request::{NewOperation, parse};
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use proptest::prelude::*;

@@ -4,7 +4,7 @@
 
 use courier_core::catalogue::Catalogue;
 use courier_core::config::{Client, Config, Proof};
-use courier_core::secret::{Secret, SecretReference};
+use courier_core::crypto::secret::{Secret, SecretReference};
 
 fn parse(tables: &str) -> Result<Client, Vec<String>> {
     let text = format!(

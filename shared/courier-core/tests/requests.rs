@@ -4,17 +4,17 @@
 
 use std::collections::BTreeSet;
 
-use courier_core::address::Allowed;
 use courier_core::catalogue::Catalogue;
+use courier_core::catalogue::schema::Violation;
 use courier_core::config::credentials::Credentials;
 use courier_core::config::{Client, Ways};
-use courier_core::problem::Problem;
+use courier_core::crypto::seal::Sealer;
+use courier_core::crypto::secret::Secret;
+use courier_core::http::problem::Problem;
+use courier_core::http::request::{NewOperation, callback_place, parameters_place, parse};
+use courier_core::operation::{Delivery, GraphView, OperationId, State};
+use courier_core::outbound::address::Allowed;
 use courier_core::random_ids;
-use courier_core::record::{Delivery, GraphView, OperationId, State};
-use courier_core::request::{NewOperation, callback_place, parameters_place, parse};
-use courier_core::schema::Violation;
-use courier_core::seal::Sealer;
-use courier_core::secret::Secret;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use courier_core::message::Message;
+use courier_core::operation::message::Message;
 use courier_core::ports::{Queue, QueueError};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use courier_core::message::Message;
+use courier_core::operation::message::Message;
+use courier_core::operation::{OperationId, Record, State};
 use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
-use courier_core::record::{OperationId, Record, State};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 

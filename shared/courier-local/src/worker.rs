@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use courier_core::message::{Disposition, Message};
+use courier_core::operation::message::{Disposition, Message};
 use courier_core::ports::QueueError;
 use courier_core::{Clock, crash_point};
 use futures_util::FutureExt;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use courier_core::record::OperationId;
+use courier_core::operation::OperationId;
 use courier_testkit::tenants::{CALLBACK_TOKEN, FABRIKAM_KEY, HR_KEY, TICKETS_KEY, sas};
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! The invariants (ARCHITECTURE.md), as far as one call, one callback or one answer can show them.
 
+use courier_core::operation::OperationId;
+use courier_core::operation::{Record, State};
 use courier_core::outbound::Call;
-use courier_core::record::OperationId;
-use courier_core::record::{Record, State};
 use courier_testkit::receiver::Callback;
 use courier_testkit::tenants::{
     CALLBACK_TOKEN, GRAPH_SECRET, REFRESH_TOKEN, SAS_SIGNATURE, SIGNING_SECRETS,

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use courier_core::app::{App, Platform};
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
-use courier_core::decide::Timing;
-use courier_core::http_api;
-use courier_core::message::Disposition;
+use courier_core::engine::app::{App, Platform};
+use courier_core::engine::step::step;
+use courier_core::engine::sweep::sweep;
+use courier_core::lifecycle::Timing;
+use courier_core::lifecycle::schedule::{elapsed, later};
+use courier_core::operation::message::Disposition;
 use courier_core::outbound::Timeouts;
-use courier_core::pacing::{elapsed, later};
-use courier_core::step::step;
-use courier_core::sweep::sweep;
 use courier_testkit::tenants::{CONFIG, resolve};
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -125,7 +124,7 @@ async fn requests(app: &App, life: &Life, inbox: &Inbox) {
             biased;
             Some((request, reply)) = inbox.recv() => answering.push(async move {
                 life.moment("request").await;
-                let work = http_api::handle(app, request, ends_at(life, REQUEST));
+                let work = courier_core::http::handle(app, request, ends_at(life, REQUEST));
                 if let Some(response) = within(life, REQUEST, work).await {
                     life.moment("answer").await;
                     // The caller may have gone.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use courier_core::message::Message;
-use courier_core::pacing::{elapsed, later};
+use courier_core::lifecycle::schedule::{elapsed, later};
+use courier_core::operation::message::Message;
 use courier_core::ports::{Queue, QueueError};
 use jiff::Timestamp;
 

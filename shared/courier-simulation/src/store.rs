@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use courier_core::operation::{OperationId, Record, State};
 use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
-use courier_core::record::{OperationId, Record, State};
 use jiff::Timestamp;
 
 use crate::plan::Sabotage;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use courier_core::record::{Closing, OperationId, Outcome, Reason, Record, State};
+use courier_core::operation::{Closing, OperationId, Outcome, Reason, Record, State};
 use courier_testkit::invariants;
 use courier_testkit::receiver::Callback;
 use graph_simulator::{Entry, Job};

@@ -3,9 +3,9 @@
 //! Whether two messages of one operation are two or the newer replaces the older is the platform's choice; that the
 //! newer one arrives is not.
 
-use courier_core::message::Message;
+use courier_core::operation::OperationId;
+use courier_core::operation::message::Message;
 use courier_core::ports::{Queue, QueueError};
-use courier_core::record::OperationId;
 use jiff::Timestamp;
 
 use crate::Verdict;

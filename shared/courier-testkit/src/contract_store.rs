@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use courier_core::operation::{Closing, OperationId, Outcome, Record, State};
 use courier_core::ports::{Filter, Store, StoreError, Write};
-use courier_core::record::{Closing, OperationId, Outcome, Record, State};
 
 use crate::Verdict;
 use crate::sample::{CLIENT, at, closed, ended, next, running, sample_record, sample_target};

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use courier_core::operation::{OperationId, Record};
 use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
-use courier_core::record::{OperationId, Record};
 use courier_local::database::Database;
 use jiff::Timestamp;
 

@@ -1,6 +1,6 @@
 //! Valid records for tests of the ports, and the writes that move them on.
 
-use courier_core::record::{
+use courier_core::operation::{
     CallbackTarget, Closing, Delivery, FrozenEvent, GraphView, OperationId, Outcome, Record, State,
 };
 use jiff::{SignedDuration, Timestamp};

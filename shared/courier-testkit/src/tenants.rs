@@ -1,6 +1,6 @@
 //! Who takes part in a World: two clients of one tenant, one of another, their secrets, and good requests of theirs.
 
-use courier_core::secret::{Secret, SecretReference};
+use courier_core::crypto::secret::{Secret, SecretReference};
 use serde_json::{Value, json};
 
 use crate::receiver::Receiver;

@@ -5,8 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use courier_core::app::App;
-use courier_core::http_api;
+use courier_core::engine::app::App;
 use http::Request;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -70,7 +69,7 @@ async fn read(sightings: &Sightings, app: &App, key: &str, path: &str) -> Value 
     let request = Request::get(path).header("x-api-key", key);
     let request = request.body(Bytes::new());
     let request = request.unwrap_or_else(|error| panic!("{path}: {error}"));
-    let answer = http_api::handle(app, request, Timestamp::MAX).await;
+    let answer = courier_core::http::handle(app, request, Timestamp::MAX).await;
     let place = format!("GET {path}");
     sightings.look(&place, format!("{:?}", answer.headers()).as_bytes());
     sightings.look(&place, answer.body());

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use courier_core::app::{App, Platform};
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
-use courier_core::decide::Timing;
-use courier_core::http_api;
+use courier_core::engine::app::{App, Platform};
+use courier_core::engine::step::step;
+use courier_core::lifecycle::Timing;
 use courier_core::outbound::{HttpTransport, Timeouts};
 use courier_core::ports::Store;
-use courier_core::step::step;
 use courier_core::{Clock, Ids, random_ids};
 use courier_local::database::Database;
 use courier_local::listener::{self, Limits};
@@ -189,7 +188,7 @@ impl World {
         let served = Arc::clone(&app);
         let handle = move |request| {
             let app = Arc::clone(&served);
-            async move { http_api::handle(&app, request, Timestamp::MAX).await }
+            async move { courier_core::http::handle(&app, request, Timestamp::MAX).await }
         };
         tokio::spawn(listener::serve(
             listener,

@@ -93,7 +93,7 @@ async fn whatever_is_no_2xx_is_tried_again_for_75_hours_and_then_kept_as_undeliv
         assert_eq!(world.history(&id).await.last().unwrap(), "undeliverable");
         assert!(!world.jump().await, "nothing waits any more");
         world.advance(Duration::from_secs(900_000)).await;
-        courier_core::sweep::sweep(&world.app, Timestamp::MAX)
+        courier_core::engine::sweep::sweep(&world.app, Timestamp::MAX)
             .await
             .unwrap();
         world.work().await;
@@ -265,7 +265,7 @@ async fn the_end_is_durable_before_the_first_byte_of_the_callback() {
     let arrives = async {
         let callback = world.receiver.arrived(1).await.remove(0);
         // The attempt still hangs; what is on disk is what a new process would find.
-        let id = courier_core::record::OperationId::parse(&id).unwrap();
+        let id = courier_core::operation::OperationId::parse(&id).unwrap();
         let record = world.app.store.load(&id).await.unwrap().unwrap();
         assert_eq!(record.delivery.attempts, 0);
         assert!(record.ended_at.is_some());

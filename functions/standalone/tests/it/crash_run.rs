@@ -1,10 +1,10 @@
-//! One operation, from its request to Closed, by a program that dies at named points (`courier_core::crash_points`) and is
+//! One operation, from its request to Closed, by a program that dies at named points (`courier_core::engine::crash_points`) and is
 //! started again. The clock stands still while it lives; between two lives it jumps to what is due next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_testkit::clock::ShiftedClock;
-use courier_core::crash_points::{TOLD, VARIABLE};
+use courier_core::engine::crash_points::{TOLD, VARIABLE};
 use courier_local::database::Database;
 use courier_testkit::crash_matrix::{self, Death, Fate};
 use courier_testkit::journals::{Asked, Journals};

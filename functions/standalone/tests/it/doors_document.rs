@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use courier_core::record::OperationId;
+use courier_core::operation::OperationId;
 use courier_testkit::world::World;
 
 use crate::doors::hash;

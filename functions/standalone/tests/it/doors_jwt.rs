@@ -1,6 +1,6 @@
 //! Tokens: every rule of RFC 8725 that concerns us, broken one at a time.
 
-use courier_core::record::OperationId;
+use courier_core::operation::OperationId;
 use courier_testkit::receiver::Answer as Reply;
 use courier_testkit::world::{Answer, World};
 use serde_json::{Value, json};

@@ -4,7 +4,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use courier_core::http_api;
 use courier_testkit::receiver::{Answer as Reply, Receiver};
 use courier_testkit::world::{Answer, World};
 use jiff::Timestamp;
@@ -272,7 +271,11 @@ async fn a_fetch_outlives_the_caller_that_needed_it() {
         .body(bytes::Bytes::new())
         .unwrap();
     {
-        let mut call = pin!(http_api::handle(&world.app, request, Timestamp::MAX));
+        let mut call = pin!(courier_core::http::handle(
+            &world.app,
+            request,
+            Timestamp::MAX
+        ));
         tokio::select! {
             answer = &mut call => panic!("answered without the keys: {answer:?}"),
             () = arrived.notified() => {}

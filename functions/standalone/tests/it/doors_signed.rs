@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use courier_core::record::OperationId;
+use courier_core::operation::OperationId;
 use courier_testkit::tenants::REQUEST_SECRETS;
 use courier_testkit::world::World;
 use serde_json::{Value, json};

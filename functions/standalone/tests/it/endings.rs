@@ -344,9 +344,9 @@ async fn an_answer_after_another_start_has_taken_over_changes_nothing() {
     for operation in ["goals", "schedule"] {
         let (world, answer) = late(operation, async |world, id| {
             // The second start waits at the same gate, so the watchdog is not awaited.
-            let record = courier_core::record::OperationId::parse(id).unwrap();
+            let record = courier_core::operation::OperationId::parse(id).unwrap();
             let record = world.app.store.load(&record).await.unwrap().unwrap();
-            let over = courier_core::record::Record {
+            let over = courier_core::operation::Record {
                 revision: record.revision + 1,
                 writer: "another process".to_owned(),
                 attempt: record.attempt + 1,

@@ -142,7 +142,7 @@ async fn an_unchanged_poll_writes_nothing_to_the_store() {
     let id = world.post(&world.goals()).await.id();
     // The first look writes that polling is under way, and what Graph says.
     world.jump().await;
-    let id = courier_core::record::OperationId::parse(&id).unwrap();
+    let id = courier_core::operation::OperationId::parse(&id).unwrap();
     let revision = async || world.app.store.load(&id).await.unwrap().unwrap().revision;
     let before = revision().await;
     world.jump().await;
@@ -152,7 +152,7 @@ async fn an_unchanged_poll_writes_nothing_to_the_store() {
     // A sweeper that runs on time does not take it for lost.
     world.clock.advance(Duration::from_secs(30));
     assert_eq!(
-        courier_core::sweep::sweep(&world.app, jiff::Timestamp::MAX)
+        courier_core::engine::sweep::sweep(&world.app, jiff::Timestamp::MAX)
             .await
             .unwrap(),
         0

@@ -41,7 +41,7 @@ async fn a_key_is_the_same_quoted_or_bare_and_a_replay_tells_the_current_state()
         assert!(second.header("retry-after").is_some());
         let closed = world.closed(&first.id()).await;
         world.advance(Duration::from_secs(29 * 86_400)).await;
-        courier_core::sweep::sweep(&world.app, jiff::Timestamp::MAX)
+        courier_core::engine::sweep::sweep(&world.app, jiff::Timestamp::MAX)
             .await
             .unwrap();
         let third = keyed(&world, " \"k-1\" ", &body).await;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use courier_core::operation::{Record, State};
 use courier_core::ports::{Filter, Store, Write};
-use courier_core::record::{Record, State};
 use courier_local::database::Database;
 use courier_testkit::journals::{Asked, Journals};
 use courier_testkit::receiver::Answer as Reply;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use courier_core::message::{Disposition, Message};
-use courier_core::record::{OperationId, Record, State};
-use courier_core::step::step;
-use courier_core::sweep::sweep;
+use courier_core::engine::step::step;
+use courier_core::engine::sweep::sweep;
+use courier_core::operation::message::{Disposition, Message};
+use courier_core::operation::{OperationId, Record, State};
 use courier_testkit::receiver;
 use courier_testkit::tenants::{OPERATIONS, body};
 use courier_testkit::world::World;

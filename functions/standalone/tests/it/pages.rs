@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
-use courier_core::record::OperationId;
+use courier_core::operation::OperationId;
 use courier_testkit::receiver;
 use courier_testkit::tenants::{REQUEST_SECRETS, resolve};
 use courier_testkit::world::{Answer, World};

@@ -184,7 +184,7 @@ async fn a_status_may_go_back_and_forth_but_an_end_stays() {
         // The job itself runs on and would say so; nobody asks any more.
         let asked = polls(&world, operation).len();
         world.advance(Duration::from_secs(90_000)).await;
-        courier_core::sweep::sweep(&world.app, Timestamp::MAX)
+        courier_core::engine::sweep::sweep(&world.app, Timestamp::MAX)
             .await
             .unwrap();
         world.work().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use courier_core::step::step;
+use courier_core::engine::step::step;
 use courier_local::worker;
 use courier_testkit::receiver::{Answer, Callback};
 use courier_testkit::world::World;

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use courier_core::catalogue::{Catalogue, Restart};
 use courier_core::config::Config;
-use courier_core::record::{Outcome, Reason};
-use courier_core::secret::{Secret, SecretReference};
+use courier_core::crypto::secret::{Secret, SecretReference};
+use courier_core::operation::{Outcome, Reason};
 use serde_json::Value;
 
 use crate::doors_document::filled;
@@ -175,7 +175,7 @@ fn only_tests_ask_for_crash_points() {
     assert_eq!(asking, BTreeSet::from(["courier", "courier-aws"]));
     // And a build without debug assertions has none of them, asked for or not.
     let gate = r#"all(feature = "crash-points", debug_assertions)"#;
-    for path in ["src/lib.rs", "src/app.rs"] {
+    for path in ["src/lib.rs", "src/engine/mod.rs", "src/engine/app.rs"] {
         let text = read(&format!("shared/courier-core/{path}"));
         let gated = text.lines().filter(|line| line.contains(feature));
         assert!(gated.clone().count() > 0);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use courier_core::message::Message;
-use courier_core::record::OperationId;
-use courier_core::step::step;
+use courier_core::engine::step::step;
+use courier_core::operation::OperationId;
+use courier_core::operation::message::Message;
 use courier_testkit::tenants::{OPERATIONS, body};
 use courier_testkit::world::{Answer, GRAPH_SECRET, World};
 use graph_simulator::{Action, Entry, Fault, Simulator, StatusAction};

@@ -11,15 +11,14 @@ use cloud_testkit::ministack::{Message as Received, MiniStack, Setup};
 use courier_aws::batch::{self, Delivery};
 use courier_aws::queue::SqsQueue;
 use courier_aws::table::Table;
-use courier_core::app::{App, Platform};
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
-use courier_core::decide::Timing;
-use courier_core::http_api;
+use courier_core::engine::app::{App, Platform};
+use courier_core::lifecycle::Timing;
+use courier_core::operation::{OperationId, Record};
 use courier_core::outbound::{HttpTransport, Timeouts};
 use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
 use courier_core::random_ids;
-use courier_core::record::{OperationId, Record};
 use courier_testkit::receiver::Receiver;
 use courier_testkit::tenants::{self, CONFIG, TICKETS_KEY};
 use graph_simulator::{Options, Simulator};
@@ -161,7 +160,7 @@ impl Stage {
             .header("content-type", "application/json")
             .body(Bytes::from(body))
             .unwrap();
-        let answer = http_api::handle(&self.app, request, Timestamp::MAX).await;
+        let answer = courier_core::http::handle(&self.app, request, Timestamp::MAX).await;
         assert_eq!(answer.status(), 202);
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cloud_testkit::function::Function;
 use cloud_testkit::gateway::{Answer, Gateway};
 use cloud_testkit::mapping::Mapping;
-use courier_core::crash_points::{TOLD, VARIABLE};
+use courier_core::engine::crash_points::{TOLD, VARIABLE};
 use courier_testkit::crash_matrix::{self, Death, Fate, Fates, Host, POINTS};
 use courier_testkit::journals::{Asked, Journals};
 use courier_testkit::tenants::{self, OPERATIONS, TICKETS_KEY};

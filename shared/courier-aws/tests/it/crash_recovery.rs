@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloud_testkit::function::{Function, Outcome};
 use cloud_testkit::mapping::Mapping;
-use courier_core::crash_points::VARIABLE;
+use courier_core::engine::crash_points::VARIABLE;
 use courier_testkit::crash_matrix::{self, Death, Fate, Fates};
 use courier_testkit::tenants::OPERATIONS;
 use serde_json::json;
@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::crash::{LATER, LOOKS, Stage, answered};
 
 const SECTION: &str = "Lambda functions, recovering";
-/// An open record so much overdue has lost its message (`courier_core::sweep`), and a little more.
+/// An open record so much overdue has lost its message (`courier_core::engine::sweep`), and a little more.
 const OVERDUE: Duration = Duration::from_secs(700);
 
 /// What happened before.

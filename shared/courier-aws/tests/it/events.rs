@@ -7,10 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cloud_testkit::function::Function;
 use courier_core::catalogue::Catalogue;
-use courier_core::graph_error;
-use courier_core::judge::{self, Answer, PollVerdict, Reply, StartVerdict};
-use courier_core::record::Outcome as Ending;
-use courier_core::retry_after;
+use courier_core::graph::error;
+use courier_core::graph::verdict::{self, Answer, PollVerdict, Reply, StartVerdict};
+use courier_core::operation::Outcome as Ending;
+use courier_core::outbound::retry_after;
 use http::HeaderValue;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -114,7 +114,7 @@ fn reply(name: &str) -> Reply {
     let body = Some(file["body"].clone()).filter(|body| !body.is_null());
     let error = body
         .as_ref()
-        .and_then(|body| graph_error::parse(body.to_string().as_bytes()));
+        .and_then(|body| error::parse(body.to_string().as_bytes()));
     Reply::Answer(Box::new(Answer {
         status: u16::try_from(file["status"].as_u64().unwrap()).unwrap(),
         locations: header("location").map(str::to_owned).into_iter().collect(),
@@ -131,7 +131,7 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
     let export = catalogue.find("user.exportPersonalData").unwrap();
     let goals = catalogue.find("goals.exportJob").unwrap();
     let graph = Url::parse("https://graph.microsoft.com/").unwrap();
-    let started = judge::start(
+    let started = verdict::start(
         &reply("export-started.json"),
         export,
         &graph,
@@ -142,7 +142,7 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
             if !started.adopted && started.retry_after == Some(Duration::from_secs(60))),
         "{started:?}"
     );
-    let conflict = judge::start(
+    let conflict = verdict::start(
         &reply("goals-conflict.json"),
         goals,
         &graph,
@@ -157,13 +157,13 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
         ("export-running.json", None),
         ("export-complete.json", Some(Ending::Succeeded)),
     ] {
-        let verdict = judge::poll(&reply(name), &export.poll);
+        let verdict = verdict::poll(&reply(name), &export.poll);
         assert!(
             matches!(&verdict, PollVerdict::Seen(look) if look.outcome == outcome),
             "{name}: {verdict:?}"
         );
     }
-    let throttled = judge::start(
+    let throttled = verdict::start(
         &reply("throttled.json"),
         export,
         &graph,

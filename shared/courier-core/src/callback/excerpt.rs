@@ -3,8 +3,8 @@
 //! Receivers repeat what they were sent, in error pages above all: the URL, a token, a password. Each is taken out in
 //! every spelling a page may give it; then everything else that looks like a secret or a person goes too.
 
-use crate::callback_url::CallbackUrl;
-use crate::graph_error::scrub;
+use crate::outbound::target_url::CallbackUrl;
+use crate::redact::scrub;
 
 /// The most that is kept.
 const BYTES: usize = 1024;
@@ -108,8 +108,8 @@ fn is_direction(letter: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::Allowed;
-    use crate::callback_url;
+    use crate::outbound::address::Allowed;
+    use crate::outbound::target_url;
 
     fn excerpt(body: &str, secrets: &[&str]) -> Option<String> {
         let secrets: Vec<String> = secrets.iter().map(|&secret| secret.to_owned()).collect();
@@ -137,7 +137,7 @@ mod tests {
     fn what_was_sent_in_confidence_is_taken_out_in_every_spelling() {
         let origins = ["https://hooks.example".to_owned()];
         let text = "https://hooks.example/flows/canary-canary-path?v=1&sig=canary%2Bcanary%2F=&k=canaryPlain";
-        let url = callback_url::parse(text, &origins, &Allowed::default()).unwrap();
+        let url = target_url::parse(text, &origins, &Allowed::default()).unwrap();
         let secrets = secrets_of(&url);
         for page in [
             format!("Cannot POST {text}"),

@@ -8,11 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 
 use super::Callbacks;
-use crate::callback_url::CallbackUrl;
+use crate::callback::breaker::Fared;
 use crate::config::Client;
+use crate::lifecycle::schedule::later;
+use crate::outbound::target_url::CallbackUrl;
 use crate::outbound::{Call, Read, Route};
-use crate::pacing::later;
-use crate::receivers::Fared;
 
 /// Leave is asked for again after a day, and by every new process.
 const LASTS: Duration = Duration::from_secs(24 * 3600);

@@ -4,9 +4,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::Letter;
+use crate::crypto::secret::Secret;
+use crate::crypto::webhook_signature;
 use crate::profile::Signature;
-use crate::secret::Secret;
-use crate::webhook;
 
 /// Every header but `host` and `content-length`; `credentials` prove us to the receiver.
 pub(super) fn of(
@@ -26,7 +26,7 @@ pub(super) fn of(
     headers.insert("webhook-timestamp", &now.as_second().to_string())?;
     let secrets = &letter.client.signing_secrets;
     if profile.signature != Signature::None && !secrets.is_empty() {
-        let signature = webhook::sign(secrets, &event.id, now, body);
+        let signature = webhook_signature::sign(secrets, &event.id, now, body);
         headers.insert("webhook-signature", &signature)?;
     }
     if profile.signature != Signature::None {

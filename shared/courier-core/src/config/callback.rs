@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use crate::address::Allowed;
-use crate::config_reader::Reader;
-use crate::mac::{Encoding, HmacAlgorithm};
+use crate::config::reader::Reader;
+use crate::crypto::hmac::{Encoding, HmacAlgorithm};
+use crate::crypto::secret::Secret;
+use crate::outbound::address::Allowed;
 use crate::profile::{DEFAULT, Hmac, Profile, ProofKind, Signature, Template, method_of};
-use crate::secret::Secret;
 
 /// The ways of one client.
 pub struct Ways {

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use super::callback::{self, Ways};
 use super::credentials::{Credentials, credentials};
 use super::{GraphConfig, TEST_HOST};
-use crate::address::Allowed;
-use crate::callback_url;
 use crate::catalogue::{Catalogue, TokenKind};
-use crate::config_reader::Reader;
-use crate::webhook::SigningSecret;
+use crate::config::reader::Reader;
+use crate::crypto::webhook_signature::SigningSecret;
+use crate::outbound::address::Allowed;
+use crate::outbound::target_url;
 
 pub(super) const REQUESTS_PER_MINUTE: &str = "requests_per_minute";
 pub(super) const MOST_REQUESTS: u32 = 1_000_000;
@@ -41,7 +41,7 @@ pub(super) fn client(
         table.error("operations", "at least one operation is needed");
     }
     let callback_origins = table.texts("callback_origins", |text| {
-        callback_url::parse_origin(&text, !allowed.networks.is_empty())
+        target_url::parse_origin(&text, !allowed.networks.is_empty())
     });
     let signing_secrets = table.secrets("signing_secrets", SigningSecret::parse);
     let ways = callback::ways(table, allowed);

@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::Client;
-use crate::address::Allowed;
-use crate::config_reader::Reader;
-pub use crate::mac::{Encoding, HmacAlgorithm};
-use crate::secret::Secret;
-use crate::webhook::SigningSecret;
+use crate::config::reader::Reader;
+pub use crate::crypto::hmac::{Encoding, HmacAlgorithm};
+use crate::crypto::secret::Secret;
+use crate::crypto::webhook_signature::SigningSecret;
+use crate::outbound::address::Allowed;
 
 /// Every way in which one client may prove itself.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::process::Command;
 
-use courier_core::address::{Allowed, is_public};
+use courier_core::outbound::address::{Allowed, is_public};
 
 use crate::cases;
 use crate::check;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use courier_core::catalogue::{Catalogue, Operation};
-use courier_core::judge::{Answer, PollVerdict, Reply, poll};
-use courier_core::message::Message;
-use courier_core::retry_after::{clamp, parse};
+use courier_core::graph::verdict::{Answer, PollVerdict, Reply, poll};
+use courier_core::operation::message::Message;
+use courier_core::outbound::retry_after::{clamp, parse};
 use courier_core::strict_json;
 use http::HeaderValue;
 

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use courier_core::address::Allowed;
 use courier_core::catalogue::Catalogue;
 use courier_core::config::credentials::Credentials;
 use courier_core::config::{Client, Ways};
-use courier_core::problem::Problem;
+use courier_core::crypto::seal::Sealer;
+use courier_core::crypto::secret::Secret;
+use courier_core::http::problem::Problem;
+use courier_core::http::request::parse;
+use courier_core::operation::{OperationId, Record};
+use courier_core::outbound::address::Allowed;
 use courier_core::random_ids;
-use courier_core::record::{OperationId, Record};
-use courier_core::request::parse;
-use courier_core::seal::Sealer;
-use courier_core::secret::Secret;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use serde_json::Value;

@@ -1,9 +1,9 @@
 //! What a stranger may aim us at: callback URLs, spellings of private addresses, `Location`, SAS.
 
-use courier_core::address::Allowed;
-use courier_core::callback_url;
-use courier_core::monitor::{Untrusted, trusted};
-use courier_core::sas;
+use courier_core::catalogue::sas;
+use courier_core::graph::monitor::{Untrusted, trusted};
+use courier_core::outbound::address::Allowed;
+use courier_core::outbound::target_url;
 use jiff::Timestamp;
 use url::Url;
 
@@ -23,10 +23,10 @@ const GRAPH: &str = "https://graph.microsoft.com";
 const DEADLINE: &str = "2026-12-20T12:00:00Z";
 
 fn callback(text: &str) -> String {
-    match callback_url::parse(text, &ORIGINS.map(str::to_owned), &Allowed::default()) {
+    match target_url::parse(text, &ORIGINS.map(str::to_owned), &Allowed::default()) {
         Ok(url) => {
             // What is sealed is judged again when it is called.
-            let again = callback_url::parse(url.as_str(), &[url.origin()], &Allowed::default());
+            let again = target_url::parse(url.as_str(), &[url.origin()], &Allowed::default());
             assert_eq!(again.as_ref(), Ok(&url), "{text}");
             format!("taken {url}", url = url.as_str())
         }

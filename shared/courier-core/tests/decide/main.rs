@@ -7,10 +7,10 @@ mod walk;
 use std::time::Duration;
 
 use courier_core::catalogue::Catalogue;
-use courier_core::decide::{Event, Next, Policy, Timing, decide};
-use courier_core::judge::Reply;
-use courier_core::message::Message;
-use courier_core::record::{Outcome, Reason, State};
+use courier_core::graph::verdict::Reply;
+use courier_core::lifecycle::{Event, Next, Policy, Timing, decide};
+use courier_core::operation::message::Message;
+use courier_core::operation::{Outcome, Reason, State};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use url::Url;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use courier_core::catalogue::{Operation, Restart};
-use courier_core::decide::{CallbackReply, Decision, Event, Next, NotReady};
-use courier_core::judge::{Answer, Reply};
-use courier_core::message::Message;
-use courier_core::record::{
+use courier_core::graph::verdict::{Answer, Reply};
+use courier_core::lifecycle::{CallbackReply, Decision, Event, Next, NotReady};
+use courier_core::operation::message::Message;
+use courier_core::operation::{
     CallbackTarget, Delivery, GraphView, OperationId, Outcome, Reason, Record, State,
 };
 use jiff::Timestamp;

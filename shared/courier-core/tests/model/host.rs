@@ -344,7 +344,7 @@ impl Checked {
         world.add(process);
     }
 
-    /// As `courier_core::decide::may_start` has it: a lease lasts as long as its start is under way.
+    /// As `courier_core::lifecycle::may_start` has it: a lease lasts as long as its start is under way.
     fn may_start(&self, world: &World, operation: u8, record: Stored) -> bool {
         let facts = self.rules.facts(record);
         facts.is_starting() || facts.may_start && is_start_under_way(world, operation)

@@ -1,7 +1,7 @@
 //! The invariants, word for word (ARCHITECTURE.md), and what must be reachable so that they mean something.
 
 use courier_core::catalogue::Restart;
-use courier_core::record::{Outcome, Reason};
+use courier_core::operation::{Outcome, Reason};
 use stateright::{Model, Property};
 
 use crate::actions::Action;

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use courier_core::catalogue::{Operation, Restart};
-use courier_core::decide::{Event, Policy, Timing, decide, may_start};
-use courier_core::record::{Delivery, FrozenEvent, GraphView, Record, State};
+use courier_core::lifecycle::{Event, Policy, Timing, decide, may_start};
+use courier_core::operation::{Delivery, FrozenEvent, GraphView, Record, State};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, json};
 use url::Url;
@@ -260,7 +260,7 @@ impl Rulebook {
                 State::Running { .. } => Phase::Running,
                 State::Ended { .. } => Phase::Ended,
                 State::Closed { how, .. } => Phase::Closed {
-                    delivered: *how == courier_core::record::Closing::Delivered,
+                    delivered: *how == courier_core::operation::Closing::Delivered,
                 },
             },
             outcome: record.state.outcome(),

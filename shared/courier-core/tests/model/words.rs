@@ -1,7 +1,7 @@
 //! The small words of the model: what may happen, as values that are cheap to copy, compare and hash.
 
 use courier_core::catalogue::Restart;
-use courier_core::record::{Outcome, Reason};
+use courier_core::operation::{Outcome, Reason};
 
 /// Where a monitor URL leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

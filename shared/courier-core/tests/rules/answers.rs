@@ -1,8 +1,8 @@
 //! What each answer of Graph means: to a start in every restart class, and to a poll.
 
-use courier_core::graph_error::GraphError;
-use courier_core::judge::{self, Answer, Look, PollVerdict, Reply, StartVerdict, Started};
-use courier_core::record::{OperationError, Outcome, Reason};
+use courier_core::graph::error::GraphError;
+use courier_core::graph::verdict::{self, Answer, Look, PollVerdict, Reply, StartVerdict, Started};
+use courier_core::operation::{OperationError, Outcome, Reason};
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -12,11 +12,11 @@ const START_URL: &str = "https://graph.microsoft.com/v1.0/teams/1/schedule";
 
 fn start(name: &str, answer: Answer) -> StartVerdict {
     let graph = Url::parse(GRAPH).unwrap();
-    judge::start(&replied(answer), operation(name), &graph, START_URL)
+    verdict::start(&replied(answer), operation(name), &graph, START_URL)
 }
 
 fn poll(name: &str, answer: Answer) -> PollVerdict {
-    judge::poll(&replied(answer), &operation(name).poll)
+    verdict::poll(&replied(answer), &operation(name).poll)
 }
 
 fn look(name: &str, body: Value) -> Look {
@@ -76,7 +76,7 @@ fn only_an_answer_that_may_follow_a_job_is_taken_for_lost() {
             assert_eq!(start(name, full(status)), StartVerdict::Refused(refused));
         }
         let graph = Url::parse(GRAPH).unwrap();
-        let judged = |reply| judge::start(&reply, operation(name), &graph, START_URL);
+        let judged = |reply| verdict::start(&reply, operation(name), &graph, START_URL);
         assert_eq!(judged(Reply::NotSent), StartVerdict::NotSent);
         let lost = StartVerdict::Lost {
             detail: "cut off".to_owned(),
@@ -215,7 +215,7 @@ fn a_poll_learns_from_a_status_document_only() {
         assert_eq!(poll(EXPORT, full(status)), silent, "{status}");
     }
     for reply in [Reply::NotSent, Reply::Lost("cut off")] {
-        let verdict = judge::poll(&reply, &operation(EXPORT).poll);
+        let verdict = verdict::poll(&reply, &operation(EXPORT).poll);
         assert_eq!(verdict, PollVerdict::Nothing(None));
     }
     for status in [401, 403] {

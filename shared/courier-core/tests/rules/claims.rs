@@ -1,7 +1,7 @@
 //! A start is claimed before it is sent: when, by whom, and what the claim writes.
 
-use courier_core::decide::{Decision, Event, Next, Timing, may_start};
-use courier_core::record::{Outcome, Reason, Record, State};
+use courier_core::lifecycle::{Decision, Event, Next, Timing, may_start};
+use courier_core::operation::{Outcome, Reason, Record, State};
 
 use crate::{
     EXPORT, GOALS, SCHEDULE, accepted, at, changed, decided, held, line, nothing, running, starting,

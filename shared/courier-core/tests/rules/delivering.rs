@@ -1,8 +1,8 @@
 //! Deliveries that are parked, and completions that are sent elsewhere.
 
-use courier_core::decide::{CallbackReply, Decision, Event, Next};
+use courier_core::lifecycle::{CallbackReply, Decision, Event, Next};
+use courier_core::operation::{CallbackTarget, Closing, Delivery, Outcome, Record, State};
 use courier_core::profile::Template;
-use courier_core::record::{CallbackTarget, Closing, Delivery, Outcome, Record, State};
 use serde_json::json;
 
 use crate::ending::carried_anew;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use courier_core::decide::{CallbackReply, Decision, Event, Next};
-use courier_core::message::Message;
-use courier_core::pacing;
-use courier_core::record::{Closing, Delivery, HistoryEntry, Outcome, Reason, Record, State};
+use courier_core::lifecycle::schedule;
+use courier_core::lifecycle::{CallbackReply, Decision, Event, Next};
+use courier_core::operation::message::Message;
+use courier_core::operation::{Closing, Delivery, HistoryEntry, Outcome, Reason, Record, State};
 use serde_json::{Value, json};
 
 use crate::{
@@ -103,7 +103,8 @@ fn anything_else_is_offered_again_on_the_schedule() {
             Some(500),
         ] {
             let began = since.unwrap_or_else(|| at(NOW));
-            let next = pacing::next_callback(&record, began, attempts + 1, None, at(NOW)).unwrap();
+            let next =
+                schedule::next_callback(&record, began, attempts + 1, None, at(NOW)).unwrap();
             let expected = changed(&record, Next::Wait(next), |record| {
                 attempted(record, status);
                 record.delivery.next_attempt_at = Some(next);
@@ -125,12 +126,12 @@ fn a_receiver_may_ask_for_a_longer_pause_and_a_newer_message_may_carry_on() {
 
 #[test]
 fn when_the_window_is_over_the_completion_is_undeliverable() {
-    let window = pacing::CALLBACK_WINDOW.as_secs();
+    let window = schedule::CALLBACK_WINDOW.as_secs();
     let mut record = ended(Outcome::Succeeded);
     record.delivery.scheduled_since = Some(at(NOW));
     let last = called_at(NOW + window - 1, &record, 3, Some(500), 0);
     assert_eq!(last.next, Next::Wait(at(NOW + window)));
-    record.delivery.scheduled_since = Some(at(NOW) - pacing::CALLBACK_WINDOW);
+    record.delivery.scheduled_since = Some(at(NOW) - schedule::CALLBACK_WINDOW);
     let expected = closed(&record, Some(500), Closing::Undeliverable);
     assert_eq!(called(&record, Some(500)), expected);
     let expected = closed(&record, Some(204), Closing::Delivered);

@@ -1,9 +1,9 @@
 //! What fences late comers off: the guard of a write, and events that no longer fit the record.
 
-use courier_core::decide::{CallbackReply, Event, Next, NotReady};
-use courier_core::judge::Reply;
+use courier_core::graph::verdict::Reply;
+use courier_core::lifecycle::{CallbackReply, Event, Next, NotReady};
+use courier_core::operation::{Closing, Outcome, Record, State};
 use courier_core::ports::Write;
-use courier_core::record::{Closing, Outcome, Record, State};
 use serde_json::json;
 
 use crate::{
@@ -81,7 +81,7 @@ fn polled(hop: u32, reply: Result<Reply, NotReady>) -> Event {
 #[test]
 fn an_event_that_no_longer_fits_changes_nothing() {
     let trouble = NotReady {
-        reason: Some(courier_core::record::Reason::AuthorizationLost),
+        reason: Some(courier_core::operation::Reason::AuthorizationLost),
         retry_after: None,
     };
     let called = |hop| Event::Called {

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use courier_core::catalogue::{Catalogue, Operation};
-use courier_core::decide::{Decision, Event, Next, Policy, Timing, decide};
-use courier_core::judge::{Answer, Reply};
-use courier_core::message::Message;
-use courier_core::record::{
+use courier_core::graph::verdict::{Answer, Reply};
+use courier_core::lifecycle::{Decision, Event, Next, Policy, Timing, decide};
+use courier_core::operation::message::Message;
+use courier_core::operation::{
     CallbackTarget, Delivery, GraphView, HistoryEntry, OperationId, Outcome, Record, State,
 };
 use jiff::Timestamp;

@@ -1,8 +1,8 @@
 //! What a message that comes leads to, and which message a record is owed.
 
-use courier_core::decide::{Decision, Event, Next};
-use courier_core::message::Message;
-use courier_core::record::{Closing, Outcome, Reason, Record, State};
+use courier_core::lifecycle::{Decision, Event, Next};
+use courier_core::operation::message::Message;
+use courier_core::operation::{Closing, Outcome, Reason, Record, State};
 use jiff::Timestamp;
 use serde_json::json;
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use courier_core::decide::{Decision, Event, Next, NotReady};
-use courier_core::graph_error::GraphError;
-use courier_core::judge::{Answer, Reply};
-use courier_core::pacing;
-use courier_core::record::{HistoryEntry, OperationError, Outcome, Reason, Record, State};
+use courier_core::graph::error::GraphError;
+use courier_core::graph::verdict::{Answer, Reply};
+use courier_core::lifecycle::schedule;
+use courier_core::lifecycle::{Decision, Event, Next, NotReady};
+use courier_core::operation::{HistoryEntry, OperationError, Outcome, Reason, Record, State};
 use serde_json::{Value, json};
 
 use crate::{
@@ -47,7 +47,7 @@ fn says(word: &str, progress: f64) -> Reply {
 
 fn look(record: &Record, asked: Option<Duration>) -> jiff::Timestamp {
     let row = &operation(&record.operation).poll;
-    pacing::next_look(record, row, asked, at(NOW))
+    schedule::next_look(record, row, asked, at(NOW))
 }
 
 /// Looked at once more, and written because of `change`.
@@ -56,7 +56,7 @@ fn written(record: &Record, asked: Option<u64>, change: impl FnOnce(&mut Record)
     changed(record, Next::Wait(look), |record| {
         record.graph.polls += 1;
         record.graph.next_poll_at = Some(look);
-        record.due_at = Some(pacing::sweep_after(record, look, at(NOW)));
+        record.due_at = Some(schedule::sweep_after(record, look, at(NOW)));
         change(record);
     })
 }

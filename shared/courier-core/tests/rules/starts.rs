@@ -1,10 +1,10 @@
 //! What the answer to a start leads to, in every restart class.
 
-use courier_core::decide::{Decision, Event, Next};
-use courier_core::judge::{Answer, Reply};
-use courier_core::message::Message;
-use courier_core::pacing;
-use courier_core::record::{HistoryEntry, OperationError, Outcome, Reason, Record, State};
+use courier_core::graph::verdict::{Answer, Reply};
+use courier_core::lifecycle::schedule;
+use courier_core::lifecycle::{Decision, Event, Next};
+use courier_core::operation::message::Message;
+use courier_core::operation::{HistoryEntry, OperationError, Outcome, Reason, Record, State};
 use serde_json::{Value, json};
 
 use crate::{
@@ -63,7 +63,7 @@ fn told(status: u16) -> OperationError {
 
 /// Accepted again: `event` says why, the next attempt is made when pacing says so.
 fn again(record: &Record, event: &str, asked: Option<u64>, request_id: Option<&str>) -> Decision {
-    let not_before = pacing::start_again(record, asked.map(seconds), at(NOW));
+    let not_before = schedule::start_again(record, asked.map(seconds), at(NOW));
     changed(record, Next::Wait(not_before), |record| {
         answered(record, request_id);
         record.state = State::Accepted { not_before };
@@ -194,7 +194,7 @@ fn after_a_lost_answer_the_other_classes_start_again_and_remember() {
     for name in [GOALS, SCHEDULE] {
         let record = in_flight(name);
         for retry_after in [None, Some(seconds(700))] {
-            let lease_until = pacing::start_again(&record, retry_after, at(NOW));
+            let lease_until = schedule::start_again(&record, retry_after, at(NOW));
             let expected = changed(&record, Next::Wait(lease_until), |record| {
                 answered(record, Some("r"));
                 record.maybe_started = true;
@@ -233,7 +233,7 @@ fn followed(record: &Record, monitor: &str, event: &str, note: Option<&str>) -> 
     });
     let after = decision.write.as_mut().unwrap();
     let row = &crate::operation(&after.operation).poll;
-    let look = pacing::next_look(after, row, Some(seconds(90)), at(NOW));
+    let look = schedule::next_look(after, row, Some(seconds(90)), at(NOW));
     after.graph.next_poll_at = Some(look);
     after.due_at = Some(look);
     decision.send = Some((Message::poll(after, 1), look));

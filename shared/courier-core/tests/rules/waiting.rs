@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use courier_core::decide::{Decision, Event, Next, NotReady};
-use courier_core::message::Message;
-use courier_core::record::{Closing, Outcome, Reason, Record, State};
+use courier_core::lifecycle::{Decision, Event, Next, NotReady};
+use courier_core::operation::message::Message;
+use courier_core::operation::{Closing, Outcome, Reason, Record, State};
 use jiff::Timestamp;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Words and ids that callers, receivers and stores see: each has one spelling.
 
-use courier_core::record::{OperationId, Outcome, Reason, State};
+use courier_core::operation::{OperationId, Outcome, Reason, State};
 
 use crate::{EXPORT, accepted, at, held, running, starting};
 

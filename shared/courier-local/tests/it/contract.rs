@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use courier_core::operation::OperationId;
 use courier_core::ports::{Filter, Store};
-use courier_core::record::OperationId;
 use courier_testkit::contract_queue::{queue_contract, the_longest_due_come_first};
 use courier_testkit::contract_store::{only_old_closed_records_are_forgotten, store_contract};
 use courier_testkit::sample::{CLIENT, sample_record};

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
-use courier_core::message::Message;
+use courier_core::operation::OperationId;
+use courier_core::operation::message::Message;
 use courier_core::ports::{Store, Write};
-use courier_core::record::OperationId;
 use courier_local::Database;
 use courier_testkit::sample::{at, sample_record};
 use rusqlite::Connection;

@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use courier_core::operation::OperationId;
 use courier_core::ports::Store;
-use courier_core::record::OperationId;
 use courier_local::{Database, OpenError};
 use courier_testkit::sample::sample_record;
 use rusqlite::Connection;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use courier_core::operation::{OperationId, Outcome, Record};
 use courier_core::ports::{Store, StoreError, Write};
-use courier_core::record::{OperationId, Outcome, Record};
 use courier_local::{Database, Options};
 use courier_testkit::sample::{at, closed, next, sample_record};
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use courier_core::message::{Disposition, Message};
+use courier_core::operation::message::{Disposition, Message};
+use courier_core::operation::{OperationId, Outcome, Record};
 use courier_core::ports::{Queue, Store, StoreError, Write};
-use courier_core::record::{OperationId, Outcome, Record};
 use courier_local::{Database, drain};
 use courier_testkit::sample::{at, closed, ended, next, running, sample_record};
 

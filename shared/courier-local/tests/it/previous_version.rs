@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use courier_core::record::{OperationId, Record, State};
-use courier_core::request::callback_place;
-use courier_core::seal::{Sealed, Sealer};
-use courier_core::secret::Secret;
+use courier_core::crypto::seal::{Sealed, Sealer};
+use courier_core::crypto::secret::Secret;
+use courier_core::http::request::callback_place;
+use courier_core::operation::{OperationId, Record, State};
 use courier_local::Database;
 use courier_testkit::tenants::{FABRIKAM_KEY, SEAL_KEY, TICKETS_KEY};
 use courier_testkit::world::{Answer, World};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use courier_core::message::Message;
+use courier_core::operation::message::Message;
 use courier_core::ports::{Queue, QueueError};
 use courier_local::{Database, Options, Receipt};
 use courier_testkit::contract_queue::{Consumer, Taken};

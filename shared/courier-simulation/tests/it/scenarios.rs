@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use courier_core::pacing::CALLBACK_PAUSES;
+use courier_core::lifecycle::schedule::CALLBACK_PAUSES;
 use courier_simulation::{History, Host, Plan, Storm, history};
 use jiff::Timestamp;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use courier_core::record::Outcome;
+use courier_core::operation::Outcome;
 use serde_json::{Value, json};
 
 use super::transformed::{properties, resources, short, template};

@@ -1,0 +1,377 @@
+//! The public keys of issuers (RFC 7517), fetched through the outbound guard and kept for a while.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+    RsaPublicKeyComponents, UnparsedPublicKey,
+};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use jiff::Timestamp;
+use serde_json::Value;
+use url::Url;
+
+use crate::config::Client;
+use crate::config::credentials::JwtAlgorithm;
+use crate::lifecycle::schedule::{elapsed, later};
+use crate::outbound::{Call, Read, Route, Transport};
+use crate::strict_json;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a set is taken for current if its answer does not say.
+const CURRENT: Duration = Duration::from_secs(10 * 60);
+const CURRENT_AT_LEAST: Duration = Duration::from_secs(60);
+/// How long an old set is used while no new one can be had.
+const USABLE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Between two fetches, when there is a set and when there is none.
+const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE_WITHOUT: Duration = Duration::from_secs(5);
+const MOST_KEYS: usize = 100;
+
+/// The key sets of every configured issuer.
+pub(crate) struct KeySets {
+    transport: Arc<dyn Transport>,
+    slots: BTreeMap<Url, Arc<Slot>>,
+}
+
+/// No key can be had to judge by.
+pub(crate) struct Unreachable;
+
+#[derive(Default)]
+struct Slot {
+    /// One fetch at a time.
+    fetching: Arc<tokio::sync::Mutex<()>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    set: Option<Set>,
+    tried_at: Option<Timestamp>,
+    /// The last fetch brought nothing.
+    failed: bool,
+}
+
+#[derive(Clone)]
+struct Set {
+    keys: Arc<[Key]>,
+    current_until: Timestamp,
+    usable_until: Timestamp,
+}
+
+/// What to do for one token.
+enum Next {
+    Judge(Arc<[Key]>),
+    /// With the set to judge by meanwhile.
+    Fetch(Option<Arc<[Key]>>),
+    GiveUp,
+}
+
+impl KeySets {
+    pub(crate) fn new<'a>(
+        transport: Arc<dyn Transport>,
+        clients: impl Iterator<Item = &'a Client>,
+    ) -> Self {
+        let rules = clients.filter_map(|client| client.credentials.jwt.as_ref());
+        Self {
+            transport,
+            slots: rules
+                .map(|rule| (rule.jwks_url.clone(), Arc::default()))
+                .collect(),
+        }
+    }
+
+    /// The keys at `url`, fetched anew if they are old or none of them `fits` (but not for every token that says so).
+    pub(crate) async fn get(
+        &self,
+        url: &Url,
+        fits: impl Fn(&Key) -> bool,
+        now: Timestamp,
+    ) -> Result<Arc<[Key]>, Unreachable> {
+        let slot = self.slots.get(url).ok_or(Unreachable)?;
+        let next = slot.held().next(&fits, now);
+        let one_at_a_time = match next {
+            Next::Judge(keys) if keys.iter().any(&fits) => return Ok(keys),
+            Next::Fetch(Some(old)) => match Arc::clone(&slot.fetching).try_lock_owned() {
+                Ok(guard) => guard,
+                Err(_) => return Ok(old),
+            },
+            // Whoever is fetching now may bring the key.
+            Next::Fetch(None) | Next::Judge(_) | Next::GiveUp => {
+                Arc::clone(&slot.fetching).lock_owned().await
+            }
+        };
+        let next = slot.held().next(&fits, now);
+        if matches!(next, Next::Fetch(_)) {
+            slot.held().tried_at = Some(now);
+            let (transport, slot) = (Arc::clone(&self.transport), Arc::clone(slot));
+            let url = url.clone();
+            // On its own: a caller that goes away must not take the fetch along, nobody may try again for a minute.
+            let fetching = tokio::spawn(async move {
+                let fetched = fetch(&*transport, &url, now).await;
+                slot.held().take(fetched, &url);
+                drop(one_at_a_time);
+            });
+            if let Err(error) = fetching.await {
+                tracing::error!(%error, "the fetch of an issuer's keys broke off");
+            }
+        }
+        match slot.held().next(&fits, now) {
+            Next::Judge(keys) | Next::Fetch(Some(keys)) => Ok(keys),
+            Next::Fetch(None) | Next::GiveUp => Err(Unreachable),
+        }
+    }
+}
+
+async fn fetch(transport: &dyn Transport, url: &Url, now: Timestamp) -> Result<Set, String> {
+    let accept = HeaderValue::from_static("application/json");
+    let sent = transport.send(Call {
+        route: Route::Guarded,
+        method: Method::GET,
+        url: url.clone(),
+        headers: HeaderMap::from_iter([(header::ACCEPT, accept)]),
+        body: Vec::new(),
+        read: Read::Whole,
+        timeout: TIMEOUT,
+    });
+    let answered = sent.await.map_err(|unanswered| unanswered.to_string())?;
+    if answered.status != StatusCode::OK {
+        return Err(format!("answered {}", answered.status.as_u16()));
+    }
+    let body = answered.body.ok_or("the answer is cut off or too long")?;
+    let keys = parse(&body)?;
+    let current = max_age(&answered.headers).unwrap_or(CURRENT);
+    Ok(Set {
+        keys,
+        current_until: later(now, current.clamp(CURRENT_AT_LEAST, USABLE)),
+        usable_until: later(now, USABLE),
+    })
+}
+
+impl Slot {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn next(&self, fits: impl Fn(&Key) -> bool, now: Timestamp) -> Next {
+        let set = self.set.as_ref().filter(|set| now < set.usable_until);
+        let fitting = set.filter(|set| set.keys.iter().any(fits));
+        if let Some(set) = fitting.filter(|set| now < set.current_until) {
+            return Next::Judge(Arc::clone(&set.keys));
+        }
+        let pause = if set.is_some() { PAUSE } else { PAUSE_WITHOUT };
+        // A time to come is of a clock that was set back.
+        let may_fetch = self
+            .tried_at
+            .is_none_or(|tried| tried > now || elapsed(tried, now) >= pause);
+        match (fitting, set) {
+            (Some(set), _) if may_fetch => Next::Fetch(Some(Arc::clone(&set.keys))),
+            (None, _) if may_fetch => Next::Fetch(None),
+            // Of a key that we do not know we can say something only if we know the newest ones.
+            (Some(set), _) => Next::Judge(Arc::clone(&set.keys)),
+            (None, Some(set)) if !self.failed => Next::Judge(Arc::clone(&set.keys)),
+            (None, _) => Next::GiveUp,
+        }
+    }
+
+    fn take(&mut self, fetched: Result<Set, String>, url: &Url) {
+        self.failed = fetched.is_err();
+        match fetched {
+            Ok(set) => self.set = Some(set),
+            Err(error) => {
+                let origin = url.origin().ascii_serialization();
+                tracing::warn!(
+                    jwks.origin = origin,
+                    error,
+                    "the issuer's keys cannot be had"
+                );
+            }
+        }
+    }
+}
+
+/// `max-age` of Cache-Control (RFC 9111 §5.2.2.1).
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all(header::CACHE_CONTROL).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let mut seconds = values.flat_map(|value| value.split(',')).filter_map(|one| {
+        let (name, seconds) = one.trim().split_once('=')?;
+        let is_age = name.eq_ignore_ascii_case("max-age");
+        seconds.parse().ok().filter(|_| is_age)
+    });
+    seconds.next().map(Duration::from_secs)
+}
+
+/// The usable keys of a set. Others may stand there too.
+fn parse(body: &[u8]) -> Result<Arc<[Key]>, String> {
+    let value = strict_json::parse(body).map_err(|error| error.to_string())?;
+    let keys = value["keys"].as_array().ok_or("it has no list of keys")?;
+    if keys.len() > MOST_KEYS {
+        return Err(format!("it has more than {MOST_KEYS} keys"));
+    }
+    Ok(keys.iter().filter_map(Key::parse).collect())
+}
+
+/// A public key for signatures.
+pub(crate) struct Key {
+    kid: String,
+    /// The only algorithm it is for, if it says so.
+    algorithm: Option<JwtAlgorithm>,
+    material: Material,
+}
+
+enum Material {
+    Rsa(RsaPublicKeyComponents<Vec<u8>>),
+    /// An uncompressed point.
+    P256(Vec<u8>),
+}
+
+impl Key {
+    /// A symmetric key in a public set is everybody's: it is none.
+    fn parse(value: &Value) -> Option<Self> {
+        let text = |name: &str| value.get(name).map(|value| value.as_str());
+        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)??).ok();
+        if text("use").is_some_and(|purpose| purpose != Some("sig")) {
+            return None;
+        }
+        let operations = value.get("key_ops").map(Value::as_array);
+        let is_for_verifying =
+            |all: Option<&Vec<Value>>| all.is_some_and(|all| all.iter().any(|one| one == "verify"));
+        if !operations.is_none_or(is_for_verifying) {
+            return None;
+        }
+        let material = match text("kty")?? {
+            "RSA" => Material::Rsa(RsaPublicKeyComponents {
+                n: bytes("n")?,
+                e: bytes("e")?,
+            }),
+            "EC" if text("crv") == Some(Some("P-256")) => {
+                let (x, y) = (bytes("x")?, bytes("y")?);
+                let is_point = (x.len(), y.len()) == (32, 32);
+                is_point.then(|| Material::P256([&[4], x.as_slice(), &y].concat()))?
+            }
+            _ => return None,
+        };
+        let algorithm = match text("alg") {
+            Some(word) => Some(JwtAlgorithm::parse(word?)?),
+            None => None,
+        };
+        Some(Self {
+            kid: text("kid")??.to_owned(),
+            algorithm,
+            material,
+        })
+    }
+
+    pub(super) fn fits(&self, kid: &str, algorithm: JwtAlgorithm) -> bool {
+        let is_its_kind = match (&self.material, algorithm) {
+            (Material::Rsa(_), JwtAlgorithm::Rs256 | JwtAlgorithm::Ps256)
+            | (Material::P256(_), JwtAlgorithm::Es256) => true,
+            (Material::Rsa(_), JwtAlgorithm::Es256)
+            | (Material::P256(_), JwtAlgorithm::Rs256 | JwtAlgorithm::Ps256) => false,
+        };
+        is_its_kind && self.kid == kid && self.algorithm.is_none_or(|its| its == algorithm)
+    }
+
+    pub(super) fn verifies(
+        &self,
+        algorithm: JwtAlgorithm,
+        content: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        let verified = match (&self.material, algorithm) {
+            (Material::Rsa(key), JwtAlgorithm::Rs256) => {
+                key.verify(&RSA_PKCS1_2048_8192_SHA256, content, signature)
+            }
+            (Material::Rsa(key), JwtAlgorithm::Ps256) => {
+                key.verify(&RSA_PSS_2048_8192_SHA256, content, signature)
+            }
+            (Material::P256(point), JwtAlgorithm::Es256) => {
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(content, signature)
+            }
+            (Material::Rsa(_), JwtAlgorithm::Es256)
+            | (Material::P256(_), JwtAlgorithm::Rs256 | JwtAlgorithm::Ps256) => return false,
+        };
+        verified.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// RFC 7515, the payload of appendices A.2 and A.3.
+    const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    const A2_KEY: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+    const A2_SIGNATURE: &str = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
+    const A3_SIGNATURE: &str =
+        "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+
+    #[test]
+    fn the_published_signatures_verify_and_their_neighbours_do_not() {
+        let rsa = json!({ "kty": "RSA", "kid": "k", "n": A2_KEY, "e": "AQAB" });
+        let curve = json!({ "kty": "EC", "kid": "k", "crv": "P-256",
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0" });
+        for (key, header, signature, its) in [
+            (
+                rsa,
+                "eyJhbGciOiJSUzI1NiJ9",
+                A2_SIGNATURE,
+                JwtAlgorithm::Rs256,
+            ),
+            (
+                curve,
+                "eyJhbGciOiJFUzI1NiJ9",
+                A3_SIGNATURE,
+                JwtAlgorithm::Es256,
+            ),
+        ] {
+            let key = Key::parse(&key).unwrap();
+            let content = format!("{header}.{PAYLOAD}");
+            let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            for algorithm in JwtAlgorithm::ALL {
+                let verified = key.verifies(algorithm, content.as_bytes(), &signature);
+                assert_eq!(verified, algorithm == its, "{algorithm:?}");
+            }
+            assert!(!key.verifies(its, &content.as_bytes()[1..], &signature));
+            signature[40] ^= 1;
+            assert!(!key.verifies(its, content.as_bytes(), &signature));
+        }
+    }
+
+    #[test]
+    fn the_age_of_an_answer_is_read_from_cache_control() {
+        for (values, expected) in [
+            (&["max-age=60"][..], Some(60)),
+            (&["public, Max-Age=3600, must-revalidate"], Some(3600)),
+            (&["no-cache", "max-age=5"], Some(5)),
+            (&["s-maxage=5"], None),
+            (&["max-age=-1"], None),
+            (&["max-age=x, max-age=7"], Some(7)),
+            (&["max-age"], None),
+            (&[], None),
+        ] {
+            let pairs = values
+                .iter()
+                .map(|value| (header::CACHE_CONTROL, HeaderValue::from_static(value)));
+            let mut headers = HeaderMap::new();
+            pairs.for_each(|(name, value)| {
+                headers.append(name, value);
+            });
+            assert_eq!(
+                max_age(&headers),
+                expected.map(Duration::from_secs),
+                "{values:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Who is calling (`docs/adr/0017`). Everything fails closed, compares in constant time over all clients, and tells
+//! which rule is broken only to a caller who has proved to know the secret.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, header};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::config::Client;
+use crate::engine::app::App;
+use crate::http::problem::Problem;
+use crate::http::request::BODY_BYTES;
+
+pub(crate) mod jwks;
+mod jwt;
+pub mod signed;
+
+/// Who calls, and what they have signed.
+pub struct Caller<'a> {
+    pub client: &'a Client,
+    /// For requests that prove themselves by a signature.
+    pub signed: Option<Signed>,
+}
+
+/// What makes a signed request the same request again: nothing that the signature does not cover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signed {
+    /// The signed `webhook-id`.
+    Id(String),
+    /// SHA-256 of what was signed.
+    Content([u8; 32]),
+}
+
+/// Why nobody is calling.
+pub enum Denied<'a> {
+    /// There is no credential, or it proves nothing.
+    Unproven,
+    /// The secret is known, but this rule is broken.
+    Proven {
+        client: &'a Client,
+        rule: &'static str,
+    },
+    /// The keys to judge by cannot be had for now.
+    Unreachable,
+}
+
+impl<'a> From<&'a Client> for Caller<'a> {
+    fn from(client: &'a Client) -> Self {
+        Self {
+            client,
+            signed: None,
+        }
+    }
+}
+
+/// The caller of a request. A signature covers neither method nor path, so it counts only where an operation `starts`.
+///
+/// Exactly one of `Authorization` and `X-Api-Key` decides alone; only without them a signature is looked at.
+pub(crate) async fn authenticate<'a>(
+    app: &'a App,
+    request: &Request<Bytes>,
+    starts: bool,
+    now: Timestamp,
+) -> Result<Caller<'a>, Problem> {
+    let clients = &app.config.clients;
+    let credential = Credential::read(request.headers());
+    let (kind, caller) = match &credential {
+        Credential::Key(key) => ("key", by_key(clients, key)),
+        Credential::Basic(text) => ("basic", by_password(clients, text)),
+        Credential::Bearer(text) => match by_key(clients, text.as_bytes()) {
+            Ok(caller) => ("key", Ok(caller)),
+            Err(_) => (
+                "bearer",
+                jwt::verify(text, clients, &app.key_sets, now).await,
+            ),
+        },
+        Credential::Absent if starts => {
+            if request.body().len() > BODY_BYTES {
+                return Err(Problem::PayloadTooLarge);
+            }
+            let signed = signed::verify(request.headers(), request.body(), clients, now);
+            ("signature", signed)
+        }
+        Credential::Absent => ("none", Err(Denied::Unproven)),
+        Credential::Unusable => ("unusable", Err(Denied::Unproven)),
+    };
+    caller.map_err(|denied| denied.into_problem(kind))
+}
+
+impl Denied<'_> {
+    fn into_problem(self, kind: &'static str) -> Problem {
+        match self {
+            Self::Unproven => {
+                tracing::info!(credential = kind, "caller refused");
+                Problem::Unauthenticated
+            }
+            Self::Proven { client, rule } => {
+                tracing::info!(
+                    credential = kind,
+                    client = client.name,
+                    rule,
+                    "caller refused"
+                );
+                Problem::CredentialRefused { rule }
+            }
+            Self::Unreachable => {
+                tracing::info!(
+                    credential = kind,
+                    "caller not judged: no keys of its issuer"
+                );
+                Problem::Unavailable
+            }
+        }
+    }
+}
+
+/// What a request carries besides a signature.
+enum Credential<'h> {
+    /// `X-Api-Key`.
+    Key(&'h [u8]),
+    /// An API key or a JWT.
+    Bearer(&'h str),
+    Basic(&'h str),
+    /// Two of them, an unknown scheme, or nothing behind it.
+    Unusable,
+    Absent,
+}
+
+impl<'h> Credential<'h> {
+    fn read(headers: &'h HeaderMap) -> Self {
+        let authorization = headers.get_all(header::AUTHORIZATION).iter();
+        let plain = headers.get_all("x-api-key").iter();
+        let plain = plain.map(|value| Self::Key(value.as_bytes()));
+        let mut found = authorization.map(Self::scheme).chain(plain);
+        match (found.next(), found.next()) {
+            (None, _) => Self::Absent,
+            (Some(Self::Key(b"") | Self::Bearer("") | Self::Basic("")), _) | (_, Some(_)) => {
+                Self::Unusable
+            }
+            (Some(credential), None) => credential,
+        }
+    }
+
+    fn scheme(value: &'h HeaderValue) -> Self {
+        let parts = value.to_str().ok().and_then(|text| text.split_once(' '));
+        let Some((scheme, text)) = parts else {
+            return Self::Unusable;
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "bearer" => Self::Bearer(text.trim()),
+            "basic" => Self::Basic(text.trim()),
+            _ => Self::Unusable,
+        }
+    }
+}
+
+fn by_key<'a>(clients: &'a BTreeMap<String, Client>, key: &[u8]) -> Result<Caller<'a>, Denied<'a>> {
+    let hash: [u8; 32] = Sha256::digest(key).into();
+    // Every key of every client is compared: the time tells nothing.
+    let keys = |client: &Client| any_is(&client.credentials.api_keys, &hash);
+    only(clients, keys)
+        .map(Caller::from)
+        .ok_or(Denied::Unproven)
+}
+
+/// RFC 7617: the user name ends at the first colon.
+fn by_password<'a>(
+    clients: &'a BTreeMap<String, Client>,
+    text: &str,
+) -> Result<Caller<'a>, Denied<'a>> {
+    let pair = STANDARD.decode(text).map_err(|_| Denied::Unproven)?;
+    let colon = pair.iter().position(|byte| *byte == b':');
+    let (username, password) = pair.split_at(colon.ok_or(Denied::Unproven)?);
+    let username: [u8; 32] = Sha256::digest(username).into();
+    let password: [u8; 32] = Sha256::digest(&password[1..]).into();
+    let matches = |client: &Client| match &client.credentials.basic {
+        Some(basic) => {
+            let known: [u8; 32] = Sha256::digest(&basic.username).into();
+            known.ct_eq(&username) & any_is(&basic.passwords, &password)
+        }
+        None => Choice::from(0),
+    };
+    only(clients, matches)
+        .map(Caller::from)
+        .ok_or(Denied::Unproven)
+}
+
+fn any_is(known: &[[u8; 32]], hash: &[u8; 32]) -> Choice {
+    let none = Choice::from(0);
+    known
+        .iter()
+        .fold(none, |found, known| found | known.ct_eq(hash))
+}
+
+/// The one client that matches. All are asked.
+fn only<'a>(
+    clients: &'a BTreeMap<String, Client>,
+    matches: impl Fn(&'a Client) -> Choice,
+) -> Option<&'a Client> {
+    let mut found = Vec::new();
+    for client in clients.values() {
+        if bool::from(matches(client)) {
+            found.push(client);
+        }
+    }
+    match found.as_slice() {
+        [client] => Some(client),
+        _ => None,
+    }
+}

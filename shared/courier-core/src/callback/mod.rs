@@ -1,0 +1,260 @@
+//! Offers a frozen completion to its receiver, in the way the client's profile says (DESIGN §4.2).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::Clock;
+use crate::callback::breaker::{Fared, Receivers};
+use crate::config::{Client, Config, Way};
+use crate::crypto::seal::Sealer;
+use crate::crypto::secret::Secret;
+use crate::http::request::{callback_place, token_place};
+use crate::lifecycle::CallbackReply;
+use crate::lifecycle::schedule;
+use crate::operation::{FrozenEvent, Record};
+use crate::outbound::address::Allowed;
+use crate::outbound::retry_after;
+use crate::outbound::target_url::{self, CallbackUrl};
+use crate::outbound::{Answered, Call, Read, Route, Transport};
+use crate::profile::Need;
+
+mod breaker;
+mod excerpt;
+mod handshake;
+mod headers;
+mod oauth2;
+
+use handshake::Handshakes;
+use oauth2::AccessTokens;
+
+/// Deliveries at once to one receiver where the configuration says nothing.
+const IN_FLIGHT: u32 = 20;
+/// Read of an answer: the history keeps 1 KiB of it, and a secret must not be cut in two before it is taken out.
+const READ_BYTES: usize = 4096;
+/// Those that wait for a receiver come back spread over so long.
+const SPREAD: Duration = Duration::from_secs(10);
+
+pub(crate) struct Callbacks {
+    transport: Arc<dyn Transport>,
+    allowed: Arc<Allowed>,
+    timeout: Duration,
+    clock: Clock,
+    receivers: Receivers,
+    handshakes: Handshakes,
+    tokens: AccessTokens,
+}
+
+/// What came of an offer.
+pub(crate) enum Offered {
+    Called(CallbackReply),
+    /// Nothing was sent: the receiver is down, or has enough to do. Try again then.
+    Parked(Timestamp),
+}
+
+impl CallbackReply {
+    /// Nothing was sent, or nothing came back.
+    pub(crate) fn unsent(detail: &str) -> Self {
+        Self {
+            detail: Some(detail.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+/// All that one attempt needs.
+struct Letter<'a> {
+    record: &'a Record,
+    client: &'a Client,
+    way: &'a Way,
+    event: &'a FrozenEvent,
+    url: CallbackUrl,
+    token: Option<Secret>,
+}
+
+impl Callbacks {
+    pub(crate) fn new(
+        transport: Arc<dyn Transport>,
+        config: &Config,
+        timeout: Duration,
+        clock: Clock,
+    ) -> Self {
+        let in_flight = config.callbacks.in_flight_per_host.unwrap_or(IN_FLIGHT);
+        Self {
+            receivers: Receivers::new(in_flight),
+            handshakes: Handshakes::new(config.callbacks.origin.clone()),
+            tokens: AccessTokens::default(),
+            allowed: Arc::clone(&config.allowed),
+            transport,
+            timeout,
+            clock,
+        }
+    }
+
+    /// For a call that must come before the delivery: for a token, for leave.
+    fn aside(&self) -> Duration {
+        self.timeout / 3
+    }
+
+    /// The longest that one attempt can take.
+    pub(crate) fn longest(&self) -> Duration {
+        self.timeout + 2 * self.aside()
+    }
+
+    /// One attempt, unless the receiver is to be left alone. Whatever happened is told without secrets.
+    pub(crate) async fn offer(&self, record: &Record, client: &Client, sealer: &Sealer) -> Offered {
+        let letter = match self.letter(record, client, sealer) {
+            Ok(letter) => letter,
+            Err(detail) => return Offered::Called(CallbackReply::unsent(detail)),
+        };
+        let now = (self.clock)();
+        let pass = match self
+            .receivers
+            .enter(&client.name, &letter.url.origin(), now)
+        {
+            Ok(pass) => pass,
+            Err(until) => return Offered::Parked(schedule::spread(record, until, SPREAD, now)),
+        };
+        let (reply, fared) = match self.send(&letter).await {
+            Ok(reply) => {
+                let refused = reply.status.filter(|_| !reply.taken);
+                let fared = refused.map_or(Fared::Up, |status| {
+                    Fared::of(Some(status), reply.retry_after)
+                });
+                (reply, fared)
+            }
+            Err((detail, fared)) => (CallbackReply::unsent(&detail), fared),
+        };
+        if pass.leave(fared, (self.clock)()) {
+            let origin = letter.url.origin();
+            tracing::warn!(
+                client = client.name,
+                origin,
+                "the receiver is left alone for a while"
+            );
+        }
+        Offered::Called(reply)
+    }
+
+    fn letter<'a>(
+        &self,
+        record: &'a Record,
+        client: &'a Client,
+        sealer: &Sealer,
+    ) -> Result<Letter<'a>, &'static str> {
+        let target = record
+            .callback
+            .as_ref()
+            .ok_or("no callback was asked for")?;
+        let event = record
+            .event
+            .as_ref()
+            .ok_or("the completion is not frozen")?;
+        let name = target.profile.as_ref().unwrap_or(&client.ways.default);
+        let way = client
+            .ways
+            .all
+            .get(name)
+            .ok_or("the callback's profile is no longer configured")?;
+        let unreadable =
+            "what was sealed for the callback cannot be opened with the configured key";
+        let url = sealer
+            .open(&callback_place(&record.id), &target.url)
+            .map_err(|_| unreadable)?;
+        let token = target.token.as_ref();
+        let token = token.map(|token| sealer.open(&token_place(&record.id), token));
+        // Judged again: the configuration may have changed since the request.
+        let url = target_url::parse(url.expose(), &client.callback_origins, &self.allowed)
+            .map_err(|_| "the callback URL is no longer allowed")?;
+        Ok(Letter {
+            record,
+            client,
+            way,
+            event,
+            url,
+            token: token.transpose().map_err(|_| unreadable)?,
+        })
+    }
+
+    /// The answer, or why there is none and what that says of the receiver.
+    async fn send(&self, letter: &Letter<'_>) -> Result<CallbackReply, (String, Fared)> {
+        let not_asked = |detail: &str| (detail.to_owned(), Fared::NotAsked);
+        let (client, way) = (letter.client, letter.way);
+        let credentials = self
+            .credentials(client, way)
+            .await
+            .map_err(|detail| not_asked(&detail))?;
+        let body = body(letter).ok_or_else(|| not_asked("the task's token cannot be filled in"))?;
+        let sent_at = (self.clock)();
+        let headers =
+            headers::of(letter, &body, credentials.as_ref(), sent_at).map_err(not_asked)?;
+        if way.handshake {
+            self.shake_hands(client, &letter.url).await?;
+        }
+        let mut secrets = excerpt::secrets_of(&letter.url);
+        let sent_in_confidence = credentials.iter().map(|(_, value)| value);
+        let sent_in_confidence = sent_in_confidence
+            .chain(way.proof.secrets())
+            .chain(&letter.token);
+        for secret in sent_in_confidence.map(Secret::expose) {
+            // A scheme before it (`Bearer`, `Basic`) may be left out when it is repeated.
+            secrets
+                .extend([secret, secret.rsplit(' ').next().unwrap_or_default()].map(str::to_owned));
+        }
+        let sent = self.transport.send(Call {
+            route: Route::Guarded,
+            method: way.profile.method.clone(),
+            url: letter.url.as_url().clone(),
+            headers,
+            body,
+            read: Read::First(READ_BYTES),
+            timeout: self.timeout,
+        });
+        let answered = sent.await;
+        let now = (self.clock)();
+        let answered =
+            answered.map_err(|unanswered| (unanswered.to_string(), Fared::of(None, None)))?;
+        let reply = self.reply(way, &answered, &secrets, sent_at, now);
+        if answered.status == http::StatusCode::UNAUTHORIZED {
+            self.tokens.forget(client, way);
+        }
+        Ok(reply)
+    }
+
+    fn reply(
+        &self,
+        way: &Way,
+        answered: &Answered,
+        secrets: &[String],
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> CallbackReply {
+        let headers = &answered.headers;
+        let status = answered.status.as_u16();
+        CallbackReply {
+            status: Some(status),
+            taken: way.profile.takes(status),
+            retry_after: retry_after::parse(headers.get("retry-after"), headers.get("date"), now),
+            detail: None,
+            answer: answered
+                .body
+                .as_deref()
+                .and_then(|body| excerpt::of(body, secrets)),
+            latency: Some(schedule::elapsed(sent_at, now)),
+        }
+    }
+}
+
+/// The frozen bytes; a task's token is filled in on the way out, so that it stands nowhere unsealed.
+fn body(letter: &Letter<'_>) -> Option<Vec<u8>> {
+    let frozen = letter.event.body.as_bytes();
+    let profile = &letter.way.profile;
+    let (Some(pointer), Some(token)) = (&profile.token_at, &letter.token) else {
+        let missing = profile.needs.contains(&Need::Token);
+        return (!missing).then(|| frozen.to_vec());
+    };
+    let mut body: serde_json::Value = serde_json::from_slice(frozen).ok()?;
+    *body.pointer_mut(pointer)? = token.expose().into();
+    Some(body.to_string().into_bytes())
+}

@@ -1,0 +1,286 @@
+//! What differs between Graph operations, as data: one TOML file each. Adding an operation is adding a file.
+
+pub mod sas;
+pub mod schema;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::catalogue::schema::Schema;
+use crate::operation::Outcome;
+
+const FILES: [&str; 3] = [
+    include_str!("../../catalogue/user.exportPersonalData.toml"),
+    include_str!("../../catalogue/goals.exportJob.toml"),
+    include_str!("../../catalogue/team.schedule.toml"),
+];
+
+/// Every operation graph-courier can run.
+#[derive(Debug)]
+pub struct Catalogue(Vec<Operation>);
+
+impl Catalogue {
+    /// The operations shipped with this program. A test reads every file, so this cannot fail in the field.
+    pub fn shipped() -> &'static Self {
+        static SHIPPED: LazyLock<Catalogue> = LazyLock::new(|| {
+            #[expect(
+                clippy::expect_used,
+                reason = "the files are compiled in and read by a test"
+            )]
+            let read =
+                |text: &&str| Operation::parse(text).expect("a shipped catalogue file is valid");
+            Catalogue(FILES.iter().map(read).collect())
+        });
+        &SHIPPED
+    }
+
+    pub fn find(&self, name: &str) -> Option<&Operation> {
+        self.0.iter().find(|operation| operation.name == name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Operation> {
+        self.0.iter()
+    }
+}
+
+/// One row of the catalogue.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    pub name: String,
+    pub summary: String,
+    pub restart: Restart,
+    /// Parameter whose value orders the starts: those with the same value go one after the other.
+    pub serialize_by: Option<String>,
+    pub token: TokenKind,
+    pub permissions: Vec<String>,
+    pub clouds: Vec<String>,
+    pub deadline_seconds: u64,
+    /// Graph requests per hour and tenant, where Graph publishes a limit.
+    pub budget_per_hour: Option<u32>,
+    pub start: StartRow,
+    pub poll: PollRow,
+    /// JSON Schema, as the OpenAPI document shows it.
+    pub parameters: Value,
+    #[serde(skip)]
+    schema: Option<Schema>,
+}
+
+/// What a second start would do (DESIGN §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// A second job: sent to Graph at most once.
+    Never,
+    /// A refusal that names the running job: it is followed.
+    Adopt,
+    /// Nothing new: it may be repeated.
+    Idempotent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenKind {
+    Application,
+    Delegated,
+}
+
+impl TokenKind {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::Delegated => "delegated",
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartRow {
+    pub method: String,
+    pub version: String,
+    /// Below the version; `{name}` is replaced by the parameter.
+    pub path: String,
+    pub body: BodyRow,
+    /// Documented success codes. Another 2xx counts as started too, and is noted in the history.
+    pub accepted: Vec<u16>,
+    pub monitor: MonitorRow,
+    /// Header name → parameter, sent with the start and every poll when the parameter is given.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    pub adopt: Option<AdoptRow>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BodyRow {
+    /// An object of these parameters.
+    Fields(Vec<String>),
+    /// The value of this parameter.
+    Parameter(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MonitorRow {
+    /// The `Location` (or `Operation-Location`) of the answer.
+    Location,
+    /// The URL of the start itself.
+    SameUrl,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptRow {
+    pub status: u16,
+    /// Collection below which `error.target` names the running job.
+    pub target_path: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PollRow {
+    /// First look after the start where Graph sends no `Retry-After`.
+    pub initial_seconds: u64,
+    /// Longest pause between looks, unless `Retry-After` asks for more.
+    pub max_seconds: u64,
+    /// JSON pointers; the first that finds a string is the status word.
+    pub status: Vec<String>,
+    pub progress: Option<String>,
+    pub words: Words,
+    /// A success word counts only while this holds.
+    pub done_when: Option<Condition>,
+    /// Error codes that mean the operation resource is not there (yet, or any more).
+    pub missing_codes: Vec<String>,
+    pub error_code: Vec<String>,
+    pub error_message: Vec<String>,
+    /// Field of our `result` → where it stands in Graph's answer (or in its `value` envelope).
+    pub result: BTreeMap<String, ResultRow>,
+}
+
+/// Terminal words, compared without case. A word that is not here is never terminal.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Words {
+    #[serde(default)]
+    pub succeeded: Vec<String>,
+    #[serde(default)]
+    pub partially_succeeded: Vec<String>,
+    #[serde(default)]
+    pub failed: Vec<String>,
+}
+
+impl Words {
+    pub fn outcome(&self, word: &str) -> Option<Outcome> {
+        let has = |words: &[String]| words.iter().any(|known| known.eq_ignore_ascii_case(word));
+        if has(&self.succeeded) {
+            Some(Outcome::Succeeded)
+        } else if has(&self.partially_succeeded) {
+            Some(Outcome::PartiallySucceeded)
+        } else if has(&self.failed) {
+            Some(Outcome::Failed)
+        } else {
+            None
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    pub pointer: String,
+    pub equals: Value,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultRow {
+    pub pointer: String,
+    /// The URL may carry a SAS: only what stands before `?` is kept.
+    #[serde(default)]
+    pub without_query: bool,
+}
+
+impl Operation {
+    /// Reads one catalogue file. The error names the key.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut operation: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let schema =
+            Schema::parse(&operation.parameters).map_err(|rule| format!("parameters: {rule}"))?;
+        operation.schema = Some(schema);
+        Ok(operation)
+    }
+
+    pub fn schema(&self) -> &Schema {
+        #[expect(
+            clippy::expect_used,
+            reason = "parse is the only constructor and sets it"
+        )]
+        self.schema
+            .as_ref()
+            .expect("a parsed operation has its schema")
+    }
+
+    pub fn default_deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_file_is_complete() {
+        for operation in Catalogue::shipped().iter() {
+            let properties = operation.parameters["properties"].as_object().unwrap();
+            for name in operation
+                .start
+                .headers
+                .values()
+                .chain(&operation.serialize_by)
+            {
+                assert!(properties.contains_key(name), "{}: {name}", operation.name);
+            }
+            let fields = match &operation.start.body {
+                BodyRow::Fields(fields) => fields.clone(),
+                BodyRow::Parameter(name) => vec![name.clone()],
+            };
+            for name in &fields {
+                assert!(properties.contains_key(name), "{}: {name}", operation.name);
+            }
+            assert!(
+                operation.poll.initial_seconds <= operation.poll.max_seconds,
+                "{}",
+                operation.name
+            );
+            assert_eq!(
+                operation.start.adopt.is_some(),
+                operation.restart == Restart::Adopt,
+                "{}",
+                operation.name
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let text = FILES[0].replace("restart =", "restrat =");
+        assert!(Operation::parse(&text).unwrap_err().contains("restrat"));
+    }
+
+    #[test]
+    fn words_are_compared_without_case_and_unknown_ones_never_end() {
+        let catalogue = Catalogue::shipped();
+        let words = &catalogue.find("team.schedule").unwrap().poll.words;
+        assert_eq!(words.outcome("COMPLETED"), Some(Outcome::Succeeded));
+        assert_eq!(words.outcome("Failed"), Some(Outcome::Failed));
+        for word in ["", "running", "unknownFutureValue", "complete", "succeeded"] {
+            assert_eq!(words.outcome(word), None, "{word}");
+        }
+    }
+}

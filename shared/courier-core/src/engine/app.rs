@@ -1,0 +1,143 @@
+//! The few long-lived things a host builds once: configuration, ports, clock and HTTP clients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::auth::jwks::KeySets;
+use crate::callback::Callbacks;
+use crate::catalogue::{Catalogue, Operation};
+use crate::config::Config;
+use crate::engine::metrics::Metrics;
+use crate::engine::rate_limit::{Budget, RateLimiter};
+use crate::graph::client::Graph;
+use crate::graph::tokens::Tokens;
+use crate::lifecycle::schedule::later;
+use crate::lifecycle::{Policy, Timing, may_start};
+use crate::operation::{OperationId, Record};
+use crate::outbound::{Timeouts, Transport};
+use crate::ports::{Queue, Store};
+use crate::{Clock, Ids};
+
+pub struct App {
+    pub config: Config,
+    pub catalogue: &'static Catalogue,
+    pub store: Arc<dyn Store>,
+    pub queue: Arc<dyn Queue>,
+    pub clock: Clock,
+    pub(crate) ids: Ids,
+    pub timing: Timing,
+    pub metrics: Metrics,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) graph: Graph,
+    pub(crate) tokens: Tokens,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) key_sets: KeySets,
+    pub(crate) requests: RateLimiter,
+    pub(crate) budget: Budget,
+}
+
+/// What a host brings along.
+pub struct Platform {
+    pub store: Arc<dyn Store>,
+    pub queue: Arc<dyn Queue>,
+    pub transport: Arc<dyn Transport>,
+    pub clock: Clock,
+    pub ids: Ids,
+    pub timing: Timing,
+    pub timeouts: Timeouts,
+}
+
+/// What a step needs after a call to write down what came of it.
+const WRITE_DOWN: Duration = Duration::from_secs(2);
+
+impl App {
+    pub fn new(config: Config, platform: Platform) -> Self {
+        #[cfg(all(feature = "crash-points", debug_assertions))]
+        let platform = crate::engine::crash_points::around_all(platform);
+        let Platform {
+            store,
+            queue,
+            transport,
+            clock,
+            ids,
+            timing,
+            timeouts,
+        } = platform;
+        let base = config.graph.base_url.clone();
+        let tokens = Tokens::new(
+            Arc::clone(&transport),
+            config.graph.login_url.clone(),
+            &base,
+            timeouts.token,
+            Arc::clone(&store),
+            Arc::clone(&clock),
+        );
+        let graph = Graph {
+            base,
+            transport: Arc::clone(&transport),
+            timeout: timeouts.graph,
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+        };
+        let key_sets = KeySets::new(Arc::clone(&transport), config.clients.values());
+        let callbacks = Callbacks::new(transport, &config, timeouts.callback, Arc::clone(&clock));
+        Self {
+            key_sets,
+            requests: RateLimiter::default(),
+            budget: Budget::default(),
+            metrics: Metrics::default(),
+            timeouts,
+            catalogue: Catalogue::shipped(),
+            config,
+            store,
+            queue,
+            clock,
+            ids,
+            timing,
+            graph,
+            tokens,
+            callbacks,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Whether a call of at most `pause` and the writes after it fit in before the host ends us at `ends_at`.
+    pub(crate) fn fits(&self, pause: Duration, ends_at: Timestamp) -> bool {
+        later(self.now(), pause + WRITE_DOWN) <= ends_at
+    }
+
+    /// An authorization server has refused our secrets since this was last asked: they may have been replaced.
+    pub fn credentials_refused(&self) -> bool {
+        self.tokens.refused()
+    }
+
+    pub(crate) fn policy<'a>(&'a self, operation: &'a Operation) -> Policy<'a> {
+        Policy {
+            operation,
+            graph: self.graph.base(),
+            timing: &self.timing,
+        }
+    }
+
+    pub(crate) fn may_start(&self, record: &Record) -> bool {
+        may_start(record, self.now(), &self.timing)
+    }
+
+    /// The client's record; another client's is not there.
+    pub(crate) async fn own(
+        &self,
+        client: &str,
+        id: &OperationId,
+    ) -> Result<Option<Record>, crate::ports::StoreError> {
+        Ok(self
+            .store
+            .load(id)
+            .await?
+            .filter(|record| record.client == client))
+    }
+}

@@ -1,0 +1,12 @@
+//! Carries decisions out: one step of one operation, the line of starts of a team, the sweeper, and what they share.
+
+pub mod app;
+pub mod step;
+pub mod sweep;
+
+pub mod metrics;
+pub(crate) mod rate_limit;
+pub(crate) mod start_line;
+
+#[cfg(all(feature = "crash-points", debug_assertions))]
+pub mod crash_points;

@@ -1,0 +1,221 @@
+//! The calls of a step: what goes out to Entra, to Graph and to the receiver, and the event that comes of it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::callback::Offered;
+use crate::catalogue::Operation;
+use crate::config::Tenant;
+use crate::crypto::secret::Secret;
+use crate::engine::app::App;
+use crate::engine::start_line;
+use crate::graph::client::StartRequest;
+use crate::graph::verdict::Reply;
+use crate::http::request::parameters_place;
+use crate::lifecycle::schedule::elapsed;
+use crate::lifecycle::{CallbackReply, Event, NotReady};
+use crate::operation::{Reason, Record, State};
+
+/// Builds the start before it is claimed: its turn, its secrets, its token.
+pub(super) async fn prepare(
+    app: &App,
+    record: &Record,
+    operation: &Operation,
+) -> Result<StartRequest, NotReady> {
+    let wait = |reason, seconds| NotReady {
+        reason,
+        retry_after: Some(Duration::from_secs(seconds)),
+    };
+    match start_line::turn(app, record, operation).await {
+        Ok(true) => {}
+        Ok(false) => {
+            // Whoever leaves the line wakes the next; this is for the case that it died first.
+            let age = elapsed(record.created_at, app.now());
+            let pause = (age / 10).clamp(Duration::from_secs(2), Duration::from_secs(60));
+            return Err(NotReady {
+                reason: None,
+                retry_after: Some(pause),
+            });
+        }
+        Err(_) => return Err(wait(None, 2)),
+    }
+    let mut parameters = record.parameters.clone();
+    if let Some(sealed) = &record.sealed_parameters {
+        let opened = app
+            .config
+            .sealer
+            .open(&parameters_place(&record.id), sealed);
+        let opened = opened.map_err(|_| wait(Some(Reason::SealedDataUnreadable), 300))?;
+        let secrets = serde_json::from_str(opened.expose());
+        let Ok(Value::Object(secrets)) = secrets else {
+            return Err(wait(Some(Reason::SealedDataUnreadable), 300));
+        };
+        parameters.extend(secrets);
+    }
+    let tenant = tenant(app, record)?;
+    let token = app
+        .tokens
+        .get(tenant, operation.token, &app.config.sealer)
+        .await?;
+    app.graph
+        .start_request(operation, &parameters, &token)
+        .map_err(|error| {
+            tracing::error!(operation.id = %record.id, %error, "the start cannot be sent");
+            wait(None, 300)
+        })
+}
+
+pub(super) async fn start(
+    app: &App,
+    record: &Record,
+    operation: &Operation,
+    request: StartRequest,
+    attempt: u32,
+) -> Event {
+    let start_url = request.url.clone();
+    let client_request_id = request.client_request_id.clone();
+    let token = request.token.clone();
+    let reply = app.graph.start(request).await;
+    count(app, &reply);
+    if is_unauthorized(&reply)
+        && let Ok(tenant) = tenant(app, record)
+    {
+        app.tokens.forget(tenant, operation.token, &token).await;
+    }
+    Event::Started {
+        attempt,
+        client_request_id,
+        start_url,
+        reply,
+    }
+}
+
+pub(super) async fn poll(
+    app: &App,
+    record: &Record,
+    operation: &Operation,
+    (hop, receives): (u32, u32),
+    ends_at: Timestamp,
+) -> Event {
+    let polled = match try_poll(app, record, operation).await {
+        // The token may have been revoked before its time: once more with a new one, if there is time.
+        Ok((id, reply, token)) if is_unauthorized(&reply) => match tenant(app, record) {
+            Ok(tenant) => {
+                app.tokens.forget(tenant, operation.token, &token).await;
+                if app.fits(app.timeouts.token + app.timeouts.graph, ends_at) {
+                    try_poll(app, record, operation).await
+                } else {
+                    Ok((id, reply, token))
+                }
+            }
+            Err(trouble) => Err(trouble),
+        },
+        other => other,
+    };
+    if let Ok((_, reply, _)) = &polled {
+        count(app, reply);
+        if matches!(reply, Reply::Answer(answer) if answer.status < 300) {
+            app.metrics.counts().polls += 1;
+        }
+    }
+    let (client_request_id, reply) = match polled {
+        Ok((id, reply, _)) => (id, Ok(reply)),
+        Err(trouble) => (String::new(), Err(trouble)),
+    };
+    Event::Polled {
+        hop,
+        receives,
+        client_request_id,
+        reply,
+    }
+}
+
+/// The `client-request-id`, the answer, and the token it was asked with.
+async fn try_poll(
+    app: &App,
+    record: &Record,
+    operation: &Operation,
+) -> Result<(String, Reply, Secret), NotReady> {
+    let tenant = tenant(app, record)?;
+    if let Some(per_hour) = operation.budget_per_hour {
+        let taken = app
+            .budget
+            .take(&tenant.name, &operation.name, per_hour, app.now());
+        taken.map_err(|wait| NotReady {
+            reason: None,
+            retry_after: Some(wait),
+        })?;
+    }
+    let token = app
+        .tokens
+        .get(tenant, operation.token, &app.config.sealer)
+        .await?;
+    let State::Running { monitor } = &record.state else {
+        return Err(NotReady {
+            reason: None,
+            retry_after: None,
+        });
+    };
+    app.graph
+        .poll(operation, &record.parameters, monitor, &token)
+        .await
+        .map(|(id, reply)| (id, reply, token))
+        .map_err(|error| {
+            tracing::error!(operation.id = %record.id, %error, "the monitor cannot be asked");
+            NotReady {
+                reason: None,
+                retry_after: None,
+            }
+        })
+}
+
+pub(super) async fn deliver(app: &App, record: &Record, hop: u32) -> Event {
+    let target = record.callback.as_ref().map_or(0, |target| target.version);
+    let offered = match app.config.clients.get(&record.client) {
+        Some(client) => {
+            let callbacks = &app.callbacks;
+            callbacks.offer(record, client, &app.config.sealer).await
+        }
+        None => Offered::Called(CallbackReply::unsent("the client is no longer configured")),
+    };
+    let reply = match offered {
+        Offered::Called(reply) => reply,
+        Offered::Parked(until) => {
+            *app.metrics.counts().callbacks.entry("parked").or_default() += 1;
+            return Event::Parked { hop, until };
+        }
+    };
+    let result = match reply.status {
+        _ if reply.taken => "delivered",
+        Some(_) => "refused",
+        None => "unanswered",
+    };
+    *app.metrics.counts().callbacks.entry(result).or_default() += 1;
+    if result != "delivered" {
+        let detail = reply.detail.as_deref().unwrap_or("refused");
+        tracing::warn!(operation.id = %record.id, status = reply.status, detail, "callback not taken");
+    }
+    Event::Called { hop, target, reply }
+}
+
+fn tenant<'a>(app: &'a App, record: &Record) -> Result<&'a Tenant, NotReady> {
+    app.config
+        .graph
+        .tenants
+        .get(&record.tenant)
+        .ok_or(NotReady {
+            reason: Some(Reason::AuthorizationLost),
+            retry_after: Some(Duration::from_secs(300)),
+        })
+}
+
+fn count(app: &App, reply: &Reply) {
+    let throttled = matches!(reply, Reply::Answer(answer) if answer.status == 429);
+    app.metrics.counts().throttled += u64::from(throttled);
+}
+
+fn is_unauthorized(reply: &Reply) -> bool {
+    matches!(reply, Reply::Answer(answer) if answer.status == 401)
+}

@@ -1,0 +1,256 @@
+//! Microsoft Graph over HTTP: builds, sends and reads the two calls. What an answer means is `judge`'s business.
+//!
+//! A token goes to the configured origin and nowhere else (invariant I9).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::catalogue::{BodyRow, Operation};
+use crate::crypto::secret::Secret;
+use crate::graph::error;
+use crate::graph::monitor;
+use crate::graph::verdict::{Answer, Reply};
+use crate::outbound::retry_after;
+use crate::outbound::{Answered, Call, Read, Route, Transport, Unanswered};
+use crate::{Clock, Ids};
+
+pub(crate) struct Graph {
+    pub(crate) base: Url,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) timeout: Duration,
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
+}
+
+/// A start, ready to be sent: nothing is left to fail between the claim and the first byte.
+pub(crate) struct StartRequest {
+    pub(crate) url: String,
+    /// Sent as `client-request-id` and kept, so that Microsoft's support can find the call.
+    pub(crate) client_request_id: String,
+    /// The token among the headers.
+    pub(crate) token: Secret,
+    method: Method,
+    parsed: Url,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+/// A value that cannot be sent. It names the place, not the value.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request cannot be built from {0}")]
+pub(crate) struct Unsendable(String);
+
+impl Graph {
+    /// The configured origin.
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Builds the start of `operation` from all its parameters.
+    pub(crate) fn start_request(
+        &self,
+        operation: &Operation,
+        parameters: &Map<String, Value>,
+        token: &Secret,
+    ) -> Result<StartRequest, Unsendable> {
+        let row = &operation.start;
+        let path = expand(&row.path, parameters)?;
+        let origin = self.base.origin().ascii_serialization();
+        let url = format!("{origin}/{}{path}", row.version);
+        let body = match &row.body {
+            BodyRow::Parameter(name) => parameters.get(name).cloned().unwrap_or_default(),
+            BodyRow::Fields(names) => names
+                .iter()
+                .filter_map(|name| Some((name.clone(), parameters.get(name)?.clone())))
+                .collect(),
+        };
+        let client_request_id = (self.ids)().to_string();
+        let mut headers = self.headers(operation, parameters, token, &client_request_id)?;
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        Ok(StartRequest {
+            parsed: Url::parse(&url).map_err(|_| Unsendable("the path".to_owned()))?,
+            method: row
+                .method
+                .parse()
+                .map_err(|_| Unsendable("the method".to_owned()))?,
+            url,
+            client_request_id,
+            token: token.clone(),
+            headers,
+            body: body.to_string().into_bytes(),
+        })
+    }
+
+    /// Sends a start, once, on a connection of its own.
+    pub(crate) async fn start(&self, request: StartRequest) -> Reply {
+        let sent = self.transport.send(Call {
+            route: Route::Fresh,
+            method: request.method,
+            url: request.parsed,
+            headers: request.headers,
+            body: request.body,
+            read: Read::Whole,
+            timeout: self.timeout,
+        });
+        self.read(sent.await)
+    }
+
+    /// Asks the monitor once. Returns the `client-request-id` and the answer.
+    pub(crate) async fn poll(
+        &self,
+        operation: &Operation,
+        parameters: &Map<String, Value>,
+        location: &str,
+        token: &Secret,
+    ) -> Result<(String, Reply), Unsendable> {
+        let url = monitor::trusted(location, &self.base, &operation.start.version)
+            .map_err(|untrusted| Unsendable(untrusted.to_string()))?;
+        let url = Url::parse(&url).map_err(|_| Unsendable("the monitor".to_owned()))?;
+        let client_request_id = (self.ids)().to_string();
+        let mut headers = self.headers(operation, parameters, token, &client_request_id)?;
+        headers.insert(
+            "prefer",
+            HeaderValue::from_static("include-unknown-enum-members"),
+        );
+        let sent = self.transport.send(Call {
+            route: Route::Kept,
+            method: Method::GET,
+            url,
+            headers,
+            body: Vec::new(),
+            read: Read::Whole,
+            timeout: self.timeout,
+        });
+        Ok((client_request_id, self.read(sent.await)))
+    }
+
+    fn headers(
+        &self,
+        operation: &Operation,
+        parameters: &Map<String, Value>,
+        token: &Secret,
+        client_request_id: &str,
+    ) -> Result<HeaderMap, Unsendable> {
+        let mut headers = HeaderMap::new();
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+            .map_err(|_| Unsendable("the token".to_owned()))?;
+        authorization.set_sensitive(true);
+        headers.insert("authorization", authorization);
+        headers.insert("accept", HeaderValue::from_static("application/json"));
+        let id = HeaderValue::from_str(client_request_id);
+        headers.insert(
+            "client-request-id",
+            id.map_err(|_| Unsendable("the id".to_owned()))?,
+        );
+        for (name, parameter) in &operation.start.headers {
+            let Some(text) = parameters.get(parameter).and_then(Value::as_str) else {
+                continue;
+            };
+            let unsendable = || Unsendable(format!("/parameters/{parameter}"));
+            let name = name.parse::<http::HeaderName>().map_err(|_| unsendable())?;
+            headers.insert(name, HeaderValue::from_str(text).map_err(|_| unsendable())?);
+        }
+        Ok(headers)
+    }
+
+    fn read(&self, sent: Result<Answered, Unanswered>) -> Reply {
+        let Answered {
+            status,
+            headers,
+            body,
+        } = match sent {
+            Ok(answered) => answered,
+            Err(Unanswered::NotSent) => return Reply::NotSent,
+            Err(Unanswered::TimedOut) => return Reply::Lost("no answer in time"),
+            Err(Unanswered::CutOff | Unanswered::Forbidden) => {
+                return Reply::Lost("the connection ended before the answer");
+            }
+        };
+        let texts = |name: &str| -> Vec<String> {
+            let values = headers.get_all(name).iter();
+            values
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+                .collect()
+        };
+        let mut locations = texts("location");
+        if locations.is_empty() {
+            locations = texts("operation-location");
+        }
+        let retry_after = retry_after::parse(
+            headers.get("retry-after"),
+            headers.get("date"),
+            (self.clock)(),
+        );
+        let request_id = texts("request-id")
+            .into_iter()
+            .next()
+            .and_then(|id| short_id(&id));
+        let status = status.as_u16();
+        // Status and headers decide a start; a body that is cut off is no body.
+        let error = body
+            .as_deref()
+            .filter(|_| status >= 400)
+            .and_then(error::parse);
+        let body = body
+            .as_deref()
+            .and_then(|bytes| serde_json::from_slice(bytes).ok());
+        Reply::Answer(Box::new(Answer {
+            status,
+            locations,
+            retry_after,
+            body,
+            error,
+            request_id,
+        }))
+    }
+}
+
+/// Graph's ids are GUIDs; anything else in that header is not worth keeping.
+fn short_id(text: &str) -> Option<String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (text.len() <= 64 && !text.is_empty() && text.bytes().all(fits)).then(|| text.to_owned())
+}
+
+/// Fills `{name}` with the parameter, percent-encoded as one path segment (RFC 3986 §3.3).
+fn expand(template: &str, parameters: &Map<String, Value>) -> Result<String, Unsendable> {
+    let mut path = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}').unwrap_or((after, ""));
+        let unsendable = || Unsendable(format!("/parameters/{name}"));
+        let text = parameters
+            .get(name)
+            .and_then(Value::as_str)
+            .ok_or_else(unsendable)?;
+        path.push_str(before);
+        for byte in text.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
+                path.push(char::from(byte));
+            } else {
+                path.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        rest = after;
+    }
+    path.push_str(rest);
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_parameter_stays_one_path_segment() {
+        let parameters = json!({ "id": "../a b" });
+        let path = expand("/users/{id}/export", parameters.as_object().unwrap()).unwrap();
+        assert_eq!(path, "/users/%2E%2E%2Fa%20b/export");
+        assert!(expand("/users/{no}", &Map::new()).is_err());
+    }
+}

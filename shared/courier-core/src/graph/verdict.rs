@@ -1,0 +1,301 @@
+//! What an answer of Graph means: the tables of cloud-facts §2.2 (starts) and graph-facts §1–5 (polls), as pure functions.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::catalogue::{MonitorRow, Operation, PollRow};
+use crate::graph::error::{GraphError, scrub};
+use crate::graph::monitor;
+use crate::operation::{OperationError, Outcome, Reason};
+
+/// What came back from one HTTP call.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// No connection: provably no byte of the request was sent.
+    NotSent,
+    /// The request may have been processed; the answer is lost. The text says how, without secrets.
+    Lost(&'static str),
+    Answer(Box<Answer>),
+}
+
+/// The parts of an HTTP answer that rules look at.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    pub status: u16,
+    /// Every `Location` (or, where there is none, `Operation-Location`) value.
+    pub locations: Vec<String>,
+    pub retry_after: Option<Duration>,
+    /// `None` when the body was cut off, too long or not JSON.
+    pub body: Option<Value>,
+    pub error: Option<GraphError>,
+    pub request_id: Option<String>,
+}
+
+/// What an answer to a start means.
+#[derive(Debug, PartialEq)]
+pub enum StartVerdict {
+    NotSent,
+    Throttled(Option<Duration>),
+    /// The token was refused; nothing was started.
+    Unauthorized(OperationError),
+    /// Refused for good; nothing was started by this call.
+    Refused(OperationError),
+    Lost {
+        detail: String,
+        retry_after: Option<Duration>,
+    },
+    /// Started, but there is nothing to follow.
+    Untrackable(Reason),
+    Started(Started),
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Started {
+    pub monitor: String,
+    pub adopted: bool,
+    pub retry_after: Option<Duration>,
+    /// What the answer itself already says of the status.
+    pub look: Option<Look>,
+    pub note: Option<String>,
+}
+
+/// Judges the answer to a start of `operation`, sent to `start_url` at the `graph` origin.
+pub fn start(reply: &Reply, operation: &Operation, graph: &Url, start_url: &str) -> StartVerdict {
+    let answer = match reply {
+        Reply::NotSent => return StartVerdict::NotSent,
+        Reply::Lost(detail) => return lost(*detail, None),
+        Reply::Answer(answer) => answer,
+    };
+    let adopts = operation
+        .start
+        .adopt
+        .as_ref()
+        .filter(|adopt| adopt.status == answer.status);
+    match answer.status {
+        200..=299 => started(answer, operation, graph, start_url),
+        401 => StartVerdict::Unauthorized(error_of(answer)),
+        429 => StartVerdict::Throttled(answer.retry_after),
+        408 | 500..=599 => lost(
+            format!("Graph answered {}", answer.status),
+            answer.retry_after,
+        ),
+        _ => match adopts {
+            Some(adopt) => adopted(answer, operation, graph, &adopt.target_path),
+            None => StartVerdict::Refused(error_of(answer)),
+        },
+    }
+}
+
+fn lost(detail: impl Into<String>, retry_after: Option<Duration>) -> StartVerdict {
+    StartVerdict::Lost {
+        detail: detail.into(),
+        retry_after,
+    }
+}
+
+fn started(answer: &Answer, operation: &Operation, graph: &Url, start_url: &str) -> StartVerdict {
+    let monitor = match operation.start.monitor {
+        MonitorRow::SameUrl => start_url.to_owned(),
+        MonitorRow::Location => match location(answer, operation, graph) {
+            Ok(monitor) => monitor,
+            Err(reason) => return StartVerdict::Untrackable(reason),
+        },
+    };
+    let documented = operation.start.accepted.contains(&answer.status);
+    StartVerdict::Started(Started {
+        monitor,
+        adopted: false,
+        retry_after: answer.retry_after,
+        look: answer
+            .body
+            .as_ref()
+            .and_then(|body| look(body, &operation.poll)),
+        note: (!documented).then(|| format!("undocumented success code {}", answer.status)),
+    })
+}
+
+/// A refusal that names the running job: by its Location, else by the key in `error.target` (graph-facts §2).
+fn adopted(answer: &Answer, operation: &Operation, graph: &Url, target_path: &str) -> StartVerdict {
+    let target = answer
+        .error
+        .as_ref()
+        .and_then(|error| error.target.as_deref());
+    let rebuilt = || monitor::from_target(target?, target_path, graph, &operation.start.version);
+    match location(answer, operation, graph).ok().or_else(rebuilt) {
+        Some(monitor) => StartVerdict::Started(Started {
+            monitor,
+            adopted: true,
+            retry_after: answer.retry_after,
+            look: None,
+            note: None,
+        }),
+        None => StartVerdict::Refused(error_of(answer)),
+    }
+}
+
+fn location(answer: &Answer, operation: &Operation, graph: &Url) -> Result<String, Reason> {
+    let mut locations = answer.locations.iter();
+    let first = locations.next().ok_or(Reason::StartUntrackable)?;
+    if locations.any(|other| other != first) {
+        return Err(Reason::LocationUntrusted);
+    }
+    monitor::trusted(first, graph, &operation.start.version).map_err(|untrusted| match untrusted {
+        monitor::Untrusted::Missing | monitor::Untrusted::Unparsable(_) => Reason::StartUntrackable,
+        monitor::Untrusted::ForeignOrigin => Reason::LocationUntrusted,
+    })
+}
+
+/// What an answer to a poll means.
+#[derive(Debug, PartialEq)]
+pub enum PollVerdict {
+    /// A status document.
+    Seen(Look),
+    /// The operation resource is not there.
+    Missing(OperationError),
+    /// The token may not read it.
+    Unauthorized,
+    /// Nothing learnt; look again, not sooner than this.
+    Nothing(Option<Duration>),
+}
+
+pub fn poll(reply: &Reply, row: &PollRow) -> PollVerdict {
+    let Reply::Answer(answer) = reply else {
+        return PollVerdict::Nothing(None);
+    };
+    let missing_code = |error: &GraphError| {
+        row.missing_codes
+            .iter()
+            .any(|code| *code == error.code || *code == error.deepest())
+    };
+    match answer.status {
+        200..=299 => match answer.body.as_ref().and_then(|body| look(body, row)) {
+            Some(look) => PollVerdict::Seen(look),
+            None => PollVerdict::Nothing(answer.retry_after),
+        },
+        401 | 403 => PollVerdict::Unauthorized,
+        404 | 410 => PollVerdict::Missing(error_of(answer)),
+        400 if answer.error.as_ref().is_some_and(missing_code) => {
+            PollVerdict::Missing(error_of(answer))
+        }
+        _ => PollVerdict::Nothing(answer.retry_after),
+    }
+}
+
+/// A status document, read by the catalogue's pointers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    pub word: String,
+    pub progress: Option<f64>,
+    /// `None` while it is not terminal, and for every word we do not know.
+    pub outcome: Option<Outcome>,
+    pub result: Map<String, Value>,
+    pub error: Option<OperationError>,
+}
+
+fn look(body: &Value, row: &PollRow) -> Option<Look> {
+    let word = first_text(body, &row.status)?;
+    let holds = |body: &Value| {
+        row.done_when
+            .as_ref()
+            .is_none_or(|done| body.pointer(&done.pointer) == Some(&done.equals))
+    };
+    let outcome = row.words.outcome(&word).filter(|outcome| match outcome {
+        Outcome::Succeeded | Outcome::PartiallySucceeded => holds(body),
+        Outcome::Failed | Outcome::Expired | Outcome::Unknown | Outcome::Cancelled => true,
+    });
+    let error = (outcome == Some(Outcome::Failed)).then(|| OperationError {
+        code: first_text(body, &row.error_code).unwrap_or_else(|| "operationFailed".to_owned()),
+        message: first_text(body, &row.error_message)
+            .map_or_else(|| format!("Graph reports {word}"), |text| scrub(&text)),
+        detail: None,
+        http_status: None,
+        request_id: None,
+    });
+    let progress = row
+        .progress
+        .as_deref()
+        .and_then(|pointer| number(body.pointer(pointer)?));
+    Some(Look {
+        word: cut(&word),
+        progress,
+        outcome,
+        result: result(body, row),
+        error,
+    })
+}
+
+/// Longer texts are no result but a document; a record has room for a few.
+const RESULT_BYTES: usize = 16 * 1024;
+
+fn result(body: &Value, row: &PollRow) -> Map<String, Value> {
+    let mut found = Map::new();
+    for (name, field) in &row.result {
+        let enveloped = format!("/value{}", field.pointer);
+        let Some(value) = body
+            .pointer(&field.pointer)
+            .or_else(|| body.pointer(&enveloped))
+        else {
+            continue;
+        };
+        let kept = match value {
+            Value::String(text) if field.without_query => {
+                Value::from(text.split(['?', '#']).next().unwrap_or_default())
+            }
+            Value::String(text) => Value::from(scrub(text)),
+            Value::Bool(_) | Value::Number(_) => value.clone(),
+            Value::Null | Value::Array(_) | Value::Object(_) => continue,
+        };
+        if kept.as_str().is_some_and(|text| text.len() > RESULT_BYTES) {
+            continue;
+        }
+        found.insert(name.clone(), kept);
+    }
+    found
+}
+
+fn first_text(body: &Value, pointers: &[String]) -> Option<String> {
+    let texts = pointers
+        .iter()
+        .filter_map(|pointer| body.pointer(pointer)?.as_str());
+    texts.map(str::to_owned).find(|text| !text.is_empty())
+}
+
+/// Metadata says number, the documentation prints a string (graph-facts §1.2).
+fn number(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::String(text) => text.trim().parse().ok()?,
+        Value::Number(_) => value.as_f64()?,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    number.is_finite().then_some(number)
+}
+
+fn cut(word: &str) -> String {
+    word.chars()
+        .filter(|letter| !letter.is_control())
+        .take(64)
+        .collect()
+}
+
+fn error_of(answer: &Answer) -> OperationError {
+    let (code, message) = answer.error.as_ref().map_or_else(
+        || {
+            (
+                format!("http{}", answer.status),
+                "Graph sent no error document".to_owned(),
+            )
+        },
+        |error| (error.deepest().to_owned(), error.message.clone()),
+    );
+    let detail = (code == "StorageLocationAlreadyUsed")
+        .then(|| "an export has already begun to write to this container".to_owned());
+    OperationError {
+        code,
+        message,
+        detail,
+        http_status: Some(answer.status),
+        request_id: answer.request_id.clone(),
+    }
+}

@@ -1,0 +1,132 @@
+//! The request half: record → message → (token → claim → Graph → result) → answer, in this order (DESIGN §5).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::engine::app::App;
+use crate::engine::start_line;
+use crate::engine::step::{self, chain};
+use crate::http::problem::Problem;
+use crate::http::request::{FIRST_REVISION, NewOperation};
+use crate::lifecycle::schedule::later;
+use crate::operation::message::{Disposition, Message};
+use crate::operation::{Record, State};
+use crate::ports::{StoreError, Write};
+
+/// How long an answer waits for the record as it is after a failed start.
+const LAST_LOAD: Duration = Duration::from_secs(1);
+
+/// An operation that is on disk, and whether this request put it there.
+pub(crate) struct Begun {
+    pub(crate) record: Record,
+    pub(crate) replayed: bool,
+}
+
+/// Records the request and, unless `deferred`, starts it. Whatever goes wrong after the record is durable and its
+/// watchdog queued, the operation is accepted: the watchdog goes on with it.
+pub(crate) async fn begin(
+    app: &App,
+    new: NewOperation<'_>,
+    deferred: bool,
+    ends_at: Timestamp,
+) -> Result<Begun, Problem> {
+    let now = app.now();
+    let fingerprint = new.fingerprint.clone();
+    if !new.late.is_empty() {
+        return match app
+            .store
+            .load(&new.id)
+            .await
+            .map_err(|error| unavailable(&error))?
+        {
+            Some(current) => replay(app, current, &fingerprint).await,
+            None => Err(Problem::InvalidRequest(new.late)),
+        };
+    }
+    let watch = if deferred {
+        now
+    } else {
+        later(now, app.timing.first_watch)
+    };
+    let mut record = new.into_record(&app.config.sealer, watch, now);
+    record.writer = (app.ids)().simple().to_string();
+    match app
+        .store
+        .insert(&record)
+        .await
+        .map_err(|error| unavailable(&error))?
+    {
+        Write::Applied => {}
+        Write::Refused(current) => return replay(app, *current, &fingerprint).await,
+    }
+    tracing::info!(operation.id = %record.id, operation = record.operation, client = record.client, "operation accepted");
+    if let Some(operation) = app.catalogue.find(&record.operation)
+        && let Err(error) = start_line::turn(app, &record, operation).await
+    {
+        tracing::warn!(operation.id = %record.id, error = %chain(&error), "it joins its line when it starts");
+    }
+    let watchdog = Message::WatchdogV1 {
+        operation_id: record.id.clone(),
+    };
+    send(app, &watchdog, watch).await?;
+    if deferred {
+        return Ok(Begun {
+            record,
+            replayed: false,
+        });
+    }
+    let id = record.id.clone();
+    let begun = match step::advance(app, record.clone(), &watchdog, 1, ends_at).await {
+        Ok((record, Disposition::WaitUntil(until))) => {
+            // The watchdog waits for the end of a lease; this start is due at another time.
+            if send(app, &watchdog, until).await.is_err() {
+                tracing::warn!(operation.id = %id, "the start is left to the first watchdog");
+            }
+            record
+        }
+        Ok((record, Disposition::Delete)) => record,
+        Err(error) => {
+            tracing::error!(operation.id = %id, error = %chain(&error), "the start is left to the watchdog");
+            let current = tokio::time::timeout(LAST_LOAD, app.store.load(&id)).await;
+            current
+                .ok()
+                .and_then(Result::ok)
+                .flatten()
+                .unwrap_or(record)
+        }
+    };
+    Ok(Begun {
+        record: begun,
+        replayed: false,
+    })
+}
+
+async fn replay(app: &App, current: Record, fingerprint: &str) -> Result<Begun, Problem> {
+    if current.fingerprint != fingerprint {
+        return Err(Problem::KeyReused);
+    }
+    // The first request may have died between record and message; nobody has touched the record since.
+    if matches!(current.state, State::Accepted { .. }) && current.revision == FIRST_REVISION {
+        let watchdog = Message::WatchdogV1 {
+            operation_id: current.id.clone(),
+        };
+        send(app, &watchdog, current.due_at.unwrap_or(current.created_at)).await?;
+    }
+    Ok(Begun {
+        record: current,
+        replayed: true,
+    })
+}
+
+async fn send(app: &App, message: &Message, due: Timestamp) -> Result<(), Problem> {
+    app.queue.send(message, due).await.map_err(|error| {
+        tracing::error!(operation.id = %message.operation_id(), error = %chain(&error), "not queued");
+        Problem::Unavailable
+    })
+}
+
+fn unavailable(error: &StoreError) -> Problem {
+    tracing::error!(error = %chain(error), "the store cannot be used");
+    Problem::Unavailable
+}

@@ -1,0 +1,131 @@
+//! What a caller may do about a completion: have it delivered again, one or many, or elsewhere.
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::create::check_body;
+use super::{change, json_response, list, state};
+use crate::catalogue::schema::Violation;
+use crate::config::Client;
+use crate::engine::app::App;
+use crate::http::problem::Problem;
+use crate::http::request::{Asked, callback_place, token_place};
+use crate::lifecycle::Event;
+use crate::operation::view::document;
+use crate::operation::{CallbackTarget, Record};
+use crate::strict_json;
+
+pub(super) async fn redeliver(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
+    if record.callback.is_none() {
+        return Err(Problem::Conflict {
+            rule: "the operation has no callback",
+        });
+    }
+    if record.ended_at.is_none() {
+        return Err(Problem::Conflict {
+            rule: "the operation has not ended",
+        });
+    }
+    let record = change(app, record, &Event::RedeliveryAsked).await?;
+    Ok(json_response(
+        StatusCode::ACCEPTED,
+        &document(&record, app.now()),
+    ))
+}
+
+/// `POST /v1/operations/callback/redeliver`: a page of those the filter finds, by default what is undeliverable.
+/// Repeating it is safe; `next` is the `cursor` of what is left.
+pub(super) async fn redeliver_all(
+    app: &App,
+    client: &Client,
+    query: &str,
+) -> Result<Response<Bytes>, Problem> {
+    let mut filter = list::filter(query)?;
+    filter
+        .callback
+        .get_or_insert_with(|| "undeliverable".to_owned());
+    let page = list::page(app, client, &filter).await?;
+    let mut redelivered = Vec::new();
+    for record in page
+        .records
+        .into_iter()
+        .filter(|record| record.event.is_some())
+    {
+        redelivered.push(change(app, record, &Event::RedeliveryAsked).await?.id);
+    }
+    let body = json!({ "redelivered": redelivered, "next": page.next });
+    Ok(json_response(StatusCode::ACCEPTED, &body))
+}
+
+/// `PATCH /v1/operations/{id}/callback`: another URL, profile or token; what is not named stays.
+pub(super) async fn retarget(
+    app: &App,
+    client: &Client,
+    record: Record,
+    request: &Request<Bytes>,
+) -> Result<Response<Bytes>, Problem> {
+    check_body(request)?;
+    let value = strict_json::parse(request.body()).map_err(Problem::BadJson)?;
+    let Value::Object(object) = value else {
+        return Err(invalid("", "must be an object"));
+    };
+    if object.is_empty() {
+        return Err(invalid("", "must hold url, profile or token"));
+    }
+    let mut errors = Vec::new();
+    let mut asked = Asked::read(object, "", &mut errors);
+    let ended = record.ended_at.is_some();
+    if ended && record.event.is_none() {
+        return Err(Problem::Conflict {
+            rule: "the operation has ended without a callback",
+        });
+    }
+    if let Some(current) = &record.callback {
+        let profile = current.profile.as_ref().unwrap_or(&client.ways.default);
+        if ended && asked.profile.as_ref().is_some_and(|asked| asked != profile) {
+            return Err(Problem::Conflict {
+                rule: "the completion is frozen in the form of its profile",
+            });
+        }
+        keep(app, &record, current, profile, &mut asked);
+    }
+    asked.require_url(&mut errors);
+    let url = asked.url.clone().unwrap_or_default();
+    let reference = record.reference.as_deref();
+    let allowed = &app.config.allowed;
+    let target = match errors.is_empty() {
+        true => asked.target(&url, reference, client, allowed, &mut errors)?,
+        false => None,
+    };
+    let Some(target) = target.filter(|_| errors.is_empty()) else {
+        return Err(Problem::InvalidRequest(errors));
+    };
+    let target = target.sealed(&record.id, &app.config.sealer);
+    let record = change(app, record, &Event::Retargeted(Box::new(target))).await?;
+    Ok(state(&record, app.now()))
+}
+
+/// What the change does not name.
+fn keep(app: &App, record: &Record, current: &CallbackTarget, profile: &str, asked: &mut Asked) {
+    let sealer = &app.config.sealer;
+    // What another key has sealed cannot be kept, only replaced.
+    if asked.url.is_none() {
+        let url = sealer.open(&callback_place(&record.id), &current.url);
+        asked.url = url.ok().map(|url| url.expose().to_owned());
+    }
+    let same = asked
+        .profile
+        .as_deref()
+        .is_none_or(|asked| asked == profile);
+    if asked.token.is_none() && same {
+        let token = current.token.as_ref();
+        let token = token.map(|token| sealer.open(&token_place(&record.id), token));
+        asked.token = token.and_then(Result::ok);
+    }
+    asked.profile.get_or_insert_with(|| profile.to_owned());
+}
+
+fn invalid(pointer: &str, rule: &str) -> Problem {
+    Problem::InvalidRequest(vec![Violation::new(pointer, rule)])
+}

@@ -1,0 +1,90 @@
+//! `GET /v1/operations`: the client's operations, newest first, by filter.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::{json_response, store};
+use crate::config::Client;
+use crate::engine::app::App;
+use crate::http::problem::Problem;
+use crate::operation::view::document;
+use crate::operation::{CALLBACK_WORDS, Outcome};
+use crate::ports::{Filter, Page, StoreError};
+
+/// Records of one page of the list.
+const PAGE: usize = 50;
+
+pub(super) async fn list(
+    app: &App,
+    client: &Client,
+    query: &str,
+) -> Result<Response<Bytes>, Problem> {
+    let page = page(app, client, &filter(query)?).await?;
+    let now = app.now();
+    let operations: Vec<Value> = page
+        .records
+        .iter()
+        .map(|record| document(record, now))
+        .collect();
+    let body = json!({ "operations": operations, "next": page.next });
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+/// Reads `status`, `operation`, `reference`, `callback` and `cursor`.
+pub(super) fn filter(query: &str) -> Result<Filter, Problem> {
+    let mut filter = Filter {
+        limit: PAGE,
+        ..Filter::default()
+    };
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let slot = match name.as_ref() {
+            "status" => &mut filter.status,
+            "operation" => &mut filter.operation,
+            "reference" => &mut filter.reference,
+            "callback" => &mut filter.callback,
+            "cursor" => &mut filter.cursor,
+            _ => return Err(bad_query(&name, "is not a known parameter")),
+        };
+        if slot.replace(value.into_owned()).is_some() {
+            return Err(bad_query(&name, "must be sent once"));
+        }
+    }
+    let mut words = Outcome::ALL.iter().map(|outcome| outcome.word());
+    let open = ["accepted", "starting", "running"];
+    if filter
+        .status
+        .as_deref()
+        .is_some_and(|word| !open.contains(&word) && !words.any(|known| known == word))
+    {
+        return Err(bad_query("status", "is not a status"));
+    }
+    if filter
+        .callback
+        .as_deref()
+        .is_some_and(|word| !CALLBACK_WORDS.contains(&word))
+    {
+        return Err(bad_query("callback", "is not a status of a callback"));
+    }
+    Ok(filter)
+}
+
+pub(super) async fn page(app: &App, client: &Client, filter: &Filter) -> Result<Page, Problem> {
+    let page = app.store.list(&client.name, filter).await;
+    page.map_err(|error| match error {
+        StoreError::BadCursor => bad_query("cursor", "is not one of ours"),
+        StoreError::Unavailable(_) | StoreError::Corrupt(..) | StoreError::Missing(_) => {
+            store(&error)
+        }
+    })
+}
+
+fn bad_query(name: &str, rule: &'static str) -> Problem {
+    let parameter = name
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(64)
+        .collect();
+    Problem::InvalidQuery { parameter, rule }
+}

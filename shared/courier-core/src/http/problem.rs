@@ -1,0 +1,251 @@
+//! The one place that turns a refusal into HTTP: `application/problem+json` (RFC 9457) with a stable `type`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::catalogue::schema::Violation;
+use crate::strict_json::JsonError;
+
+/// Why a request was not carried out. No variant carries a value of the request.
+#[derive(Debug)]
+pub enum Problem {
+    BadJson(JsonError),
+    InvalidRequest(Vec<Violation>),
+    InvalidHeader {
+        name: &'static str,
+        rule: &'static str,
+    },
+    InvalidQuery {
+        parameter: String,
+        rule: &'static str,
+    },
+    Unauthenticated,
+    /// The caller knows the secret, but breaks a rule.
+    CredentialRefused {
+        rule: &'static str,
+    },
+    OperationForbidden,
+    CallbackForbidden {
+        pointer: String,
+        rule: String,
+    },
+    NotFound,
+    MethodNotAllowed {
+        allow: &'static str,
+    },
+    PayloadTooLarge,
+    /// The body did not arrive in time.
+    SlowBody,
+    /// The body ended before its length, or is not framed as HTTP says.
+    BrokenBody,
+    /// A name or value with a character that HTTP forbids there (RFC 9110, section 5).
+    BrokenHeader,
+    UnsupportedMediaType,
+    KeyReused,
+    RateLimited {
+        retry_after: Duration,
+    },
+    /// The operation is in a state that does not allow it.
+    Conflict {
+        rule: &'static str,
+    },
+    /// Graph refused the start; the operation's document tells the rest.
+    StartRejected {
+        operation: Value,
+    },
+    Unavailable,
+    Internal,
+}
+
+impl Problem {
+    /// Status, last part of the type, and title.
+    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::BadJson(_) => (
+                StatusCode::BAD_REQUEST,
+                "bad-json",
+                "The body is not acceptable JSON",
+            ),
+            Self::InvalidRequest(_) => (
+                StatusCode::BAD_REQUEST,
+                "invalid-request",
+                "The request breaks a rule",
+            ),
+            Self::InvalidHeader { .. } => (
+                StatusCode::BAD_REQUEST,
+                "invalid-header",
+                "A header breaks a rule",
+            ),
+            Self::InvalidQuery { .. } => (
+                StatusCode::BAD_REQUEST,
+                "invalid-query",
+                "A query parameter breaks a rule",
+            ),
+            Self::Unauthenticated | Self::CredentialRefused { .. } => (
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "No valid credentials were sent",
+            ),
+            Self::OperationForbidden => (
+                StatusCode::FORBIDDEN,
+                "operation-forbidden",
+                "This client may not ask for this operation",
+            ),
+            Self::CallbackForbidden { .. } => (
+                StatusCode::FORBIDDEN,
+                "callback-forbidden",
+                "This client may not send callbacks there",
+            ),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
+            Self::MethodNotAllowed { .. } => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "This resource has other methods",
+            ),
+            Self::PayloadTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "payload-too-large",
+                "The body is over 64 KiB",
+            ),
+            Self::SlowBody => (
+                StatusCode::REQUEST_TIMEOUT,
+                "slow-body",
+                "The body did not arrive in time",
+            ),
+            Self::BrokenBody => (StatusCode::BAD_REQUEST, "broken-body", "The body is broken"),
+            Self::BrokenHeader => (
+                StatusCode::BAD_REQUEST,
+                "broken-header",
+                "A header is broken",
+            ),
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The body must be application/json",
+            ),
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "The idempotency key was used with another payload",
+            ),
+            Self::RateLimited { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate-limited",
+                "Too many requests",
+            ),
+            Self::Conflict { .. } => (
+                StatusCode::CONFLICT,
+                "conflict",
+                "The operation's state does not allow this",
+            ),
+            Self::StartRejected { .. } => (
+                StatusCode::BAD_GATEWAY,
+                "start-rejected",
+                "Microsoft Graph refused to start it",
+            ),
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Try again later, with the same idempotency key if this was a request to start something",
+            ),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Something went wrong here",
+            ),
+        }
+    }
+
+    /// The last part of the type.
+    pub fn word(&self) -> &'static str {
+        self.kind().1
+    }
+
+    pub fn into_response(self) -> Response<Bytes> {
+        let (status, word, title) = self.kind();
+        let mut body = json!({
+            "type": format!("urn:graph-courier:problem:{word}"),
+            "title": title,
+            "status": status.as_u16(),
+        });
+        let mut headers = Vec::new();
+        match self {
+            Self::BadJson(JsonError { pointer, rule }) => {
+                body["errors"] = json!([{ "pointer": pointer, "rule": rule }]);
+            }
+            Self::InvalidRequest(violations) => {
+                body["errors"] = violations
+                    .into_iter()
+                    .map(|Violation { pointer, rule }| json!({ "pointer": pointer, "rule": rule }))
+                    .collect();
+            }
+            Self::InvalidHeader { name, rule } => {
+                body["errors"] = json!([{ "header": name, "rule": rule }]);
+            }
+            Self::InvalidQuery { parameter, rule } => {
+                body["errors"] = json!([{ "parameter": parameter, "rule": rule }]);
+            }
+            Self::CallbackForbidden { pointer, rule } => {
+                body["errors"] = json!([{ "pointer": pointer, "rule": rule }]);
+            }
+            Self::OperationForbidden => {
+                let rule = "is not one of this client's operations";
+                body["errors"] = json!([{ "pointer": "/operation", "rule": rule }]);
+            }
+            Self::Unauthenticated | Self::CredentialRefused { .. } => {
+                if let Self::CredentialRefused { rule } = self {
+                    body["detail"] = rule.into();
+                }
+                headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+            }
+            Self::MethodNotAllowed { allow } => {
+                headers.push((header::ALLOW, HeaderValue::from_static(allow)));
+            }
+            Self::RateLimited { retry_after } => {
+                headers.push((header::RETRY_AFTER, seconds(retry_after)));
+            }
+            Self::Unavailable => {
+                headers.push((header::RETRY_AFTER, seconds(Duration::from_secs(5))));
+            }
+            Self::Conflict { rule } => body["detail"] = rule.into(),
+            Self::StartRejected { operation } => start_rejected(&mut body, operation),
+            Self::NotFound
+            | Self::PayloadTooLarge
+            | Self::SlowBody
+            | Self::BrokenBody
+            | Self::BrokenHeader
+            | Self::UnsupportedMediaType
+            | Self::KeyReused
+            | Self::Internal => {}
+        }
+        let mut response = Response::new(Bytes::from(body.to_string()));
+        *response.status_mut() = status;
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response
+            .headers_mut()
+            .extend(headers.into_iter().map(|(name, value)| (Some(name), value)));
+        response
+    }
+}
+
+/// Graph's own words: code, message, request id.
+fn start_rejected(body: &mut Value, operation: Value) {
+    let error = &operation["error"];
+    body["detail"] = error["message"].clone();
+    body["graph"] = json!({
+        "code": error["code"],
+        "message": error["message"],
+        "status": error["httpStatus"],
+        "requestId": error["requestId"],
+    });
+    body["operation"] = operation;
+}
+
+/// Whole seconds, rounded up.
+pub fn seconds(pause: Duration) -> HeaderValue {
+    HeaderValue::from(pause.as_secs() + u64::from(pause.subsec_nanos() > 0))
+}

@@ -1,0 +1,150 @@
+//! Where a completion is to go: `callback` of a request, and the body of a later change of it.
+
+use serde_json::{Map, Value, json};
+
+use super::{callback_place, token_place};
+use crate::catalogue::schema::Violation;
+use crate::config::Client;
+use crate::crypto::seal::Sealer;
+use crate::crypto::secret::Secret;
+use crate::http::problem::Problem;
+use crate::operation::{CallbackTarget, OperationId};
+use crate::outbound::address::Allowed;
+use crate::outbound::target_url::{self, CallbackUrl};
+use crate::profile::{Need, Template};
+
+/// The longest token of a task that Step Functions makes.
+const TOKEN_BYTES: usize = 2048;
+
+/// What was asked for, each field of the right type.
+#[derive(Default)]
+pub(crate) struct Asked {
+    pub(crate) url: Option<String>,
+    pub(crate) profile: Option<String>,
+    pub(crate) token: Option<Secret>,
+    /// JSON pointer of the object these fields stand in.
+    base: &'static str,
+}
+
+impl Asked {
+    pub(crate) fn read(
+        callback: Map<String, Value>,
+        base: &'static str,
+        errors: &mut Vec<Violation>,
+    ) -> Self {
+        let mut asked = Self {
+            base,
+            ..Self::default()
+        };
+        for (name, value) in callback {
+            let pointer = format!("{base}/{}", name.replace('~', "~0").replace('/', "~1"));
+            match (name.as_str(), value) {
+                ("url", Value::String(text)) => asked.url = Some(text),
+                ("profile", Value::String(text)) => asked.profile = Some(text),
+                ("token", Value::String(text)) => {
+                    if text.is_empty() || text.len() > TOKEN_BYTES {
+                        errors.push(Violation::new(pointer, "must have 1 to 2048 bytes"));
+                    }
+                    asked.token = Some(Secret::new(text));
+                }
+                ("profile" | "token", Value::Null) => {}
+                ("url" | "profile" | "token", _) => {
+                    errors.push(Violation::new(pointer, "must be a string"));
+                }
+                _ => errors.push(Violation::new(pointer, "is not a known field")),
+            }
+        }
+        asked
+    }
+
+    pub(crate) fn require_url(&self, errors: &mut Vec<Violation>) {
+        let pointer = self.pointer("url");
+        if self.url.is_none() && !errors.iter().any(|error| error.pointer == pointer) {
+            errors.push(Violation::new(pointer, "is required"));
+        }
+    }
+
+    /// What of it makes another payload under the same idempotency key.
+    pub(super) fn payload(&self) -> Value {
+        let token = self.token.as_ref().map(Secret::expose);
+        match (&self.profile, token) {
+            (None, None) => json!(self.url),
+            (profile, token) => json!([self.url, profile, token]),
+        }
+    }
+
+    fn pointer(&self, field: &str) -> String {
+        format!("{}/{field}", self.base)
+    }
+
+    /// Judges it for `client`; `url` and `reference` are those the operation will have.
+    pub(crate) fn target(
+        self,
+        url: &str,
+        reference: Option<&str>,
+        client: &Client,
+        allowed: &Allowed,
+        errors: &mut Vec<Violation>,
+    ) -> Result<Option<Target>, Problem> {
+        let name = self.profile.as_ref().unwrap_or(&client.ways.default);
+        let Some(way) = client.ways.all.get(name) else {
+            return Err(Problem::CallbackForbidden {
+                pointer: self.pointer("profile"),
+                rule: "is not one of the client's profiles".to_owned(),
+            });
+        };
+        let profile = &way.profile;
+        let needs = |need| profile.needs.contains(&need);
+        let needed = || format!("is required by the callback profile {name}");
+        if needs(Need::Reference) && reference.is_none() {
+            errors.push(Violation::new("/reference", needed()));
+        }
+        match (&self.token, needs(Need::Token)) {
+            (None, true) => errors.push(Violation::new(self.pointer("token"), needed())),
+            (Some(_), false) => {
+                let rule = format!("is not used by the callback profile {name}");
+                errors.push(Violation::new(self.pointer("token"), rule));
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+        match target_url::parse(url, &client.callback_origins, allowed) {
+            Ok(url) => Ok(Some(Target {
+                url,
+                profile: name.clone(),
+                template: profile.body.clone(),
+                token: self.token,
+            })),
+            Err(refusal) if refusal.forbidden => Err(Problem::CallbackForbidden {
+                pointer: self.pointer("url"),
+                rule: refusal.rule,
+            }),
+            Err(refusal) => {
+                errors.push(Violation::new(self.pointer("url"), refusal.rule));
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Where a completion goes, judged.
+pub(crate) struct Target {
+    url: CallbackUrl,
+    profile: String,
+    template: Option<Template>,
+    token: Option<Secret>,
+}
+
+impl Target {
+    pub(crate) fn sealed(self, id: &OperationId, sealer: &Sealer) -> CallbackTarget {
+        let url = Secret::new(self.url.as_str());
+        let token = self.token.as_ref();
+        CallbackTarget {
+            url: sealer.seal(&callback_place(id), &url),
+            origin: self.url.origin(),
+            profile: Some(self.profile),
+            template: self.template,
+            token: token.map(|token| sealer.seal(&token_place(id), token)),
+            version: 0,
+        }
+    }
+}

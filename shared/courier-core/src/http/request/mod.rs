@@ -1,0 +1,350 @@
+//! `POST /v1/operations`: untrusted bytes in, a new record (or every mistake at once) out.
+
+use http::HeaderMap;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::Ids;
+use crate::auth::Caller;
+use crate::catalogue::sas;
+use crate::catalogue::schema::Violation;
+use crate::catalogue::{Catalogue, Operation};
+use crate::config::Client;
+use crate::crypto::seal::Sealer;
+use crate::crypto::secret::Secret;
+use crate::http::problem::Problem;
+use crate::operation::{Delivery, GraphView, HistoryEntry, OperationId, Record, State};
+use crate::outbound::address::Allowed;
+use crate::strict_json;
+
+mod callback;
+mod idempotency;
+
+pub(crate) use callback::{Asked, Target};
+use idempotency::{idempotency_key, signed_key};
+
+/// The largest body (DESIGN §4.1).
+pub const BODY_BYTES: usize = 64 * 1024;
+/// Of a record that nobody has changed.
+pub(crate) const FIRST_REVISION: u64 = 1;
+/// The furthest deadline.
+const LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
+
+/// A request that keeps every rule but perhaps those of time.
+pub struct NewOperation<'a> {
+    pub id: OperationId,
+    pub fingerprint: String,
+    /// Rules about time: they do not matter if this is a replay.
+    pub late: Vec<Violation>,
+    operation: &'a Operation,
+    client: &'a Client,
+    parameters: Map<String, Value>,
+    secrets: Map<String, Value>,
+    callback: Option<Target>,
+    reference: Option<String>,
+    deadline: Timestamp,
+    traceparent: Option<String>,
+}
+
+/// Parses the body and headers of a request of `caller`.
+pub fn parse<'a>(
+    body: &[u8],
+    headers: &HeaderMap,
+    caller: impl Into<Caller<'a>>,
+    catalogue: &'a Catalogue,
+    allowed: &Allowed,
+    ids: &Ids,
+    now: Timestamp,
+) -> Result<NewOperation<'a>, Problem> {
+    let Caller { client, signed } = caller.into();
+    let value = strict_json::parse(body).map_err(Problem::BadJson)?;
+    let mut errors = Vec::new();
+    let fields = Fields::read(value, &mut errors);
+    let operation = fields
+        .operation
+        .as_deref()
+        .and_then(|name| catalogue.find(name));
+    if fields.operation.is_some() && operation.is_none() {
+        errors.push(Violation::new("/operation", "is not a known operation"));
+    }
+    let Some(operation) = operation else {
+        return Err(Problem::InvalidRequest(errors));
+    };
+    if !client.operations.contains(&operation.name) {
+        return Err(Problem::OperationForbidden);
+    }
+    let mut late = Vec::new();
+    let deadline = deadline(
+        fields.deadline.as_deref(),
+        operation,
+        now,
+        &mut errors,
+        &mut late,
+    );
+    let mut parameters = fields.parameters.unwrap_or_default();
+    errors.extend(
+        operation
+            .schema()
+            .validate(&Value::Object(parameters.clone()), "/parameters"),
+    );
+    let asked = fields.callback;
+    let fingerprint_callback = asked.as_ref().map_or(Value::Null, Asked::payload);
+    let reference = fields.reference.as_deref();
+    let callback = match asked.map(|asked| (asked.url.clone(), asked)) {
+        Some((Some(url), asked)) => asked.target(&url, reference, client, allowed, &mut errors)?,
+        Some((None, _)) | None => None,
+    };
+    let secrets = if errors.is_empty() {
+        take_secrets(&mut parameters, operation, deadline, &mut errors, &mut late)
+    } else {
+        Map::new()
+    };
+    if !errors.is_empty() {
+        return Err(Problem::InvalidRequest(errors));
+    }
+    let reference = fields.reference.as_deref();
+    let key = match &signed {
+        Some(signed) => signed_key(headers, operation, reference, signed).map(Some)?,
+        None => idempotency_key(headers, operation, reference)?,
+    };
+    let payload = json!([
+        operation.name,
+        parameters,
+        fingerprint_callback,
+        fields.reference,
+        fields.deadline,
+    ]);
+    let hash = Sha256::digest(payload.to_string());
+    Ok(NewOperation {
+        id: match key {
+            Some(key) => OperationId::from_key(&client.name, &key),
+            None => OperationId::unique(ids()),
+        },
+        fingerprint: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        late,
+        operation,
+        client,
+        parameters,
+        secrets,
+        callback,
+        reference: fields.reference,
+        deadline,
+        traceparent: traceparent(headers),
+    })
+}
+
+impl NewOperation<'_> {
+    pub fn operation(&self) -> &Operation {
+        self.operation
+    }
+
+    /// The record of this request, ready to be inserted.
+    pub fn into_record(self, sealer: &Sealer, due_at: Timestamp, now: Timestamp) -> Record {
+        let id = self.id;
+        let sealed_parameters = (!self.secrets.is_empty()).then(|| {
+            let text = Secret::new(Value::Object(self.secrets).to_string());
+            sealer.seal(&parameters_place(&id), &text)
+        });
+        let callback = self.callback.map(|target| target.sealed(&id, sealer));
+        let accepted = HistoryEntry {
+            at: now,
+            status: "accepted".to_owned(),
+            event: "accepted".to_owned(),
+            detail: None,
+            http_status: None,
+            latency_ms: None,
+            answer: None,
+            client_request_id: None,
+            request_id: None,
+        };
+        Record {
+            id,
+            revision: FIRST_REVISION,
+            writer: String::new(),
+            client: self.client.name.clone(),
+            tenant: self.client.tenant.clone(),
+            operation: self.operation.name.clone(),
+            reference: self.reference,
+            fingerprint: self.fingerprint,
+            parameters: self.parameters,
+            sealed_parameters,
+            callback,
+            traceparent: self.traceparent,
+            created_at: now,
+            deadline: self.deadline,
+            due_at: Some(due_at),
+            state: State::Accepted { not_before: now },
+            attempt: 0,
+            maybe_started: false,
+            token_refused: false,
+            hop: 0,
+            stumbles: 0,
+            started_at: None,
+            ended_at: None,
+            adopted: false,
+            reason: None,
+            graph: GraphView::default(),
+            result: None,
+            error: None,
+            event: None,
+            delivery: Delivery::default(),
+            history: vec![accepted],
+        }
+    }
+}
+
+/// Where the secret parameters of an operation are sealed.
+pub fn parameters_place(id: &OperationId) -> String {
+    format!("{id}/parameters")
+}
+
+/// Where the callback URL of an operation is sealed.
+pub fn callback_place(id: &OperationId) -> String {
+    format!("{id}/callback")
+}
+
+/// Where the token of a waiting task is sealed.
+pub fn token_place(id: &OperationId) -> String {
+    format!("{id}/token")
+}
+
+/// The five fields of the body, each of the right type.
+#[derive(Default)]
+struct Fields {
+    operation: Option<String>,
+    parameters: Option<Map<String, Value>>,
+    callback: Option<Asked>,
+    reference: Option<String>,
+    deadline: Option<String>,
+}
+
+impl Fields {
+    fn read(value: Value, errors: &mut Vec<Violation>) -> Self {
+        let mut fields = Self::default();
+        let Value::Object(object) = value else {
+            errors.push(Violation::new("", "must be an object"));
+            return fields;
+        };
+        for (name, value) in object {
+            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            match (name.as_str(), value) {
+                ("operation", Value::String(text)) => fields.operation = Some(text),
+                ("deadline", Value::String(text)) => fields.deadline = Some(text),
+                ("reference", Value::String(text)) => {
+                    let length = text.chars().count();
+                    if length == 0 || length > 256 || text.chars().any(char::is_control) {
+                        let rule = "must have 1 to 256 characters, none of them a control";
+                        errors.push(Violation::new(pointer, rule));
+                    }
+                    fields.reference = Some(text);
+                }
+                ("parameters", Value::Object(object)) => fields.parameters = Some(object),
+                ("callback", Value::Object(object)) => {
+                    let asked = Asked::read(object, "/callback", errors);
+                    asked.require_url(errors);
+                    fields.callback = Some(asked);
+                }
+                ("callback" | "reference" | "deadline", Value::Null) => {}
+                ("operation" | "deadline" | "reference", _) => {
+                    errors.push(Violation::new(pointer, "must be a string"));
+                }
+                ("parameters" | "callback", _) => {
+                    errors.push(Violation::new(pointer, "must be an object"));
+                }
+                _ => errors.push(Violation::new(pointer, "is not a known field")),
+            }
+        }
+        for (name, missing) in [
+            ("/operation", fields.operation.is_none()),
+            ("/parameters", fields.parameters.is_none()),
+        ] {
+            if missing && !errors.iter().any(|error| error.pointer == name) {
+                errors.push(Violation::new(name, "is required"));
+            }
+        }
+        fields
+    }
+}
+
+fn deadline(
+    text: Option<&str>,
+    operation: &Operation,
+    now: Timestamp,
+    errors: &mut Vec<Violation>,
+    late: &mut Vec<Violation>,
+) -> Timestamp {
+    let default = crate::lifecycle::schedule::later(now, operation.default_deadline());
+    let Some(text) = text else { return default };
+    let Some(deadline) = time(text) else {
+        let rule = "must be an RFC 3339 time such as 2026-12-20T00:00:00Z";
+        errors.push(Violation::new("/deadline", rule));
+        return default;
+    };
+    if deadline <= now {
+        late.push(Violation::new("/deadline", "must lie in the future"));
+    } else if deadline.duration_since(now) > LONGEST {
+        late.push(Violation::new("/deadline", "must lie within 366 days"));
+    }
+    deadline
+}
+
+/// `None` unless it is a `date-time` of RFC 3339, section 5.6: the parser takes more.
+fn time(text: &str) -> Option<Timestamp> {
+    let form = text.chars().map(|letter| match letter {
+        '0'..='9' => '0',
+        other => other.to_ascii_uppercase(),
+    });
+    let form: String = form.collect();
+    let rest = form.strip_prefix("0000-00-00T00:00:00")?;
+    let rest = rest
+        .strip_prefix('.')
+        .map_or(rest, |fraction| fraction.trim_start_matches('0'));
+    ["Z", "+00:00", "-00:00"]
+        .contains(&rest)
+        .then(|| text.parse().ok())?
+}
+
+/// Moves secret parameters out of `parameters` and leaves what may be kept of them.
+fn take_secrets(
+    parameters: &mut Map<String, Value>,
+    operation: &Operation,
+    deadline: Timestamp,
+    errors: &mut Vec<Violation>,
+    late: &mut Vec<Violation>,
+) -> Map<String, Value> {
+    let mut secrets = Map::new();
+    for name in operation.schema().secrets() {
+        let Some(Value::String(text)) = parameters.get(&name) else {
+            continue;
+        };
+        let pointer = format!("/parameters/{name}");
+        // A SAS that is good for ever but not for this deadline is a matter of time.
+        match sas::check(text, Timestamp::MIN) {
+            Ok(sas) => {
+                if let Err(rules) = sas::check(text, deadline) {
+                    late.extend(rules.into_iter().map(|rule| Violation::new(&pointer, rule)));
+                }
+                secrets.insert(name.clone(), Value::from(sas.secret.expose()));
+                parameters.insert(name, Value::from(sas::fingerprint_form(&sas.container)));
+            }
+            Err(rules) => {
+                errors.extend(rules.into_iter().map(|rule| Violation::new(&pointer, rule)));
+            }
+        }
+    }
+    secrets
+}
+
+/// W3C Trace Context §3.2, passed on with the callback; anything else is ignored, as are the ids of zeros it forbids.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let parts: Vec<&str> = text.split('-').collect();
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    let is_zero = |part: &&str| part.bytes().all(|byte| byte == b'0');
+    let named = !parts.iter().skip(1).take(2).any(is_zero);
+    let hex = |byte: u8| byte == b'-' || byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let valid =
+        named && text.starts_with("00-") && lengths == [2, 32, 16, 2] && text.bytes().all(hex);
+    valid.then(|| text.to_owned())
+}

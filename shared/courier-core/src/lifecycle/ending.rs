@@ -1,0 +1,105 @@
+//! The one write into Ended, and what puts a record that has lost its message back to work.
+
+use super::{Decision, Next, Rules, only, written};
+use crate::operation::message::Message;
+use crate::operation::view::freeze;
+use crate::operation::{Closing, HistoryEntry, OperationError, Outcome, Reason, Record, State};
+
+impl Rules<'_> {
+    pub(super) fn cancelled(&self) -> Decision {
+        if self.record.state.outcome().is_some() {
+            return only(Next::Drop);
+        }
+        let mut record = self.changed();
+        // Nobody will read the answer of a start that is under way.
+        record.maybe_started |= matches!(self.record.state, State::Starting { .. });
+        let (outcome, reason) = (Outcome::Cancelled, Reason::CancelledByCaller);
+        self.carry_anew(self.end_as(record, outcome, reason, None))
+    }
+
+    /// Queues the message that may be lost. The write keeps the next sweep from doing the same at once.
+    pub(super) fn found_overdue(&self) -> Decision {
+        if self.record.due_at.is_none_or(|due| due > self.now) {
+            return only(Next::Drop);
+        }
+        let mut record = self.changed();
+        record.due_at = Some(self.now);
+        if record.state.is_starting() {
+            let watchdog = Message::WatchdogV1 {
+                operation_id: record.id.clone(),
+            };
+            return Decision {
+                send: Some((watchdog, self.now)),
+                ..written(record, Next::Drop)
+            };
+        }
+        self.carry_anew(written(record, Next::Drop))
+    }
+
+    /// Another message carries the record from here: an API call ended or reopened it, or its own was lost.
+    ///
+    /// Its hop is higher than any before, but is written when it is first used: should this process die between the
+    /// write and the message, the older one still carries the record.
+    pub(super) fn carry_anew(&self, mut decision: Decision) -> Decision {
+        if let Some(record) = &decision.write
+            && record.due_at.is_some()
+        {
+            // Every use of a hop is a write, so the revision is ahead of all hops but those of `take_over` and `renewed`.
+            let hop = u32::try_from(record.revision).unwrap_or(u32::MAX);
+            decision.send = Some((Message::poll(record, hop.saturating_add(2)), self.now));
+        }
+        decision.next = Next::Drop;
+        decision
+    }
+
+    pub(super) fn end(
+        &self,
+        outcome: Outcome,
+        reason: Reason,
+        error: Option<OperationError>,
+    ) -> Decision {
+        self.end_as(self.changed(), outcome, reason, error)
+    }
+
+    pub(super) fn end_as(
+        &self,
+        mut record: Record,
+        outcome: Outcome,
+        reason: Reason,
+        error: Option<OperationError>,
+    ) -> Decision {
+        record.reason = Some(reason);
+        record.error = error;
+        self.finish(record, outcome)
+    }
+
+    pub(super) fn end_without_reason(&self, mut record: Record, outcome: Outcome) -> Decision {
+        record.reason = None;
+        self.finish(record, outcome)
+    }
+
+    /// The one write into Ended: freezes outcome, event id and body.
+    pub(super) fn finish(&self, mut record: Record, outcome: Outcome) -> Decision {
+        record.ended_at = Some(self.now);
+        record.sealed_parameters = None;
+        record.graph.next_poll_at = None;
+        record.state = State::Ended { outcome };
+        let detail = record.reason.map(|reason| reason.word().to_owned());
+        record.remember(HistoryEntry {
+            request_id: record.graph.request_id.clone(),
+            ..self.entry("ended", outcome.word(), detail)
+        });
+        if record.callback.is_none() {
+            record.state = State::Closed {
+                outcome,
+                how: Closing::None,
+            };
+            record.due_at = None;
+            return written(record, Next::Drop);
+        }
+        record.event = Some(freeze(&record, self.now));
+        record.delivery.next_attempt_at = Some(self.now);
+        record.due_at = Some(self.now);
+        written(record, Next::Look)
+    }
+}

@@ -1,0 +1,295 @@
+//! The only place that knows which state may follow which (DESIGN §5). Pure: the record, what happened and the time
+//! go in; a guarded write and what to do next come out. Every host, the model checker and the tests call this function.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use url::Url;
+
+use crate::catalogue::{Operation, Restart};
+use crate::graph::verdict::Reply;
+use crate::operation::message::Message;
+use crate::operation::{CallbackTarget, HistoryEntry, Outcome, Reason, Record};
+
+mod delivering;
+mod ending;
+mod running;
+pub mod schedule;
+mod starting;
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A message came, or came back. The request half begins with a watchdog of its own.
+    Arrived(Message),
+    /// The start request is built and a token is at hand: it may be claimed.
+    Prepared,
+    /// It could not be prepared.
+    NotReady(NotReady),
+    /// Graph answered the start of this attempt, or did not.
+    Started {
+        attempt: u32,
+        client_request_id: String,
+        start_url: String,
+        reply: Reply,
+    },
+    /// Graph answered a poll of the message `hop`, which has come `receives` times, or could not be asked.
+    Polled {
+        hop: u32,
+        receives: u32,
+        client_request_id: String,
+        reply: Result<Reply, NotReady>,
+    },
+    /// The receiver, `target` in the count of changes, answered the callback, or did not.
+    Called {
+        hop: u32,
+        target: u32,
+        reply: CallbackReply,
+    },
+    /// The receiver is down or has enough to do: nothing was sent.
+    Parked {
+        hop: u32,
+        until: Timestamp,
+    },
+    Cancelled,
+    RedeliveryAsked,
+    /// The caller wants the completion elsewhere.
+    Retargeted(Box<CallbackTarget>),
+    /// The sweeper found it overdue: its message may be lost.
+    Overdue,
+    /// A step panicked, or hung until its host gave it up.
+    Stumbled,
+}
+
+/// Why a call to Graph could not be made now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotReady {
+    /// Shown while the operation waits; `None` for a passing trouble.
+    pub reason: Option<Reason>,
+    pub retry_after: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallbackReply {
+    /// `None` when there was no answer.
+    pub status: Option<u16>,
+    /// The receiver has the completion: a 2xx, or what its profile calls success.
+    pub taken: bool,
+    pub retry_after: Option<Duration>,
+    /// For the history, without secrets.
+    pub detail: Option<String>,
+    /// How the answer begins, fit for the history.
+    pub answer: Option<String>,
+    pub latency: Option<Duration>,
+}
+
+/// What to do: write first (guarded by the revision), then send, then `next`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    pub write: Option<Box<Record>>,
+    pub send: Option<(Message, Timestamp)>,
+    pub next: Next,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// Build the start request and fetch a token; then `Prepared` or `NotReady`.
+    Prepare,
+    /// Send the prepared request, once; then `Started`.
+    Start { attempt: u32 },
+    /// Ask Graph; then `Polled`.
+    Poll,
+    /// Offer the completion to the receiver; then `Called`.
+    Deliver,
+    /// Decide about the message again, on the record as it is now.
+    Look,
+    /// Let the message come back at this time.
+    Wait(Timestamp),
+    /// Delete the message.
+    Drop,
+}
+
+/// What the rules need to know besides the record.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy<'a> {
+    pub operation: &'a Operation,
+    /// The configured Graph origin: the only place a token goes.
+    pub graph: &'a Url,
+    pub timing: &'a Timing,
+}
+
+/// Times of the rules. A lease is longer than a start can live: token, Graph and two writes.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    pub lease: Duration,
+    /// How long a lost start of class never waits for a late answer.
+    pub hold: Duration,
+    /// When the watchdog looks after a request that has just been recorded.
+    pub first_watch: Duration,
+    /// A monitor that is not there ends the operation after this long and this many looks.
+    pub missing_for: Duration,
+    pub missing_looks: u32,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(60),
+            hold: Duration::from_secs(15 * 60),
+            first_watch: Duration::from_secs(75),
+            missing_for: Duration::from_secs(10 * 60),
+            missing_looks: 5,
+        }
+    }
+}
+
+/// Decides what follows. An event that no longer fits the record changes nothing: look again.
+pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_>) -> Decision {
+    let rules = Rules {
+        record,
+        now,
+        policy,
+    };
+    match event {
+        Event::Arrived(message) => rules.arrived(message),
+        Event::Prepared => rules.prepared(),
+        Event::NotReady(trouble) => rules.not_ready(trouble),
+        Event::Started {
+            attempt,
+            client_request_id,
+            start_url,
+            reply,
+        } => rules.started(*attempt, client_request_id, start_url, reply),
+        Event::Polled {
+            hop,
+            receives,
+            client_request_id,
+            reply,
+        } => match reply {
+            Ok(reply) => rules.polled(*hop, *receives, client_request_id, reply),
+            Err(trouble) => rules.poll_not_ready(*hop, *receives, trouble),
+        },
+        Event::Called { hop, target, reply } => rules.called(*hop, *target, reply),
+        Event::Parked { hop, until } => rules.parked(*hop, *until),
+        Event::Cancelled => rules.cancelled(),
+        Event::RedeliveryAsked => rules.redelivery_asked(),
+        Event::Retargeted(target) => rules.retargeted(target),
+        Event::Overdue => rules.found_overdue(),
+        Event::Stumbled => rules.stumbled(),
+    }
+}
+
+/// A start of `record` is to come or may be under way: whoever stands in line behind it must not start yet.
+pub fn may_start(record: &Record, now: Timestamp, timing: &Timing) -> bool {
+    // A cancel does not call back what a claim has led to.
+    let cancelled = record.state.outcome() == Some(Outcome::Cancelled);
+    let called = record.maybe_started && record.started_at.is_none();
+    let until = record
+        .ended_at
+        .map(|ended| schedule::later(ended, timing.lease));
+    let under_way = cancelled && called && until.is_some_and(|until| now < until);
+    record.state.is_starting() || under_way
+}
+
+struct Rules<'a> {
+    record: &'a Record,
+    now: Timestamp,
+    policy: &'a Policy<'a>,
+}
+
+impl Rules<'_> {
+    /// Tries again after 1, 4, 16 and 64 minutes, then every four hours: a poison record costs little and is not lost.
+    fn stumbled(&self) -> Decision {
+        if self.record.due_at.is_none() {
+            return only(Next::Drop);
+        }
+        let mut record = self.changed();
+        record.stumbles += 1;
+        let minutes = 4_u64.saturating_pow(record.stumbles - 1).min(240);
+        let until = schedule::later(self.now, Duration::from_secs(60 * minutes));
+        record.due_at = record.due_at.max(Some(until));
+        let detail = format!("{} in a row", record.stumbles);
+        self.note(&mut record, "stumbled", Some(detail));
+        written(record, Next::Wait(until))
+    }
+
+    fn changed(&self) -> Record {
+        let mut record = self.record.clone();
+        record.revision += 1;
+        record
+    }
+
+    fn class(&self) -> Restart {
+        self.policy.operation.restart
+    }
+
+    /// Waiting until then without a write would look to the sweeper like a lost message.
+    fn outlasts_sweeper(&self, until: Timestamp) -> bool {
+        let grace = Duration::from_secs(300);
+        let due = self.record.due_at;
+        due.is_none_or(|due| until > schedule::later(due, grace))
+    }
+
+    fn overdue(&self) -> bool {
+        self.now >= self.record.deadline
+    }
+
+    fn note(&self, record: &mut Record, event: &str, detail: Option<String>) {
+        let entry = HistoryEntry {
+            client_request_id: record.graph.client_request_id.clone(),
+            request_id: record.graph.request_id.clone(),
+            ..self.entry(event, record.state.status(), detail)
+        };
+        record.remember(entry);
+    }
+
+    fn note_call(
+        &self,
+        record: &mut Record,
+        event: &str,
+        detail: Option<String>,
+        client_request_id: &str,
+        reply: &Reply,
+    ) {
+        let (http_status, request_id) = match reply {
+            Reply::Answer(answer) => (Some(answer.status), answer.request_id.clone()),
+            Reply::NotSent | Reply::Lost(_) => (None, None),
+        };
+        record.remember(HistoryEntry {
+            http_status,
+            client_request_id: Some(client_request_id.to_owned()),
+            request_id,
+            ..self.entry(event, record.state.status(), detail)
+        });
+    }
+
+    fn entry(&self, event: &str, status: &str, detail: Option<String>) -> HistoryEntry {
+        HistoryEntry {
+            at: self.now,
+            status: status.to_owned(),
+            event: event.to_owned(),
+            detail,
+            http_status: None,
+            latency_ms: None,
+            answer: None,
+            client_request_id: None,
+            request_id: None,
+        }
+    }
+}
+
+fn only(next: Next) -> Decision {
+    Decision {
+        write: None,
+        send: None,
+        next,
+    }
+}
+
+fn written(record: Record, next: Next) -> Decision {
+    Decision {
+        write: Some(Box::new(record)),
+        send: None,
+        next,
+    }
+}

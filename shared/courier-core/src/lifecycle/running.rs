@@ -1,0 +1,165 @@
+//! Polling: what an answer changes, and when to look again.
+
+use std::time::Duration;
+
+use super::{Decision, Next, NotReady, Rules, only, written};
+use crate::graph::verdict::{self, PollVerdict, Reply};
+use crate::lifecycle::schedule;
+use crate::operation::{OperationError, Outcome, Reason, Record, State};
+
+/// A longer `Retry-After` is written down.
+const UNWRITTEN: Duration = Duration::from_secs(300);
+
+impl Rules<'_> {
+    pub(super) fn polled(
+        &self,
+        hop: u32,
+        receives: u32,
+        request_id: &str,
+        reply: &Reply,
+    ) -> Decision {
+        if !matches!(self.record.state, State::Running { .. }) || hop < self.record.hop {
+            return only(Next::Look);
+        }
+        let verdict = verdict::poll(reply, &self.policy.operation.poll);
+        let mut record = self.polled_record(hop, receives);
+        let asked = match reply {
+            Reply::Answer(answer) => answer.retry_after,
+            Reply::NotSent | Reply::Lost(_) => None,
+        };
+        match verdict {
+            PollVerdict::Seen(look) => {
+                record.graph.seen = true;
+                record.graph.missing = 0;
+                record.graph.missing_since = None;
+                record.graph.progress = look.progress;
+                record.reason = None;
+                if record.graph.status.as_deref() != Some(look.word.as_str()) {
+                    record.graph.status = Some(look.word.clone());
+                    if look.outcome.is_none() {
+                        self.note_call(
+                            &mut record,
+                            "statusChanged",
+                            Some(look.word),
+                            request_id,
+                            reply,
+                        );
+                    }
+                }
+                let Some(outcome) = look.outcome else {
+                    return self.still_running(record, asked);
+                };
+                record.graph.next_poll_at = None;
+                if let Reply::Answer(answer) = reply {
+                    record.graph.request_id.clone_from(&answer.request_id);
+                }
+                record.result = Some(look.result).filter(|_| outcome != Outcome::Failed);
+                match look.error {
+                    Some(error) => {
+                        self.end_as(record, outcome, Reason::OperationFailed, Some(error))
+                    }
+                    None => self.end_without_reason(record, outcome),
+                }
+            }
+            PollVerdict::Missing(error) => self.missing(record, error, request_id, reply, asked),
+            PollVerdict::Unauthorized => {
+                self.lose_authorization(record, Reason::AuthorizationLost, asked)
+            }
+            PollVerdict::Nothing(_) => self.still_running(record, asked),
+        }
+    }
+
+    pub(super) fn poll_not_ready(&self, hop: u32, receives: u32, trouble: &NotReady) -> Decision {
+        if !matches!(self.record.state, State::Running { .. }) || hop < self.record.hop {
+            return only(Next::Look);
+        }
+        let mut record = self.polled_record(hop, receives);
+        // Graph was not asked: this is no poll.
+        record.graph.polls = self.record.graph.polls;
+        match trouble.reason {
+            Some(reason) => self.lose_authorization(record, reason, trouble.retry_after),
+            None => self.still_running(record, trouble.retry_after),
+        }
+    }
+
+    pub(super) fn polled_record(&self, hop: u32, receives: u32) -> Record {
+        let mut record = self.changed();
+        record.hop = hop;
+        record.stumbles = 0;
+        record.graph.polls = receives.max(self.record.graph.polls.saturating_add(1));
+        record
+    }
+
+    pub(super) fn lose_authorization(
+        &self,
+        mut record: Record,
+        reason: Reason,
+        asked: Option<Duration>,
+    ) -> Decision {
+        if record.reason != Some(reason) {
+            record.reason = Some(reason);
+            self.note(&mut record, "authorizationLost", None);
+        }
+        self.still_running(record, asked)
+    }
+
+    /// Before the first 200 this is a young resource, later an expired one (graph-facts §4): never a failure.
+    pub(super) fn missing(
+        &self,
+        mut record: Record,
+        error: OperationError,
+        request_id: &str,
+        reply: &Reply,
+        asked: Option<Duration>,
+    ) -> Decision {
+        let since = *record.graph.missing_since.get_or_insert(self.now);
+        record.graph.missing += 1;
+        if record.graph.missing == 1 {
+            let code = Some(error.code.clone());
+            self.note_call(&mut record, "monitorMissing", code, request_id, reply);
+        }
+        let timing = self.policy.timing;
+        let long = schedule::elapsed(since, self.now) >= timing.missing_for;
+        if long && record.graph.missing >= timing.missing_looks {
+            return self.end_as(record, Outcome::Unknown, Reason::MonitorGone, Some(error));
+        }
+        let asked = asked.unwrap_or_else(|| {
+            Duration::from_secs(10 * u64::from(record.graph.missing)).min(timing.missing_for / 4)
+        });
+        self.still_running(record, Some(asked))
+    }
+
+    /// Waits for the next look. Writes only news, and the sweeper's time when it would run out.
+    pub(super) fn still_running(&self, mut record: Record, asked: Option<Duration>) -> Decision {
+        if self.overdue() {
+            return self.end_as(record, Outcome::Expired, Reason::DeadlinePassed, None);
+        }
+        let look = schedule::next_look(&record, &self.policy.operation.poll, asked, self.now);
+        // What Graph asked for must be known to a message that comes back before its time; our own pacing need not.
+        let long = asked.is_some_and(|asked| asked > UNWRITTEN);
+        if !long && !self.outlasts_sweeper(look) && !self.is_news(&record) {
+            return only(Next::Wait(look));
+        }
+        record.graph.next_poll_at = Some(look);
+        record.due_at = Some(schedule::sweep_after(&record, look, self.now));
+        written(record, Next::Wait(look))
+    }
+
+    pub(super) fn is_news(&self, record: &Record) -> bool {
+        let (old, new) = (&self.record.graph, &record.graph);
+        record.hop != self.record.hop
+            || record.stumbles != self.record.stumbles
+            || record.reason != self.record.reason
+            || new.status != old.status
+            || progress_step(new.progress) != progress_step(old.progress)
+            || new.seen != old.seen
+            || new.missing != old.missing
+    }
+}
+
+/// Progress is written in tenths: an export that tells every percent would cost a write each. Graph counts to 1 or to 100.
+fn progress_step(progress: Option<f64>) -> Option<i64> {
+    let progress = progress?;
+    let tenth = if progress <= 1.0 { 0.1 } else { 10.0 };
+    Some((progress / tenth).floor() as i64)
+}

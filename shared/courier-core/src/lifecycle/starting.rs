@@ -1,0 +1,301 @@
+//! Messages, and the start phase: Accepted, Starting, StartUnknown.
+
+use std::time::Duration;
+
+use super::{Decision, Next, NotReady, Rules, only, written};
+use crate::catalogue::Restart;
+use crate::graph::verdict::{self, Reply, StartVerdict, Started};
+use crate::lifecycle::schedule;
+use crate::operation::message::Message;
+use crate::operation::{Outcome, Reason, Record, State};
+
+/// How late a first look may be before its message counts as lost.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Rules<'_> {
+    pub(super) fn arrived(&self, message: &Message) -> Decision {
+        match &self.record.state {
+            State::Accepted { not_before } if self.now < *not_before && !self.overdue() => {
+                only(Next::Wait((*not_before).min(self.record.deadline)))
+            }
+            State::Accepted { .. } if self.overdue() => self.give_up_start(),
+            State::Accepted { .. } => only(Next::Prepare),
+            State::Starting { lease_until } if self.now < *lease_until => {
+                only(Next::Wait(*lease_until))
+            }
+            State::Starting { .. } if self.class() == Restart::Never => self.hold("lease over"),
+            State::Starting { .. } if self.overdue() => self.give_up_start(),
+            State::Starting { .. } => only(Next::Prepare),
+            State::StartUnknown { hold_until } if self.now < *hold_until => {
+                only(Next::Wait(*hold_until))
+            }
+            State::StartUnknown { .. } => {
+                self.end(Outcome::Unknown, Reason::StartOutcomeUnknown, None)
+            }
+            State::Running { monitor } => self.carried(message, Some(monitor)),
+            State::Ended { .. } => self.carried(message, None),
+            State::Closed { .. } => only(Next::Drop),
+        }
+    }
+
+    /// Polling and delivery belong to one message: the one of the highest hop.
+    pub(super) fn carried(&self, message: &Message, monitor: Option<&str>) -> Decision {
+        let (hop, location) = match message {
+            Message::WatchdogV1 { .. } if self.record.hop == 0 => return self.take_over(),
+            Message::WatchdogV1 { .. } => return only(Next::Drop),
+            Message::PollV1 { hop, location, .. } => (*hop, location.as_deref()),
+        };
+        if hop < self.record.hop {
+            return only(Next::Drop);
+        }
+        let Some(monitor) = monitor else {
+            let due = self.record.delivery.next_attempt_at.unwrap_or(self.now);
+            return only(if due > self.now {
+                Next::Wait(due)
+            } else {
+                Next::Deliver
+            });
+        };
+        let next = self
+            .record
+            .graph
+            .next_poll_at
+            .unwrap_or(self.now)
+            .min(self.record.deadline);
+        if location != Some(monitor) {
+            // The record is the authority: a foreign Location changes nothing and reaches no one.
+            only(Next::Drop)
+        } else if self.overdue() {
+            self.end(Outcome::Expired, Reason::DeadlinePassed, None)
+        } else if self.now < next {
+            only(Next::Wait(next))
+        } else {
+            only(Next::Poll)
+        }
+    }
+
+    /// Nobody has polled yet: the message that should may never have been sent. Ours goes one hop further than it.
+    ///
+    /// Nothing is written: a process that dies between a write and the message would leave neither.
+    pub(super) fn take_over(&self) -> Decision {
+        let due = match &self.record.state {
+            State::Running { .. } => self.record.graph.next_poll_at,
+            State::Accepted { .. }
+            | State::Starting { .. }
+            | State::StartUnknown { .. }
+            | State::Ended { .. }
+            | State::Closed { .. } => None,
+        };
+        let patience = due.map(|due| schedule::later(due, PATIENCE));
+        if let Some(until) = patience.filter(|until| self.now < *until) {
+            return only(Next::Wait(until.min(self.record.deadline.max(self.now))));
+        }
+        Decision {
+            write: None,
+            send: Some((Message::poll(self.record, 2), self.now)),
+            next: Next::Drop,
+        }
+    }
+
+    pub(super) fn prepared(&self) -> Decision {
+        let lease_over = match &self.record.state {
+            State::Accepted { not_before } => self.now >= *not_before,
+            State::Starting { lease_until } => {
+                self.now >= *lease_until && self.class() != Restart::Never
+            }
+            State::StartUnknown { .. }
+            | State::Running { .. }
+            | State::Ended { .. }
+            | State::Closed { .. } => false,
+        };
+        if !lease_over {
+            return only(Next::Look);
+        }
+        let mut record = self.changed();
+        record.maybe_started |= matches!(self.record.state, State::Starting { .. });
+        record.attempt += 1;
+        let lease_until = schedule::later(self.now, self.policy.timing.lease);
+        record.state = State::Starting { lease_until };
+        record.due_at = Some(lease_until);
+        record.reason = None;
+        let detail = format!("attempt {}", record.attempt);
+        self.note(&mut record, "startClaimed", Some(detail));
+        let attempt = record.attempt;
+        written(record, Next::Start { attempt })
+    }
+
+    /// Nothing was sent. The message alone waits; the record is written only with news, and before the sweeper would
+    /// take it for lost.
+    pub(super) fn not_ready(&self, trouble: &NotReady) -> Decision {
+        let waiting = matches!(
+            self.record.state,
+            State::Accepted { .. } | State::Starting { .. }
+        );
+        if !waiting {
+            return only(Next::Look);
+        }
+        let age = schedule::elapsed(self.record.created_at, self.now);
+        let pause = trouble
+            .retry_after
+            .unwrap_or_else(|| (age / 10).clamp(Duration::from_secs(5), Duration::from_secs(900)));
+        let until = schedule::later(self.now, pause).min(self.record.deadline.max(self.now));
+        let news = self.record.reason != trouble.reason;
+        if !news && !self.outlasts_sweeper(until) {
+            return only(Next::Wait(until));
+        }
+        let mut record = self.changed();
+        if news {
+            let detail = trouble.reason.map(|reason| reason.word().to_owned());
+            self.note(&mut record, "startPostponed", detail);
+        }
+        record.reason = trouble.reason;
+        record.due_at = Some(until);
+        written(record, Next::Wait(until))
+    }
+
+    pub(super) fn started(
+        &self,
+        attempt: u32,
+        request_id: &str,
+        url: &str,
+        reply: &Reply,
+    ) -> Decision {
+        let waiting = matches!(self.record.state, State::Starting { .. });
+        let held = matches!(self.record.state, State::StartUnknown { .. });
+        if self.record.attempt != attempt || !(waiting || held) {
+            return only(Next::Look);
+        }
+        let verdict = verdict::start(reply, self.policy.operation, self.policy.graph, url);
+        let mut record = self.changed();
+        record.stumbles = 0;
+        record.graph.client_request_id = Some(request_id.to_owned());
+        // Of this call: without an answer there is none, and an earlier one would mislead.
+        record.graph.request_id = match reply {
+            Reply::Answer(answer) => answer.request_id.clone(),
+            Reply::NotSent | Reply::Lost(_) => None,
+        };
+        match verdict {
+            StartVerdict::Started(started) => self.run(record, started),
+            // In the hold only a success of the original attempt is news.
+            _ if held => only(Next::Look),
+            StartVerdict::NotSent => self.again(record, "startNotSent", None),
+            StartVerdict::Throttled(asked) => {
+                let first = Duration::from_secs(self.policy.operation.poll.initial_seconds);
+                self.again(record, "startThrottled", asked.or(Some(first)))
+            }
+            StartVerdict::Unauthorized(_) if !record.token_refused => {
+                record.token_refused = true;
+                self.again(record, "startUnauthorized", None)
+            }
+            StartVerdict::Unauthorized(error) | StartVerdict::Refused(error) => {
+                let (outcome, reason) = if record.maybe_started {
+                    (Outcome::Unknown, Reason::StartOutcomeUnknown)
+                } else {
+                    (Outcome::Failed, Reason::StartRejected)
+                };
+                self.end_as(record, outcome, reason, Some(error))
+            }
+            StartVerdict::Untrackable(reason) => {
+                self.end_as(record, Outcome::Unknown, reason, None)
+            }
+            StartVerdict::Lost {
+                detail,
+                retry_after,
+            } => self.lose(record, detail, retry_after),
+        }
+    }
+
+    /// Provably not started: the start may be repeated in every class.
+    pub(super) fn again(
+        &self,
+        mut record: Record,
+        what: &str,
+        asked: Option<Duration>,
+    ) -> Decision {
+        let not_before = schedule::start_again(&record, asked, self.now);
+        record.state = State::Accepted { not_before };
+        record.due_at = Some(not_before);
+        self.note(&mut record, what, None);
+        written(record, Next::Wait(not_before))
+    }
+
+    /// The answer is lost: from now on a refusal proves nothing.
+    pub(super) fn lose(
+        &self,
+        mut record: Record,
+        detail: String,
+        asked: Option<Duration>,
+    ) -> Decision {
+        record.maybe_started = true;
+        self.note(&mut record, "startAnswerLost", Some(detail));
+        if self.class() == Restart::Never {
+            return self.hold_as(record);
+        }
+        let lease_until = schedule::start_again(&record, asked, self.now);
+        record.state = State::Starting { lease_until };
+        record.due_at = Some(lease_until);
+        written(record, Next::Wait(lease_until))
+    }
+
+    pub(super) fn hold(&self, why: &str) -> Decision {
+        let mut record = self.changed();
+        record.maybe_started = true;
+        self.note(&mut record, "startAnswerLost", Some(why.to_owned()));
+        self.hold_as(record)
+    }
+
+    pub(super) fn hold_as(&self, mut record: Record) -> Decision {
+        // It is not sent again, so its secrets are needed no more.
+        record.sealed_parameters = None;
+        let hold_until = schedule::later(self.now, self.policy.timing.hold);
+        record.state = State::StartUnknown { hold_until };
+        record.due_at = Some(hold_until);
+        written(record, Next::Wait(hold_until))
+    }
+
+    /// The deadline has come before a start succeeded.
+    pub(super) fn give_up_start(&self) -> Decision {
+        // A claim whose lease is over may have led to a call.
+        let claimed = matches!(self.record.state, State::Starting { .. });
+        if self.record.maybe_started || claimed {
+            self.end(Outcome::Unknown, Reason::StartOutcomeUnknown, None)
+        } else {
+            self.end(Outcome::Expired, Reason::DeadlinePassed, None)
+        }
+    }
+
+    pub(super) fn run(&self, mut record: Record, started: Started) -> Decision {
+        record.started_at = Some(self.now);
+        record.adopted = started.adopted;
+        record.state = State::Running {
+            monitor: started.monitor,
+        };
+        record.sealed_parameters = None;
+        let event = if started.adopted {
+            "adopted"
+        } else {
+            "started"
+        };
+        self.note(&mut record, event, started.note);
+        if let Some(look) = started.look {
+            record.graph.status = Some(look.word);
+            record.graph.progress = look.progress;
+            // A schedule that failed before may still say so in the answer to the PUT that mends it.
+            if let Some(outcome @ (Outcome::Succeeded | Outcome::PartiallySucceeded)) = look.outcome
+            {
+                record.graph.seen = true;
+                record.result = Some(look.result);
+                return self.end_without_reason(record, outcome);
+            }
+        }
+        let row = &self.policy.operation.poll;
+        let look = schedule::next_look(&record, row, started.retry_after, self.now);
+        record.graph.next_poll_at = Some(look);
+        record.due_at = Some(look);
+        let message = Message::poll(&record, 1);
+        Decision {
+            send: Some((message, look)),
+            ..written(record, Next::Drop)
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The operation as callers and receivers see it (DESIGN §4.1), and the completion frozen when it ends (§4.2).
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::operation::{FrozenEvent, Record};
+
+/// The operation document. `now` decides whether a planned look still lies ahead.
+pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
+    let graph = &record.graph;
+    let open = record.ended_at.is_none();
+    let next = graph.next_poll_at.filter(|at| open && *at > now);
+    json!({
+        "id": record.id,
+        "operation": record.operation,
+        "status": record.state.status(),
+        "reason": record.reason,
+        "reference": record.reference,
+        "createdAt": record.created_at,
+        "startedAt": record.started_at,
+        "endedAt": record.ended_at,
+        "deadline": record.deadline,
+        "adopted": record.adopted,
+        "graph": {
+            "status": graph.status,
+            "progress": graph.progress,
+            "clientRequestId": graph.client_request_id,
+            "requestId": graph.request_id,
+            "polls": graph.polls,
+            "nextPollAt": next,
+        },
+        "result": record.result,
+        "error": record.error,
+        "callback": callback(record),
+    })
+}
+
+fn callback(record: &Record) -> Value {
+    json!({
+        "status": record.callback_status(),
+        "attempts": record.delivery.attempts,
+        "lastStatus": record.delivery.last_status,
+    })
+}
+
+/// The completion of a record that has just ended: its id and the bytes of its body, from now on the same.
+pub(crate) fn freeze(record: &Record, ended_at: Timestamp) -> FrozenEvent {
+    let word = record.state.status();
+    let kind = format!("operation.{word}");
+    let completion =
+        json!({ "type": kind, "timestamp": ended_at, "data": document(record, ended_at) });
+    let callback = record.callback.as_ref();
+    let body = match callback.and_then(|callback| callback.template.as_ref()) {
+        Some(template) => template.render(&completion),
+        None => completion,
+    };
+    FrozenEvent {
+        id: format!("msg_{}_{word}", record.id.bare()),
+        kind,
+        body: body.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn record(state: Value, callback: Option<Value>) -> Record {
+        let record = json!({
+            "id": "op_0123456789abcdef0123456789abcdef", "revision": 1, "writer": "w",
+            "client": "tickets", "tenant": "contoso", "operation": "team.schedule",
+            "fingerprint": "f", "parameters": {}, "callback": callback,
+            "created_at": at(0), "deadline": at(900), "state": state,
+            "attempt": 1, "maybe_started": false, "token_refused": false, "hop": 1, "adopted": false,
+            "graph": { "polls": 1, "seen": true, "missing": 0, "nextPollAt": at(100) },
+            "delivery": { "attempts": 2, "lastStatus": 500, "scheduledAttempts": 2 },
+            "history": [],
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn the_callback_is_none_pending_delivered_or_undeliverable() {
+        let target = || json!({ "url": "v1.sealed", "origin": "https://tickets.example" });
+        let closed = |how: &str| json!({ "name": "closed", "outcome": "failed", "how": how });
+        for (state, told) in [
+            (closed("delivered"), "delivered"),
+            (closed("undeliverable"), "undeliverable"),
+            (json!({ "name": "ended", "outcome": "failed" }), "pending"),
+            (json!({ "name": "running", "monitor": "m" }), "pending"),
+        ] {
+            let with = document(&record(state.clone(), Some(target())), at(50));
+            let callback = json!({ "status": told, "attempts": 2, "lastStatus": 500 });
+            assert_eq!(with["callback"], callback, "{state}");
+            let without = document(&record(state, None), at(50));
+            assert_eq!(without["callback"]["status"], "none");
+        }
+    }
+
+    #[test]
+    fn the_next_look_is_told_only_while_it_lies_ahead() {
+        let mut record = record(json!({ "name": "running", "monitor": "m" }), None);
+        let told = |record: &Record, now| document(record, at(now))["graph"]["nextPollAt"].clone();
+        assert_eq!(told(&record, 99), json!(at(100)));
+        assert_eq!(told(&record, 100), Value::Null);
+        assert_eq!(told(&record, 101), Value::Null);
+        record.ended_at = Some(at(50));
+        assert_eq!(told(&record, 60), Value::Null);
+    }
+}

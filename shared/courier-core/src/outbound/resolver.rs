@@ -1,0 +1,104 @@
+//! The DNS half of the outbound guard: a name may be called only if every address it has may be called.
+//!
+//! The addresses that were judged are the ones connected to, so a second DNS answer changes nothing. A literal address
+//! in a URL does not come past here (hyper connects to it at once): `callback_url` judges those.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::outbound::address::Allowed;
+
+/// Resolver for the HTTP client that calls addresses a client can choose.
+#[derive(Debug, Clone)]
+pub struct GuardedResolver {
+    pub allowed: Arc<Allowed>,
+}
+
+/// One of the name's addresses is private or special. Which one is not told: it would map a foreign network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the host has an address that must not be called")]
+pub struct ForbiddenAddress;
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allowed = Arc::clone(&self.allowed);
+        Box::pin(async move {
+            let answers: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if answers.is_empty() {
+                return Err(
+                    io::Error::new(io::ErrorKind::NotFound, "the host has no address").into(),
+                );
+            }
+            let checked = check(answers, &allowed)?;
+            Ok(Box::new(checked.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// All or nothing: a name with one forbidden address is a trap, not a name with fewer addresses.
+fn check(answers: Vec<SocketAddr>, allowed: &Allowed) -> Result<Vec<SocketAddr>, ForbiddenAddress> {
+    if answers.iter().all(|answer| allowed.permits(answer.ip())) {
+        Ok(answers)
+    } else {
+        Err(ForbiddenAddress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(texts: &[&str]) -> Vec<SocketAddr> {
+        texts
+            .iter()
+            .map(|text| SocketAddr::new(text.parse().unwrap(), 0))
+            .collect()
+    }
+
+    fn resolver(networks: &[&str]) -> GuardedResolver {
+        let networks = networks.iter().map(|text| text.parse().unwrap()).collect();
+        GuardedResolver {
+            allowed: Arc::new(Allowed { networks }),
+        }
+    }
+
+    #[test]
+    fn public_answers_are_handed_on_unchanged() {
+        let public = answers(&["8.8.8.8", "2606:4700::1111"]);
+        assert_eq!(check(public.clone(), &Allowed::default()), Ok(public));
+    }
+
+    #[test]
+    fn one_private_answer_spoils_the_name() {
+        for trap in [
+            &["8.8.8.8", "10.0.0.1"][..],
+            &["169.254.169.254", "8.8.8.8"],
+            &["2606:4700::1111", "::1"],
+            &["::ffff:127.0.0.1"],
+        ] {
+            assert_eq!(
+                check(answers(trap), &Allowed::default()),
+                Err(ForbiddenAddress),
+                "{trap:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn localhost_resolves_only_where_its_network_is_allowed() {
+        let name = || "localhost".parse::<Name>().unwrap();
+        let Err(error) = resolver(&[]).resolve(name()).await else {
+            panic!("localhost must be refused");
+        };
+        assert_eq!(error.downcast_ref(), Some(&ForbiddenAddress));
+        let networks = ["127.0.0.0/8", "::1/128"];
+        let addresses: Vec<SocketAddr> =
+            resolver(&networks).resolve(name()).await.unwrap().collect();
+        assert!(addresses.iter().all(|address| address.ip().is_loopback()));
+        assert!(!addresses.is_empty());
+    }
+}

@@ -1,0 +1,275 @@
+//! How a kind of receiver wants its completion, as data: one TOML file each. Adding a profile is adding a file.
+//!
+//! A client's configuration picks a profile, gives it its secrets and may override any row of it.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use http::{HeaderName, HeaderValue, Method};
+use serde::Deserialize;
+
+use crate::crypto::hmac::{Encoding, HmacAlgorithm};
+
+mod template;
+
+pub use template::Template;
+
+const FILES: [&str; 10] = [
+    include_str!("../../profiles/standard-webhooks.toml"),
+    include_str!("../../profiles/servicenow-scripted.toml"),
+    include_str!("../../profiles/servicenow-hmac.toml"),
+    include_str!("../../profiles/servicenow-table.toml"),
+    include_str!("../../profiles/jira-automation.toml"),
+    include_str!("../../profiles/zendesk.toml"),
+    include_str!("../../profiles/okta-workflows.toml"),
+    include_str!("../../profiles/logic-apps.toml"),
+    include_str!("../../profiles/step-functions-task-token.toml"),
+    include_str!("../../profiles/generic.toml"),
+];
+
+/// The profile of a client that names none.
+pub const DEFAULT: &str = "standard-webhooks";
+
+/// The request that carries a completion, but for its URL and its secrets.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    pub name: String,
+    pub summary: String,
+    #[serde(with = "method")]
+    pub method: Method,
+    #[serde(default = "json_type")]
+    pub content_type: String,
+    /// Statuses that mean "taken"; any 2xx where there are none.
+    #[serde(default)]
+    pub success: Vec<u16>,
+    /// Sent as they are.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Of what is sent; the completion itself where there is none.
+    pub body: Option<Template>,
+    /// Whether Standard Webhooks signs it, with CloudEvents headers beside.
+    pub signature: Signature,
+    /// HMAC of the body alone, in a header of its own.
+    pub hmac: Option<Hmac>,
+    /// Header of `token`; in `authorization` it becomes `Bearer …`.
+    #[serde(default = "authorization")]
+    pub token_header: String,
+    /// Ways to prove ourselves to the receiver; one of them is needed unless the list is empty.
+    #[serde(default)]
+    pub proofs: Vec<ProofKind>,
+    /// Fields of the request that this kind of receiver cannot do without.
+    #[serde(default)]
+    pub needs: Vec<Need>,
+    /// Where in the body the secret `callback.token` of the request goes: a JSON pointer.
+    pub token_at: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signature {
+    Required,
+    /// When the client has signing secrets.
+    Offered,
+    None,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hmac {
+    pub header: String,
+    pub algorithm: HmacAlgorithm,
+    pub encoding: Encoding,
+    /// Before the signature, as in `sha256=`.
+    #[serde(default)]
+    pub prefix: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProofKind {
+    Token,
+    Basic,
+    Oauth2,
+    Hmac,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Need {
+    Reference,
+    Token,
+}
+
+impl Profile {
+    /// The profiles shipped with this program. A test reads every file, so this cannot fail in the field.
+    pub fn shipped() -> &'static [Self] {
+        static SHIPPED: LazyLock<Vec<Profile>> = LazyLock::new(|| {
+            #[expect(
+                clippy::expect_used,
+                reason = "the files are compiled in and read by a test"
+            )]
+            let read = |text: &&str| toml::from_str(text).expect("a shipped profile is valid");
+            FILES.iter().map(read).collect()
+        });
+        &SHIPPED
+    }
+
+    pub fn find(name: &str) -> Option<&'static Self> {
+        Self::shipped().iter().find(|profile| profile.name == name)
+    }
+
+    /// Whether the answer means that the completion was taken.
+    pub fn takes(&self, status: u16) -> bool {
+        if self.success.is_empty() {
+            (200..300).contains(&status)
+        } else {
+            self.success.contains(&status)
+        }
+    }
+
+    /// What of it cannot be sent, each by its key.
+    pub fn mistakes(&self) -> Vec<(&'static str, &'static str)> {
+        let mut mistakes = Vec::new();
+        for (name, value) in &self.headers {
+            match may_send(name) {
+                Err(rule) => mistakes.push(("headers", rule)),
+                Ok(()) if HeaderValue::from_str(value).is_err() => {
+                    mistakes.push(("headers", "must hold visible characters only"));
+                }
+                Ok(()) => {}
+            }
+        }
+        if HeaderValue::from_str(&self.content_type).is_err() {
+            mistakes.push(("content_type", "must be a media type"));
+        }
+        if self.token_header != "authorization"
+            && let Err(rule) = may_send(&self.token_header)
+        {
+            mistakes.push(("token_header", rule));
+        }
+        if let Some(hmac) = &self.hmac
+            && let Err(rule) = may_send(&hmac.header)
+        {
+            mistakes.push(("hmac", rule));
+        }
+        if self
+            .success
+            .iter()
+            .any(|status| !(200..600).contains(status))
+        {
+            mistakes.push(("success", "must be HTTP statuses from 200 to 599"));
+        }
+        mistakes
+    }
+}
+
+/// Headers that say how a message travels, or that we set ourselves.
+const OURS: [&str; 9] = [
+    "host",
+    "connection",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "te",
+    "upgrade",
+    "expect",
+    "authorization",
+];
+
+fn may_send(name: &str) -> Result<(), &'static str> {
+    let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
+        return Err("must be header names");
+    };
+    let name = name.as_str();
+    let signed = name.starts_with("webhook-") || name.starts_with("ce-");
+    if OURS.contains(&name) || signed || name == "traceparent" {
+        return Err("must not be a header that graph-courier sets itself");
+    }
+    Ok(())
+}
+
+fn json_type() -> String {
+    "application/json".to_owned()
+}
+
+fn authorization() -> String {
+    "authorization".to_owned()
+}
+
+mod method {
+    //! A method that carries a body.
+
+    use http::Method;
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(text: D) -> Result<Method, D::Error> {
+        let text = String::deserialize(text)?;
+        super::method_of(&text).ok_or_else(|| D::Error::custom("POST, PUT or PATCH"))
+    }
+}
+
+/// POST, PUT or PATCH.
+pub(crate) fn method_of(text: &str) -> Option<Method> {
+    let known = [Method::POST, Method::PUT, Method::PATCH];
+    known.into_iter().find(|method| method.as_str() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_profile_can_be_sent() {
+        for (profile, file) in Profile::shipped().iter().zip(FILES) {
+            assert_eq!(profile.mistakes(), [], "{}", profile.name);
+            assert!(file.contains(&format!("name = \"{}\"", profile.name)));
+            let token = profile.needs.contains(&Need::Token);
+            assert_eq!(profile.token_at.is_some(), token, "{}", profile.name);
+            let hmac = profile.proofs.contains(&ProofKind::Hmac);
+            assert!(!hmac || profile.hmac.is_some(), "{}", profile.name);
+        }
+        assert!(Profile::find(DEFAULT).is_some());
+        assert!(Profile::find("no-such").is_none());
+    }
+
+    #[test]
+    fn a_profile_takes_what_it_says_or_any_success() {
+        let mut profile = Profile::find(DEFAULT).unwrap().clone();
+        for (status, taken) in [
+            (199, false),
+            (200, true),
+            (299, true),
+            (300, false),
+            (410, false),
+        ] {
+            assert_eq!(profile.takes(status), taken, "{status}");
+        }
+        profile.success = vec![200, 409];
+        for (status, taken) in [(200, true), (201, false), (409, true)] {
+            assert_eq!(profile.takes(status), taken, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_frames_or_signs_the_message_is_refused() {
+        for name in [
+            "Host",
+            "content-length",
+            "Transfer-Encoding",
+            "webhook-id",
+            "ce-type",
+            "a b",
+            "",
+        ] {
+            let mut profile = Profile::find(DEFAULT).unwrap().clone();
+            profile.headers.insert(name.to_owned(), "1".to_owned());
+            assert_eq!(profile.mistakes().len(), 1, "{name}");
+        }
+        let mut profile = Profile::find(DEFAULT).unwrap().clone();
+        profile
+            .headers
+            .insert("x-team".to_owned(), "a\r\nb".to_owned());
+        assert_eq!(profile.mistakes().len(), 1);
+    }
+}
