@@ -13,9 +13,9 @@ use courier_core::engine::sweep::sweep;
 use courier_core::lifecycle::Timing;
 use courier_core::outbound::{HttpTransport, Timeouts};
 use courier_core::{Clock, random_ids};
-use courier_local::database::Database;
-use courier_local::listener::{self, Limits};
+use courier_local::Database;
 use courier_local::worker::{self, WorkerOptions};
+use courier_local::{Limits, serve};
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -121,7 +121,7 @@ async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::
         connections: descriptors::connections(limits.connections),
         ..limits
     };
-    listener::serve(listener, limits, handle, stop).await;
+    serve(listener, limits, handle, stop).await;
 }
 
 async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Receiver<bool>) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use courier_core::crypto::secret::Secret;
 use courier_core::crypto::webhook_signature::{self, SigningSecret};
-use courier_local::listener::{self, Limits};
+use courier_local::{Limits, serve};
 use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -47,12 +47,7 @@ pub(crate) async fn start(
         *response.status_mut() = status;
         async move { response }
     };
-    tokio::spawn(listener::serve(
-        listener,
-        Limits::default(),
-        handle,
-        stopped,
-    ));
+    tokio::spawn(serve(listener, Limits::default(), handle, stopped));
     Ok((address, callbacks))
 }
 

@@ -10,7 +10,7 @@ use courier_core::crypto::secret::{Secret, SecretReference};
 use courier_core::operation::{Outcome, Reason};
 use serde_json::Value;
 
-use crate::doors_document::filled;
+use crate::docs::authentication::filled;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

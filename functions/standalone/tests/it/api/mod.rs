@@ -1,0 +1,5 @@
+//! The HTTP interface around operations: reading, listing, cancelling, repeating a request.
+
+mod idempotency;
+mod lists;
+pub(crate) mod operations;

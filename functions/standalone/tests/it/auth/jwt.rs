@@ -1,0 +1,333 @@
+//! Tokens: every rule of RFC 8725 that concerns us, broken one at a time.
+
+use courier_core::operation::OperationId;
+use courier_testkit::receiver::Answer as Reply;
+use courier_testkit::world::{Answer, World};
+use serde_json::{Value, json};
+
+use crate::auth::issuer::{
+    AUDIENCE, ISSUER, ROBOTS, Signer, claims, curve_jwk, encode, good, header, issuer, modulus,
+    raw, rsa_jwk, set, token, with, world,
+};
+use crate::auth::signed::NOW;
+use crate::auth::signed::Verdict::{self, Refused, Taken, Told};
+use crate::auth::signed_corpus::body;
+
+const EXPIRED: Verdict = Told("the token has no `exp` to come");
+const EARLY: Verdict = Told("the token's `nbf` is still to come");
+const AUDIENCE_RULE: Verdict = Told("the token is for another audience");
+const SUBJECT: Verdict = Told("the token is of another subject");
+const RIGHT: Verdict = Told("the token lacks the required scope or role");
+
+async fn bring(world: &World, token: &str) -> Answer {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    world.call("POST", "/v1/operations", &headers, body()).await
+}
+
+async fn judged(world: &World, what: &str, token: &str, verdict: Verdict) {
+    let answer = bring(world, token).await;
+    let found = match answer.status {
+        202 => {
+            let id = OperationId::parse(&answer.id()).unwrap();
+            let record = world.app.store.load(&id).await.unwrap().unwrap();
+            format!("taken as {}", record.client)
+        }
+        401 => format!("refused: {:?}", answer.body["detail"].as_str()),
+        _ => format!("{answer:?}"),
+    };
+    let expected = match verdict {
+        Taken(client) => format!("taken as {client}"),
+        Told(rule) => format!("refused: {:?}", Some(rule)),
+        Refused => format!("refused: {:?}", None::<&str>),
+    };
+    assert_eq!(found, expected, "{what}: {token}");
+}
+
+fn changed(name: &str, value: Value) -> Value {
+    let mut claims = claims();
+    if value.is_null() {
+        claims.as_object_mut().unwrap().remove(name);
+    } else {
+        claims[name] = value;
+    }
+    claims
+}
+
+#[tokio::test]
+async fn every_claim_is_asked_for() {
+    let peer = issuer(set(&[rsa_jwk("k", 0)])).await;
+    let world = world(&peer).await;
+    let taken = Taken("tokens");
+    for (name, value, verdict) in [
+        ("jti", json!("x"), taken),
+        ("exp", Value::Null, EXPIRED),
+        ("exp", json!(NOW + 1), taken),
+        ("exp", json!(NOW - 59), taken),
+        ("exp", json!(NOW - 60), EXPIRED),
+        ("exp", json!(0), EXPIRED),
+        ("exp", json!(NOW as f64 + 0.5), taken),
+        ("exp", json!((NOW + 3600).to_string()), EXPIRED),
+        ("exp", json!([NOW + 3600]), EXPIRED),
+        ("nbf", Value::Null, taken),
+        ("nbf", json!(NOW + 60), taken),
+        ("nbf", json!(NOW + 61), EARLY),
+        ("nbf", json!("soon"), EARLY),
+        ("aud", Value::Null, AUDIENCE_RULE),
+        ("aud", json!([AUDIENCE]), taken),
+        ("aud", json!(["other", AUDIENCE]), taken),
+        ("aud", json!(["other"]), AUDIENCE_RULE),
+        ("aud", json!([[AUDIENCE]]), AUDIENCE_RULE),
+        ("aud", json!("other"), AUDIENCE_RULE),
+        ("aud", json!("api://courier/"), AUDIENCE_RULE),
+        ("aud", json!("API://courier"), AUDIENCE_RULE),
+        ("aud", json!({ "x": AUDIENCE }), AUDIENCE_RULE),
+        ("iss", Value::Null, Refused),
+        ("iss", json!("https://login.example/v2/"), Refused),
+        ("iss", json!("https://evil.example/v2"), Refused),
+        ("iss", json!([ISSUER]), Refused),
+        ("sub", Value::Null, taken),
+        ("scp", Value::Null, RIGHT),
+        ("scp", json!("operations.start"), RIGHT),
+        ("scp", json!("Operations.StartAll Operations"), RIGHT),
+        ("scp", json!(["Files.Read", "Operations.Start"]), taken),
+        ("scp", json!({ "Operations.Start": true }), RIGHT),
+        ("scp", json!(true), RIGHT),
+    ] {
+        let what = format!("{name} {value}");
+        let token = token(
+            &header("RS256", "k"),
+            &changed(name, value),
+            Signer::Rs256(0),
+        );
+        judged(&world, &what, &token, verdict).await;
+    }
+    let mut by_scope = changed("scp", Value::Null);
+    by_scope["scope"] = "Operations.Start".into();
+    let granted = token(&header("RS256", "k"), &by_scope, Signer::Rs256(0));
+    judged(&world, "scope", &granted, taken).await;
+    assert_eq!(peer.journal().len(), 1, "the set is fetched once");
+}
+
+#[tokio::test]
+async fn a_role_and_a_subject_belong_together_and_a_token_is_of_one_client() {
+    let peer = issuer(set(&[rsa_jwk("k", 0), curve_jwk("e")])).await;
+    let world = world(&peer).await;
+    let roles = |subject: &str, roles: Value, audiences: Value| {
+        let mut claims = changed("sub", subject.into());
+        claims["roles"] = roles;
+        claims["aud"] = audiences;
+        claims
+    };
+    let start = "Operations.Start";
+    let (own, both) = (json!(ROBOTS), json!([AUDIENCE, ROBOTS]));
+    for (what, claims, verdict) in [
+        (
+            "role",
+            roles("robot", json!([start]), own.clone()),
+            Taken("robot"),
+        ),
+        (
+            "roles",
+            roles("robot", json!(["x", start]), own.clone()),
+            Taken("robot"),
+        ),
+        (
+            "other role",
+            roles("robot", json!(["x"]), own.clone()),
+            RIGHT,
+        ),
+        (
+            "roles in one",
+            roles("robot", json!(format!("x {start}")), own.clone()),
+            RIGHT,
+        ),
+        (
+            "other subject",
+            roles("human", json!([start]), own.clone()),
+            SUBJECT,
+        ),
+        (
+            "no subject",
+            roles("", json!([start]), own.clone()),
+            SUBJECT,
+        ),
+        (
+            "both audiences, one role",
+            roles("human", json!([start]), both.clone()),
+            Taken("tokens"),
+        ),
+        (
+            "of two clients",
+            roles("robot", json!([start]), both),
+            Told("the token fits several clients"),
+        ),
+    ] {
+        let token = token(&header("RS256", "k"), &claims, Signer::Rs256(0));
+        judged(&world, what, &token, verdict).await;
+    }
+    // That client takes RS256 only.
+    let claims = roles("robot", json!([start]), own);
+    let elliptic = token(&header("ES256", "e"), &claims, Signer::Es256);
+    judged(&world, "another algorithm", &elliptic, AUDIENCE_RULE).await;
+}
+
+#[tokio::test]
+async fn a_token_chooses_neither_algorithm_nor_key() {
+    let elsewhere = issuer(set(&[rsa_jwk("k", 1), rsa_jwk("evil", 1)])).await;
+    let modulus = encode(modulus(0));
+    let point = curve_jwk("p384");
+    let peer = issuer(set(&[
+        rsa_jwk("k", 0),
+        curve_jwk("e"),
+        with(rsa_jwk("pss", 0), "alg", "PS256".into()),
+        with(rsa_jwk("oaep", 0), "alg", "RSA-OAEP".into()),
+        with(rsa_jwk("enc", 0), "use", "enc".into()),
+        with(rsa_jwk("sig", 0), "use", "sig".into()),
+        with(rsa_jwk("ops", 0), "key_ops", json!(["encrypt"])),
+        with(rsa_jwk("verify", 0), "key_ops", json!(["verify"])),
+        with(point, "crv", "P-384".into()),
+        json!({ "kty": "oct", "kid": "oct", "k": modulus }),
+        json!({ "kty": "RSA", "kid": "broken", "n": "!", "e": "AQAB" }),
+        json!({ "kty": "RSA", "kid": "small", "n": encode([255; 64]), "e": "AQAB" }),
+        with(rsa_jwk("x", 0), "kid", Value::Null),
+        json!("no key"),
+    ]))
+    .await;
+    let world = world(&peer).await;
+    let taken = Taken("tokens");
+    let (rs, ps, es) = (Signer::Rs256(0), Signer::Ps256(0), Signer::Es256);
+    for (algorithm, kid, signer, verdict) in [
+        ("RS256", "k", rs, taken),
+        ("PS256", "k", ps, taken),
+        ("ES256", "e", es, taken),
+        ("PS256", "pss", ps, taken),
+        ("RS256", "sig", rs, taken),
+        ("RS256", "verify", rs, taken),
+        ("RS256", "pss", rs, Refused),
+        ("RS256", "k", ps, Refused),
+        ("PS256", "k", rs, Refused),
+        ("RS256", "k", Signer::Rs256(1), Refused),
+        ("RS256", "e", rs, Refused),
+        ("ES256", "k", es, Refused),
+        ("ES256", "p384", es, Refused),
+        ("RS256", "enc", rs, Refused),
+        ("RS256", "ops", rs, Refused),
+        ("RS256", "oaep", rs, Refused),
+        ("RS256", "broken", rs, Refused),
+        ("RS256", "small", rs, Refused),
+        ("RS256", "unknown", rs, Refused),
+        ("RS256", "", rs, Refused),
+        ("RS512", "k", rs, Refused),
+        ("rs256", "k", rs, Refused),
+        ("HS256", "k", Signer::Hs256, Refused),
+        ("HS256", "oct", Signer::Hs256, Refused),
+        ("RS256", "oct", Signer::Hs256, Refused),
+        ("none", "k", Signer::Nobody, Refused),
+        ("None", "k", Signer::Nobody, Refused),
+        ("", "k", Signer::Nobody, Refused),
+        ("RS256", "k", Signer::Nobody, Refused),
+    ] {
+        let token = token(&header(algorithm, kid), &claims(), signer);
+        judged(&world, &format!("{algorithm} {kid}"), &token, verdict).await;
+    }
+    let url: Value = elsewhere.url("/keys").into();
+    for (name, value) in [
+        ("jku", url.clone()),
+        ("x5u", url),
+        ("jwk", rsa_jwk("k", 1)),
+        ("x5c", json!([modulus])),
+    ] {
+        let header = with(header("RS256", "evil"), name, value);
+        let theirs = token(&header, &claims(), Signer::Rs256(1));
+        judged(&world, name, &theirs, Refused).await;
+        let ours = with(header, "kid", "k".into());
+        let theirs = token(&ours, &claims(), Signer::Rs256(1));
+        judged(&world, name, &theirs, Refused).await;
+    }
+    assert!(elsewhere.journal().is_empty(), "a token's URL was called");
+}
+
+#[tokio::test]
+async fn a_token_is_three_strict_parts() {
+    let peer = issuer(set(&[rsa_jwk("k", 0)])).await;
+    let world = world(&peer).await;
+    let good = good("k");
+    judged(&world, "good", &good, Taken("tokens")).await;
+    let parts: Vec<&str> = good.split('.').collect();
+    let [head, payload, signature] = parts.as_slice() else {
+        panic!("{good}")
+    };
+    let plain = header("RS256", "k").to_string();
+    let claims = claims().to_string();
+    let by = |header: &str, claims: &str| raw(header, claims, Signer::Rs256(0));
+    let other = encode(claims.replace("somebody", "somebodz"));
+    for token in [
+        format!("{head}.{payload}"),
+        format!("{head}.{payload}."),
+        format!("{good}.{signature}"),
+        format!(".{good}"),
+        format!("{head}..{signature}"),
+        format!("{head}.{other}.{signature}"),
+        format!("{head}.{payload}.{signature}="),
+        format!("{head}=.{payload}.{signature}"),
+        format!("{head}.{payload}.{}", &signature[..340]),
+        format!("{head}.{payload}.A{}", &signature[1..]),
+        "..".to_owned(),
+        "a.b.c".to_owned(),
+        by("{}", &claims),
+        by("[]", &claims),
+        by("RS256", &claims),
+        by(&plain, "[]"),
+        by(&plain, "null"),
+        by(r#"{"alg":"RS256"}"#, &claims),
+        by(r#"{"alg":"RS256","kid":1}"#, &claims),
+        by(r#"{"alg":["RS256"],"kid":"k"}"#, &claims),
+        by(r#"{"alg":"none","alg":"RS256","kid":"k"}"#, &claims),
+        by(r#"{"alg":"RS256","kid":"k","kid":"k"}"#, &claims),
+        by(r#"{"alg":"RS256","kid":"k","crit":["exp"]}"#, &claims),
+        by(
+            r#"{"alg":"RS256","kid":"k","crit":[],"b64":false}"#,
+            &claims,
+        ),
+        by(&plain, &claims.replacen('{', r#"{"exp":1,"#, 1)),
+        by(&plain, &format!("{claims} x")),
+    ] {
+        judged(&world, "malformed", &token, Refused).await;
+    }
+    // As a key it is none, and two credentials are none.
+    let plain = [("x-api-key", good.as_str())];
+    let answer = world.call("GET", "/v1/operations", &plain, "").await;
+    assert_eq!(answer.status, 401);
+    let bearer = format!("Bearer {good}");
+    let both = [
+        ("authorization", bearer.as_str()),
+        ("x-api-key", "tickets-key"),
+    ];
+    assert_eq!(
+        world.call("GET", "/v1/operations", &both, "").await.status,
+        401
+    );
+    // A token opens everything that a key opens.
+    let one = [("authorization", bearer.as_str())];
+    assert_eq!(
+        world.call("GET", "/v1/operations", &one, "").await.status,
+        200
+    );
+    assert_eq!(peer.journal().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stranger_makes_us_call_nobody() {
+    let peer = issuer(Reply::status(500)).await;
+    let world = world(&peer).await;
+    let strange = token(
+        &header("RS256", "k"),
+        &changed("iss", "x".into()),
+        Signer::Rs256(0),
+    );
+    for text in [strange.as_str(), "wrong", "a.b.c", "tickets-key"] {
+        bring(&world, text).await;
+    }
+    assert!(peer.journal().is_empty());
+}

@@ -1,0 +1,173 @@
+//! Signed requests: every case of the corpus through the front door, with signatures by other people's code.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use courier_core::operation::OperationId;
+use courier_testkit::tenants::REQUEST_SECRETS;
+use courier_testkit::world::World;
+use serde_json::{Value, json};
+
+use crate::auth::signed_corpus::corpus;
+use crate::callback::signatures::{library, python};
+
+/// What the clock of a World says, in seconds.
+pub(crate) const NOW: i64 = 1_795_291_200;
+pub(crate) const STALE: &str = "the signed timestamp is more than 5 minutes away";
+
+/// Clients that prove themselves by signatures.
+pub(crate) const SIGNERS: &str = r#"
+[clients.standard]
+tenant = "contoso"
+operations = ["team.schedule", "user.exportPersonalData"]
+signed = { dialect = "standard-webhooks", secrets = ["env:REQUESTS_NEW", "env:REQUESTS_OLD"] }
+[clients.zendesk]
+tenant = "contoso"
+operations = ["team.schedule", "user.exportPersonalData"]
+signed = { dialect = "zendesk", secrets = ["env:ZENDESK_NEW", "env:ZENDESK_OLD"] }
+[clients.github]
+tenant = "contoso"
+operations = ["team.schedule", "user.exportPersonalData"]
+signed = { dialect = "github", secrets = ["env:GITHUB_SECRET"] }
+[clients.hexadecimal]
+tenant = "contoso"
+operations = ["team.schedule"]
+signed = { dialect = "body-hmac", header = "X-Body-Signature", encoding = "hex", algorithm = "sha512", secrets = ["env:PLAIN_SECRET"] }
+[clients.prefixed]
+tenant = "contoso"
+operations = ["team.schedule"]
+signed = { dialect = "body-hmac", header = "X-Sn-Hmac", encoding = "base64", algorithm = "sha384", prefix = "v=", secrets = ["env:PLAIN_SECRET"] }
+[seal]
+"#;
+
+pub(crate) async fn signers() -> World {
+    World::with(|setup| setup.config = setup.config.replace("[seal]\n", SIGNERS)).await
+}
+
+/// What a sender signs, and how.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ToSign {
+    /// `standard`, or the hash of a plain HMAC.
+    pub(crate) how: &'static str,
+    pub(crate) encoding: &'static str,
+    pub(crate) secret: String,
+    pub(crate) id: String,
+    /// The time, or whatever stands before the body.
+    pub(crate) before: String,
+    pub(crate) body: String,
+}
+
+/// Signs in the way of `how`; the corpus is built with one.
+pub(crate) type Sign<'a> = &'a dyn Fn(ToSign) -> String;
+
+/// The secret that a configuration knows by this name.
+pub(crate) fn secret(name: &str) -> String {
+    let found = REQUEST_SECRETS.iter().find(|(known, _)| *known == name);
+    found.unwrap().1.to_owned()
+}
+
+const SIGN: &str = r#"
+import base64, hmac, json, sys
+from datetime import datetime, timezone
+from standardwebhooks import Webhook
+def signature(one):
+    if one["how"] == "standard":
+        at = datetime.fromtimestamp(int(one["before"]), tz=timezone.utc)
+        return Webhook(one["secret"]).sign(one["id"], at, one["body"])
+    text = (one["before"] + one["body"]).encode()
+    digest = hmac.new(one["secret"].encode(), text, one["how"]).digest()
+    return digest.hex() if one["encoding"] == "hex" else base64.b64encode(digest).decode()
+print(json.dumps([signature(one) for one in json.load(sys.stdin)]))
+"#;
+
+/// Whatever `build` makes, with signatures of PyPI's `standardwebhooks` and of Python's `hmac`, all in one go.
+pub(crate) fn signed<T>(build: impl Fn(Sign<'_>) -> T) -> T {
+    let asked = RefCell::new(Vec::new());
+    build(&|one| {
+        asked.borrow_mut().push(one);
+        format!("v1,{}", "A".repeat(128))
+    });
+    let asked = asked.into_inner();
+    let input: Vec<Value> = asked
+        .iter()
+        .map(|one| {
+            json!({ "how": one.how, "encoding": one.encoding, "secret": one.secret,
+                    "id": one.id, "before": one.before, "body": one.body })
+        })
+        .collect();
+    let output = python(
+        &["-c", SIGN],
+        Some(&library()),
+        &Value::Array(input).to_string(),
+    );
+    let made: Vec<String> = serde_json::from_str(&output).unwrap();
+    let made: BTreeMap<ToSign, String> = asked.into_iter().zip(made).collect();
+    for (one, python) in made.iter().filter(|(one, _)| one.how == "standard") {
+        let rust = courier_testkit::signing::standard(
+            &one.secret,
+            &one.id,
+            one.before.parse().unwrap(),
+            &one.body,
+        );
+        assert_eq!(rust, *python, "the two libraries differ: {one:?}");
+    }
+    build(&|one| made[&one].clone())
+}
+
+/// What must come of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// An operation of this client.
+    Taken(&'static str),
+    /// 401, and why.
+    Told(&'static str),
+    /// 401, and nothing else.
+    Refused,
+}
+
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
+    pub(crate) verdict: Verdict,
+}
+
+#[tokio::test]
+async fn every_signature_gets_its_verdict() {
+    let world = signers().await;
+    let cases = signed(corpus);
+    assert!(cases.len() >= 80, "{}", cases.len());
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let mut headers = vec![("x-api-key", "")];
+        let given = case.headers.iter();
+        headers.extend(given.map(|(name, value)| (*name, value.as_str())));
+        let answer = world
+            .call("POST", "/v1/operations", &headers, case.body.clone())
+            .await;
+        let found = match answer.status {
+            202 => {
+                let id = OperationId::parse(&answer.id()).unwrap();
+                let record = world.app.store.load(&id).await.unwrap().unwrap();
+                format!("taken as {}", record.client)
+            }
+            401 => {
+                assert_eq!(answer.problem(), "unauthenticated", "{}", case.name);
+                assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+                format!("refused: {:?}", answer.body["detail"].as_str())
+            }
+            _ => format!("{answer:?}"),
+        };
+        let expected = match case.verdict {
+            Verdict::Taken(client) => format!("taken as {client}"),
+            Verdict::Told(rule) => format!("refused: {:?}", Some(rule)),
+            Verdict::Refused => format!("refused: {:?}", None::<&str>),
+        };
+        if found != expected {
+            let headers = &case.headers;
+            let name = case.name;
+            wrong.push(format!("{name}: {found}, not {expected}: {headers:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,352 @@
+//! Kindness to receivers: one that is down is left alone, one that is busy gets no more, one that wants to be asked is
+//! asked; and how we prove ourselves to one that has a token endpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use courier_core::engine::step::step;
+use courier_local::worker;
+use courier_testkit::receiver::{Answer, Callback};
+use courier_testkit::world::World;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::callback::profiles::world;
+
+/// Schedules of so many teams that have ended at once: each owes a callback now.
+async fn ended(world: &World, count: usize) -> Vec<String> {
+    world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
+    let mut ids = Vec::new();
+    for number in 0..count {
+        let mut body = world.schedule();
+        body["parameters"]["teamId"] = json!(format!("871dbd5c-3a6a-4392-bfe1-{number:012}"));
+        body["callback"]["url"] = json!(world.receiver.url(&format!("/as/{number}")));
+        ids.push(world.post(&body).await.id());
+    }
+    world.work().await;
+    ids
+}
+
+fn tries(journal: &[Callback], path: &str) -> usize {
+    journal
+        .iter()
+        .filter(|callback| callback.path == path)
+        .count()
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_down_is_left_alone_and_nothing_is_dropped() {
+    let world = World::new().await;
+    world.receiver.answer_otherwise(Answer::status(503));
+    let ids = ended(&world, 40).await;
+    // Of the deliveries that are due at once, five find out; the others wait without an attempt.
+    assert_eq!(world.receiver.journal().len(), 5);
+    let mut attempts = 0;
+    for id in &ids {
+        let operation = world.operation(id).await;
+        attempts += operation["callback"]["attempts"].as_u64().unwrap();
+    }
+    assert_eq!(attempts, 5, "parked is no attempt");
+    world.advance(Duration::from_secs(29)).await;
+    assert_eq!(world.receiver.journal().len(), 5);
+    // One probe; it fails, and the pause is doubled.
+    world.advance(Duration::from_secs(12)).await;
+    assert_eq!(world.receiver.journal().len(), 6);
+    world.advance(Duration::from_secs(50)).await;
+    assert_eq!(world.receiver.journal().len(), 6);
+    world.receiver.answer_otherwise(Answer::status(204));
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(world.closed(id).await["callback"]["status"], "delivered");
+        assert!(tries(&world.receiver.journal(), &format!("/as/{number}")) <= 3);
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_down_for_hours_gets_one_probe_each_five_minutes() {
+    let world = World::new().await;
+    world.receiver.answer_otherwise(Answer::Close);
+    let ids = ended(&world, 30).await;
+    for _ in 0..90 {
+        world.advance(Duration::from_secs(120)).await;
+    }
+    let tried = world.receiver.journal().len();
+    assert!(
+        (30..=50).contains(&tried),
+        "{tried} attempts in three hours"
+    );
+    world.receiver.answer_otherwise(Answer::status(200));
+    for id in ids {
+        assert_eq!(world.closed(&id).await["callback"]["status"], "delivered");
+    }
+}
+
+#[tokio::test]
+async fn a_pause_that_one_answer_asks_for_holds_for_the_whole_receiver() {
+    let world = World::new().await;
+    world.receiver.answer_next(Answer::retry_after(429, "200"));
+    let ids = ended(&world, 10).await;
+    assert_eq!(world.receiver.journal().len(), 1);
+    world.advance(Duration::from_secs(199)).await;
+    assert_eq!(world.receiver.journal().len(), 1);
+    world.advance(Duration::from_secs(30)).await;
+    for id in &ids {
+        assert_eq!(world.closed(id).await["callback"]["status"], "delivered");
+    }
+    assert_eq!(world.receiver.journal().len(), 11);
+}
+
+/// 404 is about one callback, not about the host.
+#[tokio::test]
+async fn a_callback_that_is_refused_holds_no_other() {
+    let world = World::new().await;
+    world.receiver.answer_otherwise(Answer::status(404));
+    ended(&world, 30).await;
+    assert_eq!(world.receiver.journal().len(), 30);
+}
+
+/// Takes one message after the other.
+async fn lane(world: &World) {
+    let one = |message, receives| {
+        let app = Arc::clone(&world.app);
+        async move { step(&app, &message, receives, Timestamp::MAX).await }
+    };
+    let now = world.clock.now();
+    while worker::drain(&world.database, now, 1, one).await.unwrap() > 0 {}
+}
+
+#[tokio::test]
+async fn no_more_deliveries_are_under_way_at_one_receiver_than_it_is_allowed() {
+    let world = World::with(|setup| {
+        let network = "allow_networks = [\"127.0.0.0/8\"]";
+        let limited = format!("{network}\nin_flight_per_host = 3");
+        setup.config = setup.config.replace(network, &limited);
+    })
+    .await;
+    world.simulator.set_durations(|d| d.schedule_seconds = 30.0);
+    world.receiver.answer_otherwise(Answer::Hang);
+    let mut ids = Vec::new();
+    for number in 0..12 {
+        let mut body = world.schedule();
+        body["parameters"]["teamId"] = json!(format!("871dbd5c-3a6a-4392-bfe1-{number:012}"));
+        ids.push(world.post(&body).await.id());
+    }
+    // All end between two looks, so all their callbacks are due together.
+    world.clock.advance(Duration::from_secs(90));
+    let mut parked = 0;
+    let nine_wait = async {
+        while parked < 9 {
+            parked += world
+                .app
+                .metrics
+                .take()
+                .callbacks
+                .get("parked")
+                .unwrap_or(&0);
+            tokio::task::yield_now().await;
+        }
+        world.receiver.arrived(3).await;
+    };
+    // The three hang; the work is given up, as if its process had died.
+    let four = async { tokio::join!(lane(&world), lane(&world), lane(&world), lane(&world)) };
+    tokio::select! {
+        _ = four => panic!("three deliveries hang"),
+        () = nine_wait => {}
+    }
+    assert_eq!(world.receiver.journal().len(), 3);
+    world.receiver.answer_otherwise(Answer::status(204));
+    for id in ids {
+        assert_eq!(world.closed(&id).await["callback"]["status"], "delivered");
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_wants_to_be_asked_is_asked_once() {
+    let world = World::with(|setup| {
+        let text = setup.config.replace(
+            "[clients.hr]",
+            "[clients.tickets.callback]\nhandshake = true\n[clients.hr]",
+        );
+        let network = "allow_networks = [\"127.0.0.0/8\"]";
+        setup.config = text.replace(network, &format!("{network}\norigin = \"courier.example\""));
+    })
+    .await;
+    for refusal in [
+        Answer::status(405),
+        Answer::status(200),
+        Answer::status(200).header("webhook-allowed-origin", "other.example"),
+        Answer::status(403).header("webhook-allowed-origin", "*"),
+        Answer::Close,
+    ] {
+        world.receiver.answer_next(refusal);
+    }
+    let leave = Answer::status(200).header("webhook-allowed-origin", "courier.example");
+    world.receiver.answer_next(leave);
+    world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
+    let id = world.post(&world.schedule()).await.id();
+    let closed = world.closed(&id).await;
+    assert_eq!(closed["callback"]["status"], "delivered");
+    assert_eq!(closed["callback"]["attempts"], 6);
+    let second = world.post(&world.goals()).await.id();
+    world.closed(&second).await;
+    let journal = world.receiver.journal();
+    let methods: Vec<&str> = journal
+        .iter()
+        .map(|callback| callback.method.as_str())
+        .collect();
+    let asked = ["OPTIONS"; 6];
+    assert_eq!(methods, [&asked[..], &["POST", "POST"]].concat());
+    for callback in &journal[..6] {
+        assert_eq!(
+            callback.header("webhook-request-origin"),
+            Some("courier.example")
+        );
+        assert!(callback.body.is_empty() && callback.header("webhook-id").is_none());
+    }
+}
+
+const OAUTH: &str = r#"
+profile = "servicenow-scripted"
+[clients.tickets.callback.oauth2]
+token_url = "{receiver}/as/oauth_token.do"
+client_id = "courier"
+client_secret = "env:RECEIVER_OAUTH"
+scope = "graph"
+"#;
+
+fn token(token: &str, expires_in: u64) -> Answer {
+    let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": expires_in });
+    Answer::Status {
+        status: 200,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: body.to_string().into(),
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_is_fetched_once_kept_and_replaced_when_it_is_refused() {
+    let world = world(OAUTH).await;
+    let next = |answer| world.receiver.answer_next(answer);
+    next(Answer::status(500));
+    next(token("canary-first-token", 3600));
+    next(Answer::status(204));
+    next(Answer::status(204));
+    // The token is revoked before its time.
+    next(Answer::status(401));
+    next(token("canary-second-token", 3600));
+    next(Answer::status(204));
+    for id in ended(&world, 3).await {
+        let closed = world.closed(&id).await;
+        assert_eq!(closed["callback"]["status"], "delivered", "{closed}");
+    }
+    let journal = world.receiver.journal();
+    let seen: Vec<(&str, Option<&str>)> = journal
+        .iter()
+        .map(|call| {
+            let fetch = call.path.ends_with("/oauth_token.do");
+            (
+                if fetch { "token" } else { "callback" },
+                call.header("authorization"),
+            )
+        })
+        .collect();
+    let (first, second) = ("Bearer canary-first-token", "Bearer canary-second-token");
+    assert_eq!(
+        seen,
+        [
+            ("token", None),
+            ("token", None),
+            ("callback", Some(first)),
+            ("callback", Some(first)),
+            ("callback", Some(first)),
+            ("token", None),
+            ("callback", Some(second)),
+        ]
+    );
+    let form = String::from_utf8_lossy(&journal[0].body).into_owned();
+    assert_eq!(
+        form,
+        "grant_type=client_credentials&client_id=courier&client_secret=canary-receiver-oauth-secret&scope=graph"
+    );
+}
+
+/// As an authorization server that knows nothing but RFC 6749, section 2.3.1.
+#[tokio::test]
+async fn a_token_endpoint_may_want_id_and_secret_in_the_header() {
+    let basic = "client_authentication = \"client_secret_basic\"\n";
+    let oauth = format!("{}{basic}", OAUTH.replace("\"courier\"", "\"courier:ü 1\""));
+    let world = world(&oauth).await;
+    world.receiver.answer_next(token("canary-token", 3600));
+    let id = ended(&world, 1).await.remove(0);
+    assert_eq!(world.closed(&id).await["callback"]["status"], "delivered");
+    let asked = &world.receiver.journal()[0];
+    let pair = "courier%3A%C3%BC+1:canary-receiver-oauth-secret";
+    let expected = format!("Basic {}", STANDARD.encode(pair));
+    assert_eq!(asked.header("authorization"), Some(&*expected));
+    assert_eq!(
+        String::from_utf8_lossy(&asked.body),
+        "grant_type=client_credentials&scope=graph"
+    );
+}
+
+#[test]
+fn a_token_endpoint_is_called_under_the_same_guard_as_a_callback() {
+    for (url, rule) in [
+        (
+            "https://169.254.169.254/token",
+            "must not point to a private or local address",
+        ),
+        (
+            "https://metadata.google.internal/token",
+            "must not point to a private or local address",
+        ),
+        (
+            "https://localhost/token",
+            "must not point to a private or local address",
+        ),
+        (
+            "http://login.example/token",
+            "must be https unless allow_networks is set",
+        ),
+        (
+            "https://user@login.example/token",
+            "must not carry user information",
+        ),
+        ("/token", "must be an absolute URL"),
+    ] {
+        let text = courier_testkit::tenants::CONFIG
+            .replace(
+                "[clients.hr]",
+                &format!("[clients.tickets.callback]{OAUTH}\n[clients.hr]"),
+            )
+            .replace("{receiver}/as/oauth_token.do", url)
+            .replace("allow_networks = [\"127.0.0.0/8\"]", "")
+            .replace("{graph}", "http://127.0.0.1:1")
+            .replace("{receiver}", "https://tickets.example");
+        let catalogue = courier_core::catalogue::Catalogue::shipped();
+        let resolve = &courier_testkit::tenants::resolve;
+        let Err(errors) = courier_core::config::Config::parse(&text, catalogue, resolve) else {
+            panic!("{url} was taken");
+        };
+        let told = format!("clients.tickets.callback.oauth2.token_url: {rule}");
+        assert_eq!(errors.0, [told], "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_redirects_is_not_followed() {
+    let world = world(OAUTH).await;
+    let elsewhere = world.receiver.url("/as/elsewhere");
+    world.receiver.answer_next(Answer::redirect(&elsewhere));
+    world.receiver.answer_next(token("t", 60));
+    let id = ended(&world, 1).await.remove(0);
+    world.closed(&id).await;
+    let paths: Vec<String> = world
+        .receiver
+        .journal()
+        .into_iter()
+        .map(|call| call.path)
+        .collect();
+    assert_eq!(paths, ["/as/oauth_token.do", "/as/oauth_token.do", "/as/0"]);
+}

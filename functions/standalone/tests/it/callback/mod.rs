@@ -1,0 +1,9 @@
+//! How completions are delivered: profiles, signatures, repeats, receivers in trouble, the outbound guard.
+
+mod circuit_breaker;
+mod deliveries;
+mod guard;
+mod profiles;
+mod redelivery;
+mod retarget;
+pub(crate) mod signatures;

@@ -1,0 +1,205 @@
+//! Callbacks are verified by other people's code: `standardwebhooks` of PyPI, pinned by hash, as a receiver uses it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use courier_testkit::receiver::{Answer, Callback};
+use courier_testkit::world::{SIGNING_SECRETS, World};
+use serde_json::{Value, json};
+
+use crate::process::program::now;
+
+/// A list of `{secret, headers, body}` in; for each `null` or why it was refused out.
+const VERIFY: &str = r#"
+import json, sys
+from standardwebhooks import Webhook, WebhookVerificationError
+def verdict(case):
+    try:
+        parsed = Webhook(case["secret"]).verify(case["body"].encode(), case["headers"])
+        return None if parsed == json.loads(case["body"]) else "another body"
+    except WebhookVerificationError as error:
+        return str(error)
+print(json.dumps([verdict(case) for case in json.load(sys.stdin)]))
+"#;
+
+/// What the library is shown, and what it must say.
+struct Case {
+    what: String,
+    secret: String,
+    headers: Vec<(String, String)>,
+    body: String,
+    /// The library's words; `None`: verified.
+    refusal: Option<&'static str>,
+}
+
+#[tokio::test]
+async fn receivers_verify_callbacks_with_the_library_of_their_choice() {
+    let callbacks = callbacks().await;
+    assert_eq!(
+        callbacks.len(),
+        4,
+        "three operations, one of them delivered twice"
+    );
+    let cases: Vec<Case> = callbacks.iter().flat_map(cases).collect();
+    let verdicts = verify(&cases);
+    assert_eq!(verdicts.len(), cases.len());
+    for (case, verdict) in cases.iter().zip(verdicts) {
+        assert_eq!(
+            verdict.as_str(),
+            case.refusal,
+            "{}: {:?}",
+            case.what,
+            case.headers
+        );
+    }
+}
+
+/// Completions of all three operations, sent at the time the library goes by.
+async fn callbacks() -> Vec<Callback> {
+    let world = World::with(|setup| {
+        setup.simulator.durations.export_seconds = 10.0;
+        setup.simulator.durations.goals_seconds = 10.0;
+        setup.clock.set(now());
+    })
+    .await;
+    world.receiver.answer_next(Answer::status(500));
+    for body in [world.schedule(), world.goals(), world.export("dsar")] {
+        let headers = [("idempotency-key", body["operation"].as_str().unwrap())];
+        let id = world.post_with(&headers, &body).await.id();
+        assert_eq!(world.closed(&id).await["status"], "succeeded");
+        world.clock.set(now());
+    }
+    world.receiver.journal()
+}
+
+fn cases(callback: &Callback) -> Vec<Case> {
+    let body = String::from_utf8(callback.body.to_vec()).unwrap();
+    let good = |what: &str, secret: &str| Case {
+        what: what.to_owned(),
+        secret: secret.to_owned(),
+        headers: callback.headers.clone(),
+        body: body.clone(),
+        refusal: None,
+    };
+    let bad = |what: &str, refusal, change: &dyn Fn(&mut Case)| {
+        let mut case = good(what, SIGNING_SECRETS[0]);
+        case.refusal = Some(refusal);
+        change(&mut case);
+        case
+    };
+    let header = |case: &mut Case, name: &str, value: String| {
+        let found = case.headers.iter_mut().find(|(key, _)| key == name);
+        found.unwrap().1 = value;
+    };
+    let seconds: i64 = callback
+        .header("webhook-timestamp")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let no_match = "No matching signature found";
+    vec![
+        good("the new secret", SIGNING_SECRETS[0]),
+        good("the old secret", SIGNING_SECRETS[1]),
+        bad("another secret", no_match, &|case| {
+            case.secret = "whsec_YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1jbGllbnQ=".to_owned();
+        }),
+        bad("a changed body", no_match, &|case| {
+            case.body = case.body.replacen("succeeded", "succeedee", 1);
+        }),
+        bad("another id", no_match, &|case| {
+            header(case, "webhook-id", "msg_other".to_owned());
+        }),
+        bad("another timestamp", no_match, &|case| {
+            header(case, "webhook-timestamp", (seconds + 1).to_string());
+        }),
+        bad("an old timestamp", "Message timestamp too old", &|case| {
+            header(case, "webhook-timestamp", (seconds - 900).to_string());
+        }),
+        bad(
+            "a timestamp to come",
+            "Message timestamp too new",
+            &|case| {
+                header(case, "webhook-timestamp", (seconds + 900).to_string());
+            },
+        ),
+    ]
+}
+
+fn verify(cases: &[Case]) -> Vec<Value> {
+    let input: Vec<Value> = cases
+        .iter()
+        .map(|case| {
+            let headers = case
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), json!(value)));
+            json!({
+                "secret": case.secret,
+                "headers": Value::Object(headers.collect()),
+                "body": case.body,
+            })
+        })
+        .collect();
+    let output = python(
+        &["-c", VERIFY],
+        Some(&library()),
+        &Value::Array(input).to_string(),
+    );
+    serde_json::from_str(&output).unwrap()
+}
+
+/// Where the library is; installed on first use.
+pub(crate) fn library() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let place = target.join("oracles/python");
+    if !place.join("standardwebhooks-1.1.0.dist-info").is_dir() {
+        let requirements = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/requirements.txt");
+        let mut install = vec![
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+        ];
+        install.extend([
+            "--disable-pip-version-check",
+            "--upgrade",
+            "-r",
+            requirements,
+        ]);
+        install.extend(["--target", place.to_str().unwrap()]);
+        python(&install, None, "");
+    }
+    place
+}
+
+/// Runs `python3`; what it wrote. It is needed: a missing one fails the test.
+pub(crate) fn python(arguments: &[&str], path: Option<&Path>, input: &str) -> String {
+    let mut command = Command::new("python3");
+    if let Some(path) = path {
+        command.env("PYTHONPATH", path);
+    }
+    let child = command
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("python3 is needed: {error}"));
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "python3 {:?}: {said}",
+        &arguments[..2]
+    );
+    String::from_utf8(output.stdout).unwrap()
+}

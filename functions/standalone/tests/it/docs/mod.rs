@@ -1,0 +1,5 @@
+//! The documents: what the pages and the README show is taken, and is what the program does.
+
+pub(crate) mod authentication;
+mod caller_pages;
+mod verify_scripts;

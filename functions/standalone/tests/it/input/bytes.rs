@@ -1,0 +1,179 @@
+//! Requests that are wrong before their fields are read: bytes, size, media type, key.
+
+use courier_testkit::world::World;
+
+use crate::input::fields::{
+    Refusal, all_refused, assert_untouched, check, export, public, schedule,
+};
+
+#[tokio::test]
+async fn what_is_no_json_is_refused() {
+    let good = export().to_string();
+    let nested = |depth: usize| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        format!(r#"{{"operation":"canary","x":{open}{close}}}"#).into_bytes()
+    };
+    let after = |text: &[u8]| [good.as_bytes(), text].concat();
+    let replaced = |from: &str, to: &str| good.replacen(from, to, 1).into_bytes();
+    let bad = |place, rule| -> Refusal<'_> { (400, "bad-json", place, rule) };
+    let twice = r#""reference":"canary","reference":"#;
+    let user = r#""userId":"canary","userId":"#;
+    let long = "9".repeat(400);
+    let deep = "/x".to_owned() + &"/0".repeat(63);
+    all_refused(vec![
+        (Vec::new(), bad("", "EOF")),
+        (b" \n ".to_vec(), bad("", "EOF")),
+        (good.as_bytes()[..good.len() - 1].to_vec(), bad("", "EOF")),
+        (after(b"x"), bad("", "trailing characters")),
+        (after(b"{}"), bad("", "trailing characters")),
+        (after(b"\0"), bad("", "trailing characters")),
+        (
+            [b"\xEF\xBB\xBF", good.as_bytes()].concat(),
+            bad("", "byte order mark"),
+        ),
+        (b"\xFF\xFE{\0}\0".to_vec(), bad("", "not UTF-8")),
+        (
+            [&good.as_bytes()[..15], b"\xFF", &good.as_bytes()[15..]].concat(),
+            bad("", "not UTF-8"),
+        ),
+        (
+            b"{\"operation\":\"\xED\xA0\x80\"}".to_vec(),
+            bad("", "not UTF-8"),
+        ),
+        (
+            br#"{"operation":"\ud800"}"#.to_vec(),
+            bad("/operation", "hex escape"),
+        ),
+        (
+            br#"{"operation":"\udc00x"}"#.to_vec(),
+            bad("/operation", "surrogate"),
+        ),
+        (
+            replaced(r#""reference":"#, twice),
+            bad("/reference", "appears twice"),
+        ),
+        (
+            replaced(r#""userId":"#, user),
+            bad("/parameters/userId", "appears twice"),
+        ),
+        (nested(64), bad(&deep, "deeper than 64")),
+        (nested(10_000), bad(&deep, "deeper than 64")),
+        (
+            replaced("\"RITM-1\"", &long),
+            bad("/reference", "out of range"),
+        ),
+        (
+            replaced("\"RITM-1\"", "1e400"),
+            bad("/reference", "out of range"),
+        ),
+        (replaced("\"RITM-1\"", "NaN"), bad("/reference", "")),
+        (
+            replaced("\"RITM-1\"", "\"a\u{0}b\""),
+            bad("/reference", "control character"),
+        ),
+        (replaced("\"RITM-1\"", "'canary'"), bad("/reference", "")),
+        (replaced("{", "{,"), bad("", "key must be a string")),
+        (b"{'operation':1}".to_vec(), bad("", "key must be a string")),
+        (b"operation=canary&x=1".to_vec(), bad("", "expected value")),
+        (b"<canary/>".to_vec(), bad("", "expected value")),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_of_64_kib_is_read_and_one_byte_more_is_not() {
+    let padded = |length: usize| {
+        let text = schedule().to_string();
+        let padding = " ".repeat(length - text.len());
+        format!("{padding}{text}")
+    };
+    let world = World::with(public).await;
+    for length in [65_537, 65_538, 100_000, 1_000_000] {
+        let answer = world
+            .call("POST", "/v1/operations", &[], padded(length))
+            .await;
+        check(&answer, (413, "payload-too-large", "", ""), "too long");
+    }
+    assert_untouched(&world).await;
+    let answer = world
+        .call("POST", "/v1/operations", &[], padded(65_536))
+        .await;
+    assert_eq!(answer.status, 202);
+}
+
+#[tokio::test]
+async fn only_json_in_utf_8_is_taken() {
+    let world = World::with(public).await;
+    for kind in [
+        "text/plain",
+        "text/json",
+        "application/x-www-form-urlencoded",
+        "application/json-patch+json",
+        "application/problem+json",
+        "application/jsonx",
+        "application/json; charset=iso-8859-1",
+        "application/json; charset=\"utf-16\"",
+        "application/json, text/plain",
+        "multipart/form-data; boundary=application/json",
+        "*/*",
+        "",
+    ] {
+        let headers = [("content-type", kind)];
+        let answer = world.post_with(&headers, &schedule()).await;
+        check(&answer, (415, "unsupported-media-type", "", ""), kind);
+    }
+    assert_untouched(&world).await;
+    for kind in [
+        "APPLICATION/JSON",
+        "application/json;charset=UTF-8",
+        "application/json ; charset=\"utf-8\"",
+        "application/json; profile=x",
+    ] {
+        let headers = [("content-type", kind)];
+        let answer = world.post_with(&headers, &schedule()).await;
+        assert_eq!(answer.status, 202, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_of_another_form_is_refused() {
+    let world = World::with(public).await;
+    let long = "k".repeat(256);
+    let escapes = format!("\"{}\"", "\\\"".repeat(256));
+    let form = "1 to 255 printable ASCII";
+    for key in [
+        "\"\"",
+        "\" \"",
+        "\"open",
+        "open\"",
+        "a\"b",
+        "\"a\"b\"",
+        "\"a\\x\"",
+        "\"a\\\"",
+        "\"",
+        "\"a\tb\"",
+        "a\tb",
+        "schlüssel",
+        &long,
+        &escapes,
+    ] {
+        let answer = world
+            .post_with(&[("idempotency-key", key)], &export())
+            .await;
+        let refusal = (400, "invalid-header", "Idempotency-Key", form);
+        check(&answer, refusal, key);
+    }
+    let headers = [("idempotency-key", "a"), ("idempotency-key", "a")];
+    let answer = world.post_with(&headers, &export()).await;
+    let refusal = (
+        400,
+        "invalid-header",
+        "Idempotency-Key",
+        "must be sent once",
+    );
+    check(&answer, refusal, "twice");
+    assert_untouched(&world).await;
+    let longest = [("idempotency-key", "k".repeat(255))];
+    let longest = longest.each_ref().map(|(name, key)| (*name, key.as_str()));
+    assert_eq!(world.post_with(&longest, &export()).await.status, 202);
+}

@@ -1,0 +1,6 @@
+//! Bad input: bytes, fields, URLs, and the corpora.
+
+mod bytes;
+mod corpora;
+mod fields;
+mod urls;

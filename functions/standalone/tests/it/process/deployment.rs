@@ -1,0 +1,257 @@
+//! A place for a `courier` to work in: directory, configuration, Graph in a process of its own, a receiver.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cloud_testkit::clock::ShiftedClock;
+use courier_core::Clock;
+use courier_testkit::receiver::Receiver;
+use courier_testkit::redaction::Sightings;
+use courier_testkit::told;
+use courier_testkit::world::{Answer, TICKETS_KEY};
+use graph_simulator::{Entry, Job};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::{interval, timeout};
+
+use crate::process::program::{Courier, PATIENCE, clock};
+
+/// A directory with a configuration and data, Graph in a process of its own, and a receiver in this one.
+pub(crate) struct Site {
+    pub(crate) directory: TempDir,
+    /// Runs as long as the site is there.
+    _graph: Courier,
+    pub(crate) graph_url: String,
+    pub(crate) receiver: Receiver,
+    pub(crate) http: reqwest::Client,
+}
+
+/// Everything answers and ends within seconds.
+pub(crate) const QUICK: &str = r#"
+client_secret = "canary-graph-client-secret"
+[durations]
+export_seconds = 2.0
+goals_seconds = 1.5
+schedule_seconds = 1.0
+[behaviour.export]
+retry_after_start = 1
+retry_after_poll = 1
+[behaviour.goals]
+retry_after_start = 1
+retry_after_poll = 1
+[behaviour.schedule]
+retry_after_start = 1
+retry_after_poll = 1
+"#;
+
+impl Site {
+    /// Starts Graph with this script.
+    pub(crate) async fn new(script: &str) -> Self {
+        Self::with_clocks(script, &[], clock()).await
+    }
+
+    /// The same where this clock shows the time, to Graph and to the receiver.
+    pub(crate) async fn at(script: &str, clock: &ShiftedClock) -> Self {
+        let environment = clock.environment();
+        Self::with_clocks(script, &variables(&environment), clock.function()).await
+    }
+
+    async fn with_clocks(script: &str, graph: &[(&str, &str)], receiver: Clock) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let script_file = directory.path().join("script.toml");
+        std::fs::write(&script_file, script).unwrap();
+        let journal = directory.path().join("graph.jsonl");
+        let simulator = Courier::start(
+            &[
+                "simulate-graph",
+                "--listen=127.0.0.1:0",
+                "--script",
+                script_file.to_str().unwrap(),
+                "--journal",
+                journal.to_str().unwrap(),
+            ],
+            graph,
+        );
+        let line = simulator.says("simulating Microsoft Graph at ").await;
+        let graph_url = line.rsplit(' ').next().unwrap().to_owned();
+        let receiver = Receiver::start(receiver).await.unwrap();
+        let config = config(&graph_url, &receiver.origin());
+        std::fs::write(directory.path().join("courier.toml"), config).unwrap();
+        Self {
+            directory,
+            _graph: simulator,
+            graph_url,
+            receiver,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The arguments of `courier serve` here.
+    pub(crate) fn arguments(&self, listen: &str) -> Vec<String> {
+        let argument = |path: PathBuf| path.to_str().unwrap().to_owned();
+        vec![
+            "serve".to_owned(),
+            format!("--listen={listen}"),
+            format!("--config={}", argument(self.path("courier.toml"))),
+            format!("--data={}", argument(self.path("data"))),
+        ]
+    }
+
+    /// Starts `courier serve` at any port; the process and its API's origin, once it serves.
+    pub(crate) async fn serve(&self, variables: &[(&str, &str)]) -> (Courier, String) {
+        let arguments = self.arguments("127.0.0.1:0");
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let server = Courier::start(&arguments, variables);
+        let api = address(&server).await;
+        (server, api)
+    }
+
+    /// Sends a request with an idempotency key; `None` when the connection failed.
+    pub(crate) async fn post(&self, api: &str, key: &str, body: &Value) -> Option<Answer> {
+        let request = self
+            .http
+            .post(format!("{api}/v1/operations"))
+            .header("content-type", "application/json")
+            .header("idempotency-key", key)
+            .body(body.to_string());
+        send(request).await
+    }
+
+    pub(crate) async fn get(&self, api: &str, path: &str) -> Option<Answer> {
+        send(self.http.get(format!("{api}{path}"))).await
+    }
+
+    /// Asks until the operation has ended and nothing more is owed to its receiver.
+    pub(crate) async fn closed(&self, api: &str, id: &str) -> Value {
+        let path = format!("/v1/operations/{id}");
+        let mut ticks = interval(Duration::from_millis(50));
+        let closed = timeout(PATIENCE, async {
+            loop {
+                ticks.tick().await;
+                if let Some(answer) = self.get(api, &path).await
+                    && is_closed(&answer.body)
+                {
+                    return answer.body;
+                }
+            }
+        });
+        closed
+            .await
+            .unwrap_or_else(|_| panic!("{id} never came to an end"))
+    }
+
+    /// What really runs behind Graph, from the simulator itself.
+    pub(crate) async fn jobs(&self) -> Vec<Job> {
+        let url = format!("{}/__jobs", self.graph_url);
+        let answer = self.http.get(url).send().await.unwrap();
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    }
+
+    /// The simulator's journal, from its file.
+    pub(crate) fn calls(&self) -> Vec<Entry> {
+        let text = std::fs::read_to_string(self.path("graph.jsonl")).unwrap_or_default();
+        // While the simulator runs the last line may still be on its way.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let lines = whole.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Waits until the simulator has been asked for `call`.
+    pub(crate) async fn asked(&self, call: &str) {
+        let mut ticks = interval(Duration::from_millis(10));
+        let asked = timeout(PATIENCE, async {
+            while !self.calls().iter().any(|entry| entry.call == call) {
+                ticks.tick().await;
+            }
+        });
+        asked
+            .await
+            .unwrap_or_else(|_| panic!("nobody asked Graph for {call}"));
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let sightings = Sightings::default();
+        if self.path("data").is_dir() {
+            told::look_into(&sightings, &self.path("data"));
+        }
+        told::look_at(&sightings, &self.receiver.journal());
+        let seen = sightings.seen();
+        assert!(seen.is_empty(), "I11: {seen:#?}");
+    }
+}
+
+pub(crate) fn is_closed(operation: &Value) -> bool {
+    operation["endedAt"].is_string() && operation["callback"]["status"] != "pending"
+}
+
+/// The environment of a process, as `Courier::start` takes it.
+pub(crate) fn variables(environment: &[(String, String)]) -> Vec<(&str, &str)> {
+    let pairs = environment.iter();
+    pairs
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
+}
+
+/// Waits until the server says where it serves; its origin.
+pub(crate) async fn address(server: &Courier) -> String {
+    let line = server.says(" serving").await;
+    let address = line.split("address=").nth(1).unwrap_or_default();
+    format!("http://{}", address.split(' ').next().unwrap_or_default())
+}
+
+async fn send(request: reqwest::RequestBuilder) -> Option<Answer> {
+    let answer = request.header("x-api-key", TICKETS_KEY).send().await.ok()?;
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let body = serde_json::from_slice(&answer.bytes().await.ok()?).unwrap_or_default();
+    Some(Answer {
+        status,
+        headers,
+        body,
+    })
+}
+
+/// The configuration document of a site.
+pub(crate) fn config(graph: &str, receiver: &str) -> String {
+    format!(
+        r#"
+[graph]
+base_url = "{graph}"
+login_url = "{graph}"
+[graph.tenants.contoso]
+tenant_id = "contoso.example"
+client_id = "courier"
+client_secret = "env:GRAPH_SECRET"
+refresh_token = "env:REFRESH_TOKEN"
+[clients.tickets]
+tenant = "contoso"
+api_keys = ["sha256:bb915d5eed4b2523441dd1eaf37e5ad2448958558344f7d659b33c83dea2ead3"]
+operations = ["user.exportPersonalData", "goals.exportJob", "team.schedule"]
+callback_origins = ["{receiver}"]
+signing_secrets = ["env:SIGNING_NEW", "env:SIGNING_OLD"]
+[seal]
+key = "env:SEAL_KEY"
+[callbacks]
+allow_networks = ["127.0.0.0/8"]
+[limits]
+requests_per_minute = 1000000
+"#
+    )
+}
+
+/// Writes `text` to a new file of the directory; its path as an argument.
+pub(crate) fn file(directory: &Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}

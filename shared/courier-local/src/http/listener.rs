@@ -1,0 +1,247 @@
+//! An HTTP/1.1 server around one function: limits on size, time and number, and an orderly end.
+//!
+//! It knows nothing of routes. What it answers itself (a body that does not arrive, a broken body, a panic) is a
+//! problem document as the core writes them.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use courier_core::http::problem::Problem;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::http::connections::{Connections, Place};
+use crate::http::write_deadline::Patient;
+
+/// hyper's smallest read buffer.
+const BUFFER_MIN_BYTES: usize = 8192;
+/// A little more than the cap is read and thrown away, so that the sender reads the answer instead of a reset.
+const DISCARD_BYTES: usize = 1024 * 1024;
+/// After an accept that failed, for want of file descriptors as a rule.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// A longer body is cut to one byte more than this, so that the handler sees that it is too long.
+    pub body_bytes: usize,
+    pub body_seconds: u64,
+    pub header_bytes: usize,
+    /// For a request's head, and so also for an idle connection.
+    pub header_seconds: u64,
+    /// For the client to take what is written to it.
+    pub write_seconds: u64,
+    /// At once. For one more, the connection that has waited longest for its client is closed; while all are being
+    /// answered, more wait in the system's backlog.
+    pub connections: usize,
+    /// For requests in flight when the shutdown begins.
+    pub shutdown_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 65_536,
+            body_seconds: 10,
+            header_bytes: 16 * 1024,
+            header_seconds: 10,
+            write_seconds: 10,
+            connections: 4096,
+            shutdown_seconds: 30,
+        }
+    }
+}
+
+/// Serves until `shutdown` becomes true (or its sender is gone), then finishes the requests in flight.
+///
+/// A handler runs to its end even if its client goes away: it may have called Graph already.
+pub async fn serve<H, F>(
+    listener: TcpListener,
+    limits: Limits,
+    handle: H,
+    mut shutdown: watch::Receiver<bool>,
+) where
+    H: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Bytes>> + Send + 'static,
+{
+    // Every handler holds a sender; when the last one is gone, the receiver knows.
+    let (running, mut handlers) = mpsc::channel::<Infallible>(1);
+    let server = Arc::new(Server {
+        limits,
+        handle,
+        running,
+        shutdown: shutdown.clone(),
+    });
+    let connections = Connections::new(server.limits.connections);
+    let mut conversations = JoinSet::new();
+    let mut accepting = Box::pin(accept(&listener, &connections));
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped(&mut shutdown) => break,
+            Some(_) = conversations.join_next() => {}
+            accepted = accepting.as_mut() => {
+                accepting.set(accept(&listener, &connections));
+                match accepted {
+                    Ok(stream) => {
+                        let (place, told_to_leave) = connections.enter();
+                        conversations.spawn(Arc::clone(&server).converse(stream, place, told_to_leave));
+                    }
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+    drop(accepting);
+    drop(listener);
+    let patience = Duration::from_secs(server.limits.shutdown_seconds);
+    drop(server);
+    let finished = timeout(patience, async {
+        while conversations.join_next().await.is_some() {}
+        handlers.recv().await;
+    });
+    if finished.await.is_err() {
+        tracing::warn!("requests were still running at the end of the shutdown");
+    }
+}
+
+/// The next connection, once there is room for it. What has been accepted is lost when this is dropped.
+async fn accept(listener: &TcpListener, connections: &Connections) -> std::io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    connections.room().await;
+    Ok(stream)
+}
+
+struct Server<H> {
+    limits: Limits,
+    handle: H,
+    running: mpsc::Sender<Infallible>,
+    shutdown: watch::Receiver<bool>,
+}
+
+impl<H, F> Server<H>
+where
+    H: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Bytes>> + Send + 'static,
+{
+    async fn converse(
+        self: Arc<Self>,
+        stream: TcpStream,
+        place: Place,
+        told_to_leave: oneshot::Receiver<()>,
+    ) {
+        // Without it the last segment of an answer may wait for an acknowledgement.
+        drop(stream.set_nodelay(true));
+        let mut shutdown = self.shutdown.clone();
+        let limits = self.limits.clone();
+        let place = Arc::new(place);
+        let stream = Patient::new(stream, Duration::from_secs(limits.write_seconds));
+        let service =
+            service_fn(move |request| Arc::clone(&self).answer(request, Arc::clone(&place)));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(limits.header_seconds))
+            .max_header_size(limits.header_bytes)
+            .max_buf_size(limits.header_bytes.max(BUFFER_MIN_BYTES))
+            // Who has said all that he wants to say may still listen.
+            .half_close(true)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        // A connection that breaks is the client's affair; the handler's work is not lost by it.
+        tokio::select! {
+            ended = connection.as_mut() => drop(ended),
+            _ = told_to_leave => {}
+            () = stopped(&mut shutdown) => {
+                connection.as_mut().graceful_shutdown();
+                drop(connection.await);
+            }
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        place: Arc<Place>,
+    ) -> Result<Response<Full<Bytes>>, ToldToLeave> {
+        let (head, body) = request.into_parts();
+        let patience = Duration::from_secs(self.limits.body_seconds);
+        let read = timeout(patience, read(body, self.limits.body_bytes)).await;
+        if !place.work() {
+            return Err(ToldToLeave);
+        }
+        let (response, close) = match read {
+            Ok(Ok(body)) => {
+                let too_long = body.len() > self.limits.body_bytes;
+                (self.run(Request::from_parts(head, body)).await, too_long)
+            }
+            Ok(Err(_)) => (Problem::BrokenBody.into_response(), true),
+            Err(_) => (Problem::SlowBody.into_response(), true),
+        };
+        // hyper tries to send the answer before it lets go of this task, so none is lost by making room.
+        place.wait();
+        let mut response = response.map(Full::new);
+        // Who is refused for who he is, or for asking too often, pays for the next try with a connection.
+        let refused = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
+        if close || refused.contains(&response.status()) {
+            let headers = response.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
+
+    async fn run(self: Arc<Self>, request: Request<Bytes>) -> Response<Bytes> {
+        let running = self.running.clone();
+        let handler = tokio::spawn(async move {
+            let response = (self.handle)(request).await;
+            drop(running);
+            response
+        });
+        handler.await.unwrap_or_else(|_| {
+            tracing::error!("a request handler panicked");
+            Problem::Internal.into_response()
+        })
+    }
+}
+
+/// To hyper: close the connection without an answer.
+#[derive(Debug, Error)]
+#[error("the connection makes room for another")]
+struct ToldToLeave;
+
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    drop(shutdown.wait_for(|stop| *stop).await);
+}
+
+/// Reads the body; of a longer one than `cap` the first `cap + 1` bytes.
+async fn read(mut body: Incoming, cap: usize) -> Result<Bytes, hyper::Error> {
+    let mut kept = BytesMut::new();
+    let mut discarded = 0;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        let room = data.len().min(cap + 1 - kept.len());
+        kept.extend_from_slice(&data[..room]);
+        discarded += data.len() - room;
+        if discarded > DISCARD_BYTES {
+            break;
+        }
+    }
+    Ok(kept.freeze())
+}

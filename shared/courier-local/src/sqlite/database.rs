@@ -1,0 +1,307 @@
+//! The file: how it is opened, which errors that can give, and how work reaches its two threads.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use courier_core::operation::OperationId;
+use courier_core::ports::{QueueError, StoreError};
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::Notify;
+
+use crate::sqlite::connection_threads::{self, Lane};
+use crate::sqlite::schema::{self, MigrationError};
+
+const WRITER_CACHE_KIB: i64 = 2048;
+const READER_CACHE_KIB: i64 = 512;
+const STATEMENTS: usize = 32;
+const SWITCH_ATTEMPTS: u32 = 100;
+/// The write-ahead log is copied into the file when it is this long: a page that many commits wrote is copied once.
+const LOG_PAGES: i64 = 4096;
+/// A log that grew beyond it in a burst is cut back to this.
+const LOG_BYTES: i64 = LOG_PAGES * 4096;
+
+/// Records and messages in one SQLite file (WAL, synchronous=FULL). Clones share the connections.
+///
+/// Several processes may use one file. The threads end when the last clone is dropped or with `close`.
+#[derive(Clone)]
+pub struct Database(Arc<Inner>);
+
+struct Inner {
+    writer: Lane,
+    reader: Lane,
+    commits: Arc<AtomicU64>,
+    /// Until when the worker sleeps (nanoseconds); `i64::MAX` while it is not asleep.
+    asleep_until: AtomicI64,
+    earlier: Notify,
+}
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long a write waits for another process that is writing.
+    pub busy_timeout: Duration,
+    /// Upper bound of the file, in pages of 4 KiB; beyond it writes are refused as on a full disk.
+    pub max_pages: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            busy_timeout: Duration::from_secs(5),
+            max_pages: None,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the directory of the data file {} does not exist", .0.display())]
+    MissingDirectory(PathBuf),
+    #[error("no file can be made in the directory of the data file {}", .0.display())]
+    UnusableDirectory(PathBuf, #[source] std::io::Error),
+    #[error("the data file {} cannot be opened", .0.display())]
+    Unusable(PathBuf, #[source] rusqlite::Error),
+    #[error("the data file {} cannot be written", .0.display())]
+    ReadOnly(PathBuf, #[source] rusqlite::Error),
+    #[error("{} is not a data file of this program", .0.display())]
+    Foreign(PathBuf),
+    #[error("the data file {} has version {found}, this program knows up to {known}: use a newer program", path.display())]
+    Newer {
+        path: PathBuf,
+        found: usize,
+        known: usize,
+    },
+    #[error("a thread for the data file {} cannot be started", .0.display())]
+    Thread(PathBuf, #[source] std::io::Error),
+}
+
+/// Why work on the database failed; nothing of it was written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("the database refused")]
+    Sqlite(#[source] Arc<rusqlite::Error>),
+    #[error("the stored record {0} cannot be read")]
+    Corrupt(String, #[source] Unreadable),
+    #[error("the record {0} does not exist")]
+    Missing(OperationId),
+    #[error("a value cannot be stored")]
+    Unstorable(#[source] Arc<serde_json::Error>),
+    #[error("the database is closed")]
+    Closed,
+}
+
+/// Where stored JSON cannot be read. The parser's own words are left out: they quote what is stored.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{category:?} error in line {line}, column {column}")]
+pub(crate) struct Unreadable {
+    category: serde_json::error::Category,
+    line: usize,
+    column: usize,
+}
+
+impl From<serde_json::Error> for Unreadable {
+    fn from(error: serde_json::Error) -> Self {
+        Self {
+            category: error.classify(),
+            line: error.line(),
+            column: error.column(),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(Arc::new(error))
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Corrupt(id, cause) => Self::Corrupt(id, Box::new(cause)),
+            Failure::Missing(id) => Self::Missing(id),
+            Failure::Sqlite(_) | Failure::Unstorable(_) | Failure::Closed => {
+                Self::Unavailable(Box::new(failure))
+            }
+        }
+    }
+}
+
+impl From<Failure> for QueueError {
+    fn from(failure: Failure) -> Self {
+        Self(Box::new(failure))
+    }
+}
+
+impl Database {
+    /// Opens the file, creating or migrating it where needed. Blocks while it does.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, &Options::default())
+    }
+
+    pub fn open_with(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let classify = |error| classify(path, error);
+        let mut writer = connect(path, options).map_err(classify)?;
+        schema::migrate(&mut writer).map_err(|error| match error {
+            MigrationError::Sqlite(error) => classify(error),
+            MigrationError::Foreign => OpenError::Foreign(path.to_owned()),
+            MigrationError::Newer(found) => OpenError::Newer {
+                path: path.to_owned(),
+                found,
+                known: schema::VERSION,
+            },
+        })?;
+        prepare_writer(&writer, options).map_err(classify)?;
+        let reader = connect(path, options)
+            .and_then(|reader| prepare_reader(&reader).map(|()| reader))
+            .map_err(classify)?;
+
+        let commits = Arc::new(AtomicU64::new(0));
+        let thread = |error| OpenError::Thread(path.to_owned(), error);
+        Ok(Self(Arc::new(Inner {
+            writer: connection_threads::start_writer(writer, Arc::clone(&commits))
+                .map_err(thread)?,
+            reader: connection_threads::start_reader(reader).map_err(thread)?,
+            commits,
+            asleep_until: AtomicI64::new(i64::MAX),
+            earlier: Notify::new(),
+        })))
+    }
+
+    /// Finishes the writes already handed in and closes the file; later calls of any clone get `Unavailable`.
+    pub async fn close(&self) {
+        self.0.reader.close().await;
+        self.0.writer.close().await;
+    }
+
+    /// Transactions made durable so far: fewer than writes when many arrive at once.
+    pub fn commits(&self) -> u64 {
+        self.0.commits.load(Ordering::Relaxed)
+    }
+
+    /// Runs `work` in a transaction of the writer thread; it may be run again after a rollback.
+    pub(crate) async fn write<T, W>(&self, work: W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        self.0.writer.call(work).await
+    }
+
+    pub(crate) async fn read<T, W>(&self, work: W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        self.0.reader.call(work).await
+    }
+
+    /// Tells a sleeping worker that something is due at `due`.
+    pub(crate) fn announce(&self, due: Timestamp) {
+        if nanoseconds(due) < self.0.asleep_until.load(Ordering::SeqCst) {
+            self.0.earlier.notify_one();
+        }
+    }
+
+    /// Sets which announcements wake `earlier`: those before `until`, or all.
+    pub(crate) fn asleep_until(&self, until: Option<Timestamp>) {
+        let until = until.map_or(i64::MAX, nanoseconds);
+        self.0.asleep_until.store(until, Ordering::SeqCst);
+    }
+
+    /// Completes when something was announced that is due earlier than the worker sleeps.
+    pub(crate) async fn earlier(&self) {
+        self.0.earlier.notified().await;
+    }
+}
+
+fn connect(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(options.busy_timeout)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+fn prepare_writer(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
+    let keep = |_: &rusqlite::Row<'_>| Ok(());
+    use_write_ahead_log(connection)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, keep)?;
+    connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, keep)?;
+    if let Some(pages) = options.max_pages {
+        connection.pragma_update_and_check(None, "max_page_count", pages, keep)?;
+    }
+    Ok(())
+}
+
+/// SQLite refuses this switch at once while another process is in the file, so between attempts we wait as a writer would.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
+    let attempt = || {
+        connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
+    };
+    for _ in 1..SWITCH_ATTEMPTS {
+        match attempt() {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                connection.execute_batch("BEGIN EXCLUSIVE; ROLLBACK")?;
+            }
+            switched => return switched.map(drop),
+        }
+    }
+    attempt().map(drop)
+}
+
+fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    connection.pragma_update(None, "query_only", true)
+}
+
+fn classify(path: &Path, error: rusqlite::Error) -> OpenError {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let owned = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign(owned),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            OpenError::ReadOnly(owned, error)
+        }
+        Some(ErrorCode::CannotOpen) if directory.is_some_and(|directory| !directory.is_dir()) => {
+            OpenError::MissingDirectory(owned)
+        }
+        // SQLite does not say why: a disk that is full or read-only, or missing rights.
+        Some(ErrorCode::CannotOpen) => match make_a_file_beside(path) {
+            Err(cause) => OpenError::UnusableDirectory(owned, cause),
+            Ok(()) => OpenError::Unusable(owned, error),
+        },
+        _ => OpenError::Unusable(owned, error),
+    }
+}
+
+/// SQLite needs to: the log and its index.
+fn make_a_file_beside(path: &Path) -> std::io::Result<()> {
+    let probe = path.with_extension(format!("probe-{}", std::process::id()));
+    std::fs::File::create_new(&probe)?;
+    std::fs::remove_file(&probe)
+}
+
+/// Times are stored as nanoseconds since 1970; what does not fit (before 1677, after 2262) becomes the nearest that does.
+pub(crate) fn nanoseconds(time: Timestamp) -> i64 {
+    let nearest = if time < Timestamp::UNIX_EPOCH {
+        i64::MIN
+    } else {
+        i64::MAX
+    };
+    i64::try_from(time.as_nanosecond()).unwrap_or(nearest)
+}
+
+pub(crate) fn timestamp(nanoseconds: i64) -> Timestamp {
+    Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or(Timestamp::MAX)
+}

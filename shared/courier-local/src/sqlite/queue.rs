@@ -1,0 +1,229 @@
+//! The `Queue` port and its consumer side: one row per operation, which holds the operation's newest message.
+//!
+//! A message of a smaller hop never replaces one of a larger hop: its step would only find that polling has moved on,
+//! and the row is all that keeps the operation going.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use courier_core::operation::message::Message;
+use courier_core::ports::{Queue, QueueError};
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::sqlite::database::{Database, Failure, Unreadable, nanoseconds, timestamp};
+
+/// A message that this program cannot read (a newer one wrote it) is looked at again after this.
+const UNREADABLE_PAUSE: SignedDuration = SignedDuration::from_mins(15);
+
+const SEND: &str = "INSERT INTO queue (operation_id, hop, due_at, receives, receipt, message)
+    VALUES (?1, ?2, ?3, 0, NULL, ?4)
+    ON CONFLICT DO UPDATE SET hop = ?2, due_at = ?3, receives = 0, receipt = NULL, message = ?4
+    WHERE hop <= ?2 AND (message <> ?4 OR due_at <> ?3 OR receives <> 0)";
+/// Whether `SEND` would change nothing.
+const SENT: &str = "SELECT hop > ?2 OR (message = ?4 AND due_at = ?3 AND receives = 0)
+    FROM queue WHERE operation_id = ?1";
+const SEND_IF_NONE: &str =
+    "INSERT INTO queue (operation_id, hop, due_at, receives, receipt, message)
+    VALUES (?1, ?2, ?3, 0, NULL, ?4) ON CONFLICT DO NOTHING";
+const SEND_AFTER_WATCHDOG: &str =
+    "INSERT INTO queue (operation_id, hop, due_at, receives, receipt, message)
+    VALUES (?1, ?2, ?3, 0, NULL, ?4)
+    ON CONFLICT DO UPDATE SET hop = ?2, due_at = ?3, receives = 0, receipt = NULL, message = ?4
+    WHERE hop = 0";
+const DUE: &str = "SELECT operation_id, message, receives, due_at FROM queue WHERE due_at <= ? ORDER BY due_at LIMIT ?";
+const CLAIM: &str = "UPDATE queue SET receipt = random(), due_at = ?2, receives = receives + 1
+    WHERE operation_id = ?1 RETURNING receipt";
+
+/// A claimed message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    pub message: Message,
+    pub receipt: Receipt,
+    /// How often it has been received, this time included.
+    pub receives: u32,
+    /// When it could have been received at the earliest.
+    pub due: Timestamp,
+}
+
+/// Names one claim; worthless once the message is claimed or sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    operation_id: String,
+    number: i64,
+}
+
+#[async_trait]
+impl Queue for Database {
+    async fn send(&self, message: &Message, due: Timestamp) -> Result<(), QueueError> {
+        let entry = Arc::new(Entry::new(message, due)?);
+        let sent = Arc::clone(&entry);
+        // As a rule the record's own write has sent it; then nobody waits for another commit.
+        if !self
+            .read(move |connection| sent.is_sent(connection))
+            .await?
+        {
+            self.write(move |connection| entry.send(connection)).await?;
+        }
+        self.announce(due);
+        Ok(())
+    }
+}
+
+impl Database {
+    /// Claims messages that are due, the longest due first; they come back at `visible_again` unless deleted or postponed.
+    pub async fn receive(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        visible_again: Timestamp,
+    ) -> Result<Vec<Received>, QueueError> {
+        let received = self.write(move |connection| claim(connection, now, limit, visible_again));
+        Ok(received.await?)
+    }
+
+    pub async fn delete(&self, receipt: &Receipt) -> Result<(), QueueError> {
+        let receipt = receipt.clone();
+        let deleted = self.write(move |connection| {
+            let sql = "DELETE FROM queue WHERE operation_id = ? AND receipt = ?";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.execute(params![receipt.operation_id, receipt.number])?;
+            Ok(())
+        });
+        Ok(deleted.await?)
+    }
+
+    /// Delivers the claimed message again at `until` or later, instead of at the end of its visibility.
+    pub async fn postpone(&self, receipt: &Receipt, until: Timestamp) -> Result<(), QueueError> {
+        let receipt = receipt.clone();
+        let postponed = self.write(move |connection| {
+            let sql = "UPDATE queue SET due_at = ? WHERE operation_id = ? AND receipt = ?";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.execute(params![
+                nanoseconds(until),
+                receipt.operation_id,
+                receipt.number
+            ])?;
+            Ok(())
+        });
+        postponed.await?;
+        self.announce(until);
+        Ok(())
+    }
+
+    /// When the next message is due or visible again.
+    pub async fn next_due(&self) -> Result<Option<Timestamp>, QueueError> {
+        let due = self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT due_at FROM queue ORDER BY due_at LIMIT 1")?;
+            let due = statement.query_row([], |row| row.get::<_, i64>(0));
+            Ok(due.optional()?)
+        });
+        Ok(due.await?.map(timestamp))
+    }
+}
+
+/// A message as it is stored, made ready outside the writer thread.
+pub(crate) struct Entry {
+    operation_id: String,
+    hop: u32,
+    due: i64,
+    message: String,
+}
+
+impl Entry {
+    pub(crate) fn new(message: &Message, due: Timestamp) -> Result<Self, Failure> {
+        let hop = match message {
+            Message::WatchdogV1 { .. } => 0,
+            Message::PollV1 { hop, .. } => *hop,
+        };
+        Ok(Self {
+            operation_id: message.operation_id().as_str().to_owned(),
+            hop,
+            due: nanoseconds(due),
+            message: serde_json::to_string(message)
+                .map_err(|error| Failure::Unstorable(Arc::new(error)))?,
+        })
+    }
+
+    /// Replaces the operation's message; the very same message, not yet delivered, is left as it is.
+    pub(crate) fn send(&self, connection: &Connection) -> Result<(), Failure> {
+        self.execute(connection, SEND)
+    }
+
+    pub(crate) fn send_if_none(&self, connection: &Connection) -> Result<(), Failure> {
+        self.execute(connection, SEND_IF_NONE)
+    }
+
+    /// The message that carries the polling takes the watchdog's place; one that is there already stays.
+    pub(crate) fn send_after_watchdog(&self, connection: &Connection) -> Result<(), Failure> {
+        self.execute(connection, SEND_AFTER_WATCHDOG)
+    }
+
+    fn is_sent(&self, connection: &Connection) -> Result<bool, Failure> {
+        let mut statement = connection.prepare_cached(SENT)?;
+        let values = params![self.operation_id, self.hop, self.due, self.message];
+        let sent = statement.query_row(values, |row| row.get(0)).optional()?;
+        Ok(sent.unwrap_or(false))
+    }
+
+    fn execute(&self, connection: &Connection, sql: &str) -> Result<(), Failure> {
+        let mut statement = connection.prepare_cached(sql)?;
+        statement.execute(params![self.operation_id, self.hop, self.due, self.message])?;
+        Ok(())
+    }
+}
+
+pub(crate) fn remove(connection: &Connection, operation_id: &str) -> Result<(), Failure> {
+    let mut statement = connection.prepare_cached("DELETE FROM queue WHERE operation_id = ?")?;
+    statement.execute([operation_id])?;
+    Ok(())
+}
+
+fn claim(
+    connection: &Connection,
+    now: Timestamp,
+    limit: usize,
+    visible_again: Timestamp,
+) -> Result<Vec<Received>, Failure> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut due = connection.prepare_cached(DUE)?;
+    let mut claim = connection.prepare_cached(CLAIM)?;
+    let rows = due.query_map(params![nanoseconds(now), limit], |row| {
+        Ok((
+            row.get::<_, String>(0)?,
+            row.get::<_, String>(1)?,
+            row.get::<_, u32>(2)?,
+            row.get::<_, i64>(3)?,
+        ))
+    })?;
+    // The rows move in the index that is being read, so the reading ends first.
+    let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut received = Vec::with_capacity(rows.len());
+    for (operation_id, message, receives, due) in rows {
+        match serde_json::from_str(&message) {
+            Ok(message) => {
+                let number = claim
+                    .query_row(params![operation_id, nanoseconds(visible_again)], |row| {
+                        row.get(0)
+                    })?;
+                received.push(Received {
+                    message,
+                    receipt: Receipt {
+                        operation_id,
+                        number,
+                    },
+                    receives: receives.saturating_add(1),
+                    due: timestamp(due),
+                });
+            }
+            Err(error) => {
+                let error = Unreadable::from(error);
+                tracing::error!(operation.id = %operation_id, %error, "a queued message cannot be read and waits");
+                let again = now.checked_add(UNREADABLE_PAUSE).unwrap_or(Timestamp::MAX);
+                claim.query_row(params![operation_id, nanoseconds(again)], |_| Ok(()))?;
+            }
+        }
+    }
+    Ok(received)
+}
