@@ -9,7 +9,7 @@ use courier_core::outbound::address::Allowed;
 use courier_core::catalogue::{Catalogue, Restart};
 use courier_core::config::credentials::Credentials;
 use courier_core::config::{Client, Ways};
-use courier_core::random_ids;
+use courier_core::operation::random_ids;
 use courier_core::operation::{OperationId, Record};
 use courier_core::http::request::{NewOperation, parse};
 use courier_core::crypto::seal::Sealer;

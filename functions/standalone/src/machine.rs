@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use courier_core::config::Config;
-use courier_core::engine::app::{App, Platform};
+use courier_core::engine::app::App;
+use courier_core::engine::platform::Platform;
 use courier_core::engine::step::step;
 use courier_core::engine::sweep::sweep;
 use courier_core::lifecycle::Timing;
+use courier_core::operation::random_ids;
 use courier_core::outbound::{HttpTransport, Timeouts};
-use courier_core::{Clock, random_ids};
+use courier_core::time::Clock;
 use courier_local::Database;
 use courier_local::worker::{self, WorkerOptions};
 use courier_local::{Limits, serve};

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use courier_core::Clock;
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
 use courier_core::crypto::secret::{Secret, SecretReference};
+use courier_core::time::Clock;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use courier_core::Clock;
+use courier_core::time::Clock;
 use graph_simulator::Simulator;
 use serde_json::Value;
 use tokio::sync::mpsc;

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use courier_core::config::Config;
-use courier_core::engine::app::{App, Platform};
+use courier_core::engine::app::App;
+use courier_core::engine::platform::Platform;
 use courier_core::engine::step::StepError;
 use courier_core::engine::sweep::sweep;
 
 use courier_core::lifecycle::Timing;
+use courier_core::operation::random_ids;
 use courier_core::outbound::{HttpTransport, Timeouts, Tls};
-use courier_core::{Clock, random_ids};
+use courier_core::time::Clock;
 use http::{Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;

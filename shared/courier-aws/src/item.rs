@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use courier_core::engine::sweep::KEPT;
-use courier_core::lifecycle::schedule::later;
 use courier_core::operation::{OperationId, Record, State};
 use courier_core::ports::{Filter, StoreError, Write};
+use courier_core::time::later;
 use jiff::Timestamp;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;

@@ -25,7 +25,7 @@ pub mod emf;
 pub mod logging;
 
 /// The wall clock of the machine, in milliseconds.
-pub fn clock() -> courier_core::Clock {
+pub fn clock() -> courier_core::time::Clock {
     std::sync::Arc::new(now)
 }
 

@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, QueueAttributeName};
-use courier_core::Clock;
 use courier_core::operation::message::Message;
 use courier_core::ports::{Queue, QueueError};
+use courier_core::time::Clock;
 use jiff::Timestamp;
 use serde_json::Value;
 

@@ -3,8 +3,6 @@
 //! The modules are declared from the caller's request down to the tools. Each uses only those below it, which
 //! `functions/standalone/tests/it/rules.rs` holds.
 
-use std::sync::Arc;
-
 pub mod http;
 
 pub mod engine;
@@ -12,7 +10,7 @@ pub mod lifecycle;
 
 pub mod graph;
 
-mod callback;
+pub mod callback;
 
 pub mod auth;
 
@@ -28,8 +26,10 @@ pub mod outbound;
 
 pub mod crypto;
 
+pub mod error_chain;
 mod redact;
 pub mod strict_json;
+pub mod time;
 
 /// A moment at which a test may let the program die; nothing in a normal build.
 #[cfg(all(feature = "crash-points", debug_assertions))]
@@ -59,15 +59,4 @@ macro_rules! arm_crash_points {
 #[macro_export]
 macro_rules! arm_crash_points {
     ($variable:expr) => {};
-}
-
-/// Tells the time. Only mains (and tests) make one.
-pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
-
-/// Makes ids that nobody else has: of operations without a key, of calls to Graph, of writers.
-pub type Ids = Arc<dyn Fn() -> uuid::Uuid + Send + Sync>;
-
-/// Random ids.
-pub fn random_ids() -> Ids {
-    Arc::new(uuid::Uuid::new_v4)
 }

@@ -11,10 +11,11 @@ use courier_core::config::{Client, Ways};
 use courier_core::crypto::seal::Sealer;
 use courier_core::crypto::secret::Secret;
 use courier_core::http::problem::Problem;
-use courier_core::http::request::{NewOperation, callback_place, parameters_place, parse};
+use courier_core::http::request::{NewOperation, parse};
+use courier_core::operation::SealedField;
+use courier_core::operation::random_ids;
 use courier_core::operation::{Delivery, GraphView, OperationId, State};
 use courier_core::outbound::address::Allowed;
-use courier_core::random_ids;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -342,15 +343,16 @@ fn a_new_record_holds_what_was_asked_with_its_secrets_sealed() {
     let operation = read(&client, &[("idempotency-key", "k")], &export()).unwrap();
     assert_eq!(operation.operation().name, "user.exportPersonalData");
     let record = operation.into_record(&sealer(), due, now());
-    let open = |place: String, sealed| sealer().open(&place, sealed).unwrap();
-    let secrets = open(
-        parameters_place(&record.id),
-        record.sealed_parameters.as_ref().unwrap(),
-    );
+    let open = |field: SealedField, sealed| {
+        let context = field.seal_context(&record.id);
+        sealer().open(&context, sealed).unwrap()
+    };
+    let sealed = record.sealed_parameters.as_ref().unwrap();
+    let secrets = open(SealedField::Parameters, sealed);
     let expected = json!({ "storageLocation": SAS });
     assert_eq!(secrets.expose().parse::<Value>().unwrap(), expected);
     let callback = record.callback.as_ref().unwrap();
-    let url = open(callback_place(&record.id), &callback.url);
+    let url = open(SealedField::CallbackUrl, &callback.url);
     assert_eq!(url.expose(), "https://tickets.example/hook?token=canary");
     assert_eq!(callback.origin, "https://tickets.example");
     let parameters = json!({
@@ -366,10 +368,8 @@ fn a_new_record_holds_what_was_asked_with_its_secrets_sealed() {
     assert_eq!((record.created_at, record.due_at), (now(), Some(due)));
     assert_eq!(record.deadline, "2026-12-20T00:00:00Z".parse().unwrap());
     assert_eq!(record.state, State::Accepted { not_before: now() });
-    assert_eq!(
-        (&record.graph, &record.delivery),
-        (&GraphView::default(), &Delivery::default())
-    );
+    assert_eq!(record.graph, GraphView::default());
+    assert_eq!(record.delivery, Delivery::default());
     let [line] = &*record.history else {
         panic!("{:?}", record.history)
     };
@@ -390,6 +390,11 @@ fn a_new_record_holds_what_was_asked_with_its_secrets_sealed() {
 #[test]
 fn secrets_are_sealed_for_one_field_of_one_operation() {
     let id = OperationId::parse("op_0123456789abcdef0123456789abcdef").unwrap();
-    assert_eq!(parameters_place(&id), format!("{id}/parameters"));
-    assert_eq!(callback_place(&id), format!("{id}/callback"));
+    for (field, name) in [
+        (SealedField::Parameters, "parameters"),
+        (SealedField::CallbackUrl, "callback"),
+        (SealedField::TaskToken, "token"),
+    ] {
+        assert_eq!(field.seal_context(&id), format!("{id}/{name}"));
+    }
 }

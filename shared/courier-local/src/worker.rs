@@ -5,9 +5,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use courier_core::crash_point;
 use courier_core::operation::message::{Disposition, Message};
 use courier_core::ports::QueueError;
-use courier_core::{Clock, crash_point};
+use courier_core::time::Clock;
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;

@@ -116,6 +116,61 @@ fn crates_depend_only_along_the_designs_arrows() {
     }
 }
 
+/// The modules of the core, each before all that it may use.
+const LAYERS: [&str; 16] = [
+    "http",
+    "engine",
+    "lifecycle",
+    "graph",
+    "callback",
+    "auth",
+    "config",
+    "ports",
+    "catalogue",
+    "operation",
+    "profile",
+    "outbound",
+    "crypto",
+    "redact",
+    "error_chain",
+    "time",
+];
+/// Uses nothing of ours and may be used by all.
+const FOUNDATION: &str = "strict_json";
+
+#[test]
+fn modules_of_the_core_import_only_modules_below_them() {
+    let folder = root().join("shared/courier-core/src");
+    let mut imports = 0;
+    for file in source_files(&[folder.clone()]) {
+        let module = file.strip_prefix(&folder).unwrap().components().next();
+        let module = module.unwrap().as_os_str().to_str().unwrap();
+        let module = module.trim_end_matches(".rs");
+        if module == "lib" {
+            continue;
+        }
+        let level = |name: &str| LAYERS.iter().position(|layer| *layer == name);
+        let text = std::fs::read_to_string(&file).unwrap();
+        for used in text.split("crate::").skip(1) {
+            let used = used.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+            let used = used.into_iter().next().unwrap();
+            let Some(below) = level(used) else {
+                let known = used == FOUNDATION || used.contains("crash_point");
+                assert!(known, "{}: {used} has no place in LAYERS", file.display());
+                continue;
+            };
+            let above = level(module);
+            assert!(
+                used == module || above.is_some_and(|above| above < below),
+                "{}: {module} must not import {used}, which is above it",
+                file.display()
+            );
+            imports += 1;
+        }
+    }
+    assert!(imports > 100, "{imports} imports found");
+}
+
 #[test]
 fn the_testkits_are_for_tests_only() {
     let allowed = [
@@ -185,31 +240,38 @@ fn only_tests_ask_for_crash_points() {
     }
 }
 
-#[test]
-fn no_source_file_is_longer_than_400_lines() {
-    let mut waiting = ["functions", "shared", "fuzz/targets"]
-        .map(|folder| root().join(folder))
-        .to_vec();
-    let mut files = 0;
+/// All Rust files below these folders.
+fn source_files(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let mut waiting = folders.to_vec();
+    let mut files = Vec::new();
     while let Some(folder) = waiting.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 waiting.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                let lines = text.lines().count();
-                assert!(lines <= 400, "{}: {lines} lines", path.display());
-                assert!(
-                    text.starts_with("//!"),
-                    "{}: its first line says what it is",
-                    path.display()
-                );
-                files += 1;
+                files.push(path);
             }
         }
     }
-    assert!(files > 50);
+    files
+}
+
+#[test]
+fn no_source_file_is_longer_than_400_lines() {
+    let folders = ["functions", "shared", "fuzz/targets"].map(|folder| root().join(folder));
+    let files = source_files(&folders);
+    for path in &files {
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = text.lines().count();
+        assert!(lines <= 400, "{}: {lines} lines", path.display());
+        assert!(
+            text.starts_with("//!"),
+            "{}: its first line says what it is",
+            path.display()
+        );
+    }
+    assert!(files.len() > 50);
 }
 
 #[test]

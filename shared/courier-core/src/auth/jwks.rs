@@ -17,9 +17,9 @@ use url::Url;
 
 use crate::config::Client;
 use crate::config::credentials::JwtAlgorithm;
-use crate::lifecycle::schedule::{elapsed, later};
 use crate::outbound::{Call, Read, Route, Transport};
 use crate::strict_json;
+use crate::time::{elapsed, later};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a set is taken for current if its answer does not say.

@@ -12,13 +12,12 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::Client;
-use crate::engine::app::App;
-use crate::http::problem::Problem;
-use crate::http::request::BODY_BYTES;
 
 pub(crate) mod jwks;
 mod jwt;
 pub mod signed;
+
+use jwks::KeySets;
 
 /// Who calls, and what they have signed.
 pub struct Caller<'a> {
@@ -62,42 +61,35 @@ impl<'a> From<&'a Client> for Caller<'a> {
 ///
 /// Exactly one of `Authorization` and `X-Api-Key` decides alone; only without them a signature is looked at.
 pub(crate) async fn authenticate<'a>(
-    app: &'a App,
+    clients: &'a BTreeMap<String, Client>,
+    key_sets: &KeySets,
     request: &Request<Bytes>,
     starts: bool,
     now: Timestamp,
-) -> Result<Caller<'a>, Problem> {
-    let clients = &app.config.clients;
+) -> Result<Caller<'a>, Denied<'a>> {
     let credential = Credential::read(request.headers());
     let (kind, caller) = match &credential {
         Credential::Key(key) => ("key", by_key(clients, key)),
         Credential::Basic(text) => ("basic", by_password(clients, text)),
         Credential::Bearer(text) => match by_key(clients, text.as_bytes()) {
             Ok(caller) => ("key", Ok(caller)),
-            Err(_) => (
-                "bearer",
-                jwt::verify(text, clients, &app.key_sets, now).await,
-            ),
+            Err(_) => ("bearer", jwt::verify(text, clients, key_sets, now).await),
         },
         Credential::Absent if starts => {
-            if request.body().len() > BODY_BYTES {
-                return Err(Problem::PayloadTooLarge);
-            }
             let signed = signed::verify(request.headers(), request.body(), clients, now);
             ("signature", signed)
         }
         Credential::Absent => ("none", Err(Denied::Unproven)),
         Credential::Unusable => ("unusable", Err(Denied::Unproven)),
     };
-    caller.map_err(|denied| denied.into_problem(kind))
+    caller.inspect_err(|denied| denied.log(kind))
 }
 
 impl Denied<'_> {
-    fn into_problem(self, kind: &'static str) -> Problem {
+    fn log(&self, kind: &'static str) {
         match self {
             Self::Unproven => {
                 tracing::info!(credential = kind, "caller refused");
-                Problem::Unauthenticated
             }
             Self::Proven { client, rule } => {
                 tracing::info!(
@@ -106,14 +98,12 @@ impl Denied<'_> {
                     rule,
                     "caller refused"
                 );
-                Problem::CredentialRefused { rule }
             }
             Self::Unreachable => {
                 tracing::info!(
                     credential = kind,
                     "caller not judged: no keys of its issuer"
                 );
-                Problem::Unavailable
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::lifecycle::schedule::{elapsed, later};
+use crate::time::{elapsed, later};
 
 /// Failures in a row, of any operations and none long after the one before, after which a receiver counts as down.
 const FAILURES: u32 = 5;

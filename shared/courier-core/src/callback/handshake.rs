@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use super::Callbacks;
 use crate::callback::breaker::Fared;
 use crate::config::Client;
-use crate::lifecycle::schedule::later;
 use crate::outbound::target_url::CallbackUrl;
 use crate::outbound::{Call, Read, Route};
+use crate::time::later;
 
 /// Leave is asked for again after a day, and by every new process.
 const LASTS: Duration = Duration::from_secs(24 * 3600);

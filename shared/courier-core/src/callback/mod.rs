@@ -5,36 +5,34 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::Clock;
 use crate::callback::breaker::{Fared, Receivers};
 use crate::config::{Client, Config, Way};
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
-use crate::http::request::{callback_place, token_place};
-use crate::lifecycle::CallbackReply;
-use crate::lifecycle::schedule;
-use crate::operation::{FrozenEvent, Record};
+use crate::operation::{FrozenEvent, Record, SealedField};
 use crate::outbound::address::Allowed;
 use crate::outbound::retry_after;
 use crate::outbound::target_url::{self, CallbackUrl};
 use crate::outbound::{Answered, Call, Read, Route, Transport};
 use crate::profile::Need;
+use crate::time::Clock;
+use crate::time::elapsed;
 
 mod breaker;
 mod excerpt;
 mod handshake;
 mod headers;
 mod oauth2;
+mod reply;
 
 use handshake::Handshakes;
 use oauth2::AccessTokens;
+pub use reply::CallbackReply;
 
 /// Deliveries at once to one receiver where the configuration says nothing.
 const IN_FLIGHT: u32 = 20;
 /// Read of an answer: the history keeps 1 KiB of it, and a secret must not be cut in two before it is taken out.
 const READ_BYTES: usize = 4096;
-/// Those that wait for a receiver come back spread over so long.
-const SPREAD: Duration = Duration::from_secs(10);
 
 pub(crate) struct Callbacks {
     transport: Arc<dyn Transport>,
@@ -51,16 +49,6 @@ pub(crate) enum Offered {
     Called(CallbackReply),
     /// Nothing was sent: the receiver is down, or has enough to do. Try again then.
     Parked(Timestamp),
-}
-
-impl CallbackReply {
-    /// Nothing was sent, or nothing came back.
-    pub(crate) fn unsent(detail: &str) -> Self {
-        Self {
-            detail: Some(detail.to_owned()),
-            ..Self::default()
-        }
-    }
 }
 
 /// All that one attempt needs.
@@ -114,7 +102,7 @@ impl Callbacks {
             .enter(&client.name, &letter.url.origin(), now)
         {
             Ok(pass) => pass,
-            Err(until) => return Offered::Parked(schedule::spread(record, until, SPREAD, now)),
+            Err(until) => return Offered::Parked(until),
         };
         let (reply, fared) = match self.send(&letter).await {
             Ok(reply) => {
@@ -160,10 +148,14 @@ impl Callbacks {
         let unreadable =
             "what was sealed for the callback cannot be opened with the configured key";
         let url = sealer
-            .open(&callback_place(&record.id), &target.url)
+            .open(
+                &SealedField::CallbackUrl.seal_context(&record.id),
+                &target.url,
+            )
             .map_err(|_| unreadable)?;
         let token = target.token.as_ref();
-        let token = token.map(|token| sealer.open(&token_place(&record.id), token));
+        let token =
+            token.map(|token| sealer.open(&SealedField::TaskToken.seal_context(&record.id), token));
         // Judged again: the configuration may have changed since the request.
         let url = target_url::parse(url.expose(), &client.callback_origins, &self.allowed)
             .map_err(|_| "the callback URL is no longer allowed")?;
@@ -241,7 +233,7 @@ impl Callbacks {
                 .body
                 .as_deref()
                 .and_then(|body| excerpt::of(body, secrets)),
-            latency: Some(schedule::elapsed(sent_at, now)),
+            latency: Some(elapsed(sent_at, now)),
         }
     }
 }

@@ -16,8 +16,8 @@ use url::form_urlencoded::{self, byte_serialize};
 use super::Callbacks;
 use crate::config::{Client, ClientAuthentication, OAuth2, Proof, Way};
 use crate::crypto::secret::Secret;
-use crate::lifecycle::schedule::later;
 use crate::outbound::{Call, Read, Route};
+use crate::time::later;
 
 /// A token whose life is not told (RFC 6749 §5.1) is kept so long.
 const UNTOLD: Duration = Duration::from_secs(300);

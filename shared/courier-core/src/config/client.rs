@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::callback::{self, Ways};
 use super::credentials::{Credentials, credentials};
-use super::{GraphConfig, TEST_HOST};
+use super::graph::{GraphConfig, TEST_HOST};
 use crate::catalogue::{Catalogue, TokenKind};
 use crate::config::reader::Reader;
 use crate::crypto::webhook_signature::SigningSecret;

@@ -5,23 +5,25 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use toml::Table;
-use url::Url;
 
 use crate::catalogue::Catalogue;
+use crate::config::graph::graph;
 use crate::config::reader::Reader;
 use crate::crypto::seal::Sealer;
-use crate::crypto::secret::{Secret, SecretReference};
 use crate::outbound::address::Allowed;
 
 mod callback;
 mod client;
 pub mod credentials;
+mod graph;
 mod reader;
 
 pub use callback::{ClientAuthentication, OAuth2, Proof, Way, Ways};
 pub use client::Client;
 use client::{MOST_REQUESTS, REQUESTS_PER_MINUTE, check_client, client};
 use credentials::check_ambiguity;
+pub use graph::{GraphConfig, Tenant};
+pub use reader::Resolve;
 
 /// A configuration that holds: every reference is resolved, every name known.
 pub struct Config {
@@ -44,26 +46,6 @@ pub struct Callbacks {
     /// Our DNS name in the handshake of CloudEvents.
     pub origin: Option<String>,
 }
-
-pub struct GraphConfig {
-    /// The only origin a Graph token is sent to.
-    pub base_url: Url,
-    pub login_url: Url,
-    pub cloud: String,
-    pub tenants: BTreeMap<String, Tenant>,
-}
-
-pub struct Tenant {
-    pub name: String,
-    pub tenant_id: String,
-    pub client_id: String,
-    pub client_secret: Secret,
-    /// Seeds the chain of refresh tokens; the store keeps what Graph replaces it with.
-    pub refresh_token: Option<Secret>,
-}
-
-/// Fetches a secret; the error says what is missing, never what it is.
-pub type Resolve<'a> = &'a dyn Fn(&SecretReference) -> Result<Secret, String>;
 
 /// Every mistake, each with the name of its key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -125,33 +107,6 @@ impl Config {
     }
 }
 
-/// Token host and Graph root of each cloud (graph-facts §6).
-const CLOUDS: [(&str, &str, &str); 4] = [
-    (
-        "global",
-        "https://graph.microsoft.com",
-        "https://login.microsoftonline.com",
-    ),
-    (
-        "us-gov",
-        "https://graph.microsoft.us",
-        "https://login.microsoftonline.us",
-    ),
-    (
-        "us-gov-dod",
-        "https://dod-graph.microsoft.us",
-        "https://login.microsoftonline.us",
-    ),
-    (
-        "china",
-        "https://microsoftgraph.chinacloudapi.cn",
-        "https://login.chinacloudapi.cn",
-    ),
-];
-
-/// The cloud of a host that is not Microsoft's: every operation may be tried there.
-const TEST_HOST: &str = "test-host";
-
 fn callbacks(table: &mut Reader<'_>) -> Callbacks {
     let origin = table.optional_text("origin");
     if origin.as_deref().is_some_and(|name| !is_dns_name(name)) {
@@ -169,59 +124,10 @@ fn is_dns_name(name: &str) -> bool {
     name.bytes().all(part)
 }
 
-fn graph(table: &mut Reader<'_>) -> Option<GraphConfig> {
-    let cloud = table.optional_text("cloud");
-    let base_url = table.origin("base_url");
-    let login_url = table.origin("login_url");
-    let tenants = table.tables("tenants", tenant);
-    if tenants.is_empty() {
-        table.error("tenants", "at least one tenant is needed");
-    }
-    let (cloud, base_url, login_url) = match (cloud, base_url, login_url) {
-        (None, Some(base_url), Some(login_url)) => (TEST_HOST.to_owned(), base_url, login_url),
-        (cloud, None, None) => {
-            let cloud = cloud.unwrap_or_else(|| "global".to_owned());
-            let Some((_, base, login)) = CLOUDS.iter().find(|(name, ..)| *name == cloud) else {
-                table.error("cloud", "must be global, us-gov, us-gov-dod or china");
-                return None;
-            };
-            (cloud, Url::parse(base).ok()?, Url::parse(login).ok()?)
-        }
-        (Some(_), _, _) => {
-            table.error("cloud", "either cloud, or base_url and login_url, not both");
-            return None;
-        }
-        (None, _, _) => {
-            table.error("base_url", "base_url and login_url belong together");
-            return None;
-        }
-    };
-    Some(GraphConfig {
-        base_url,
-        login_url,
-        cloud,
-        tenants,
-    })
-}
-
-fn tenant(name: &str, table: &mut Reader<'_>) -> Option<Tenant> {
-    // All are asked for before the first mistake counts, or the others would be called unknown.
-    let tenant_id = table.text("tenant_id");
-    let client_id = table.text("client_id");
-    let client_secret = table.secret("client_secret");
-    let refresh_token = table.optional_secret("refresh_token");
-    Some(Tenant {
-        name: name.to_owned(),
-        tenant_id: tenant_id?,
-        client_id: client_id?,
-        client_secret: client_secret?,
-        refresh_token,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::secret::{Secret, SecretReference};
 
     const GOOD: &str = r#"
         [graph]

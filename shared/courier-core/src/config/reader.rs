@@ -6,11 +6,13 @@ use ipnet::IpNet;
 use toml::{Table, Value};
 use url::{Host, Url};
 
-use crate::config::Resolve;
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::{Secret, SecretReference};
 use crate::outbound::address::Allowed;
 use crate::outbound::target_url;
+
+/// Fetches a secret; the error says what is missing, never what it is.
+pub type Resolve<'a> = &'a dyn Fn(&SecretReference) -> Result<Secret, String>;
 
 pub(crate) struct Reader<'a> {
     path: String,

@@ -10,15 +10,17 @@ use crate::callback::Callbacks;
 use crate::catalogue::{Catalogue, Operation};
 use crate::config::Config;
 use crate::engine::metrics::Metrics;
+use crate::engine::platform::Platform;
 use crate::engine::rate_limit::{Budget, RateLimiter};
 use crate::graph::client::Graph;
 use crate::graph::tokens::Tokens;
-use crate::lifecycle::schedule::later;
 use crate::lifecycle::{Policy, Timing, may_start};
+use crate::operation::Ids;
 use crate::operation::{OperationId, Record};
-use crate::outbound::{Timeouts, Transport};
+use crate::outbound::Timeouts;
 use crate::ports::{Queue, Store};
-use crate::{Clock, Ids};
+use crate::time::Clock;
+use crate::time::later;
 
 pub struct App {
     pub config: Config,
@@ -36,17 +38,6 @@ pub struct App {
     pub(crate) key_sets: KeySets,
     pub(crate) requests: RateLimiter,
     pub(crate) budget: Budget,
-}
-
-/// What a host brings along.
-pub struct Platform {
-    pub store: Arc<dyn Store>,
-    pub queue: Arc<dyn Queue>,
-    pub transport: Arc<dyn Transport>,
-    pub clock: Clock,
-    pub ids: Ids,
-    pub timing: Timing,
-    pub timeouts: Timeouts,
 }
 
 /// What a step needs after a call to write down what came of it.

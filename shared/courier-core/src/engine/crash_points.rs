@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::engine::app::Platform;
+use crate::engine::platform::Platform;
 use crate::operation::message::Message;
 use crate::operation::{OperationId, Record, State};
 use crate::outbound::{Answered, Call, Route, Transport, Unanswered};

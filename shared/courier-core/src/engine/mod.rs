@@ -1,6 +1,7 @@
 //! Carries decisions out: one step of one operation, the line of starts of a team, the sweeper, and what they share.
 
 pub mod app;
+pub mod platform;
 pub mod step;
 pub mod sweep;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::lifecycle::schedule::elapsed;
+use crate::time::elapsed;
 
 /// Requests of each client (`requests_per_minute`).
 #[derive(Default)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::app::App;
-use crate::engine::step::{self, StepError, chain};
+use crate::engine::step::{self, StepError};
+use crate::error_chain::chain;
 use crate::lifecycle::Event;
 use crate::operation::Record;
 

@@ -14,9 +14,10 @@ use crate::crypto::secret::Secret;
 use crate::graph::error;
 use crate::graph::monitor;
 use crate::graph::verdict::{Answer, Reply};
+use crate::operation::Ids;
 use crate::outbound::retry_after;
 use crate::outbound::{Answered, Call, Read, Route, Transport, Unanswered};
-use crate::{Clock, Ids};
+use crate::time::Clock;
 
 pub(crate) struct Graph {
     pub(crate) base: Url,

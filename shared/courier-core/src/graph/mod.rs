@@ -4,4 +4,5 @@ pub(crate) mod client;
 pub mod error;
 pub mod monitor;
 pub(crate) mod tokens;
+pub mod unavailable;
 pub mod verdict;

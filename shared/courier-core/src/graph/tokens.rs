@@ -13,17 +13,17 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use url::{Url, form_urlencoded};
 
-use crate::Clock;
 use crate::catalogue::TokenKind;
 use crate::config::Tenant;
 use crate::crypto::seal::{Sealed, Sealer};
 use crate::crypto::secret::Secret;
-use crate::lifecycle::NotReady;
-use crate::lifecycle::schedule::later;
+use crate::graph::unavailable::NotReady;
 use crate::operation::Reason;
 use crate::outbound::retry_after;
 use crate::outbound::{Call, Read, Route, Transport};
 use crate::ports::{Document, Store};
+use crate::time::Clock;
+use crate::time::later;
 
 /// Renewed this long before the end.
 const EARLY: Duration = Duration::from_secs(300);

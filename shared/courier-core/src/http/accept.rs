@@ -6,13 +6,14 @@ use jiff::Timestamp;
 
 use crate::engine::app::App;
 use crate::engine::start_line;
-use crate::engine::step::{self, chain};
+use crate::engine::step;
+use crate::error_chain::chain;
 use crate::http::problem::Problem;
 use crate::http::request::{FIRST_REVISION, NewOperation};
-use crate::lifecycle::schedule::later;
 use crate::operation::message::{Disposition, Message};
 use crate::operation::{Record, State};
 use crate::ports::{StoreError, Write};
+use crate::time::later;
 
 /// How long an answer waits for the record as it is after a failed start.
 const LAST_LOAD: Duration = Duration::from_secs(1);

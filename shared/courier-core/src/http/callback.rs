@@ -10,10 +10,10 @@ use crate::catalogue::schema::Violation;
 use crate::config::Client;
 use crate::engine::app::App;
 use crate::http::problem::Problem;
-use crate::http::request::{Asked, callback_place, token_place};
+use crate::http::request::Asked;
 use crate::lifecycle::Event;
 use crate::operation::view::document;
-use crate::operation::{CallbackTarget, Record};
+use crate::operation::{CallbackTarget, Record, SealedField};
 use crate::strict_json;
 
 pub(super) async fn redeliver(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
@@ -111,7 +111,10 @@ fn keep(app: &App, record: &Record, current: &CallbackTarget, profile: &str, ask
     let sealer = &app.config.sealer;
     // What another key has sealed cannot be kept, only replaced.
     if asked.url.is_none() {
-        let url = sealer.open(&callback_place(&record.id), &current.url);
+        let url = sealer.open(
+            &SealedField::CallbackUrl.seal_context(&record.id),
+            &current.url,
+        );
         asked.url = url.ok().map(|url| url.expose().to_owned());
     }
     let same = asked
@@ -120,7 +123,8 @@ fn keep(app: &App, record: &Record, current: &CallbackTarget, profile: &str, ask
         .is_none_or(|asked| asked == profile);
     if asked.token.is_none() && same {
         let token = current.token.as_ref();
-        let token = token.map(|token| sealer.open(&token_place(&record.id), token));
+        let token =
+            token.map(|token| sealer.open(&SealedField::TaskToken.seal_context(&record.id), token));
         asked.token = token.and_then(Result::ok);
     }
     asked.profile.get_or_insert_with(|| profile.to_owned());

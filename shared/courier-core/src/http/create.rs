@@ -12,9 +12,9 @@ use crate::engine::app::App;
 use crate::http::accept::{self, Begun};
 use crate::http::problem::Problem;
 use crate::http::request::{self, BODY_BYTES};
-use crate::lifecycle::schedule::{elapsed, later};
 use crate::operation::view::document;
 use crate::operation::{Reason, Record};
+use crate::time::{elapsed, later};
 
 /// The longest a request waits for the end (`Prefer: wait`), within the 30 s of an HTTP API.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);

@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use crate::auth::authenticate;
 use crate::config::Client;
 use crate::engine::app::App;
-use crate::engine::step::{self, StepError, chain};
+use crate::engine::step::{self, StepError};
+use crate::error_chain::chain;
 use crate::http::problem::{Problem, seconds};
 use crate::lifecycle::Event;
-use crate::lifecycle::schedule::{elapsed, later};
 use crate::operation::view::document;
 use crate::operation::{OperationId, Outcome, Record};
 use crate::ports::StoreError;
+use crate::time::{elapsed, later};
 
 mod accept;
 mod callback;
@@ -27,6 +28,7 @@ pub mod request;
 
 use create::create;
 use list::list;
+use request::BODY_BYTES;
 
 /// Answers one request before the host ends this process at `ends_at`. Never panics on bad input; every refusal is a
 /// problem document.
@@ -60,7 +62,11 @@ async fn route(
     };
     let now = app.now();
     let starts = rest.is_empty() && request.method() == Method::POST;
-    let caller = authenticate(app, request, starts, now).await?;
+    if starts && request.body().len() > BODY_BYTES {
+        return Err(Problem::PayloadTooLarge);
+    }
+    let clients = &app.config.clients;
+    let caller = authenticate(clients, &app.key_sets, request, starts, now).await?;
     let client = caller.client;
     app.requests
         .take(&client.name, client.requests_per_minute, now)

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
+use crate::auth::Denied;
 use crate::catalogue::schema::Violation;
 use crate::strict_json::JsonError;
 
@@ -58,6 +59,16 @@ pub enum Problem {
     },
     Unavailable,
     Internal,
+}
+
+impl From<Denied<'_>> for Problem {
+    fn from(denied: Denied<'_>) -> Self {
+        match denied {
+            Denied::Unproven => Self::Unauthenticated,
+            Denied::Proven { rule, .. } => Self::CredentialRefused { rule },
+            Denied::Unreachable => Self::Unavailable,
+        }
+    }
 }
 
 impl Problem {

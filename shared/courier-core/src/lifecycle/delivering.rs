@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{CallbackReply, Decision, Next, Rules, only, written};
+use super::{Decision, Next, Rules, only, written};
+use crate::callback::CallbackReply;
 use crate::lifecycle::schedule;
 use crate::operation::{CallbackTarget, Closing, Delivery, HistoryEntry, Outcome, Record, State};
+
+/// Deliveries that wait for one receiver come back spread over this time.
+const PARKED_SPREAD: Duration = Duration::from_secs(10);
 
 impl Rules<'_> {
     /// An attempt has come back. What an earlier receiver says, or an earlier message learnt, changes nothing.
@@ -58,10 +62,13 @@ impl Rules<'_> {
     }
 
     /// Nothing was sent: no attempt is counted, and the schedule stands. Writes only when the sweeper would come else.
+    ///
+    /// All that wait for one receiver are told the same time: they come back spread over [`PARKED_SPREAD`] after it.
     pub(super) fn parked(&self, hop: u32, until: Timestamp) -> Decision {
         if !matches!(self.record.state, State::Ended { .. }) || hop < self.record.hop {
             return only(Next::Look);
         }
+        let until = schedule::spread(self.record, until, PARKED_SPREAD, self.now);
         if !self.outlasts_sweeper(until) && hop == self.record.hop {
             return only(Next::Wait(until));
         }

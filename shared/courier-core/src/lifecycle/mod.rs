@@ -6,10 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use url::Url;
 
+use crate::callback::CallbackReply;
 use crate::catalogue::{Operation, Restart};
+use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::Reply;
 use crate::operation::message::Message;
-use crate::operation::{CallbackTarget, HistoryEntry, Outcome, Reason, Record};
+use crate::operation::{CallbackTarget, HistoryEntry, Outcome, Record};
+use crate::time::later;
 
 mod delivering;
 mod ending;
@@ -59,28 +62,6 @@ pub enum Event {
     Overdue,
     /// A step panicked, or hung until its host gave it up.
     Stumbled,
-}
-
-/// Why a call to Graph could not be made now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotReady {
-    /// Shown while the operation waits; `None` for a passing trouble.
-    pub reason: Option<Reason>,
-    pub retry_after: Option<Duration>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CallbackReply {
-    /// `None` when there was no answer.
-    pub status: Option<u16>,
-    /// The receiver has the completion: a 2xx, or what its profile calls success.
-    pub taken: bool,
-    pub retry_after: Option<Duration>,
-    /// For the history, without secrets.
-    pub detail: Option<String>,
-    /// How the answer begins, fit for the history.
-    pub answer: Option<String>,
-    pub latency: Option<Duration>,
 }
 
 /// What to do: write first (guarded by the revision), then send, then `next`.
@@ -184,9 +165,7 @@ pub fn may_start(record: &Record, now: Timestamp, timing: &Timing) -> bool {
     // A cancel does not call back what a claim has led to.
     let cancelled = record.state.outcome() == Some(Outcome::Cancelled);
     let called = record.maybe_started && record.started_at.is_none();
-    let until = record
-        .ended_at
-        .map(|ended| schedule::later(ended, timing.lease));
+    let until = record.ended_at.map(|ended| later(ended, timing.lease));
     let under_way = cancelled && called && until.is_some_and(|until| now < until);
     record.state.is_starting() || under_way
 }
@@ -206,7 +185,7 @@ impl Rules<'_> {
         let mut record = self.changed();
         record.stumbles += 1;
         let minutes = 4_u64.saturating_pow(record.stumbles - 1).min(240);
-        let until = schedule::later(self.now, Duration::from_secs(60 * minutes));
+        let until = later(self.now, Duration::from_secs(60 * minutes));
         record.due_at = record.due_at.max(Some(until));
         let detail = format!("{} in a row", record.stumbles);
         self.note(&mut record, "stumbled", Some(detail));
@@ -227,7 +206,7 @@ impl Rules<'_> {
     fn outlasts_sweeper(&self, until: Timestamp) -> bool {
         let grace = Duration::from_secs(300);
         let due = self.record.due_at;
-        due.is_none_or(|due| until > schedule::later(due, grace))
+        due.is_none_or(|due| until > later(due, grace))
     }
 
     fn overdue(&self) -> bool {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Decision, Next, NotReady, Rules, only, written};
+use super::{Decision, Next, Rules, only, written};
+use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::{self, PollVerdict, Reply};
 use crate::lifecycle::schedule;
 use crate::operation::{OperationError, Outcome, Reason, Record, State};
+use crate::time::elapsed;
 
 /// A longer `Retry-After` is written down.
 const UNWRITTEN: Duration = Duration::from_secs(300);
@@ -119,7 +121,7 @@ impl Rules<'_> {
             self.note_call(&mut record, "monitorMissing", code, request_id, reply);
         }
         let timing = self.policy.timing;
-        let long = schedule::elapsed(since, self.now) >= timing.missing_for;
+        let long = elapsed(since, self.now) >= timing.missing_for;
         if long && record.graph.missing >= timing.missing_looks {
             return self.end_as(record, Outcome::Unknown, Reason::MonitorGone, Some(error));
         }

@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
-use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::catalogue::PollRow;
 use crate::operation::Record;
 use crate::outbound::retry_after;
+use crate::time::{elapsed, later};
 
 /// Pauses between callback attempts (Standard Webhooks 1.0, "Deliverability and reliability").
 pub const CALLBACK_PAUSES: [Duration; 9] = [
@@ -116,19 +117,6 @@ pub(crate) fn spread(
     now: Timestamp,
 ) -> Timestamp {
     later(time, width.mul_f64(fraction(record, now)))
-}
-
-/// `time` plus `pause`, rounded up to the millisecond that stores and queues keep.
-pub fn later(time: Timestamp, pause: Duration) -> Timestamp {
-    let exact = time.saturating_add(pause).unwrap_or(Timestamp::MAX);
-    let up = TimestampRound::new()
-        .smallest(Unit::Millisecond)
-        .mode(RoundMode::Ceil);
-    exact.round(up).unwrap_or(exact)
-}
-
-pub fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 /// A number in [0, 1) from the operation and the time (FNV-1a, finished by a multiply-shift).

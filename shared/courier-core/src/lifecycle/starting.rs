@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Decision, Next, NotReady, Rules, only, written};
+use super::{Decision, Next, Rules, only, written};
 use crate::catalogue::Restart;
+use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::{self, Reply, StartVerdict, Started};
 use crate::lifecycle::schedule;
 use crate::operation::message::Message;
 use crate::operation::{Outcome, Reason, Record, State};
+use crate::time::{elapsed, later};
 
 /// How late a first look may be before its message counts as lost.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -86,7 +88,7 @@ impl Rules<'_> {
             | State::Ended { .. }
             | State::Closed { .. } => None,
         };
-        let patience = due.map(|due| schedule::later(due, PATIENCE));
+        let patience = due.map(|due| later(due, PATIENCE));
         if let Some(until) = patience.filter(|until| self.now < *until) {
             return only(Next::Wait(until.min(self.record.deadline.max(self.now))));
         }
@@ -114,7 +116,7 @@ impl Rules<'_> {
         let mut record = self.changed();
         record.maybe_started |= matches!(self.record.state, State::Starting { .. });
         record.attempt += 1;
-        let lease_until = schedule::later(self.now, self.policy.timing.lease);
+        let lease_until = later(self.now, self.policy.timing.lease);
         record.state = State::Starting { lease_until };
         record.due_at = Some(lease_until);
         record.reason = None;
@@ -134,11 +136,11 @@ impl Rules<'_> {
         if !waiting {
             return only(Next::Look);
         }
-        let age = schedule::elapsed(self.record.created_at, self.now);
+        let age = elapsed(self.record.created_at, self.now);
         let pause = trouble
             .retry_after
             .unwrap_or_else(|| (age / 10).clamp(Duration::from_secs(5), Duration::from_secs(900)));
-        let until = schedule::later(self.now, pause).min(self.record.deadline.max(self.now));
+        let until = later(self.now, pause).min(self.record.deadline.max(self.now));
         let news = self.record.reason != trouble.reason;
         if !news && !self.outlasts_sweeper(until) {
             return only(Next::Wait(until));
@@ -247,7 +249,7 @@ impl Rules<'_> {
     pub(super) fn hold_as(&self, mut record: Record) -> Decision {
         // It is not sent again, so its secrets are needed no more.
         record.sealed_parameters = None;
-        let hold_until = schedule::later(self.now, self.policy.timing.hold);
+        let hold_until = later(self.now, self.policy.timing.hold);
         record.state = State::StartUnknown { hold_until };
         record.due_at = Some(hold_until);
         written(record, Next::Wait(hold_until))

@@ -1,9 +1,18 @@
 //! The id of an operation.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+/// Makes ids that nobody else has: of operations without a key, of calls to Graph, of writers.
+pub type Ids = Arc<dyn Fn() -> uuid::Uuid + Send + Sync>;
+
+/// Returns random ids.
+pub fn random_ids() -> Ids {
+    Arc::new(uuid::Uuid::new_v4)
+}
 
 /// `op_` and 32 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

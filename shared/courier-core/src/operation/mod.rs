@@ -9,10 +9,12 @@ use crate::crypto::seal::Sealed;
 mod completion;
 mod id;
 pub mod message;
+mod sealed_field;
 pub mod view;
 
 pub use completion::{CallbackTarget, Delivery, FrozenEvent};
-pub use id::OperationId;
+pub use id::{Ids, OperationId, random_ids};
+pub use sealed_field::SealedField;
 
 /// The stored record. Every write raises `revision` by one; `decide` is the only author of a new state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

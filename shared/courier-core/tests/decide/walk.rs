@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use courier_core::callback::CallbackReply;
 use courier_core::catalogue::{Operation, Restart};
+use courier_core::graph::unavailable::NotReady;
 use courier_core::graph::verdict::{Answer, Reply};
-use courier_core::lifecycle::{CallbackReply, Decision, Event, Next, NotReady};
+use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::message::Message;
 use courier_core::operation::{
     CallbackTarget, Delivery, GraphView, OperationId, Outcome, Reason, Record, State,

@@ -1,9 +1,11 @@
 //! From the model's small words to the real events, messages and answers that `decide` and its judge read, and back.
 
+use courier_core::callback::CallbackReply;
 use courier_core::catalogue::Restart;
 use courier_core::graph::error::GraphError;
+use courier_core::graph::unavailable::NotReady;
 use courier_core::graph::verdict::{Answer, Reply};
-use courier_core::lifecycle::{CallbackReply, Event, Next, NotReady};
+use courier_core::lifecycle::{Event, Next};
 use courier_core::operation::message::Message;
 use courier_core::operation::{CallbackTarget, OperationId, Record, State};
 use jiff::{SignedDuration, Timestamp};

@@ -1,8 +1,12 @@
 //! Deliveries that are parked, and completions that are sent elsewhere.
 
-use courier_core::lifecycle::{CallbackReply, Decision, Event, Next};
-use courier_core::operation::{CallbackTarget, Closing, Delivery, Outcome, Record, State};
+use courier_core::callback::CallbackReply;
+use courier_core::lifecycle::{Decision, Event, Next};
+use courier_core::operation::{
+    CallbackTarget, Closing, Delivery, OperationId, Outcome, Record, State,
+};
 use courier_core::profile::Template;
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::ending::carried_anew;
@@ -13,6 +17,18 @@ const NOW: u64 = 1010;
 fn parked(record: &Record, hop: u32, until: u64) -> Decision {
     let until = at(until);
     decided(record, &Event::Parked { hop, until }, at(NOW))
+}
+
+/// When the delivery comes back: `until`, or up to ten seconds later, so that not all that wait come at once.
+fn spread_from(decision: &Decision, until: u64) -> Timestamp {
+    let Next::Wait(back) = decision.next else {
+        panic!("{decision:?}");
+    };
+    assert!(
+        at(until) <= back && back < at(until + 10),
+        "{until}: {back}"
+    );
+    back
 }
 
 fn target(origin: &str) -> CallbackTarget {
@@ -43,8 +59,10 @@ fn changes(record: &mut Record) {
 fn a_parked_delivery_waits_without_a_write_or_an_attempt() {
     let record = ended(Outcome::Succeeded);
     assert_eq!(record.due_at, Some(at(1000)));
-    for until in [1011, 1300] {
-        assert_eq!(parked(&record, 3, until), nothing(Next::Wait(at(until))));
+    for until in [1011, 1290] {
+        let decision = parked(&record, 3, until);
+        let back = spread_from(&decision, until);
+        assert_eq!(decision, nothing(Next::Wait(back)));
     }
 }
 
@@ -52,13 +70,28 @@ fn a_parked_delivery_waits_without_a_write_or_an_attempt() {
 fn a_pause_that_the_sweeper_would_take_for_a_loss_is_written_down() {
     let record = ended(Outcome::Succeeded);
     for (hop, until) in [(3, 1301), (3, 5000), (4, 1011)] {
-        let expected = changed(&record, Next::Wait(at(until)), |record| {
+        let decision = parked(&record, hop, until);
+        let back = spread_from(&decision, until);
+        let expected = changed(&record, Next::Wait(back), |record| {
             record.hop = hop;
-            record.due_at = Some(at(until));
-            record.delivery.next_attempt_at = Some(at(until));
+            record.due_at = Some(back);
+            record.delivery.next_attempt_at = Some(back);
         });
-        assert_eq!(parked(&record, hop, until), expected);
+        assert_eq!(decision, expected);
     }
+}
+
+#[test]
+fn deliveries_parked_until_one_time_come_back_at_different_times() {
+    let back = |id: &str| {
+        let record = Record {
+            id: OperationId::parse(id).unwrap(),
+            ..ended(Outcome::Succeeded)
+        };
+        spread_from(&parked(&record, 3, 1100), 1100)
+    };
+    let first = back("op_00000000000000000000000000000001");
+    assert_ne!(first, back("op_00000000000000000000000000000002"));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use courier_core::callback::CallbackReply;
 use courier_core::lifecycle::schedule;
-use courier_core::lifecycle::{CallbackReply, Decision, Event, Next};
+use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::message::Message;
 use courier_core::operation::{Closing, Delivery, HistoryEntry, Outcome, Reason, Record, State};
 use serde_json::{Value, json};

@@ -1,7 +1,9 @@
 //! What fences late comers off: the guard of a write, and events that no longer fit the record.
 
+use courier_core::callback::CallbackReply;
+use courier_core::graph::unavailable::NotReady;
 use courier_core::graph::verdict::Reply;
-use courier_core::lifecycle::{CallbackReply, Event, Next, NotReady};
+use courier_core::lifecycle::{Event, Next};
 use courier_core::operation::{Closing, Outcome, Record, State};
 use courier_core::ports::Write;
 use serde_json::json;

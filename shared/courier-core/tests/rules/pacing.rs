@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use courier_core::lifecycle::schedule::{
-    CALLBACK_PAUSES, CALLBACK_WINDOW, elapsed, later, next_callback, next_look, start_again,
-    sweep_after,
+    CALLBACK_PAUSES, CALLBACK_WINDOW, next_callback, next_look, start_again, sweep_after,
 };
 use courier_core::operation::{OperationId, Record};
+use courier_core::time::{elapsed, later};
 use jiff::Timestamp;
 
 use crate::{DEADLINE, EXPORT, SCHEDULE, accepted, at, operation, running, seconds};

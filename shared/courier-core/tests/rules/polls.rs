@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use courier_core::graph::error::GraphError;
+use courier_core::graph::unavailable::NotReady;
 use courier_core::graph::verdict::{Answer, Reply};
 use courier_core::lifecycle::schedule;
-use courier_core::lifecycle::{Decision, Event, Next, NotReady};
+use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::{HistoryEntry, OperationError, Outcome, Reason, Record, State};
 use serde_json::{Value, json};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use courier_core::lifecycle::{Decision, Event, Next, NotReady};
+use courier_core::graph::unavailable::NotReady;
+use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::message::Message;
 use courier_core::operation::{Closing, Outcome, Reason, Record, State};
 use jiff::Timestamp;

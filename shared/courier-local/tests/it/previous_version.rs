@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use courier_core::crypto::seal::{Sealed, Sealer};
 use courier_core::crypto::secret::Secret;
-use courier_core::http::request::callback_place;
+use courier_core::operation::SealedField;
 use courier_core::operation::{OperationId, Record, State};
 use courier_local::Database;
 use courier_testkit::tenants::{FABRIKAM_KEY, SEAL_KEY, TICKETS_KEY};
@@ -269,7 +269,7 @@ fn move_peers(world: &World) {
     let moved = "UPDATE queue SET message = replace(message, '{graph}', ?1)";
     sqlite.execute(moved, [&graph]).unwrap();
     for (id, mut record) in stored(&sqlite) {
-        let place = callback_place(&OperationId::parse(&id).unwrap());
+        let place = SealedField::CallbackUrl.seal_context(&OperationId::parse(&id).unwrap());
         let url = &mut record["callback"]["url"];
         if url.is_null() {
             continue;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use courier_core::Clock;
 use courier_core::operation::OperationId;
 use courier_core::operation::message::{Disposition, Message};
 use courier_core::ports::{Queue, Store};
+use courier_core::time::Clock;
 use courier_local::{WorkerOptions, run};
 use courier_testkit::sample::{at, sample_record};
 use tokio::sync::{Semaphore, mpsc, watch};

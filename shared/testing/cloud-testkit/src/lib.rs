@@ -26,7 +26,7 @@ mod queues;
 mod server;
 mod tables;
 
-/// Says what time it is; the same type as `courier_core::Clock`.
+/// Says what time it is; the same type as `courier_core::time::Clock`.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The region of everything here.

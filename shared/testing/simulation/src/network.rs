@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use courier_core::lifecycle::schedule::later;
 use courier_core::outbound::{ANSWER_BYTES, Answered, Call, Transport, Unanswered};
+use courier_core::time::later;
 use courier_testkit::receiver::Callback;
 use graph_simulator::Delivery;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use courier_core::lifecycle::schedule::{elapsed, later};
 use courier_core::operation::message::Message;
 use courier_core::ports::{Queue, QueueError};
+use courier_core::time::{elapsed, later};
 use jiff::Timestamp;
 
 use crate::checks;

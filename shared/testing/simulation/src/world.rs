@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use courier_core::lifecycle::schedule::later;
 use courier_core::operation::OperationId;
+use courier_core::time::later;
 use courier_testkit::tenants::{GRAPH_SECRET, REFRESH_TOKEN};
 use graph_simulator::{Options, Simulator};
 use jiff::{SignedDuration, Timestamp};

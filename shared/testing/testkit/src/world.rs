@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
-use courier_core::engine::app::{App, Platform};
+use courier_core::engine::app::App;
+use courier_core::engine::platform::Platform;
 use courier_core::engine::step::step;
 use courier_core::lifecycle::Timing;
+use courier_core::operation::{Ids, random_ids};
 use courier_core::outbound::{HttpTransport, Timeouts};
 use courier_core::ports::Store;
-use courier_core::{Clock, Ids, random_ids};
+use courier_core::time::Clock;
 use courier_local::Database;
 use courier_local::worker;
 use courier_local::{Limits, serve};

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use courier_core::engine::step::step;
-use courier_core::lifecycle::schedule::later;
 use courier_core::operation::OperationId;
 use courier_core::operation::message::{Disposition, Message};
+use courier_core::time::later;
 use courier_testkit::world::World;
 use graph_simulator::{Action, Fault};
 use jiff::Timestamp;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cloud_testkit::clock::ShiftedClock;
-use courier_core::Clock;
+use courier_core::time::Clock;
 use courier_testkit::receiver::Receiver;
 use courier_testkit::redaction::Sightings;
 use courier_testkit::told;

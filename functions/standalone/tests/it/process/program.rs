@@ -5,7 +5,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use courier_core::Clock;
+use courier_core::time::Clock;
 use courier_testkit::redaction::Sightings;
 use courier_testkit::world::{GRAPH_SECRET, REFRESH_TOKEN, SIGNING_SECRETS};
 use jiff::Timestamp;

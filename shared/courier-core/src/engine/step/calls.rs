@@ -5,18 +5,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::callback::Offered;
+use crate::callback::{CallbackReply, Offered};
 use crate::catalogue::Operation;
 use crate::config::Tenant;
 use crate::crypto::secret::Secret;
 use crate::engine::app::App;
 use crate::engine::start_line;
 use crate::graph::client::StartRequest;
+use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::Reply;
-use crate::http::request::parameters_place;
-use crate::lifecycle::schedule::elapsed;
-use crate::lifecycle::{CallbackReply, Event, NotReady};
-use crate::operation::{Reason, Record, State};
+use crate::lifecycle::Event;
+use crate::operation::{Reason, Record, SealedField, State};
+use crate::time::elapsed;
 
 /// Builds the start before it is claimed: its turn, its secrets, its token.
 pub(super) async fn prepare(
@@ -46,7 +46,7 @@ pub(super) async fn prepare(
         let opened = app
             .config
             .sealer
-            .open(&parameters_place(&record.id), sealed);
+            .open(&SealedField::Parameters.seal_context(&record.id), sealed);
         let opened = opened.map_err(|_| wait(Some(Reason::SealedDataUnreadable), 300))?;
         let secrets = serde_json::from_str(opened.expose());
         let Ok(Value::Object(secrets)) = secrets else {

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use crate::catalogue::Operation;
 use crate::engine::app::App;
 use crate::engine::start_line;
+use crate::error_chain::chain;
 use crate::graph::client::StartRequest;
 use crate::graph::verdict::Reply;
-use crate::lifecycle::schedule::{elapsed, later};
 use crate::lifecycle::{Event, Next, decide};
 use crate::operation::message::{Disposition, Message};
 use crate::operation::{Closing, OperationId, Reason, Record, State};
 use crate::ports::{QueueError, StoreError, Write};
+use crate::time::{elapsed, later};
 
 mod calls;
 
@@ -344,16 +345,4 @@ fn is_unfollowed(reason: Option<Reason>) -> bool {
         Reason::LocationUntrusted,
     ];
     reason.is_some_and(|reason| unfollowed.contains(&reason))
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -2,13 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{callback_place, token_place};
 use crate::catalogue::schema::Violation;
 use crate::config::Client;
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
 use crate::http::problem::Problem;
-use crate::operation::{CallbackTarget, OperationId};
+use crate::operation::{CallbackTarget, OperationId, SealedField};
 use crate::outbound::address::Allowed;
 use crate::outbound::target_url::{self, CallbackUrl};
 use crate::profile::{Need, Template};
@@ -139,11 +138,11 @@ impl Target {
         let url = Secret::new(self.url.as_str());
         let token = self.token.as_ref();
         CallbackTarget {
-            url: sealer.seal(&callback_place(id), &url),
+            url: sealer.seal(&SealedField::CallbackUrl.seal_context(id), &url),
             origin: self.url.origin(),
             profile: Some(self.profile),
             template: self.template,
-            token: token.map(|token| sealer.seal(&token_place(id), token)),
+            token: token.map(|token| sealer.seal(&SealedField::TaskToken.seal_context(id), token)),
             version: 0,
         }
     }

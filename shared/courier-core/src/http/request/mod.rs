@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::Ids;
 use crate::auth::Caller;
 use crate::catalogue::sas;
 use crate::catalogue::schema::Violation;
@@ -14,7 +13,10 @@ use crate::config::Client;
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
 use crate::http::problem::Problem;
-use crate::operation::{Delivery, GraphView, HistoryEntry, OperationId, Record, State};
+use crate::operation::Ids;
+use crate::operation::{
+    Delivery, GraphView, HistoryEntry, OperationId, Record, SealedField, State,
+};
 use crate::outbound::address::Allowed;
 use crate::strict_json;
 
@@ -144,7 +146,7 @@ impl NewOperation<'_> {
         let id = self.id;
         let sealed_parameters = (!self.secrets.is_empty()).then(|| {
             let text = Secret::new(Value::Object(self.secrets).to_string());
-            sealer.seal(&parameters_place(&id), &text)
+            sealer.seal(&SealedField::Parameters.seal_context(&id), &text)
         });
         let callback = self.callback.map(|target| target.sealed(&id, sealer));
         let accepted = HistoryEntry {
@@ -192,21 +194,6 @@ impl NewOperation<'_> {
             history: vec![accepted],
         }
     }
-}
-
-/// Where the secret parameters of an operation are sealed.
-pub fn parameters_place(id: &OperationId) -> String {
-    format!("{id}/parameters")
-}
-
-/// Where the callback URL of an operation is sealed.
-pub fn callback_place(id: &OperationId) -> String {
-    format!("{id}/callback")
-}
-
-/// Where the token of a waiting task is sealed.
-pub fn token_place(id: &OperationId) -> String {
-    format!("{id}/token")
 }
 
 /// The five fields of the body, each of the right type.
@@ -274,7 +261,7 @@ fn deadline(
     errors: &mut Vec<Violation>,
     late: &mut Vec<Violation>,
 ) -> Timestamp {
-    let default = crate::lifecycle::schedule::later(now, operation.default_deadline());
+    let default = crate::time::later(now, operation.default_deadline());
     let Some(text) = text else { return default };
     let Some(deadline) = time(text) else {
         let rule = "must be an RFC 3339 time such as 2026-12-20T00:00:00Z";

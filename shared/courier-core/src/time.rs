@@ -1,0 +1,23 @@
+//! Times and pauses. Time is an argument everywhere in this crate: only a main or a test holds a [`Clock`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+
+/// Returns the present time. Only mains and tests make one.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// `time` plus `pause`, rounded up to the millisecond that stores and queues keep.
+pub fn later(time: Timestamp, pause: Duration) -> Timestamp {
+    let exact = time.saturating_add(pause).unwrap_or(Timestamp::MAX);
+    let up = TimestampRound::new()
+        .smallest(Unit::Millisecond)
+        .mode(RoundMode::Ceil);
+    exact.round(up).unwrap_or(exact)
+}
+
+/// Returns the time from `since` to `now`; zero when `now` is earlier.
+pub fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}
