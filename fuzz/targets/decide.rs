@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use courier_core::catalogue::{Catalogue, Operation};
 use courier_core::lifecycle::{Policy, Timing, decide};
-use courier_core::graph::verdict::Reply;
+use courier_core::graph::verdict::GraphReply;
 use libfuzzer_sys::arbitrary::{self, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ fn happening(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Happening> {
     Ok(match bytes.int_in_range(0..=9)? {
         0 => Happening::Watchdog,
         1 => Happening::Poll {
-            hop: bytes.int_in_range(0..=5)?,
+            epoch: bytes.int_in_range(0..=5)?,
         },
         2 => Happening::Prepared,
         3 => Happening::NotReady {
@@ -81,7 +81,7 @@ fn happening(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Happening> {
             reply: reply(bytes)?,
         },
         5 => Happening::Polled {
-            hop: bytes.int_in_range(0..=5)?,
+            epoch: bytes.int_in_range(0..=5)?,
             reply: reply(bytes)?,
         },
         6 => Happening::Called {
@@ -95,10 +95,10 @@ fn happening(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Happening> {
     })
 }
 
-fn reply(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Reply> {
+fn reply(bytes: &mut Unstructured<'_>) -> arbitrary::Result<GraphReply> {
     Ok(match bytes.int_in_range(0..=7)? {
-        0 => Reply::NotSent,
-        1 => Reply::Lost("no answer in time"),
+        0 => GraphReply::NotSent,
+        1 => GraphReply::Lost("no answer in time"),
         _ => {
             let word = bytes.choose(&WORDS)?;
             let document = json!({ "status": word, "provisionStatus": word, "enabled": true });

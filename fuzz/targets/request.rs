@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use courier_core::outbound::address::Allowed;
 use courier_core::catalogue::{Catalogue, Restart};
 use courier_core::config::credentials::Credentials;
-use courier_core::config::{Client, Ways};
+use courier_core::config::{Client, CallbackProfiles};
 use courier_core::operation::random_ids;
 use courier_core::operation::{OperationId, Record};
 use courier_core::http::request::{NewOperation, parse};
@@ -27,7 +27,7 @@ static CLIENT: LazyLock<Client> = LazyLock::new(|| Client {
     operations: operations(),
     callback_origins: vec!["https://tickets.example".to_owned()],
     signing_secrets: Vec::new(),
-    ways: Ways::default(),
+    profiles: CallbackProfiles::default(),
 });
 
 static SEALER: LazyLock<Sealer> = LazyLock::new(|| {

@@ -13,7 +13,7 @@ use courier_core::auth::signed::verify;
 use courier_core::config::credentials::{
     Credentials, Dialect, Encoding, HmacAlgorithm, SignedRequests,
 };
-use courier_core::config::{Client, Ways};
+use courier_core::config::{Client, CallbackProfiles};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -37,14 +37,14 @@ static CLIENTS: LazyLock<BTreeMap<String, Client>> = LazyLock::new(|| {
         plain,
     ];
     dialects
-        .map(|dialect| (dialect.word().to_owned(), client(dialect)))
+        .map(|dialect| (dialect.as_str().to_owned(), client(dialect)))
         .into()
 });
 
 fn client(dialect: Dialect) -> Client {
     let secrets = vec![b"an older key".to_vec(), KEY.to_vec()];
     Client {
-        name: dialect.word().to_owned(),
+        name: dialect.as_str().to_owned(),
         tenant: "contoso".to_owned(),
         credentials: Credentials {
             signed: Some(SignedRequests { dialect, secrets }),
@@ -54,7 +54,7 @@ fn client(dialect: Dialect) -> Client {
         operations: Default::default(),
         callback_origins: Vec::new(),
         signing_secrets: Vec::new(),
-        ways: Ways::default(),
+        profiles: CallbackProfiles::default(),
     }
 }
 

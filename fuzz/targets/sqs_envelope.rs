@@ -10,7 +10,7 @@ mod walk;
 
 use courier_core::catalogue::Catalogue;
 use courier_core::lifecycle::{Event, Next, Policy, Timing, decide};
-use courier_core::graph::verdict::Reply;
+use courier_core::graph::verdict::GraphReply;
 use courier_core::operation::message::Message;
 use courier_core::operation::{OperationId, State};
 use libfuzzer_sys::fuzz_target;
@@ -39,10 +39,10 @@ fuzz_target!(|data: &[u8]| {
         timing: &timing,
     };
     let monitor = format!("{}/v1.0/x", walk::GRAPH);
-    for hop in [0, 3, u32::MAX] {
+    for epoch in [0, 3, u32::MAX] {
         let mut record = walk::accepted(name, true);
         record.id = id.clone();
-        record.hop = hop;
+        record.epoch = epoch;
         record.due_at = Some(walk::began());
         record.state = State::Running {
             monitor: monitor.clone(),
@@ -52,14 +52,14 @@ fuzz_target!(|data: &[u8]| {
         walk::check(&record, &event, &decision, operation, walk::began());
         if decision.next == Next::Poll {
             let Message::PollV1 {
-                hop: sent,
+                epoch: sent,
                 location,
                 ..
             } = &message
             else {
                 panic!("a watchdog polled")
             };
-            assert!(*sent >= hop, "an older carrier polled");
+            assert!(*sent >= epoch, "an older carrier polled");
             assert!(
                 location
                     .as_ref()
@@ -67,16 +67,16 @@ fuzz_target!(|data: &[u8]| {
                 "another place was polled"
             );
             let polled = Event::Polled {
-                hop: *sent,
+                epoch: *sent,
                 receives: 1,
                 client_request_id: "c".to_owned(),
-                reply: Ok(Reply::NotSent),
+                reply: Ok(GraphReply::NotSent),
             };
             let decision = decide(&record, &polled, walk::began(), &policy);
             let after = decision.write.map_or(record, |after| *after);
             let owed = Message::owed(&after);
             assert!(
-                matches!(owed, Some((Message::PollV1 { hop, .. }, _)) if hop >= after.hop),
+                matches!(owed, Some((Message::PollV1 { epoch, .. }, _)) if epoch >= after.epoch),
                 "nobody is in charge"
             );
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use courier_core::catalogue::{Catalogue, Operation};
 use courier_core::graph::error;
-use courier_core::graph::verdict::{self, Answer, Look, PollVerdict, Reply, StartVerdict};
+use courier_core::graph::verdict::{self, Answer, StatusSnapshot, PollVerdict, GraphReply, StartVerdict};
 use courier_core::operation::Outcome;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     let operation = operations[usize::from(*operation) % operations.len()];
     let status = STATUSES[usize::from(*status) % STATUSES.len()];
     let reply = reply(status, body);
-    match verdict::poll(&reply, &operation.poll) {
+    match verdict::classify_poll(&reply, &operation.poll) {
         PollVerdict::Seen(look) => {
             assert!((200..300).contains(&status));
             check(&look, operation, body);
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let graph = Url::parse("https://graph.microsoft.com").unwrap();
     let start_url = "https://graph.microsoft.com/v1.0/teams/1/schedule";
-    match verdict::start(&reply, operation, &graph, start_url) {
+    match verdict::classify_start(&reply, operation, &graph, start_url) {
         StartVerdict::Started(started) => {
             assert!((200..300).contains(&status) || status == 409);
             let monitor = Url::parse(&started.monitor).unwrap();
@@ -64,13 +64,13 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// As `graph` reads an answer; a text at `/location` stands for the header.
-fn reply(status: u16, body: &[u8]) -> Reply {
+fn reply(status: u16, body: &[u8]) -> GraphReply {
     let error = error::parse(body).filter(|_| status >= 400);
     let body: Option<Value> = serde_json::from_slice(body).ok();
     let location = body
         .as_ref()
         .and_then(|body| body.get("location")?.as_str());
-    Reply::Answer(Box::new(Answer {
+    GraphReply::Answer(Box::new(Answer {
         status,
         locations: location.map(str::to_owned).into_iter().collect(),
         retry_after: (status == 429).then_some(Duration::from_secs(30)),
@@ -80,7 +80,7 @@ fn reply(status: u16, body: &[u8]) -> Reply {
     }))
 }
 
-fn check(look: &Look, operation: &Operation, body: &[u8]) {
+fn check(look: &StatusSnapshot, operation: &Operation, body: &[u8]) {
     assert!(look.word.chars().count() <= 64 && !look.word.chars().any(char::is_control));
     assert!(look.progress.is_none_or(f64::is_finite));
     let done = || {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use courier_core::catalogue::Catalogue;
 use courier_core::config::credentials::{Credentials, Dialect, Right};
-use courier_core::config::{Client, Config, Way};
+use courier_core::config::{CallbackProfile, Client, Config};
 use courier_core::profile::Signature;
 
 use crate::settings;
@@ -55,7 +55,7 @@ fn describe(client: &Client, catalogue: &Catalogue) -> Vec<String> {
         lines.push(format!(
             "    Graph permission: {} ({})",
             operation.permissions.join(", "),
-            operation.token.word()
+            operation.token.as_str()
         ));
     }
     if client.callback_origins.is_empty() {
@@ -64,39 +64,39 @@ fn describe(client: &Client, catalogue: &Catalogue) -> Vec<String> {
     for origin in &client.callback_origins {
         lines.push(format!("  may have callbacks at {origin}"));
     }
-    for (name, way) in client
-        .ways
+    for (name, profile) in client
+        .profiles
         .all
         .iter()
         .filter(|_| !client.callback_origins.is_empty())
     {
-        lines.push(format!("    {}", describe_way(client, name, way)));
+        lines.push(format!("    {}", describe_profile(client, name, profile)));
     }
     lines
 }
 
 /// How a completion is sent, and what proves it, without a secret.
-fn describe_way(client: &Client, name: &str, way: &Way) -> String {
-    let profile = &way.profile;
-    let default = if name == client.ways.default {
+fn describe_profile(client: &Client, name: &str, profile: &CallbackProfile) -> String {
+    let format = &profile.format;
+    let default = if name == client.profiles.default {
         " (unless a request names another)"
     } else {
         ""
     };
     let mut line = format!(
         "as {name}{default}: {} with {}",
-        profile.method,
-        way.proof.describe()
+        format.method,
+        profile.proof.describe()
     );
-    if profile.signature != Signature::None && !client.signing_secrets.is_empty() {
+    if format.signature != Signature::None && !client.signing_secrets.is_empty() {
         let secrets = client.signing_secrets.len();
         line.push_str(&format!(", signed with {secrets} secret(s)"));
     }
-    if let Some(hmac) = &profile.hmac {
-        let (algorithm, header) = (hmac.algorithm.word(), &hmac.header);
+    if let Some(hmac) = &format.hmac {
+        let (algorithm, header) = (hmac.algorithm.as_str(), &hmac.header);
         line.push_str(&format!(", {algorithm} of the body in {header}"));
     }
-    if way.handshake {
+    if profile.handshake {
         line.push_str(", after a CloudEvents handshake");
     }
     line
@@ -130,7 +130,7 @@ fn proofs(credentials: &Credentials) -> Vec<String> {
         };
         let subject = jwt.subject.as_ref();
         let subject = subject.map_or_else(String::new, |subject| format!(" and sub {subject}"));
-        let algorithms: Vec<&str> = jwt.algorithms.iter().map(|one| one.word()).collect();
+        let algorithms: Vec<&str> = jwt.algorithms.iter().map(|one| one.as_str()).collect();
         lines.push(format!(
             "  proves itself with a JWT ({}) of {} for {} with {kind} {right}{subject}, keys at {}",
             algorithms.join(", "),
@@ -144,7 +144,7 @@ fn proofs(credentials: &Credentials) -> Vec<String> {
 
 /// The dialect, its header and, where they vary, what stands in it.
 fn signature(dialect: &Dialect) -> String {
-    let (word, header) = (dialect.word(), dialect.header());
+    let (word, header) = (dialect.as_str(), dialect.header());
     match dialect {
         Dialect::StandardWebhooks | Dialect::Zendesk | Dialect::Github => {
             format!("{word}, header {header}")
@@ -154,7 +154,7 @@ fn signature(dialect: &Dialect) -> String {
             algorithm,
             ..
         } => {
-            let (algorithm, encoding) = (algorithm.word(), encoding.word());
+            let (algorithm, encoding) = (algorithm.as_str(), encoding.as_str());
             format!("{word}, header {header}, {algorithm} in {encoding}")
         }
     }

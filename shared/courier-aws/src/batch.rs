@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use courier_core::crash_point;
 use courier_core::engine::app::App;
-use courier_core::engine::step::{step, step_on, stumbled};
+use courier_core::engine::step::{step, step_crashed, step_on};
 use courier_core::operation::message::{Disposition, Message};
 use courier_core::operation::{OperationId, Record};
 use courier_core::ports::Queue;
@@ -139,7 +139,7 @@ async fn one(
     });
     let fate = match timeout(left(app, ends_at, AFTERWARDS), work.catch_unwind()).await {
         Ok(Ok(fate)) => fate,
-        Ok(Err(_)) | Err(_) => stumbled(app, message.operation_id()).await,
+        Ok(Err(_)) | Err(_) => step_crashed(app, message.operation_id()).await,
     };
     match fate {
         Disposition::WaitUntil(until) if worn(delivery, (app.clock)()) => {

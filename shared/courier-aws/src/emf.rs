@@ -68,7 +68,7 @@ fn lines(table: &str, counts: &Counts, now: Timestamp) -> Vec<Value> {
         ("Throttled", counts.throttled),
         ("StartUnknown", counts.start_unknown),
         ("Undeliverable", counts.undeliverable),
-        ("Stumbled", counts.stumbled),
+        ("Stumbled", counts.step_crashes),
         ("Overdue", counts.overdue),
     ] {
         if value > 0 {

@@ -118,7 +118,7 @@ pub(crate) fn number(value: u64) -> AttributeValue {
 
 #[cfg(test)]
 mod tests {
-    use courier_core::operation::{Closing, Outcome};
+    use courier_core::operation::{DeliveryOutcome, Outcome};
     use courier_testkit::sample::{at, closed, ended, sample_record};
 
     use super::*;
@@ -142,7 +142,7 @@ mod tests {
         assert!(matches!(
             closed.state,
             State::Closed {
-                how: Closing::Delivered,
+                how: DeliveryOutcome::Delivered,
                 ..
             }
         ));

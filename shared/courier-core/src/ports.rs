@@ -19,7 +19,7 @@ pub trait Store: Send + Sync {
 
     /// Replaces the record if the stored revision is `record.revision - 1`.
     ///
-    /// The revision moves with every write, so this guards state, attempt and hop at once. A refusal returns the
+    /// The revision moves with every write, so this guards state, attempt and epoch at once. A refusal returns the
     /// current record. A repeat of our own write (same `writer`) counts as applied.
     async fn update(&self, record: &Record) -> Result<Write, StoreError>;
 

@@ -147,6 +147,6 @@ fn a_host_for_tokens_is_an_origin_without_user_or_password() {
 
 #[test]
 fn kinds_of_token_are_told_by_their_words() {
-    assert_eq!(TokenKind::Application.word(), "application");
-    assert_eq!(TokenKind::Delegated.word(), "delegated");
+    assert_eq!(TokenKind::Application.as_str(), "application");
+    assert_eq!(TokenKind::Delegated.as_str(), "delegated");
 }

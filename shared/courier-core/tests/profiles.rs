@@ -50,10 +50,10 @@ fn refused(tables: &str, told: &[&str]) {
 #[test]
 fn without_a_word_completions_go_as_standard_webhooks() {
     let client = parse("").unwrap();
-    assert_eq!(client.ways.default, "standard-webhooks");
-    assert_eq!(client.ways.all.len(), 1);
+    assert_eq!(client.profiles.default, "standard-webhooks");
+    assert_eq!(client.profiles.all.len(), 1);
     let client = parse("[clients.tickets.callback]\nhandshake = false").unwrap();
-    assert_eq!(client.ways.default, "standard-webhooks");
+    assert_eq!(client.profiles.default, "standard-webhooks");
 }
 
 #[test]
@@ -74,13 +74,13 @@ fn a_client_has_one_default_and_may_have_others_by_name() {
         "#,
     )
     .unwrap();
-    assert_eq!(client.ways.default, "zendesk");
-    let names: Vec<&str> = client.ways.all.keys().map(String::as_str).collect();
+    assert_eq!(client.profiles.default, "zendesk");
+    let names: Vec<&str> = client.profiles.all.keys().map(String::as_str).collect();
     assert_eq!(names, ["board", "jira-automation", "zendesk"]);
     assert!(
-        matches!(&client.ways.all["zendesk"].proof, Proof::Basic { username, .. } if username == "a@b.example/token")
+        matches!(&client.profiles.all["zendesk"].proof, Proof::Basic { username, .. } if username == "a@b.example/token")
     );
-    let board = &client.ways.all["board"].profile;
+    let board = &client.profiles.all["board"].format;
     assert_eq!(
         (board.method.as_str(), board.content_type.as_str()),
         ("PATCH", "text/plain")
@@ -96,10 +96,10 @@ fn the_readmes_example_is_taken() {
     let example = blocks.find(|block| block.starts_with("[clients.servicenow.callback]"));
     let example = example.unwrap().split("```").next().unwrap();
     let client = parse(&example.replace("servicenow.", "tickets.")).unwrap();
-    assert_eq!(client.ways.default, "servicenow-scripted");
-    assert!(client.ways.all["board"].profile.takes(409));
+    assert_eq!(client.profiles.default, "servicenow-scripted");
+    assert!(client.profiles.all["board"].format.takes(409));
     assert!(matches!(
-        client.ways.all["servicenow-scripted"].proof,
+        client.profiles.all["servicenow-scripted"].proof,
         Proof::OAuth2(_)
     ));
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use courier_core::catalogue::Catalogue;
 use courier_core::catalogue::schema::Violation;
 use courier_core::config::credentials::Credentials;
-use courier_core::config::{Client, Ways};
+use courier_core::config::{CallbackProfiles, Client};
 use courier_core::crypto::seal::Sealer;
 use courier_core::crypto::secret::Secret;
 use courier_core::http::problem::Problem;
@@ -37,7 +37,7 @@ fn client() -> Client {
         operations: BTreeSet::from(operations.map(str::to_owned)),
         callback_origins: vec!["https://tickets.example".to_owned()],
         signing_secrets: Vec::new(),
-        ways: Ways::default(),
+        profiles: CallbackProfiles::default(),
     }
 }
 
@@ -361,7 +361,7 @@ fn a_new_record_holds_what_was_asked_with_its_secrets_sealed() {
     });
     assert_eq!(Value::Object(record.parameters.clone()), parameters);
     assert_eq!(record.id, OperationId::from_key("tickets", "key k"));
-    assert_eq!((record.revision, record.attempt, record.hop), (1, 0, 0));
+    assert_eq!((record.revision, record.attempt, record.epoch), (1, 0, 0));
     assert_eq!((&*record.client, &*record.tenant), ("tickets", "contoso"));
     assert_eq!(record.operation, "user.exportPersonalData");
     assert_eq!(record.reference.as_deref(), Some("RITM-1"));

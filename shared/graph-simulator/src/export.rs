@@ -123,7 +123,7 @@ fn entity(world: &World, export: &Export, now: Timestamp) -> Value {
         "id": run.id,
         "completedDateTime": phase.ended().then(|| iso(run.ends_at)),
         "progress": progress(behaviour.progress, run, now),
-        "status": word(&phase),
+        "status": status(&phase),
         "storageLocation": (!behaviour.null_storage_location).then_some(&export.storage_location),
         "submittedDateTime": iso(run.created_at),
         "userId": if behaviour.empty_user_id { "" } else { &export.user },
@@ -131,10 +131,10 @@ fn entity(world: &World, export: &Export, now: Timestamp) -> Value {
 }
 
 /// This enum says `complete` where the other operations say `succeeded`.
-fn word(phase: &Phase) -> &str {
+fn status(phase: &Phase) -> &str {
     match phase {
         Phase::Succeeded => "complete",
-        Phase::NotStarted | Phase::Running | Phase::Failed | Phase::Said(_) => phase.word(),
+        Phase::NotStarted | Phase::Running | Phase::Failed | Phase::Said(_) => phase.as_str(),
     }
 }
 

@@ -207,7 +207,7 @@ fn entity(world: &World, call: &Call<'_>, export: &GoalsExport) -> Value {
         "id": export.id,
         "createdDateTime": timestamp(spelling, run.created_at),
         "lastActionDateTime": timestamp(spelling, last_action),
-        "status": phase.word(),
+        "status": phase.as_str(),
         "goalsOrganizationId": export.organization,
         "explorerViewId": export.view,
         "expirationDateTime": timestamp(spelling, export.expires_at),

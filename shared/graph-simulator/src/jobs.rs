@@ -87,7 +87,7 @@ impl Phase {
     }
 
     /// The word of the long-running operations of Graph, which most resources use.
-    pub(crate) fn word(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::NotStarted => "notStarted",
             Self::Running => "running",
@@ -184,7 +184,7 @@ impl Jobs {
             key: run.key.clone(),
             created_at: run.created_at,
             client_request_id: run.client_request_id.clone(),
-            status: run.phase(now).word().to_owned(),
+            status: run.phase(now).as_str().to_owned(),
         };
         self.runs.iter().map(job).collect()
     }

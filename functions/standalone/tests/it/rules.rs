@@ -292,7 +292,7 @@ fn the_readme_lists_every_operation_of_the_catalogue() {
             operation.name,
             operation.summary,
             operation.permissions.join(", "),
-            operation.token.word()
+            operation.token.as_str()
         );
         assert!(rows.contains(&row.as_str()), "the README lacks\n{row}");
     }
@@ -333,15 +333,15 @@ fn the_readme_explains_every_outcome_and_reason() {
         Reason::SealedDataUnreadable,
         Reason::CancelledByCaller,
     ];
-    let words = reasons.iter().map(|reason| reason.word());
-    for word in words.chain(Outcome::ALL.iter().map(|outcome| outcome.word())) {
+    let words = reasons.iter().map(|reason| reason.as_str());
+    for word in words.chain(Outcome::ALL.iter().map(|outcome| outcome.as_str())) {
         assert!(
             readme.contains(&format!("`{word}`")),
             "the README does not explain {word}"
         );
     }
     for reason in reasons {
-        assert_eq!(serde_json::to_value(reason).unwrap(), reason.word());
+        assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
     }
 }
 

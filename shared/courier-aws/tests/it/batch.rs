@@ -224,10 +224,10 @@ async fn a_panic_and_a_hang_leave_exactly_their_own_messages() {
     assert_eq!(stage.receiver.journal().len(), 8, "the others are done");
     for id in [&panics, &hangs] {
         let record = stage.store.table.load(id).await.unwrap().unwrap();
-        assert_eq!(record.stumbles, 1);
+        assert_eq!(record.step_crashes, 1);
         assert_eq!(record.history.last().unwrap().event, "stumbled");
     }
-    assert_eq!(stage.app.metrics.take().stumbled, 2);
+    assert_eq!(stage.app.metrics.take().step_crashes, 2);
 
     // They come back after a minute and are done then.
     assert!(stage.poll_messages().await.is_empty());

@@ -139,9 +139,9 @@ async fn no_request_asks_for_more_than_sqs_allows() {
     let queue = SqsQueue::new(client(&proxy.url()), &sqs.url, sqs.clock.function());
     let message = |letter: char| Message::PollV1 {
         operation_id: OperationId::random(),
-        hop: 1,
+        epoch: 1,
         location: Some(format!("https://graph.example/v1.0/x('{letter}')")),
-        looks: 0,
+        receives_before: 0,
     };
     for due in [-5, 0, 899, 900, 901, 400_000] {
         queue.send(&message('é'), at(due)).await.unwrap();

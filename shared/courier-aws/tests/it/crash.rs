@@ -179,7 +179,7 @@ impl Stage {
         self.at = format!("{life} {death:?} {point}");
         let (before, mut asked, body) = self.next();
         let born = self.cloud.clock.now();
-        let armed = self.armed_in(life, &format!("{} {point}", death.word()));
+        let armed = self.armed_in(life, &format!("{} {point}", death.as_str()));
         if life == 0 {
             let answer = self.struck(&armed, death, point, self.post(&armed, &body));
             let answer = answer.await;

@@ -143,7 +143,7 @@ impl Stage {
     }
 
     fn armed(&self, name: &str, death: Death, point: &str) -> Function {
-        let points = format!("{} {point}", death.word());
+        let points = format!("{} {point}", death.as_str());
         self.cloud.function_with(name, (VARIABLE, &points))
     }
 

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use cloud_testkit::function::Function;
 use courier_core::catalogue::Catalogue;
 use courier_core::graph::error;
-use courier_core::graph::verdict::{self, Answer, PollVerdict, Reply, StartVerdict};
+use courier_core::graph::verdict::{self, Answer, GraphReply, PollVerdict, StartVerdict};
 use courier_core::operation::Outcome as Ending;
 use courier_core::outbound::retry_after;
 use http::HeaderValue;
@@ -107,7 +107,7 @@ async fn every_sample_event_gets_the_answer_that_its_readme_tells_of() {
 }
 
 /// An answer of Graph as the rules get it.
-fn reply(name: &str) -> Reply {
+fn reply(name: &str) -> GraphReply {
     let file = read(&format!("graph/{name}"));
     let header = |name: &str| file["headers"][name].as_str();
     let value = header("retry-after").map(|text| HeaderValue::from_str(text).unwrap());
@@ -115,7 +115,7 @@ fn reply(name: &str) -> Reply {
     let error = body
         .as_ref()
         .and_then(|body| error::parse(body.to_string().as_bytes()));
-    Reply::Answer(Box::new(Answer {
+    GraphReply::Answer(Box::new(Answer {
         status: u16::try_from(file["status"].as_u64().unwrap()).unwrap(),
         locations: header("location").map(str::to_owned).into_iter().collect(),
         retry_after: retry_after::parse(value.as_ref(), None, Timestamp::UNIX_EPOCH),
@@ -131,7 +131,7 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
     let export = catalogue.find("user.exportPersonalData").unwrap();
     let goals = catalogue.find("goals.exportJob").unwrap();
     let graph = Url::parse("https://graph.microsoft.com/").unwrap();
-    let started = verdict::start(
+    let started = verdict::classify_start(
         &reply("export-started.json"),
         export,
         &graph,
@@ -142,7 +142,7 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
             if !started.adopted && started.retry_after == Some(Duration::from_secs(60))),
         "{started:?}"
     );
-    let conflict = verdict::start(
+    let conflict = verdict::classify_start(
         &reply("goals-conflict.json"),
         goals,
         &graph,
@@ -157,13 +157,13 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
         ("export-running.json", None),
         ("export-complete.json", Some(Ending::Succeeded)),
     ] {
-        let verdict = verdict::poll(&reply(name), &export.poll);
+        let verdict = verdict::classify_poll(&reply(name), &export.poll);
         assert!(
             matches!(&verdict, PollVerdict::Seen(look) if look.outcome == outcome),
             "{name}: {verdict:?}"
         );
     }
-    let throttled = verdict::start(
+    let throttled = verdict::classify_start(
         &reply("throttled.json"),
         export,
         &graph,

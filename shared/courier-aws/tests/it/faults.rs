@@ -249,11 +249,11 @@ async fn an_export_of_twenty_days_is_carried_by_renewed_messages() {
         .await;
     assert_eq!(operation["status"], "succeeded", "{operation}");
     let messages = sent(&cloud);
-    let hops: Vec<_> = messages[1..]
+    let epochs: Vec<_> = messages[1..]
         .iter()
         .map(|message| message["hop"].as_u64().unwrap())
         .collect();
-    assert_eq!(hops, [1, 2, 3], "a fresh message every seven days");
+    assert_eq!(epochs, [1, 2, 3], "a fresh message every seven days");
     let polls = cloud.simulator.calls("export.poll").len() as u64;
     let told = operation["graph"]["polls"].as_u64().unwrap();
     // A fresh message comes once too early: SQS delays for 15 minutes at most.

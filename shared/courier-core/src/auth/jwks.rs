@@ -269,7 +269,7 @@ impl Key {
         })
     }
 
-    pub(super) fn fits(&self, kid: &str, algorithm: JwtAlgorithm) -> bool {
+    pub(super) fn matches(&self, kid: &str, algorithm: JwtAlgorithm) -> bool {
         let is_its_kind = match (&self.material, algorithm) {
             (Material::Rsa(_), JwtAlgorithm::Rs256 | JwtAlgorithm::Ps256)
             | (Material::P256(_), JwtAlgorithm::Es256) => true,

@@ -32,12 +32,15 @@ pub(super) async fn verify<'a>(
         let Some(rule) = rule.filter(|rule| token.is_for(rule)) else {
             continue;
         };
-        let fits = |key: &Key| key.fits(&token.kid, token.algorithm);
-        let Ok(keys) = key_sets.get(&rule.jwks_url, fits, now).await else {
+        let matches = |key: &Key| key.matches(&token.kid, token.algorithm);
+        let Ok(keys) = key_sets.get(&rule.jwks_url, matches, now).await else {
             is_unreachable = true;
             continue;
         };
-        if !keys.iter().any(|key| fits(key) && token.is_signed_by(key)) {
+        if !keys
+            .iter()
+            .any(|key| matches(key) && token.is_signed_by(key))
+        {
             continue;
         }
         match token.judge(rule, now) {

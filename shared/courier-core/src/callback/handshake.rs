@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 
 use super::Callbacks;
-use crate::callback::breaker::Fared;
+use crate::callback::breaker::Health;
 use crate::config::Client;
 use crate::outbound::target_url::CallbackUrl;
 use crate::outbound::{Call, Read, Route};
@@ -57,14 +57,14 @@ impl Callbacks {
         &self,
         client: &Client,
         url: &CallbackUrl,
-    ) -> Result<(), (String, Fared)> {
+    ) -> Result<(), (String, Health)> {
         let key = (client.name.clone(), url.as_str().to_owned());
         if self.handshakes.stands(&key, (self.clock)()) {
             return Ok(());
         }
         let origin = self.handshakes.origin.as_deref().unwrap_or_default();
         let value = HeaderValue::from_str(origin)
-            .map_err(|_| ("our origin cannot be sent".to_owned(), Fared::NotAsked))?;
+            .map_err(|_| ("our origin cannot be sent".to_owned(), Health::Untried))?;
         let sent = self.transport.send(Call {
             route: Route::Guarded,
             method: Method::OPTIONS,
@@ -72,11 +72,11 @@ impl Callbacks {
             headers: HeaderMap::from_iter([(REQUEST_ORIGIN, value)]),
             body: Vec::new(),
             read: Read::First(0),
-            timeout: self.aside(),
+            timeout: self.side_call_timeout(),
         });
         let answered = sent.await.map_err(|unanswered| {
             let detail = format!("CloudEvents handshake: {unanswered}");
-            (detail, Fared::of(None, None))
+            (detail, Health::of(None, None))
         })?;
         let allowed = answered.headers.get_all(ALLOWED_ORIGIN).iter();
         let mut allowed = allowed.filter_map(|value| value.to_str().ok());
@@ -84,7 +84,7 @@ impl Callbacks {
         if !answered.status.is_success() || !agrees {
             let status = answered.status.as_u16();
             let detail = format!("CloudEvents handshake: answered {status} without leave");
-            return Err((detail, Fared::of(Some(status), None)));
+            return Err((detail, Health::of(Some(status), None)));
         }
         self.handshakes.remember(key, (self.clock)());
         Ok(())

@@ -3,19 +3,19 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
-use super::Letter;
+use super::DeliveryAttempt;
 use crate::crypto::secret::Secret;
 use crate::crypto::webhook_signature;
 use crate::profile::Signature;
 
 /// Every header but `host` and `content-length`; `credentials` prove us to the receiver.
 pub(super) fn of(
-    letter: &Letter<'_>,
+    attempt: &DeliveryAttempt<'_>,
     body: &[u8],
     credentials: Option<&(HeaderName, Secret)>,
     now: Timestamp,
 ) -> Result<HeaderMap, &'static str> {
-    let (event, profile) = (letter.event, &letter.way.profile);
+    let (event, profile) = (attempt.event, &attempt.profile.format);
     let mut headers = Headers(HeaderMap::new());
     for (name, value) in &profile.headers {
         headers.insert(name, value)?;
@@ -24,7 +24,7 @@ pub(super) fn of(
     // The id lets any receiver tell a repeat, signed or not.
     headers.insert("webhook-id", &event.id)?;
     headers.insert("webhook-timestamp", &now.as_second().to_string())?;
-    let secrets = &letter.client.signing_secrets;
+    let secrets = &attempt.client.signing_secrets;
     if profile.signature != Signature::None && !secrets.is_empty() {
         let signature = webhook_signature::sign(secrets, &event.id, now, body);
         headers.insert("webhook-signature", &signature)?;
@@ -34,15 +34,15 @@ pub(super) fn of(
         headers.insert("ce-id", &event.id)?;
         headers.insert("ce-type", &event.kind)?;
         headers.insert("ce-source", "/v1/operations")?;
-        headers.insert("ce-subject", letter.record.id.as_str())?;
-        if let Some(ended_at) = letter.record.ended_at {
+        headers.insert("ce-subject", attempt.record.id.as_str())?;
+        if let Some(ended_at) = attempt.record.ended_at {
             headers.insert("ce-time", &ended_at.to_string())?;
         }
     }
-    if let Some(traceparent) = &letter.record.traceparent {
+    if let Some(traceparent) = &attempt.record.traceparent {
         headers.insert("traceparent", traceparent)?;
     }
-    if let (Some(hmac), Some(secret)) = (&profile.hmac, letter.way.secrets.first()) {
+    if let (Some(hmac), Some(secret)) = (&profile.hmac, attempt.profile.secrets.first()) {
         let signature = hmac.algorithm.sign(secret.expose().as_bytes(), &[body]);
         let signature = hmac.encoding.encode(&signature);
         headers.insert(&hmac.header, &format!("{}{signature}", hmac.prefix))?;

@@ -1,12 +1,12 @@
-//! Offers a frozen completion to its receiver, in the way the client's profile says (DESIGN §4.2).
+//! Offers a frozen completion to its receiver, in the profile the client's profile says (DESIGN §4.2).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::callback::breaker::{Fared, Receivers};
-use crate::config::{Client, Config, Way};
+use crate::callback::breaker::{CircuitBreakers, Health};
+use crate::config::{CallbackProfile, Client, Config};
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
 use crate::operation::{FrozenEvent, Record, SealedField};
@@ -39,23 +39,23 @@ pub(crate) struct Callbacks {
     allowed: Arc<Allowed>,
     timeout: Duration,
     clock: Clock,
-    receivers: Receivers,
+    breakers: CircuitBreakers,
     handshakes: Handshakes,
     tokens: AccessTokens,
 }
 
-/// What came of an offer.
-pub(crate) enum Offered {
-    Called(CallbackReply),
+/// What came of one attempt to deliver a completion.
+pub(crate) enum DeliveryResult {
+    Answered(CallbackReply),
     /// Nothing was sent: the receiver is down, or has enough to do. Try again then.
-    Parked(Timestamp),
+    Deferred(Timestamp),
 }
 
 /// All that one attempt needs.
-struct Letter<'a> {
+struct DeliveryAttempt<'a> {
     record: &'a Record,
     client: &'a Client,
-    way: &'a Way,
+    profile: &'a CallbackProfile,
     event: &'a FrozenEvent,
     url: CallbackUrl,
     token: Option<Secret>,
@@ -70,7 +70,7 @@ impl Callbacks {
     ) -> Self {
         let in_flight = config.callbacks.in_flight_per_host.unwrap_or(IN_FLIGHT);
         Self {
-            receivers: Receivers::new(in_flight),
+            breakers: CircuitBreakers::new(in_flight),
             handshakes: Handshakes::new(config.callbacks.origin.clone()),
             tokens: AccessTokens::default(),
             allowed: Arc::clone(&config.allowed),
@@ -81,56 +81,61 @@ impl Callbacks {
     }
 
     /// For a call that must come before the delivery: for a token, for leave.
-    fn aside(&self) -> Duration {
+    fn side_call_timeout(&self) -> Duration {
         self.timeout / 3
     }
 
     /// The longest that one attempt can take.
     pub(crate) fn longest(&self) -> Duration {
-        self.timeout + 2 * self.aside()
+        self.timeout + 2 * self.side_call_timeout()
     }
 
     /// One attempt, unless the receiver is to be left alone. Whatever happened is told without secrets.
-    pub(crate) async fn offer(&self, record: &Record, client: &Client, sealer: &Sealer) -> Offered {
-        let letter = match self.letter(record, client, sealer) {
-            Ok(letter) => letter,
-            Err(detail) => return Offered::Called(CallbackReply::unsent(detail)),
+    pub(crate) async fn deliver(
+        &self,
+        record: &Record,
+        client: &Client,
+        sealer: &Sealer,
+    ) -> DeliveryResult {
+        let attempt = match self.attempt(record, client, sealer) {
+            Ok(attempt) => attempt,
+            Err(detail) => return DeliveryResult::Answered(CallbackReply::unsent(detail)),
         };
         let now = (self.clock)();
-        let pass = match self
-            .receivers
-            .enter(&client.name, &letter.url.origin(), now)
+        let permit = match self
+            .breakers
+            .acquire(&client.name, &attempt.url.origin(), now)
         {
-            Ok(pass) => pass,
-            Err(until) => return Offered::Parked(until),
+            Ok(permit) => permit,
+            Err(until) => return DeliveryResult::Deferred(until),
         };
-        let (reply, fared) = match self.send(&letter).await {
+        let (reply, health) = match self.send(&attempt).await {
             Ok(reply) => {
                 let refused = reply.status.filter(|_| !reply.taken);
-                let fared = refused.map_or(Fared::Up, |status| {
-                    Fared::of(Some(status), reply.retry_after)
+                let health = refused.map_or(Health::Up, |status| {
+                    Health::of(Some(status), reply.retry_after)
                 });
-                (reply, fared)
+                (reply, health)
             }
-            Err((detail, fared)) => (CallbackReply::unsent(&detail), fared),
+            Err((detail, health)) => (CallbackReply::unsent(&detail), health),
         };
-        if pass.leave(fared, (self.clock)()) {
-            let origin = letter.url.origin();
+        if permit.report(health, (self.clock)()) {
+            let origin = attempt.url.origin();
             tracing::warn!(
                 client = client.name,
                 origin,
                 "the receiver is left alone for a while"
             );
         }
-        Offered::Called(reply)
+        DeliveryResult::Answered(reply)
     }
 
-    fn letter<'a>(
+    fn attempt<'a>(
         &self,
         record: &'a Record,
         client: &'a Client,
         sealer: &Sealer,
-    ) -> Result<Letter<'a>, &'static str> {
+    ) -> Result<DeliveryAttempt<'a>, &'static str> {
         let target = record
             .callback
             .as_ref()
@@ -139,9 +144,9 @@ impl Callbacks {
             .event
             .as_ref()
             .ok_or("the completion is not frozen")?;
-        let name = target.profile.as_ref().unwrap_or(&client.ways.default);
-        let way = client
-            .ways
+        let name = target.profile.as_ref().unwrap_or(&client.profiles.default);
+        let profile = client
+            .profiles
             .all
             .get(name)
             .ok_or("the callback's profile is no longer configured")?;
@@ -159,10 +164,10 @@ impl Callbacks {
         // Judged again: the configuration may have changed since the request.
         let url = target_url::parse(url.expose(), &client.callback_origins, &self.allowed)
             .map_err(|_| "the callback URL is no longer allowed")?;
-        Ok(Letter {
+        Ok(DeliveryAttempt {
             record,
             client,
-            way,
+            profile,
             event,
             url,
             token: token.transpose().map_err(|_| unreadable)?,
@@ -170,25 +175,26 @@ impl Callbacks {
     }
 
     /// The answer, or why there is none and what that says of the receiver.
-    async fn send(&self, letter: &Letter<'_>) -> Result<CallbackReply, (String, Fared)> {
-        let not_asked = |detail: &str| (detail.to_owned(), Fared::NotAsked);
-        let (client, way) = (letter.client, letter.way);
+    async fn send(&self, attempt: &DeliveryAttempt<'_>) -> Result<CallbackReply, (String, Health)> {
+        let not_asked = |detail: &str| (detail.to_owned(), Health::Untried);
+        let (client, profile) = (attempt.client, attempt.profile);
         let credentials = self
-            .credentials(client, way)
+            .credentials(client, profile)
             .await
             .map_err(|detail| not_asked(&detail))?;
-        let body = body(letter).ok_or_else(|| not_asked("the task's token cannot be filled in"))?;
+        let body =
+            body(attempt).ok_or_else(|| not_asked("the task's token cannot be filled in"))?;
         let sent_at = (self.clock)();
         let headers =
-            headers::of(letter, &body, credentials.as_ref(), sent_at).map_err(not_asked)?;
-        if way.handshake {
-            self.shake_hands(client, &letter.url).await?;
+            headers::of(attempt, &body, credentials.as_ref(), sent_at).map_err(not_asked)?;
+        if profile.handshake {
+            self.shake_hands(client, &attempt.url).await?;
         }
-        let mut secrets = excerpt::secrets_of(&letter.url);
+        let mut secrets = excerpt::secrets_of(&attempt.url);
         let sent_in_confidence = credentials.iter().map(|(_, value)| value);
         let sent_in_confidence = sent_in_confidence
-            .chain(way.proof.secrets())
-            .chain(&letter.token);
+            .chain(profile.proof.secrets())
+            .chain(&attempt.token);
         for secret in sent_in_confidence.map(Secret::expose) {
             // A scheme before it (`Bearer`, `Basic`) may be left out when it is repeated.
             secrets
@@ -196,8 +202,8 @@ impl Callbacks {
         }
         let sent = self.transport.send(Call {
             route: Route::Guarded,
-            method: way.profile.method.clone(),
-            url: letter.url.as_url().clone(),
+            method: profile.format.method.clone(),
+            url: attempt.url.as_url().clone(),
             headers,
             body,
             read: Read::First(READ_BYTES),
@@ -206,17 +212,17 @@ impl Callbacks {
         let answered = sent.await;
         let now = (self.clock)();
         let answered =
-            answered.map_err(|unanswered| (unanswered.to_string(), Fared::of(None, None)))?;
-        let reply = self.reply(way, &answered, &secrets, sent_at, now);
+            answered.map_err(|unanswered| (unanswered.to_string(), Health::of(None, None)))?;
+        let reply = self.reply(profile, &answered, &secrets, sent_at, now);
         if answered.status == http::StatusCode::UNAUTHORIZED {
-            self.tokens.forget(client, way);
+            self.tokens.forget(client, profile);
         }
         Ok(reply)
     }
 
     fn reply(
         &self,
-        way: &Way,
+        profile: &CallbackProfile,
         answered: &Answered,
         secrets: &[String],
         sent_at: Timestamp,
@@ -226,7 +232,7 @@ impl Callbacks {
         let status = answered.status.as_u16();
         CallbackReply {
             status: Some(status),
-            taken: way.profile.takes(status),
+            taken: profile.format.takes(status),
             retry_after: retry_after::parse(headers.get("retry-after"), headers.get("date"), now),
             detail: None,
             answer: answered
@@ -238,11 +244,11 @@ impl Callbacks {
     }
 }
 
-/// The frozen bytes; a task's token is filled in on the way out, so that it stands nowhere unsealed.
-fn body(letter: &Letter<'_>) -> Option<Vec<u8>> {
-    let frozen = letter.event.body.as_bytes();
-    let profile = &letter.way.profile;
-    let (Some(pointer), Some(token)) = (&profile.token_at, &letter.token) else {
+/// The frozen bytes; a task's token is filled in on the profile out, so that it stands nowhere unsealed.
+fn body(attempt: &DeliveryAttempt<'_>) -> Option<Vec<u8>> {
+    let frozen = attempt.event.body.as_bytes();
+    let profile = &attempt.profile.format;
+    let (Some(pointer), Some(token)) = (&profile.token_at, &attempt.token) else {
         let missing = profile.needs.contains(&Need::Token);
         return (!missing).then(|| frozen.to_vec());
     };

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use url::form_urlencoded::{self, byte_serialize};
 
 use super::Callbacks;
-use crate::config::{Client, ClientAuthentication, OAuth2, Proof, Way};
+use crate::config::{CallbackProfile, Client, ClientAuthentication, OAuth2, Proof};
 use crate::crypto::secret::Secret;
 use crate::outbound::{Call, Read, Route};
 use crate::time::later;
@@ -65,8 +65,8 @@ impl AccessTokens {
     }
 
     /// The receiver did not take the token: the next attempt fetches another.
-    pub(super) fn forget(&self, client: &Client, way: &Way) {
-        if let Proof::OAuth2(oauth2) = &way.proof
+    pub(super) fn forget(&self, client: &Client, profile: &CallbackProfile) {
+        if let Proof::OAuth2(oauth2) = &profile.proof
             && let Ok(mut slot) = self.slot(client, oauth2).try_lock()
         {
             *slot = None;
@@ -75,13 +75,13 @@ impl AccessTokens {
 }
 
 impl Callbacks {
-    /// The header that proves us, if the way has one. The error says why there is none now.
+    /// The header that proves us, if the profile has one. The error says why there is none now.
     pub(super) async fn credentials(
         &self,
         client: &Client,
-        way: &Way,
+        profile: &CallbackProfile,
     ) -> Result<Option<(HeaderName, Secret)>, String> {
-        let token = match &way.proof {
+        let token = match &profile.proof {
             Proof::None => return Ok(None),
             Proof::Basic { username, password } => {
                 let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
@@ -89,7 +89,7 @@ impl Callbacks {
                 return Ok(Some((header::AUTHORIZATION, value)));
             }
             Proof::Token(token) => {
-                let name = way.profile.token_header.as_bytes();
+                let name = profile.format.token_header.as_bytes();
                 let name = HeaderName::from_bytes(name).map_err(|_| "a header cannot be sent")?;
                 if name != header::AUTHORIZATION {
                     return Ok(Some((name, token.clone())));
@@ -124,7 +124,7 @@ impl Callbacks {
             headers,
             body,
             read: Read::Whole,
-            timeout: self.aside(),
+            timeout: self.side_call_timeout(),
         });
         let answered = sent
             .await

@@ -62,8 +62,8 @@ pub struct Operation {
     pub deadline_seconds: u64,
     /// Graph requests per hour and tenant, where Graph publishes a limit.
     pub budget_per_hour: Option<u32>,
-    pub start: StartRow,
-    pub poll: PollRow,
+    pub start: StartSpec,
+    pub poll: PollSpec,
     /// JSON Schema, as the OpenAPI document shows it.
     pub parameters: Value,
     #[serde(skip)]
@@ -90,7 +90,7 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Application => "application",
             Self::Delegated => "delegated",
@@ -100,24 +100,24 @@ impl TokenKind {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StartRow {
+pub struct StartSpec {
     pub method: String,
     pub version: String,
     /// Below the version; `{name}` is replaced by the parameter.
     pub path: String,
-    pub body: BodyRow,
+    pub body: BodySpec,
     /// Documented success codes. Another 2xx counts as started too, and is noted in the history.
     pub accepted: Vec<u16>,
-    pub monitor: MonitorRow,
+    pub monitor: MonitorSource,
     /// Header name → parameter, sent with the start and every poll when the parameter is given.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    pub adopt: Option<AdoptRow>,
+    pub adopt: Option<AdoptSpec>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum BodyRow {
+pub enum BodySpec {
     /// An object of these parameters.
     Fields(Vec<String>),
     /// The value of this parameter.
@@ -126,7 +126,7 @@ pub enum BodyRow {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum MonitorRow {
+pub enum MonitorSource {
     /// The `Location` (or `Operation-Location`) of the answer.
     Location,
     /// The URL of the start itself.
@@ -135,7 +135,7 @@ pub enum MonitorRow {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AdoptRow {
+pub struct AdoptSpec {
     pub status: u16,
     /// Collection below which `error.target` names the running job.
     pub target_path: String,
@@ -143,7 +143,7 @@ pub struct AdoptRow {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PollRow {
+pub struct PollSpec {
     /// First look after the start where Graph sends no `Retry-After`.
     pub initial_seconds: u64,
     /// Longest pause between looks, unless `Retry-After` asks for more.
@@ -151,7 +151,7 @@ pub struct PollRow {
     /// JSON pointers; the first that finds a string is the status word.
     pub status: Vec<String>,
     pub progress: Option<String>,
-    pub words: Words,
+    pub words: StatusMap,
     /// A success word counts only while this holds.
     pub done_when: Option<Condition>,
     /// Error codes that mean the operation resource is not there (yet, or any more).
@@ -159,13 +159,13 @@ pub struct PollRow {
     pub error_code: Vec<String>,
     pub error_message: Vec<String>,
     /// Field of our `result` → where it stands in Graph's answer (or in its `value` envelope).
-    pub result: BTreeMap<String, ResultRow>,
+    pub result: BTreeMap<String, ResultField>,
 }
 
 /// Terminal words, compared without case. A word that is not here is never terminal.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Words {
+pub struct StatusMap {
     #[serde(default)]
     pub succeeded: Vec<String>,
     #[serde(default)]
@@ -174,7 +174,7 @@ pub struct Words {
     pub failed: Vec<String>,
 }
 
-impl Words {
+impl StatusMap {
     pub fn outcome(&self, word: &str) -> Option<Outcome> {
         let has = |words: &[String]| words.iter().any(|known| known.eq_ignore_ascii_case(word));
         if has(&self.succeeded) {
@@ -198,7 +198,7 @@ pub struct Condition {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ResultRow {
+pub struct ResultField {
     pub pointer: String,
     /// The URL may carry a SAS: only what stands before `?` is kept.
     #[serde(default)]
@@ -247,8 +247,8 @@ mod tests {
                 assert!(properties.contains_key(name), "{}: {name}", operation.name);
             }
             let fields = match &operation.start.body {
-                BodyRow::Fields(fields) => fields.clone(),
-                BodyRow::Parameter(name) => vec![name.clone()],
+                BodySpec::Fields(fields) => fields.clone(),
+                BodySpec::Parameter(name) => vec![name.clone()],
             };
             for name in &fields {
                 assert!(properties.contains_key(name), "{}: {name}", operation.name);

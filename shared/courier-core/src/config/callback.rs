@@ -10,17 +10,18 @@ use crate::crypto::secret::Secret;
 use crate::outbound::address::Allowed;
 use crate::profile::{DEFAULT, Hmac, Profile, ProofKind, Signature, Template, method_of};
 
-/// The ways of one client.
-pub struct Ways {
+/// The profiles of one client.
+pub struct CallbackProfiles {
     /// Of requests that name no profile.
     pub default: String,
     /// By the name that a request may give.
-    pub all: BTreeMap<String, Way>,
+    pub all: BTreeMap<String, CallbackProfile>,
 }
 
-/// One way to send a completion: a profile with its secrets.
-pub struct Way {
-    pub profile: Profile,
+/// One profile to send a completion: a profile with its secrets.
+pub struct CallbackProfile {
+    /// Form, method and headers of the request.
+    pub format: Profile,
     pub proof: Proof,
     /// Keys of the profile's HMAC; the first one signs.
     pub secrets: Vec<Secret>,
@@ -77,21 +78,21 @@ impl Proof {
 }
 
 /// Reads `callback` and `profiles` of a client.
-pub(super) fn ways(table: &mut Reader<'_>, allowed: &Allowed) -> Ways {
+pub(super) fn profiles(table: &mut Reader<'_>, allowed: &Allowed) -> CallbackProfiles {
     let mut all = table.tables("profiles", |name, table| {
         let base = table.optional_text("profile");
-        way(base.as_deref().unwrap_or(name), table, allowed)
+        profile(base.as_deref().unwrap_or(name), table, allowed)
     });
     let first = table.optional_table("callback", |table| {
         let name = table
             .optional_text("profile")
             .unwrap_or_else(|| DEFAULT.to_owned());
-        (way(&name, table, allowed), name)
+        (profile(&name, table, allowed), name)
     });
     let Some((first, default)) = first else {
-        let mut ways = Ways::default();
-        ways.all.extend(all);
-        return ways;
+        let mut profiles = CallbackProfiles::default();
+        profiles.all.extend(all);
+        return profiles;
     };
     if all.contains_key(&default) {
         table.error(
@@ -99,27 +100,27 @@ pub(super) fn ways(table: &mut Reader<'_>, allowed: &Allowed) -> Ways {
             &format!("{default} is the profile of callback already"),
         );
     }
-    all.extend(first.map(|way| (default.clone(), way)));
-    Ways { default, all }
+    all.extend(first.map(|profile| (default.clone(), profile)));
+    CallbackProfiles { default, all }
 }
 
-impl Default for Ways {
+impl Default for CallbackProfiles {
     /// The default profile alone.
     fn default() -> Self {
-        let way = Profile::find(DEFAULT).map(plain);
+        let profile = Profile::find(DEFAULT).map(plain);
         Self {
             default: DEFAULT.to_owned(),
-            all: way
-                .map(|way| (DEFAULT.to_owned(), way))
+            all: profile
+                .map(|profile| (DEFAULT.to_owned(), profile))
                 .into_iter()
                 .collect(),
         }
     }
 }
 
-fn plain(profile: &Profile) -> Way {
-    Way {
-        profile: profile.clone(),
+fn plain(profile: &Profile) -> CallbackProfile {
+    CallbackProfile {
+        format: profile.clone(),
         proof: Proof::None,
         secrets: Vec::new(),
         handshake: false,
@@ -127,7 +128,7 @@ fn plain(profile: &Profile) -> Way {
 }
 
 /// A profile, what the configuration changes of it, and its secrets.
-fn way(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<Way> {
+fn profile(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<CallbackProfile> {
     let proof = proof(table, allowed);
     let secrets = table.secrets("secrets", |secret| Ok(secret.clone()));
     let handshake = table.flag("handshake").unwrap_or(false);
@@ -146,8 +147,8 @@ fn way(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<Way> {
     }
     let proof = proof?;
     check_proof(&profile, &proof, &secrets, table);
-    Some(Way {
-        profile,
+    Some(CallbackProfile {
+        format: profile,
         proof,
         secrets,
         handshake,
@@ -166,8 +167,8 @@ fn check_proof(profile: &Profile, proof: &Proof, secrets: &[Secret], table: &mut
         || profile.proofs.iter().any(|kind| given == Some(*kind))
         || (signs && profile.proofs.contains(&ProofKind::Hmac));
     if !proved {
-        let ways: Vec<&str> = profile.proofs.iter().map(|kind| keys(*kind)).collect();
-        let rule = format!("{} needs {}", profile.name, ways.join(", or "));
+        let profiles: Vec<&str> = profile.proofs.iter().map(|kind| keys(*kind)).collect();
+        let rule = format!("{} needs {}", profile.name, profiles.join(", or "));
         table.error("profile", &rule);
     }
     if profile.hmac.is_some() && secrets.is_empty() && proved {
@@ -301,14 +302,14 @@ fn hmac(table: &mut Reader<'_>) -> Option<Hmac> {
     })
 }
 
-impl Ways {
-    /// Some way of this client needs `signing_secrets`.
+impl CallbackProfiles {
+    /// Some profile of this client needs `signing_secrets`.
     pub(super) fn need_signing(&self) -> bool {
-        let required = |way: &Way| way.profile.signature == Signature::Required;
+        let required = |profile: &CallbackProfile| profile.format.signature == Signature::Required;
         self.all.values().any(required)
     }
 
     pub(super) fn shake_hands(&self) -> bool {
-        self.all.values().any(|way| way.handshake)
+        self.all.values().any(|profile| profile.handshake)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::callback::{self, Ways};
+use super::callback::{self, CallbackProfiles};
 use super::credentials::{Credentials, credentials};
 use super::graph::{GraphConfig, TEST_HOST};
 use crate::catalogue::{Catalogue, TokenKind};
@@ -23,7 +23,7 @@ pub struct Client {
     pub operations: BTreeSet<String>,
     pub callback_origins: Vec<String>,
     pub signing_secrets: Vec<SigningSecret>,
-    pub ways: Ways,
+    pub profiles: CallbackProfiles,
 }
 
 /// `requests_per_minute` is that of clients that name none of their own.
@@ -44,8 +44,8 @@ pub(super) fn client(
         target_url::parse_origin(&text, !allowed.networks.is_empty())
     });
     let signing_secrets = table.secrets("signing_secrets", SigningSecret::parse);
-    let ways = callback::ways(table, allowed);
-    if !callback_origins.is_empty() && signing_secrets.is_empty() && ways.need_signing() {
+    let profiles = callback::profiles(table, allowed);
+    if !callback_origins.is_empty() && signing_secrets.is_empty() && profiles.need_signing() {
         table.error(
             "signing_secrets",
             "callbacks are signed: at least one secret is needed",
@@ -59,7 +59,7 @@ pub(super) fn client(
         operations: operations.into_iter().collect(),
         callback_origins,
         signing_secrets,
-        ways,
+        profiles,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::crypto::secret::Secret;
 use crate::crypto::webhook_signature::SigningSecret;
 use crate::outbound::address::Allowed;
 
-/// Every way in which one client may prove itself.
+/// Every profile in which one client may prove itself.
 #[derive(Default)]
 pub struct Credentials {
     /// SHA-256 of each key.
@@ -80,7 +80,7 @@ pub enum Right {
 }
 
 impl Dialect {
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::StandardWebhooks => "standard-webhooks",
             Self::Zendesk => "zendesk",
@@ -104,7 +104,7 @@ impl JwtAlgorithm {
     pub const ALL: [Self; 3] = [Self::Rs256, Self::Ps256, Self::Es256];
 
     /// RFC 7518 §3.1.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
             Self::Ps256 => "PS256",
@@ -115,13 +115,13 @@ impl JwtAlgorithm {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .find(|algorithm| algorithm.word() == text)
+            .find(|algorithm| algorithm.as_str() == text)
     }
 }
 
 pub(super) fn credentials(table: &mut Reader<'_>, allowed: &Allowed) -> Credentials {
-    let ways = ["api_keys", "basic", "signed", "jwt"];
-    let is_one_given = ways.iter().any(|key| table.has(key));
+    let profiles = ["api_keys", "basic", "signed", "jwt"];
+    let is_one_given = profiles.iter().any(|key| table.has(key));
     let api_keys = table.texts("api_keys", |text| sha256(&text));
     if !is_one_given || (table.has("api_keys") && api_keys.is_empty()) {
         table.error(

@@ -18,7 +18,7 @@ pub mod credentials;
 mod graph;
 mod reader;
 
-pub use callback::{ClientAuthentication, OAuth2, Proof, Way, Ways};
+pub use callback::{CallbackProfile, CallbackProfiles, ClientAuthentication, OAuth2, Proof};
 pub use client::Client;
 use client::{MOST_REQUESTS, REQUESTS_PER_MINUTE, check_client, client};
 use credentials::check_ambiguity;
@@ -83,7 +83,9 @@ impl Config {
         let clients = root.tables("clients", |name, table| {
             client(name, table, &allowed, requests_per_minute)
         });
-        if callbacks.origin.is_none() && clients.values().any(|client| client.ways.shake_hands()) {
+        if callbacks.origin.is_none()
+            && clients.values().any(|client| client.profiles.shake_hands())
+        {
             root.error("callbacks.origin", "is needed for handshake = true");
         }
         let mut errors = root.finish();

@@ -1,4 +1,4 @@
-//! Walks a TOML table, names every mistake by its dotted key and remembers which keys were asked for.
+//! Walks a TOML table, names every mistake by its dotted key and remembers which keys were known_keys for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ pub(crate) struct Reader<'a> {
     path: String,
     table: &'a Table,
     resolve: Resolve<'a>,
-    asked: BTreeSet<String>,
+    known_keys: BTreeSet<String>,
     errors: Vec<String>,
 }
 
@@ -28,14 +28,18 @@ impl<'a> Reader<'a> {
             path: path.to_owned(),
             table,
             resolve,
-            asked: BTreeSet::new(),
+            known_keys: BTreeSet::new(),
             errors: Vec::new(),
         }
     }
 
-    /// The mistakes found, and the keys nobody asked for.
+    /// The mistakes found, and the keys nobody known_keys for.
     pub(crate) fn finish(mut self) -> Vec<String> {
-        for key in self.table.keys().filter(|key| !self.asked.contains(*key)) {
+        for key in self
+            .table
+            .keys()
+            .filter(|key| !self.known_keys.contains(*key))
+        {
             self.errors
                 .push(format!("{}: is not a known key", self.name(key)));
         }
@@ -300,7 +304,7 @@ impl<'a> Reader<'a> {
     }
 
     fn get(&mut self, key: &str) -> Option<&'a Value> {
-        self.asked.insert(key.to_owned());
+        self.known_keys.insert(key.to_owned());
         self.table.get(key)
     }
 

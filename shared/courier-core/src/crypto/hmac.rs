@@ -25,7 +25,7 @@ pub enum Encoding {
 impl HmacAlgorithm {
     const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
             Self::Sha384 => "sha384",
@@ -35,7 +35,7 @@ impl HmacAlgorithm {
 
     pub(crate) fn parse(word: &str) -> Result<Self, &'static str> {
         let mut all = Self::ALL.into_iter();
-        let found = all.find(|algorithm| algorithm.word() == word);
+        let found = all.find(|algorithm| algorithm.as_str() == word);
         found.ok_or("must be sha256, sha384 or sha512")
     }
 
@@ -59,7 +59,7 @@ fn sign<M: Mac + KeyInit>(key: &[u8], content: &[&[u8]]) -> Vec<u8> {
 }
 
 impl Encoding {
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Hex => "hex",
             Self::Base64 => "base64",
@@ -68,7 +68,7 @@ impl Encoding {
 
     pub(crate) fn parse(word: &str) -> Result<Self, &'static str> {
         let mut all = [Self::Hex, Self::Base64].into_iter();
-        let found = all.find(|encoding| encoding.word() == word);
+        let found = all.find(|encoding| encoding.as_str() == word);
         found.ok_or("must be hex or base64")
     }
 

@@ -98,7 +98,7 @@ impl App {
     }
 
     /// Whether a call of at most `pause` and the writes after it fit in before the host ends us at `ends_at`.
-    pub(crate) fn fits(&self, pause: Duration, ends_at: Timestamp) -> bool {
+    pub(crate) fn has_time_for(&self, pause: Duration, ends_at: Timestamp) -> bool {
         later(self.now(), pause + WRITE_DOWN) <= ends_at
     }
 
@@ -120,7 +120,7 @@ impl App {
     }
 
     /// The client's record; another client's is not there.
-    pub(crate) async fn own(
+    pub(crate) async fn load_owned(
         &self,
         client: &str,
         id: &OperationId,

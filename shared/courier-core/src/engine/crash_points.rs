@@ -189,8 +189,8 @@ impl Queue for Around<Arc<dyn Queue>> {
     async fn send(&self, message: &Message, due: Timestamp) -> Result<(), QueueError> {
         let name = match message {
             Message::WatchdogV1 { .. } => "watchdog.send",
-            Message::PollV1 { hop: 1, .. } => "poll-message.send",
-            Message::PollV1 { hop: 2, .. } => "take-over.send",
+            Message::PollV1 { epoch: 1, .. } => "poll-message.send",
+            Message::PollV1 { epoch: 2, .. } => "take-over.send",
             Message::PollV1 { .. } => "anew.send",
         };
         around(name, self.0.send(message, due)).await
@@ -214,7 +214,7 @@ impl Transport for Around<Arc<dyn Transport>> {
 fn transition(old: &Record, new: &Record) -> &'static str {
     let told = old.history.last() != new.history.last();
     match (&old.state, &new.state) {
-        _ if new.stumbles > old.stumbles => "stumble.write",
+        _ if new.step_crashes > old.step_crashes => "stumble.write",
         _ if new.ended_at.is_some() && old.ended_at.is_none() => "ended.write",
         (State::Closed { .. }, _) => "redelivery.write",
         (_, State::Closed { .. }) => "closed.write",

@@ -26,7 +26,7 @@ pub struct Counts {
     pub start_unknown: u64,
     pub undeliverable: u64,
     /// Steps that panicked or hung.
-    pub stumbled: u64,
+    pub step_crashes: u64,
     /// Open records the sweeper found without a message.
     pub overdue: u64,
 }

@@ -29,7 +29,7 @@ pub async fn sweep(app: &App, ends_at: Timestamp) -> Result<usize, StepError> {
         let full = overdue.len() == BATCH;
         let mut helped = 0;
         for record in overdue {
-            if !app.fits(Duration::ZERO, ends_at) {
+            if !app.has_time_for(Duration::ZERO, ends_at) {
                 break;
             }
             found += 1;
@@ -38,7 +38,7 @@ pub async fn sweep(app: &App, ends_at: Timestamp) -> Result<usize, StepError> {
                 Err(error) => trouble = Some(error),
             }
         }
-        if !full || helped == 0 || !app.fits(Duration::ZERO, ends_at) {
+        if !full || helped == 0 || !app.has_time_for(Duration::ZERO, ends_at) {
             break;
         }
     }

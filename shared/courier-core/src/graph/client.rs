@@ -9,11 +9,11 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::catalogue::{BodyRow, Operation};
+use crate::catalogue::{BodySpec, Operation};
 use crate::crypto::secret::Secret;
 use crate::graph::error;
 use crate::graph::monitor;
-use crate::graph::verdict::{Answer, Reply};
+use crate::graph::verdict::{Answer, GraphReply};
 use crate::operation::Ids;
 use crate::outbound::retry_after;
 use crate::outbound::{Answered, Call, Read, Route, Transport, Unanswered};
@@ -63,8 +63,8 @@ impl Graph {
         let origin = self.base.origin().ascii_serialization();
         let url = format!("{origin}/{}{path}", row.version);
         let body = match &row.body {
-            BodyRow::Parameter(name) => parameters.get(name).cloned().unwrap_or_default(),
-            BodyRow::Fields(names) => names
+            BodySpec::Parameter(name) => parameters.get(name).cloned().unwrap_or_default(),
+            BodySpec::Fields(names) => names
                 .iter()
                 .filter_map(|name| Some((name.clone(), parameters.get(name)?.clone())))
                 .collect(),
@@ -87,7 +87,7 @@ impl Graph {
     }
 
     /// Sends a start, once, on a connection of its own.
-    pub(crate) async fn start(&self, request: StartRequest) -> Reply {
+    pub(crate) async fn start(&self, request: StartRequest) -> GraphReply {
         let sent = self.transport.send(Call {
             route: Route::Fresh,
             method: request.method,
@@ -107,7 +107,7 @@ impl Graph {
         parameters: &Map<String, Value>,
         location: &str,
         token: &Secret,
-    ) -> Result<(String, Reply), Unsendable> {
+    ) -> Result<(String, GraphReply), Unsendable> {
         let url = monitor::trusted(location, &self.base, &operation.start.version)
             .map_err(|untrusted| Unsendable(untrusted.to_string()))?;
         let url = Url::parse(&url).map_err(|_| Unsendable("the monitor".to_owned()))?;
@@ -158,17 +158,17 @@ impl Graph {
         Ok(headers)
     }
 
-    fn read(&self, sent: Result<Answered, Unanswered>) -> Reply {
+    fn read(&self, sent: Result<Answered, Unanswered>) -> GraphReply {
         let Answered {
             status,
             headers,
             body,
         } = match sent {
             Ok(answered) => answered,
-            Err(Unanswered::NotSent) => return Reply::NotSent,
-            Err(Unanswered::TimedOut) => return Reply::Lost("no answer in time"),
+            Err(Unanswered::NotSent) => return GraphReply::NotSent,
+            Err(Unanswered::TimedOut) => return GraphReply::Lost("no answer in time"),
             Err(Unanswered::CutOff | Unanswered::Forbidden) => {
-                return Reply::Lost("the connection ended before the answer");
+                return GraphReply::Lost("the connection ended before the answer");
             }
         };
         let texts = |name: &str| -> Vec<String> {
@@ -199,7 +199,7 @@ impl Graph {
         let body = body
             .as_deref()
             .and_then(|bytes| serde_json::from_slice(bytes).ok());
-        Reply::Answer(Box::new(Answer {
+        GraphReply::Answer(Box::new(Answer {
             status,
             locations,
             retry_after,

@@ -74,20 +74,24 @@ impl Parts {
     }
 
     fn read_level(&mut self, object: &Map<String, Value>, nested: usize) {
-        self.codes.extend(word(object, "code"));
-        let request_id = word(object, "request-id").or_else(|| word(object, "requestid"));
+        self.codes.extend(text_field(object, "code"));
+        let request_id =
+            text_field(object, "request-id").or_else(|| text_field(object, "requestid"));
         self.request_id = self.request_id.take().or(request_id);
-        self.target = self.target.take().or_else(|| word(object, "target"));
+        self.target = self.target.take().or_else(|| text_field(object, "target"));
         if self.message.is_none()
-            && let Some(message) = word(object, "message")
+            && let Some(message) = text_field(object, "message")
         {
             self.read_message(message, nested);
         }
         let details = field(object, "details").and_then(Value::as_array);
         for detail in details.into_iter().flatten().filter_map(Value::as_object) {
-            self.detail_codes.extend(word(detail, "code"));
-            self.target = self.target.take().or_else(|| word(detail, "target"));
-            self.message = self.message.take().or_else(|| word(detail, "message"));
+            self.detail_codes.extend(text_field(detail, "code"));
+            self.target = self.target.take().or_else(|| text_field(detail, "target"));
+            self.message = self
+                .message
+                .take()
+                .or_else(|| text_field(detail, "message"));
         }
     }
 
@@ -123,7 +127,7 @@ fn field<'v>(object: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
         .map(|(_, value)| value)
 }
 
-fn word(object: &Map<String, Value>, name: &str) -> Option<String> {
+fn text_field(object: &Map<String, Value>, name: &str) -> Option<String> {
     let text = match field(object, name)? {
         Value::String(text) => text.trim().to_owned(),
         Value::Number(number) => number.to_string(),

@@ -117,7 +117,7 @@ impl Tokens {
             }
             Err(trouble) => {
                 if trouble.reason.is_some() {
-                    tracing::warn!(tenant = tenant.name, kind = kind.word(), "token refused");
+                    tracing::warn!(tenant = tenant.name, kind = kind.as_str(), "token refused");
                     self.refused.store(true, Ordering::Relaxed);
                     slot.refused = Some((trouble.clone(), later(now, REFUSED_FOR)));
                 }
@@ -238,7 +238,7 @@ impl Tokens {
         })?;
         let status = answered.status;
         let headers = &answered.headers;
-        let asked = retry_after::parse(
+        let retry_after = retry_after::parse(
             headers.get("retry-after"),
             headers.get("date"),
             (self.clock)(),
@@ -247,7 +247,7 @@ impl Tokens {
         if status == StatusCode::OK {
             return Grant::parse(&body).ok_or_else(later_again);
         }
-        Err(refusal(status, &body, asked))
+        Err(refusal(status, &body, retry_after))
     }
 }
 
@@ -275,7 +275,7 @@ impl Grant {
 }
 
 /// A client must not branch on AADSTS numbers, only on `error` (graph-facts §6).
-fn refusal(status: StatusCode, body: &[u8], asked: Option<Duration>) -> NotReady {
+fn refusal(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> NotReady {
     #[derive(Deserialize)]
     struct Wire {
         error: String,
@@ -287,14 +287,14 @@ fn refusal(status: StatusCode, body: &[u8], asked: Option<Duration>) -> NotReady
     match error.as_deref() {
         Some("temporarily_unavailable") => NotReady {
             reason: None,
-            retry_after: asked,
+            retry_after: retry_after,
         },
         _ if passing => NotReady {
             reason: None,
-            retry_after: asked,
+            retry_after: retry_after,
         },
         _ => NotReady {
-            retry_after: asked,
+            retry_after: retry_after,
             ..lost()
         },
     }

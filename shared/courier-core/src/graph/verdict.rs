@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::catalogue::{MonitorRow, Operation, PollRow};
+use crate::catalogue::{MonitorSource, Operation, PollSpec};
 use crate::graph::error::{GraphError, scrub};
 use crate::graph::monitor;
 use crate::operation::{OperationError, Outcome, Reason};
 
 /// What came back from one HTTP call.
 #[derive(Debug, Clone)]
-pub enum Reply {
+pub enum GraphReply {
     /// No connection: provably no byte of the request was sent.
     NotSent,
     /// The request may have been processed; the answer is lost. The text says how, without secrets.
@@ -57,16 +57,21 @@ pub struct Started {
     pub adopted: bool,
     pub retry_after: Option<Duration>,
     /// What the answer itself already says of the status.
-    pub look: Option<Look>,
+    pub look: Option<StatusSnapshot>,
     pub note: Option<String>,
 }
 
 /// Judges the answer to a start of `operation`, sent to `start_url` at the `graph` origin.
-pub fn start(reply: &Reply, operation: &Operation, graph: &Url, start_url: &str) -> StartVerdict {
+pub fn classify_start(
+    reply: &GraphReply,
+    operation: &Operation,
+    graph: &Url,
+    start_url: &str,
+) -> StartVerdict {
     let answer = match reply {
-        Reply::NotSent => return StartVerdict::NotSent,
-        Reply::Lost(detail) => return lost(*detail, None),
-        Reply::Answer(answer) => answer,
+        GraphReply::NotSent => return StartVerdict::NotSent,
+        GraphReply::Lost(detail) => return lost(*detail, None),
+        GraphReply::Answer(answer) => answer,
     };
     let adopts = operation
         .start
@@ -97,8 +102,8 @@ fn lost(detail: impl Into<String>, retry_after: Option<Duration>) -> StartVerdic
 
 fn started(answer: &Answer, operation: &Operation, graph: &Url, start_url: &str) -> StartVerdict {
     let monitor = match operation.start.monitor {
-        MonitorRow::SameUrl => start_url.to_owned(),
-        MonitorRow::Location => match location(answer, operation, graph) {
+        MonitorSource::SameUrl => start_url.to_owned(),
+        MonitorSource::Location => match location(answer, operation, graph) {
             Ok(monitor) => monitor,
             Err(reason) => return StartVerdict::Untrackable(reason),
         },
@@ -151,7 +156,7 @@ fn location(answer: &Answer, operation: &Operation, graph: &Url) -> Result<Strin
 #[derive(Debug, PartialEq)]
 pub enum PollVerdict {
     /// A status document.
-    Seen(Look),
+    Seen(StatusSnapshot),
     /// The operation resource is not there.
     Missing(OperationError),
     /// The token may not read it.
@@ -160,8 +165,8 @@ pub enum PollVerdict {
     Nothing(Option<Duration>),
 }
 
-pub fn poll(reply: &Reply, row: &PollRow) -> PollVerdict {
-    let Reply::Answer(answer) = reply else {
+pub fn classify_poll(reply: &GraphReply, row: &PollSpec) -> PollVerdict {
+    let GraphReply::Answer(answer) = reply else {
         return PollVerdict::Nothing(None);
     };
     let missing_code = |error: &GraphError| {
@@ -185,7 +190,7 @@ pub fn poll(reply: &Reply, row: &PollRow) -> PollVerdict {
 
 /// A status document, read by the catalogue's pointers.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Look {
+pub struct StatusSnapshot {
     pub word: String,
     pub progress: Option<f64>,
     /// `None` while it is not terminal, and for every word we do not know.
@@ -194,7 +199,7 @@ pub struct Look {
     pub error: Option<OperationError>,
 }
 
-fn look(body: &Value, row: &PollRow) -> Option<Look> {
+fn look(body: &Value, row: &PollSpec) -> Option<StatusSnapshot> {
     let word = first_text(body, &row.status)?;
     let holds = |body: &Value| {
         row.done_when
@@ -217,7 +222,7 @@ fn look(body: &Value, row: &PollRow) -> Option<Look> {
         .progress
         .as_deref()
         .and_then(|pointer| number(body.pointer(pointer)?));
-    Some(Look {
+    Some(StatusSnapshot {
         word: cut(&word),
         progress,
         outcome,
@@ -229,7 +234,7 @@ fn look(body: &Value, row: &PollRow) -> Option<Look> {
 /// Longer texts are no result but a document; a record has room for a few.
 const RESULT_BYTES: usize = 16 * 1024;
 
-fn result(body: &Value, row: &PollRow) -> Map<String, Value> {
+fn result(body: &Value, row: &PollSpec) -> Map<String, Value> {
     let mut found = Map::new();
     for (name, field) in &row.result {
         let enveloped = format!("/value{}", field.pointer);

@@ -10,7 +10,7 @@ use crate::catalogue::schema::Violation;
 use crate::config::Client;
 use crate::engine::app::App;
 use crate::http::problem::Problem;
-use crate::http::request::Asked;
+use crate::http::request::RequestedCallback;
 use crate::lifecycle::Event;
 use crate::operation::view::document;
 use crate::operation::{CallbackTarget, Record, SealedField};
@@ -27,7 +27,7 @@ pub(super) async fn redeliver(app: &App, record: Record) -> Result<Response<Byte
             rule: "the operation has not ended",
         });
     }
-    let record = change(app, record, &Event::RedeliveryAsked).await?;
+    let record = change(app, record, &Event::RedeliveryRequested).await?;
     Ok(json_response(
         StatusCode::ACCEPTED,
         &document(&record, app.now()),
@@ -52,7 +52,7 @@ pub(super) async fn redeliver_all(
         .into_iter()
         .filter(|record| record.event.is_some())
     {
-        redelivered.push(change(app, record, &Event::RedeliveryAsked).await?.id);
+        redelivered.push(change(app, record, &Event::RedeliveryRequested).await?.id);
     }
     let body = json!({ "redelivered": redelivered, "next": page.next });
     Ok(json_response(StatusCode::ACCEPTED, &body))
@@ -74,7 +74,7 @@ pub(super) async fn retarget(
         return Err(invalid("", "must hold url, profile or token"));
     }
     let mut errors = Vec::new();
-    let mut asked = Asked::read(object, "", &mut errors);
+    let mut requested = RequestedCallback::read(object, "", &mut errors);
     let ended = record.ended_at.is_some();
     if ended && record.event.is_none() {
         return Err(Problem::Conflict {
@@ -82,20 +82,25 @@ pub(super) async fn retarget(
         });
     }
     if let Some(current) = &record.callback {
-        let profile = current.profile.as_ref().unwrap_or(&client.ways.default);
-        if ended && asked.profile.as_ref().is_some_and(|asked| asked != profile) {
+        let profile = current.profile.as_ref().unwrap_or(&client.profiles.default);
+        if ended
+            && requested
+                .profile
+                .as_ref()
+                .is_some_and(|requested| requested != profile)
+        {
             return Err(Problem::Conflict {
                 rule: "the completion is frozen in the form of its profile",
             });
         }
-        keep(app, &record, current, profile, &mut asked);
+        keep(app, &record, current, profile, &mut requested);
     }
-    asked.require_url(&mut errors);
-    let url = asked.url.clone().unwrap_or_default();
+    requested.require_url(&mut errors);
+    let url = requested.url.clone().unwrap_or_default();
     let reference = record.reference.as_deref();
     let allowed = &app.config.allowed;
     let target = match errors.is_empty() {
-        true => asked.target(&url, reference, client, allowed, &mut errors)?,
+        true => requested.target(&url, reference, client, allowed, &mut errors)?,
         false => None,
     };
     let Some(target) = target.filter(|_| errors.is_empty()) else {
@@ -107,27 +112,33 @@ pub(super) async fn retarget(
 }
 
 /// What the change does not name.
-fn keep(app: &App, record: &Record, current: &CallbackTarget, profile: &str, asked: &mut Asked) {
+fn keep(
+    app: &App,
+    record: &Record,
+    current: &CallbackTarget,
+    profile: &str,
+    requested: &mut RequestedCallback,
+) {
     let sealer = &app.config.sealer;
     // What another key has sealed cannot be kept, only replaced.
-    if asked.url.is_none() {
+    if requested.url.is_none() {
         let url = sealer.open(
             &SealedField::CallbackUrl.seal_context(&record.id),
             &current.url,
         );
-        asked.url = url.ok().map(|url| url.expose().to_owned());
+        requested.url = url.ok().map(|url| url.expose().to_owned());
     }
-    let same = asked
+    let same = requested
         .profile
         .as_deref()
-        .is_none_or(|asked| asked == profile);
-    if asked.token.is_none() && same {
+        .is_none_or(|requested| requested == profile);
+    if requested.token.is_none() && same {
         let token = current.token.as_ref();
         let token =
             token.map(|token| sealer.open(&SealedField::TaskToken.seal_context(&record.id), token));
-        asked.token = token.and_then(Result::ok);
+        requested.token = token.and_then(Result::ok);
     }
-    asked.profile.get_or_insert_with(|| profile.to_owned());
+    requested.profile.get_or_insert_with(|| profile.to_owned());
 }
 
 fn invalid(pointer: &str, rule: &str) -> Problem {

@@ -10,7 +10,7 @@ use crate::config::Client;
 use crate::engine::app::App;
 use crate::http::problem::Problem;
 use crate::operation::view::document;
-use crate::operation::{CALLBACK_WORDS, Outcome};
+use crate::operation::{CALLBACK_STATUSES, Outcome};
 use crate::ports::{Filter, Page, StoreError};
 
 /// Records of one page of the list.
@@ -51,7 +51,7 @@ pub(super) fn filter(query: &str) -> Result<Filter, Problem> {
             return Err(bad_query(&name, "must be sent once"));
         }
     }
-    let mut words = Outcome::ALL.iter().map(|outcome| outcome.word());
+    let mut words = Outcome::ALL.iter().map(|outcome| outcome.as_str());
     let open = ["accepted", "starting", "running"];
     if filter
         .status
@@ -63,7 +63,7 @@ pub(super) fn filter(query: &str) -> Result<Filter, Problem> {
     if filter
         .callback
         .as_deref()
-        .is_some_and(|word| !CALLBACK_WORDS.contains(&word))
+        .is_some_and(|word| !CALLBACK_STATUSES.contains(&word))
     {
         return Err(bad_query("callback", "is not a status of a callback"));
     }

@@ -36,7 +36,7 @@ pub async fn handle(app: &App, request: Request<Bytes>, ends_at: Timestamp) -> R
     match route(app, &request, ends_at).await {
         Ok(response) => response,
         Err(problem) => {
-            tracing::debug!(problem = problem.word(), "request refused");
+            tracing::debug!(problem = problem.as_str(), "request refused");
             problem.into_response()
         }
     }
@@ -164,14 +164,14 @@ async fn change(app: &App, record: Record, event: &Event) -> Result<Record, Prob
         Err(StepError::Store(error) | StepError::Unwritten { source: error, .. }) => {
             Err(store(&error))
         }
-        Err(StepError::UnknownOperation(_) | StepError::Restless) => Err(Problem::Internal),
+        Err(StepError::UnknownOperation(_) | StepError::TooManyRounds) => Err(Problem::Internal),
     }
 }
 
 async fn own(app: &App, client: &Client, id: &str) -> Result<Record, Problem> {
     let id = OperationId::parse(id).ok_or(Problem::NotFound)?;
     let record = app
-        .own(&client.name, &id)
+        .load_owned(&client.name, &id)
         .await
         .map_err(|error| store(&error))?;
     record.ok_or(Problem::NotFound)

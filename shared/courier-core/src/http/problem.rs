@@ -171,7 +171,7 @@ impl Problem {
     }
 
     /// The last part of the type.
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         self.kind().1
     }
 

@@ -7,23 +7,25 @@ use jiff::Timestamp;
 use super::{Decision, Next, Rules, only, written};
 use crate::callback::CallbackReply;
 use crate::lifecycle::schedule;
-use crate::operation::{CallbackTarget, Closing, Delivery, HistoryEntry, Outcome, Record, State};
+use crate::operation::{
+    CallbackTarget, Delivery, DeliveryOutcome, HistoryEntry, Outcome, Record, State,
+};
 
 /// Deliveries that wait for one receiver come back spread over this time.
-const PARKED_SPREAD: Duration = Duration::from_secs(10);
+const DEFERRED_SPREAD: Duration = Duration::from_secs(10);
 
 impl Rules<'_> {
     /// An attempt has come back. What an earlier receiver says, or an earlier message learnt, changes nothing.
-    pub(super) fn called(&self, hop: u32, target: u32, reply: &CallbackReply) -> Decision {
+    pub(super) fn called(&self, epoch: u32, target: u32, reply: &CallbackReply) -> Decision {
         let State::Ended { outcome } = self.record.state else {
-            return only(Next::Look);
+            return only(Next::Redecide);
         };
-        if hop < self.record.hop || target != self.target() {
-            return only(Next::Look);
+        if epoch < self.record.epoch || target != self.target() {
+            return only(Next::Redecide);
         }
         let mut record = self.changed();
-        record.hop = hop;
-        record.stumbles = 0;
+        record.epoch = epoch;
+        record.step_crashes = 0;
         let delivery = &mut record.delivery;
         delivery.attempts += 1;
         delivery.scheduled_attempts += 1;
@@ -31,8 +33,8 @@ impl Rules<'_> {
         let since = *delivery.scheduled_since.get_or_insert(self.now);
         let attempts = delivery.scheduled_attempts;
         let how = match reply.status {
-            _ if reply.taken => Some(Closing::Delivered),
-            Some(410) => Some(Closing::Undeliverable),
+            _ if reply.taken => Some(DeliveryOutcome::Delivered),
+            Some(410) => Some(DeliveryOutcome::Undeliverable),
             _ => None,
         };
         let next = schedule::next_callback(&record, since, attempts, reply.retry_after, self.now);
@@ -40,7 +42,7 @@ impl Rules<'_> {
             http_status: reply.status,
             latency_ms: reply.latency.map(milliseconds),
             answer: reply.answer.clone(),
-            ..self.entry("callbackAttempt", outcome.word(), reply.detail.clone())
+            ..self.entry("callbackAttempt", outcome.as_str(), reply.detail.clone())
         });
         match (how, next) {
             (None, Some(next)) => {
@@ -49,11 +51,11 @@ impl Rules<'_> {
                 written(record, Next::Wait(next))
             }
             (how, _) => {
-                let how = how.unwrap_or(Closing::Undeliverable);
+                let how = how.unwrap_or(DeliveryOutcome::Undeliverable);
                 record.state = State::Closed { outcome, how };
                 record.delivery.next_attempt_at = None;
                 record.due_at = None;
-                if how == Closing::Undeliverable {
+                if how == DeliveryOutcome::Undeliverable {
                     self.note(&mut record, "undeliverable", None);
                 }
                 written(record, Next::Drop)
@@ -63,24 +65,24 @@ impl Rules<'_> {
 
     /// Nothing was sent: no attempt is counted, and the schedule stands. Writes only when the sweeper would come else.
     ///
-    /// All that wait for one receiver are told the same time: they come back spread over [`PARKED_SPREAD`] after it.
-    pub(super) fn parked(&self, hop: u32, until: Timestamp) -> Decision {
-        if !matches!(self.record.state, State::Ended { .. }) || hop < self.record.hop {
-            return only(Next::Look);
+    /// All that wait for one receiver are told the same time: they come back spread over [`DEFERRED_SPREAD`] after it.
+    pub(super) fn deferred(&self, epoch: u32, until: Timestamp) -> Decision {
+        if !matches!(self.record.state, State::Ended { .. }) || epoch < self.record.epoch {
+            return only(Next::Redecide);
         }
-        let until = schedule::spread(self.record, until, PARKED_SPREAD, self.now);
-        if !self.outlasts_sweeper(until) && hop == self.record.hop {
+        let until = schedule::spread(self.record, until, DEFERRED_SPREAD, self.now);
+        if !self.outlasts_sweeper(until) && epoch == self.record.epoch {
             return only(Next::Wait(until));
         }
         let mut record = self.changed();
-        record.hop = hop;
+        record.epoch = epoch;
         record.due_at = Some(until);
         record.delivery.next_attempt_at = Some(until);
         written(record, Next::Wait(until))
     }
 
     /// The same completion again, on a schedule of its own. The outcome stays as it was written.
-    pub(super) fn redelivery_asked(&self) -> Decision {
+    pub(super) fn redelivery_requested(&self) -> Decision {
         // Without a callback there is no completion to deliver.
         let (Some(outcome), Some(_)) = (self.record.state.outcome(), &self.record.event) else {
             return only(Next::Drop);
@@ -108,7 +110,7 @@ impl Rules<'_> {
         match (&self.record.state, outcome) {
             (
                 State::Closed {
-                    how: Closing::Delivered | Closing::None,
+                    how: DeliveryOutcome::Delivered | DeliveryOutcome::NotRequested,
                     ..
                 },
                 _,

@@ -3,7 +3,9 @@
 use super::{Decision, Next, Rules, only, written};
 use crate::operation::message::Message;
 use crate::operation::view::freeze;
-use crate::operation::{Closing, HistoryEntry, OperationError, Outcome, Reason, Record, State};
+use crate::operation::{
+    DeliveryOutcome, HistoryEntry, OperationError, Outcome, Reason, Record, State,
+};
 
 impl Rules<'_> {
     pub(super) fn cancelled(&self) -> Decision {
@@ -38,15 +40,15 @@ impl Rules<'_> {
 
     /// Another message carries the record from here: an API call ended or reopened it, or its own was lost.
     ///
-    /// Its hop is higher than any before, but is written when it is first used: should this process die between the
+    /// Its epoch is higher than any before, but is written when it is first used: should this process die between the
     /// write and the message, the older one still carries the record.
     pub(super) fn carry_anew(&self, mut decision: Decision) -> Decision {
         if let Some(record) = &decision.write
             && record.due_at.is_some()
         {
-            // Every use of a hop is a write, so the revision is ahead of all hops but those of `take_over` and `renewed`.
-            let hop = u32::try_from(record.revision).unwrap_or(u32::MAX);
-            decision.send = Some((Message::poll(record, hop.saturating_add(2)), self.now));
+            // Every use of an epoch is a write, so the revision is ahead of all epochs but those of `take_over` and `renewed`.
+            let epoch = u32::try_from(record.revision).unwrap_or(u32::MAX);
+            decision.send = Some((Message::poll(record, epoch.saturating_add(2)), self.now));
         }
         decision.next = Next::Drop;
         decision
@@ -84,15 +86,15 @@ impl Rules<'_> {
         record.sealed_parameters = None;
         record.graph.next_poll_at = None;
         record.state = State::Ended { outcome };
-        let detail = record.reason.map(|reason| reason.word().to_owned());
+        let detail = record.reason.map(|reason| reason.as_str().to_owned());
         record.remember(HistoryEntry {
             request_id: record.graph.request_id.clone(),
-            ..self.entry("ended", outcome.word(), detail)
+            ..self.entry("ended", outcome.as_str(), detail)
         });
         if record.callback.is_none() {
             record.state = State::Closed {
                 outcome,
-                how: Closing::None,
+                how: DeliveryOutcome::NotRequested,
             };
             record.due_at = None;
             return written(record, Next::Drop);
@@ -100,6 +102,6 @@ impl Rules<'_> {
         record.event = Some(freeze(&record, self.now));
         record.delivery.next_attempt_at = Some(self.now);
         record.due_at = Some(self.now);
-        written(record, Next::Look)
+        written(record, Next::Redecide)
     }
 }

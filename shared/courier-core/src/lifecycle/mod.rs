@@ -9,7 +9,7 @@ use url::Url;
 use crate::callback::CallbackReply;
 use crate::catalogue::{Operation, Restart};
 use crate::graph::unavailable::NotReady;
-use crate::graph::verdict::Reply;
+use crate::graph::verdict::GraphReply;
 use crate::operation::message::Message;
 use crate::operation::{CallbackTarget, HistoryEntry, Outcome, Record};
 use crate::time::later;
@@ -34,34 +34,34 @@ pub enum Event {
         attempt: u32,
         client_request_id: String,
         start_url: String,
-        reply: Reply,
+        reply: GraphReply,
     },
-    /// Graph answered a poll of the message `hop`, which has come `receives` times, or could not be asked.
+    /// Graph answered a poll of the message `epoch`, which has come `receives` times, or could not be asked.
     Polled {
-        hop: u32,
+        epoch: u32,
         receives: u32,
         client_request_id: String,
-        reply: Result<Reply, NotReady>,
+        reply: Result<GraphReply, NotReady>,
     },
     /// The receiver, `target` in the count of changes, answered the callback, or did not.
     Called {
-        hop: u32,
+        epoch: u32,
         target: u32,
         reply: CallbackReply,
     },
     /// The receiver is down or has enough to do: nothing was sent.
-    Parked {
-        hop: u32,
+    Deferred {
+        epoch: u32,
         until: Timestamp,
     },
     Cancelled,
-    RedeliveryAsked,
+    RedeliveryRequested,
     /// The caller wants the completion elsewhere.
     Retargeted(Box<CallbackTarget>),
     /// The sweeper found it overdue: its message may be lost.
     Overdue,
     /// A step panicked, or hung until its host gave it up.
-    Stumbled,
+    StepCrashed,
 }
 
 /// What to do: write first (guarded by the revision), then send, then `next`.
@@ -83,7 +83,7 @@ pub enum Next {
     /// Offer the completion to the receiver; then `Called`.
     Deliver,
     /// Decide about the message again, on the record as it is now.
-    Look,
+    Redecide,
     /// Let the message come back at this time.
     Wait(Timestamp),
     /// Delete the message.
@@ -109,7 +109,7 @@ pub struct Timing {
     pub first_watch: Duration,
     /// A monitor that is not there ends the operation after this long and this many looks.
     pub missing_for: Duration,
-    pub missing_looks: u32,
+    pub missing_polls: u32,
 }
 
 impl Default for Timing {
@@ -119,7 +119,7 @@ impl Default for Timing {
             hold: Duration::from_secs(15 * 60),
             first_watch: Duration::from_secs(75),
             missing_for: Duration::from_secs(10 * 60),
-            missing_looks: 5,
+            missing_polls: 5,
         }
     }
 }
@@ -142,21 +142,25 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
             reply,
         } => rules.started(*attempt, client_request_id, start_url, reply),
         Event::Polled {
-            hop,
+            epoch,
             receives,
             client_request_id,
             reply,
         } => match reply {
-            Ok(reply) => rules.polled(*hop, *receives, client_request_id, reply),
-            Err(trouble) => rules.poll_not_ready(*hop, *receives, trouble),
+            Ok(reply) => rules.polled(*epoch, *receives, client_request_id, reply),
+            Err(trouble) => rules.poll_not_ready(*epoch, *receives, trouble),
         },
-        Event::Called { hop, target, reply } => rules.called(*hop, *target, reply),
-        Event::Parked { hop, until } => rules.parked(*hop, *until),
+        Event::Called {
+            epoch,
+            target,
+            reply,
+        } => rules.called(*epoch, *target, reply),
+        Event::Deferred { epoch, until } => rules.deferred(*epoch, *until),
         Event::Cancelled => rules.cancelled(),
-        Event::RedeliveryAsked => rules.redelivery_asked(),
+        Event::RedeliveryRequested => rules.redelivery_requested(),
         Event::Retargeted(target) => rules.retargeted(target),
         Event::Overdue => rules.found_overdue(),
-        Event::Stumbled => rules.stumbled(),
+        Event::StepCrashed => rules.step_crashed(),
     }
 }
 
@@ -178,16 +182,16 @@ struct Rules<'a> {
 
 impl Rules<'_> {
     /// Tries again after 1, 4, 16 and 64 minutes, then every four hours: a poison record costs little and is not lost.
-    fn stumbled(&self) -> Decision {
+    fn step_crashed(&self) -> Decision {
         if self.record.due_at.is_none() {
             return only(Next::Drop);
         }
         let mut record = self.changed();
-        record.stumbles += 1;
-        let minutes = 4_u64.saturating_pow(record.stumbles - 1).min(240);
+        record.step_crashes += 1;
+        let minutes = 4_u64.saturating_pow(record.step_crashes - 1).min(240);
         let until = later(self.now, Duration::from_secs(60 * minutes));
         record.due_at = record.due_at.max(Some(until));
-        let detail = format!("{} in a row", record.stumbles);
+        let detail = format!("{} in a row", record.step_crashes);
         self.note(&mut record, "stumbled", Some(detail));
         written(record, Next::Wait(until))
     }
@@ -228,11 +232,11 @@ impl Rules<'_> {
         event: &str,
         detail: Option<String>,
         client_request_id: &str,
-        reply: &Reply,
+        reply: &GraphReply,
     ) {
         let (http_status, request_id) = match reply {
-            Reply::Answer(answer) => (Some(answer.status), answer.request_id.clone()),
-            Reply::NotSent | Reply::Lost(_) => (None, None),
+            GraphReply::Answer(answer) => (Some(answer.status), answer.request_id.clone()),
+            GraphReply::NotSent | GraphReply::Lost(_) => (None, None),
         };
         record.remember(HistoryEntry {
             http_status,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Decision, Next, Rules, only, written};
 use crate::graph::unavailable::NotReady;
-use crate::graph::verdict::{self, PollVerdict, Reply};
+use crate::graph::verdict::{self, GraphReply, PollVerdict};
 use crate::lifecycle::schedule;
 use crate::operation::{OperationError, Outcome, Reason, Record, State};
 use crate::time::elapsed;
@@ -15,19 +15,19 @@ const UNWRITTEN: Duration = Duration::from_secs(300);
 impl Rules<'_> {
     pub(super) fn polled(
         &self,
-        hop: u32,
+        epoch: u32,
         receives: u32,
         request_id: &str,
-        reply: &Reply,
+        reply: &GraphReply,
     ) -> Decision {
-        if !matches!(self.record.state, State::Running { .. }) || hop < self.record.hop {
-            return only(Next::Look);
+        if !matches!(self.record.state, State::Running { .. }) || epoch < self.record.epoch {
+            return only(Next::Redecide);
         }
-        let verdict = verdict::poll(reply, &self.policy.operation.poll);
-        let mut record = self.polled_record(hop, receives);
-        let asked = match reply {
-            Reply::Answer(answer) => answer.retry_after,
-            Reply::NotSent | Reply::Lost(_) => None,
+        let verdict = verdict::classify_poll(reply, &self.policy.operation.poll);
+        let mut record = self.polled_record(epoch, receives);
+        let retry_after = match reply {
+            GraphReply::Answer(answer) => answer.retry_after,
+            GraphReply::NotSent | GraphReply::Lost(_) => None,
         };
         match verdict {
             PollVerdict::Seen(look) => {
@@ -49,10 +49,10 @@ impl Rules<'_> {
                     }
                 }
                 let Some(outcome) = look.outcome else {
-                    return self.still_running(record, asked);
+                    return self.still_running(record, retry_after);
                 };
                 record.graph.next_poll_at = None;
-                if let Reply::Answer(answer) = reply {
+                if let GraphReply::Answer(answer) = reply {
                     record.graph.request_id.clone_from(&answer.request_id);
                 }
                 record.result = Some(look.result).filter(|_| outcome != Outcome::Failed);
@@ -63,19 +63,21 @@ impl Rules<'_> {
                     None => self.end_without_reason(record, outcome),
                 }
             }
-            PollVerdict::Missing(error) => self.missing(record, error, request_id, reply, asked),
-            PollVerdict::Unauthorized => {
-                self.lose_authorization(record, Reason::AuthorizationLost, asked)
+            PollVerdict::Missing(error) => {
+                self.missing(record, error, request_id, reply, retry_after)
             }
-            PollVerdict::Nothing(_) => self.still_running(record, asked),
+            PollVerdict::Unauthorized => {
+                self.lose_authorization(record, Reason::AuthorizationLost, retry_after)
+            }
+            PollVerdict::Nothing(_) => self.still_running(record, retry_after),
         }
     }
 
-    pub(super) fn poll_not_ready(&self, hop: u32, receives: u32, trouble: &NotReady) -> Decision {
-        if !matches!(self.record.state, State::Running { .. }) || hop < self.record.hop {
-            return only(Next::Look);
+    pub(super) fn poll_not_ready(&self, epoch: u32, receives: u32, trouble: &NotReady) -> Decision {
+        if !matches!(self.record.state, State::Running { .. }) || epoch < self.record.epoch {
+            return only(Next::Redecide);
         }
-        let mut record = self.polled_record(hop, receives);
+        let mut record = self.polled_record(epoch, receives);
         // Graph was not asked: this is no poll.
         record.graph.polls = self.record.graph.polls;
         match trouble.reason {
@@ -84,10 +86,10 @@ impl Rules<'_> {
         }
     }
 
-    pub(super) fn polled_record(&self, hop: u32, receives: u32) -> Record {
+    pub(super) fn polled_record(&self, epoch: u32, receives: u32) -> Record {
         let mut record = self.changed();
-        record.hop = hop;
-        record.stumbles = 0;
+        record.epoch = epoch;
+        record.step_crashes = 0;
         record.graph.polls = receives.max(self.record.graph.polls.saturating_add(1));
         record
     }
@@ -96,13 +98,13 @@ impl Rules<'_> {
         &self,
         mut record: Record,
         reason: Reason,
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
     ) -> Decision {
         if record.reason != Some(reason) {
             record.reason = Some(reason);
             self.note(&mut record, "authorizationLost", None);
         }
-        self.still_running(record, asked)
+        self.still_running(record, retry_after)
     }
 
     /// Before the first 200 this is a young resource, later an expired one (graph-facts §4): never a failure.
@@ -111,8 +113,8 @@ impl Rules<'_> {
         mut record: Record,
         error: OperationError,
         request_id: &str,
-        reply: &Reply,
-        asked: Option<Duration>,
+        reply: &GraphReply,
+        retry_after: Option<Duration>,
     ) -> Decision {
         let since = *record.graph.missing_since.get_or_insert(self.now);
         record.graph.missing += 1;
@@ -122,23 +124,28 @@ impl Rules<'_> {
         }
         let timing = self.policy.timing;
         let long = elapsed(since, self.now) >= timing.missing_for;
-        if long && record.graph.missing >= timing.missing_looks {
+        if long && record.graph.missing >= timing.missing_polls {
             return self.end_as(record, Outcome::Unknown, Reason::MonitorGone, Some(error));
         }
-        let asked = asked.unwrap_or_else(|| {
+        let retry_after = retry_after.unwrap_or_else(|| {
             Duration::from_secs(10 * u64::from(record.graph.missing)).min(timing.missing_for / 4)
         });
-        self.still_running(record, Some(asked))
+        self.still_running(record, Some(retry_after))
     }
 
     /// Waits for the next look. Writes only news, and the sweeper's time when it would run out.
-    pub(super) fn still_running(&self, mut record: Record, asked: Option<Duration>) -> Decision {
+    pub(super) fn still_running(
+        &self,
+        mut record: Record,
+        retry_after: Option<Duration>,
+    ) -> Decision {
         if self.overdue() {
             return self.end_as(record, Outcome::Expired, Reason::DeadlinePassed, None);
         }
-        let look = schedule::next_look(&record, &self.policy.operation.poll, asked, self.now);
+        let look =
+            schedule::next_poll_at(&record, &self.policy.operation.poll, retry_after, self.now);
         // What Graph asked for must be known to a message that comes back before its time; our own pacing need not.
-        let long = asked.is_some_and(|asked| asked > UNWRITTEN);
+        let long = retry_after.is_some_and(|retry_after| retry_after > UNWRITTEN);
         if !long && !self.outlasts_sweeper(look) && !self.is_news(&record) {
             return only(Next::Wait(look));
         }
@@ -149,8 +156,8 @@ impl Rules<'_> {
 
     pub(super) fn is_news(&self, record: &Record) -> bool {
         let (old, new) = (&self.record.graph, &record.graph);
-        record.hop != self.record.hop
-            || record.stumbles != self.record.stumbles
+        record.epoch != self.record.epoch
+            || record.step_crashes != self.record.step_crashes
             || record.reason != self.record.reason
             || new.status != old.status
             || progress_step(new.progress) != progress_step(old.progress)

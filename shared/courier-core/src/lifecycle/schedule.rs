@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::catalogue::PollRow;
+use crate::catalogue::PollSpec;
 use crate::operation::Record;
 use crate::outbound::retry_after;
 use crate::time::{elapsed, later};
@@ -27,44 +27,44 @@ pub const CALLBACK_PAUSES: [Duration; 9] = [
 /// How long a completion is offered: the sum of the pauses, 75 h 35 min 5 s.
 pub const CALLBACK_WINDOW: Duration = Duration::from_secs(272_105);
 
-/// A last look is taken this long before the deadline, unless Graph asked for a longer pause.
-const LAST_LOOK: SignedDuration = SignedDuration::from_secs(5);
+/// A last poll is made this long before the deadline, unless Graph asked for a longer pause.
+const LAST_POLL_BEFORE_DEADLINE: SignedDuration = SignedDuration::from_secs(5);
 
 /// When to poll next: after the longest of `Retry-After` (or the catalogue's first pause) and a tenth of the age,
 /// at most the catalogue's longest pause, never past the deadline. Jitter goes upward only: a tenth of the pause, or a
 /// whole pause of our own after a `Retry-After` that is longer than that.
-pub fn next_look(
+pub fn next_poll_at(
     record: &Record,
-    row: &PollRow,
+    row: &PollSpec,
     retry_after: Option<Duration>,
     now: Timestamp,
 ) -> Timestamp {
-    let asked = retry_after.map(retry_after::clamp);
+    let retry_after = retry_after.map(retry_after::clamp);
     let age = elapsed(record.started_at.unwrap_or(record.created_at), now);
     let longest = Duration::from_secs(row.max_seconds);
     let initial = Duration::from_secs(row.initial_seconds);
-    let own = asked
+    let own = retry_after
         .unwrap_or(initial)
         .min(initial)
         .max(age / 10)
         .min(longest);
     // Many who are told the same time come back spread over one of their own pauses, not all at once.
-    let (pause, spread) = match asked.filter(|asked| *asked > own) {
-        Some(asked) => (asked, own),
+    let (pause, spread) = match retry_after.filter(|pause| *pause > own) {
+        Some(longer) => (longer, own),
         None => (own, (own / 10).min(Duration::from_secs(60))),
     };
-    let look = later(now, pause + spread.mul_f64(fraction(record, now)));
-    let last_look = record
+    let next = later(now, pause + spread.mul_f64(fraction(record, now)));
+    let last_poll = record
         .deadline
-        .saturating_sub(LAST_LOOK)
+        .saturating_sub(LAST_POLL_BEFORE_DEADLINE)
         .unwrap_or(record.deadline);
-    if look <= last_look {
-        return look;
+    if next <= last_poll {
+        return next;
     }
     // Not sooner than Graph allows, nor twice in the last seconds.
-    let earliest = later(now, asked.unwrap_or(Duration::from_secs(1)));
-    let last = if last_look > now {
-        last_look.max(earliest)
+    let earliest = later(now, retry_after.unwrap_or(Duration::from_secs(1)));
+    let last = if last_poll > now {
+        last_poll.max(earliest)
     } else {
         record.deadline
     };
@@ -80,13 +80,13 @@ pub fn sweep_after(record: &Record, look: Timestamp, now: Timestamp) -> Timestam
 
 /// Pause before the start after `attempt` (graph-facts §5: 3 s × attempt², at most 180 s; a quarter of an hour once
 /// it has been refused for about an hour), jitter upward.
-pub fn start_again(record: &Record, asked: Option<Duration>, now: Timestamp) -> Timestamp {
+pub fn start_again(record: &Record, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
     let longest = if record.attempt > 20 { 900 } else { 180 };
     let attempt = u64::from(record.attempt.clamp(1, 20));
     let pause = Duration::from_secs((3 * attempt * attempt).min(longest));
     let spread = pause.mul_f64(0.2 * fraction(record, now));
-    let asked = asked.map(retry_after::clamp).unwrap_or_default();
-    later(now, (pause + spread).max(asked)).min(record.deadline.max(now))
+    let at_least = retry_after.map(retry_after::clamp).unwrap_or_default();
+    later(now, (pause + spread).max(at_least)).min(record.deadline.max(now))
 }
 
 /// When to offer the completion again after `attempts` attempts, `since` the first; `None` when the window is over.
@@ -96,7 +96,7 @@ pub fn next_callback(
     record: &Record,
     since: Timestamp,
     attempts: u32,
-    asked: Option<Duration>,
+    retry_after: Option<Duration>,
     now: Timestamp,
 ) -> Option<Timestamp> {
     let end = later(since, CALLBACK_WINDOW);
@@ -106,7 +106,7 @@ pub fn next_callback(
     let index = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
     let pause = CALLBACK_PAUSES[index.min(CALLBACK_PAUSES.len() - 1)];
     let jittered = pause.mul_f64(0.8 + 0.4 * fraction(record, now));
-    Some(later(now, jittered.max(asked.unwrap_or_default())).min(end))
+    Some(later(now, jittered.max(retry_after.unwrap_or_default())).min(end))
 }
 
 /// A time up to `width` after `time`, so that those who wait for the same one do not come at once.

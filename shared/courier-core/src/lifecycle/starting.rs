@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Decision, Next, Rules, only, written};
 use crate::catalogue::Restart;
 use crate::graph::unavailable::NotReady;
-use crate::graph::verdict::{self, Reply, StartVerdict, Started};
+use crate::graph::verdict::{self, GraphReply, StartVerdict, Started};
 use crate::lifecycle::schedule;
 use crate::operation::message::Message;
 use crate::operation::{Outcome, Reason, Record, State};
@@ -40,14 +40,16 @@ impl Rules<'_> {
         }
     }
 
-    /// Polling and delivery belong to one message: the one of the highest hop.
+    /// Polling and delivery belong to one message: the one of the highest epoch.
     pub(super) fn carried(&self, message: &Message, monitor: Option<&str>) -> Decision {
-        let (hop, location) = match message {
-            Message::WatchdogV1 { .. } if self.record.hop == 0 => return self.take_over(),
+        let (epoch, location) = match message {
+            Message::WatchdogV1 { .. } if self.record.epoch == 0 => return self.take_over(),
             Message::WatchdogV1 { .. } => return only(Next::Drop),
-            Message::PollV1 { hop, location, .. } => (*hop, location.as_deref()),
+            Message::PollV1 {
+                epoch, location, ..
+            } => (*epoch, location.as_deref()),
         };
-        if hop < self.record.hop {
+        if epoch < self.record.epoch {
             return only(Next::Drop);
         }
         let Some(monitor) = monitor else {
@@ -76,7 +78,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Nobody has polled yet: the message that should may never have been sent. Ours goes one hop further than it.
+    /// Nobody has polled yet: the message that should may never have been sent. Ours goes one epoch further than it.
     ///
     /// Nothing is written: a process that dies between a write and the message would leave neither.
     pub(super) fn take_over(&self) -> Decision {
@@ -111,7 +113,7 @@ impl Rules<'_> {
             | State::Closed { .. } => false,
         };
         if !lease_over {
-            return only(Next::Look);
+            return only(Next::Redecide);
         }
         let mut record = self.changed();
         record.maybe_started |= matches!(self.record.state, State::Starting { .. });
@@ -134,7 +136,7 @@ impl Rules<'_> {
             State::Accepted { .. } | State::Starting { .. }
         );
         if !waiting {
-            return only(Next::Look);
+            return only(Next::Redecide);
         }
         let age = elapsed(self.record.created_at, self.now);
         let pause = trouble
@@ -147,7 +149,7 @@ impl Rules<'_> {
         }
         let mut record = self.changed();
         if news {
-            let detail = trouble.reason.map(|reason| reason.word().to_owned());
+            let detail = trouble.reason.map(|reason| reason.as_str().to_owned());
             self.note(&mut record, "startPostponed", detail);
         }
         record.reason = trouble.reason;
@@ -160,30 +162,30 @@ impl Rules<'_> {
         attempt: u32,
         request_id: &str,
         url: &str,
-        reply: &Reply,
+        reply: &GraphReply,
     ) -> Decision {
         let waiting = matches!(self.record.state, State::Starting { .. });
         let held = matches!(self.record.state, State::StartUnknown { .. });
         if self.record.attempt != attempt || !(waiting || held) {
-            return only(Next::Look);
+            return only(Next::Redecide);
         }
-        let verdict = verdict::start(reply, self.policy.operation, self.policy.graph, url);
+        let verdict = verdict::classify_start(reply, self.policy.operation, self.policy.graph, url);
         let mut record = self.changed();
-        record.stumbles = 0;
+        record.step_crashes = 0;
         record.graph.client_request_id = Some(request_id.to_owned());
         // Of this call: without an answer there is none, and an earlier one would mislead.
         record.graph.request_id = match reply {
-            Reply::Answer(answer) => answer.request_id.clone(),
-            Reply::NotSent | Reply::Lost(_) => None,
+            GraphReply::Answer(answer) => answer.request_id.clone(),
+            GraphReply::NotSent | GraphReply::Lost(_) => None,
         };
         match verdict {
             StartVerdict::Started(started) => self.run(record, started),
             // In the hold only a success of the original attempt is news.
-            _ if held => only(Next::Look),
+            _ if held => only(Next::Redecide),
             StartVerdict::NotSent => self.again(record, "startNotSent", None),
-            StartVerdict::Throttled(asked) => {
+            StartVerdict::Throttled(retry_after) => {
                 let first = Duration::from_secs(self.policy.operation.poll.initial_seconds);
-                self.again(record, "startThrottled", asked.or(Some(first)))
+                self.again(record, "startThrottled", retry_after.or(Some(first)))
             }
             StartVerdict::Unauthorized(_) if !record.token_refused => {
                 record.token_refused = true;
@@ -212,9 +214,9 @@ impl Rules<'_> {
         &self,
         mut record: Record,
         what: &str,
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
     ) -> Decision {
-        let not_before = schedule::start_again(&record, asked, self.now);
+        let not_before = schedule::start_again(&record, retry_after, self.now);
         record.state = State::Accepted { not_before };
         record.due_at = Some(not_before);
         self.note(&mut record, what, None);
@@ -226,14 +228,14 @@ impl Rules<'_> {
         &self,
         mut record: Record,
         detail: String,
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
     ) -> Decision {
         record.maybe_started = true;
         self.note(&mut record, "startAnswerLost", Some(detail));
         if self.class() == Restart::Never {
             return self.hold_as(record);
         }
-        let lease_until = schedule::start_again(&record, asked, self.now);
+        let lease_until = schedule::start_again(&record, retry_after, self.now);
         record.state = State::Starting { lease_until };
         record.due_at = Some(lease_until);
         written(record, Next::Wait(lease_until))
@@ -291,7 +293,7 @@ impl Rules<'_> {
             }
         }
         let row = &self.policy.operation.poll;
-        let look = schedule::next_look(&record, row, started.retry_after, self.now);
+        let look = schedule::next_poll_at(&record, row, started.retry_after, self.now);
         record.graph.next_poll_at = Some(look);
         record.due_at = Some(look);
         let message = Message::poll(&record, 1);

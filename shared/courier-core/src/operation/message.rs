@@ -11,14 +11,17 @@ use crate::operation::{OperationId, Record, State};
 pub enum Message {
     /// Sent before Graph is called: finishes a start whose process died.
     WatchdogV1 { operation_id: OperationId },
-    /// Carries polling and, after the end, the callback attempts. `hop` fences forks; `location` must equal the record's.
+    /// Carries polling and, after the end, the callback attempts.
     PollV1 {
         operation_id: OperationId,
-        hop: u32,
+        /// A fencing token: a message of a lower epoch than the record's is dropped.
+        #[serde(rename = "hop")]
+        epoch: u32,
+        /// The URL to poll; one that differs from the record's is ignored.
         location: Option<String>,
-        /// How often its predecessors on a queue that counts receives had come.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        looks: u32,
+        /// How often the messages that this one replaced had been received.
+        #[serde(rename = "looks", default, skip_serializing_if = "is_zero")]
+        receives_before: u32,
     },
 }
 
@@ -38,8 +41,8 @@ impl Message {
         }
     }
 
-    /// The poll message of `record` for `hop`.
-    pub fn poll(record: &Record, hop: u32) -> Self {
+    /// The poll message of `record` for `epoch`.
+    pub fn poll(record: &Record, epoch: u32) -> Self {
         let location = match &record.state {
             State::Running { monitor } => Some(monitor.clone()),
             State::Accepted { .. }
@@ -50,42 +53,44 @@ impl Message {
         };
         Self::PollV1 {
             operation_id: record.id.clone(),
-            hop,
+            epoch,
             location,
-            looks: 0,
+            receives_before: 0,
         }
     }
 
-    /// What follows this message on a queue that keeps none for ever, after it came `receives` times. One hop further,
+    /// What follows this message on a queue that keeps none for ever, after it came `receives` times. One epoch further,
     /// so that this one dies out.
     pub fn renewed(&self, receives: u32) -> Self {
         match self {
             Self::WatchdogV1 { .. } => self.clone(),
             Self::PollV1 {
                 operation_id,
-                hop,
+                epoch,
                 location,
-                looks,
+                receives_before,
             } => Self::PollV1 {
                 operation_id: operation_id.clone(),
-                hop: hop.saturating_add(1),
+                epoch: epoch.saturating_add(1),
                 location: location.clone(),
-                looks: looks.saturating_add(receives),
+                receives_before: receives_before.saturating_add(receives),
             },
         }
     }
 
     /// How often it and its predecessors have come, given that it has come `receives` times.
-    pub(crate) fn looks(&self, receives: u32) -> u32 {
+    pub(crate) fn total_receives(&self, receives: u32) -> u32 {
         match self {
             Self::WatchdogV1 { .. } => receives,
-            Self::PollV1 { looks, .. } => looks.saturating_add(receives),
+            Self::PollV1 {
+                receives_before, ..
+            } => receives_before.saturating_add(receives),
         }
     }
 
     /// The message that must be in flight while `record` stays as it is, and when it is due; `None` once Closed.
     ///
-    /// The sweeper sends it anew for an overdue record, one hop further, so that a message that was only late dies out.
+    /// The sweeper sends it anew for an overdue record, one epoch further, so that a message that was only late dies out.
     pub fn owed(record: &Record) -> Option<(Self, Timestamp)> {
         let due = record.due_at?;
         let message = match record.state {
@@ -95,7 +100,7 @@ impl Message {
                 }
             }
             State::Running { .. } | State::Ended { .. } => {
-                Self::poll(record, record.hop.saturating_add(1))
+                Self::poll(record, record.epoch.saturating_add(1))
             }
             State::Closed { .. } => return None,
         };
@@ -119,16 +124,16 @@ mod tests {
         .unwrap();
         let second = first.renewed(500).renewed(20);
         let Message::PollV1 {
-            hop,
-            looks,
+            epoch,
+            receives_before,
             location,
             ..
         } = &second
         else {
             panic!("{second:?}");
         };
-        assert_eq!((*hop, *looks), (5, 520));
+        assert_eq!((*epoch, *receives_before), (5, 520));
         assert_eq!(location.as_deref(), Some("https://graph.example/x"));
-        assert_eq!(second.looks(7), 527);
+        assert_eq!(second.total_receives(7), 527);
     }
 }

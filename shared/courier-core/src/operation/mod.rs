@@ -48,11 +48,12 @@ pub struct Record {
     pub maybe_started: bool,
     /// Graph refused the token of a start once; a fresh one was fetched.
     pub token_refused: bool,
-    /// Number of the message that carries the polling; fences pollers.
-    pub hop: u32,
+    /// The fencing token of the message that carries the polling: messages of a lower epoch are dropped.
+    #[serde(rename = "hop")]
+    pub epoch: u32,
     /// Steps in a row that panicked or hung.
-    #[serde(default)]
-    pub stumbles: u32,
+    #[serde(rename = "stumbles", default)]
+    pub step_crashes: u32,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     /// A running job was found and is followed.
@@ -67,8 +68,8 @@ pub struct Record {
     pub history: Vec<HistoryEntry>,
 }
 
-/// Words of `callback.status`.
-pub const CALLBACK_WORDS: [&str; 4] = ["none", "pending", "delivered", "undeliverable"];
+/// StatusMap of `callback.status`.
+pub const CALLBACK_STATUSES: [&str; 4] = ["none", "pending", "delivered", "undeliverable"];
 
 /// The newest and the oldest lines of a history are kept: a start that is refused for weeks must not outgrow its store.
 const FIRST_LINES: usize = 20;
@@ -77,16 +78,16 @@ const LINES: usize = 150;
 const ANSWERS: usize = 10;
 
 impl Record {
-    /// One of [`CALLBACK_WORDS`].
+    /// One of [`CALLBACK_STATUSES`].
     pub fn callback_status(&self) -> &'static str {
         match &self.state {
             _ if self.callback.is_none() => "none",
             State::Closed {
-                how: Closing::Delivered,
+                how: DeliveryOutcome::Delivered,
                 ..
             } => "delivered",
             State::Closed {
-                how: Closing::Undeliverable,
+                how: DeliveryOutcome::Undeliverable,
                 ..
             } => "undeliverable",
             State::Accepted { .. }
@@ -95,7 +96,8 @@ impl Record {
             | State::Running { .. }
             | State::Ended { .. }
             | State::Closed {
-                how: Closing::None, ..
+                how: DeliveryOutcome::NotRequested,
+                ..
             } => "pending",
         }
     }
@@ -141,7 +143,7 @@ pub enum State {
     },
     Closed {
         outcome: Outcome,
-        how: Closing,
+        how: DeliveryOutcome,
     },
 }
 
@@ -171,7 +173,7 @@ impl State {
             Self::Accepted { .. } => "accepted",
             Self::Starting { .. } | Self::StartUnknown { .. } => "starting",
             Self::Running { .. } => "running",
-            Self::Ended { outcome } | Self::Closed { outcome, .. } => outcome.word(),
+            Self::Ended { outcome } | Self::Closed { outcome, .. } => outcome.as_str(),
         }
     }
 }
@@ -197,7 +199,7 @@ impl Outcome {
         Self::Cancelled,
     ];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
             Self::PartiallySucceeded => "partiallySucceeded",
@@ -211,11 +213,12 @@ impl Outcome {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Closing {
+pub enum DeliveryOutcome {
     Delivered,
     Undeliverable,
-    /// No callback was asked for.
-    None,
+    /// The request named no callback.
+    #[serde(rename = "none")]
+    NotRequested,
 }
 
 /// The stable word behind a status (DESIGN §4.1).
@@ -243,7 +246,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::StartRejected => "start_rejected",
             Self::StartOutcomeUnknown => "start_outcome_unknown",

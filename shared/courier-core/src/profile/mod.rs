@@ -55,7 +55,7 @@ pub struct Profile {
     /// Header of `token`; in `authorization` it becomes `Bearer …`.
     #[serde(default = "authorization")]
     pub token_header: String,
-    /// Ways to prove ourselves to the receiver; one of them is needed unless the list is empty.
+    /// CallbackProfiles to prove ourselves to the receiver; one of them is needed unless the list is empty.
     #[serde(default)]
     pub proofs: Vec<ProofKind>,
     /// Fields of the request that this kind of receiver cannot do without.

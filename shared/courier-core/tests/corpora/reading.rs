@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use courier_core::catalogue::{Catalogue, Operation};
-use courier_core::graph::verdict::{Answer, PollVerdict, Reply, poll};
+use courier_core::graph::verdict::{Answer, GraphReply, PollVerdict, classify_poll};
 use courier_core::operation::message::Message;
 use courier_core::outbound::retry_after::{clamp, parse};
 use courier_core::strict_json;
@@ -57,7 +57,7 @@ fn a_message_of_the_queue_is_ours_or_is_not_read() {
         assert_eq!(message.renewed(500).operation_id(), message.operation_id());
         match message {
             Message::WatchdogV1 { .. } => "watchdog".to_owned(),
-            Message::PollV1 { hop, .. } => format!("poll of hop {hop}"),
+            Message::PollV1 { epoch, .. } => format!("poll of hop {epoch}"),
         }
     });
 }
@@ -69,13 +69,15 @@ fn seen(body: &[u8], operation: &Operation) -> String {
         body: serde_json::from_slice(body).ok(),
         ..Answer::default()
     };
-    let PollVerdict::Seen(look) = poll(&Reply::Answer(Box::new(answer)), &operation.poll) else {
+    let PollVerdict::Seen(look) =
+        classify_poll(&GraphReply::Answer(Box::new(answer)), &operation.poll)
+    else {
         return "nothing".to_owned();
     };
     assert!(look.word.chars().count() <= 64 && !look.word.contains(char::is_control));
     assert!(!format!("{:?} {:?}", look.result, look.error).contains("canary"));
     look.outcome
-        .map_or_else(|| "waits".to_owned(), |outcome| outcome.word().to_owned())
+        .map_or_else(|| "waits".to_owned(), |outcome| outcome.as_str().to_owned())
 }
 
 #[test]

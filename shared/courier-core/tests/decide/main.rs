@@ -7,7 +7,7 @@ mod walk;
 use std::time::Duration;
 
 use courier_core::catalogue::Catalogue;
-use courier_core::graph::verdict::Reply;
+use courier_core::graph::verdict::GraphReply;
 use courier_core::lifecycle::{Event, Next, Policy, Timing, decide};
 use courier_core::operation::message::Message;
 use courier_core::operation::{Outcome, Reason, State};
@@ -18,7 +18,7 @@ use url::Url;
 use crate::walk::{GRAPH, Happening, accepted, answer, began, bind, check};
 
 /// A reply of Graph, to a start or a poll.
-fn reply() -> impl Strategy<Value = Reply> {
+fn reply() -> impl Strategy<Value = GraphReply> {
     let status = prop::sample::select(vec![
         200, 201, 202, 302, 400, 401, 403, 404, 409, 429, 500, 503,
     ]);
@@ -31,8 +31,8 @@ fn reply() -> impl Strategy<Value = Reply> {
         "?",
     ]);
     prop_oneof![
-        Just(Reply::NotSent),
-        Just(Reply::Lost("no answer in time")),
+        Just(GraphReply::NotSent),
+        Just(GraphReply::Lost("no answer in time")),
         (status, any::<bool>(), word).prop_map(|(status, location, word)| {
             let body = json!({ "status": word, "provisionStatus": word, "enabled": true });
             answer(status, location, body)
@@ -43,11 +43,11 @@ fn reply() -> impl Strategy<Value = Reply> {
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         3 => Just(Happening::Watchdog),
-        3 => (0..5_u32).prop_map(|hop| Happening::Poll { hop }),
+        3 => (0..5_u32).prop_map(|epoch| Happening::Poll { epoch }),
         4 => Just(Happening::Prepared),
         1 => any::<bool>().prop_map(|lost| Happening::NotReady { lost }),
         4 => (any::<bool>(), reply()).prop_map(|(late, reply)| Happening::Started { late, reply }),
-        4 => (0..5_u32, reply()).prop_map(|(hop, reply)| Happening::Polled { hop, reply }),
+        4 => (0..5_u32, reply()).prop_map(|(epoch, reply)| Happening::Polled { epoch, reply }),
         2 => prop::sample::select(vec![None, Some(204), Some(302), Some(410), Some(500)])
             .prop_map(|status| Happening::Called { status }),
         1 => Just(Happening::Cancelled),
@@ -120,13 +120,13 @@ fn a_late_answer_of_the_original_attempt_still_counts_in_the_hold() {
     // Anything but a success of that attempt is no news.
     for event in [
         late(1, answer(400, false, Value::Null)),
-        late(1, Reply::NotSent),
+        late(1, GraphReply::NotSent),
         late(0, answer(202, true, Value::Null)),
     ] {
         let decision = decide(&record, &event, now, &policy);
         assert_eq!(
             (decision.write, decision.next),
-            (None, Next::Look),
+            (None, Next::Redecide),
             "{event:?}"
         );
     }
@@ -188,7 +188,7 @@ fn at_the_last_hop_a_record_still_owes_a_message_that_polls() {
         timing: &timing,
     };
     let mut record = accepted(name, true);
-    record.hop = u32::MAX;
+    record.epoch = u32::MAX;
     record.state = State::Running {
         monitor: format!("{GRAPH}/v1.0/dataPolicyOperations/1"),
     };

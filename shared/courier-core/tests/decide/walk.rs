@@ -5,7 +5,7 @@ use std::time::Duration;
 use courier_core::callback::CallbackReply;
 use courier_core::catalogue::{Operation, Restart};
 use courier_core::graph::unavailable::NotReady;
-use courier_core::graph::verdict::{Answer, Reply};
+use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::message::Message;
 use courier_core::operation::{
@@ -45,8 +45,8 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         attempt: 0,
         maybe_started: false,
         token_refused: false,
-        hop: 0,
-        stumbles: 0,
+        epoch: 0,
+        step_crashes: 0,
         started_at: None,
         ended_at: None,
         adopted: false,
@@ -60,9 +60,9 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
     }
 }
 
-pub(crate) fn answer(status: u16, location: bool, body: Value) -> Reply {
+pub(crate) fn answer(status: u16, location: bool, body: Value) -> GraphReply {
     let url = format!("{GRAPH}/v1.0/dataPolicyOperations/1");
-    Reply::Answer(Box::new(Answer {
+    GraphReply::Answer(Box::new(Answer {
         status,
         locations: location.then_some(url).into_iter().collect(),
         retry_after: (status == 429).then_some(Duration::from_secs(30)),
@@ -77,7 +77,7 @@ pub(crate) fn answer(status: u16, location: bool, body: Value) -> Reply {
 pub(crate) enum Happening {
     Watchdog,
     Poll {
-        hop: u32,
+        epoch: u32,
     },
     Prepared,
     NotReady {
@@ -86,11 +86,11 @@ pub(crate) enum Happening {
     /// `late`: the answer is of an older attempt.
     Started {
         late: bool,
-        reply: Reply,
+        reply: GraphReply,
     },
     Polled {
-        hop: u32,
-        reply: Reply,
+        epoch: u32,
+        reply: GraphReply,
     },
     Called {
         status: Option<u16>,
@@ -104,7 +104,7 @@ pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
     let operation_id = record.id.clone();
     match happening.clone() {
         Happening::Watchdog => Event::Arrived(Message::WatchdogV1 { operation_id }),
-        Happening::Poll { hop } => Event::Arrived(Message::poll(record, hop)),
+        Happening::Poll { epoch } => Event::Arrived(Message::poll(record, epoch)),
         Happening::Prepared => Event::Prepared,
         Happening::NotReady { lost } => Event::NotReady(NotReady {
             reason: lost.then_some(Reason::AuthorizationLost),
@@ -116,14 +116,14 @@ pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
             start_url: format!("{GRAPH}/v1.0/teams/1/schedule"),
             reply,
         },
-        Happening::Polled { hop, reply } => Event::Polled {
-            hop,
+        Happening::Polled { epoch, reply } => Event::Polled {
+            epoch,
             receives: 1,
             client_request_id: "c".to_owned(),
             reply: Ok(reply),
         },
         Happening::Called { status } => Event::Called {
-            hop: record.hop,
+            epoch: record.epoch,
             target: 0,
             reply: CallbackReply {
                 status,
@@ -132,7 +132,7 @@ pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
             },
         },
         Happening::Cancelled => Event::Cancelled,
-        Happening::Redelivery => Event::RedeliveryAsked,
+        Happening::Redelivery => Event::RedeliveryRequested,
         Happening::Overdue => Event::Overdue,
     }
 }
@@ -175,7 +175,7 @@ pub(crate) fn check(
     let Some(after) = &decision.write else { return };
     assert_eq!(after.revision, before.revision + 1);
     assert!(
-        after.hop >= before.hop && after.attempt >= before.attempt,
+        after.epoch >= before.epoch && after.attempt >= before.attempt,
         "fences only rise"
     );
     assert!(

@@ -34,7 +34,7 @@ pub(crate) enum Action {
 
 pub(crate) const VISITS: [(Chance, Happening); 4] = [
     (Chance::Cancel, Happening::Cancelled),
-    (Chance::Redelivery, Happening::RedeliveryAsked),
+    (Chance::Redelivery, Happening::RedeliveryRequested),
     (Chance::Retarget, Happening::Retargeted),
     (Chance::Sweep, Happening::Overdue),
 ];

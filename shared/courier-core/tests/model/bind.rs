@@ -4,7 +4,7 @@ use courier_core::callback::CallbackReply;
 use courier_core::catalogue::Restart;
 use courier_core::graph::error::GraphError;
 use courier_core::graph::unavailable::NotReady;
-use courier_core::graph::verdict::{Answer, Reply};
+use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::{Event, Next};
 use courier_core::operation::message::Message;
 use courier_core::operation::{CallbackTarget, OperationId, Record, State};
@@ -60,11 +60,11 @@ pub(crate) fn message(class: Restart, ticket: Ticket) -> Message {
     let operation_id = id(ticket.operation);
     match ticket.kind {
         Kind::Watchdog => Message::WatchdogV1 { operation_id },
-        Kind::Poll { hop, place } => Message::PollV1 {
+        Kind::Poll { epoch, place } => Message::PollV1 {
             operation_id,
-            hop: hop.into(),
+            epoch: epoch.into(),
             location: url(class, place),
-            looks: 0,
+            receives_before: 0,
         },
     }
 }
@@ -73,8 +73,10 @@ pub(crate) fn ticket(class: Restart, operation: u8, message: &Message) -> Ticket
     assert_eq!(*message.operation_id(), id(operation));
     let kind = match message {
         Message::WatchdogV1 { .. } => Kind::Watchdog,
-        Message::PollV1 { hop, location, .. } => Kind::Poll {
-            hop: small(*hop),
+        Message::PollV1 {
+            epoch, location, ..
+        } => Kind::Poll {
+            epoch: small(*epoch),
             place: place(class, location.as_deref()),
         },
     };
@@ -87,7 +89,7 @@ pub(crate) fn then(next: &Next) -> Then {
         Next::Start { attempt } => Then::Start(small(*attempt)),
         Next::Poll => Then::Poll,
         Next::Deliver => Then::Deliver,
-        Next::Look => Then::Look,
+        Next::Redecide => Then::Redecide,
         Next::Wait(_) => Then::Wait,
         Next::Drop => Then::Drop,
     }
@@ -107,38 +109,42 @@ pub(crate) fn event(class: Restart, happening: Happening) -> Event {
             start_url: url(class, Place::Job(0)).unwrap_or_default(),
             reply: started(class, reply),
         },
-        Happening::Polled { hop, reply } => Event::Polled {
-            hop: hop.into(),
+        Happening::Polled { epoch, reply } => Event::Polled {
+            epoch: epoch.into(),
             receives: 1,
             client_request_id: "c".to_owned(),
             reply: Ok(polled(class, reply)),
         },
-        Happening::Called { hop, target, reply } => Event::Called {
-            hop: hop.into(),
+        Happening::Called {
+            epoch,
+            target,
+            reply,
+        } => Event::Called {
+            epoch: epoch.into(),
             target: target.into(),
             reply: called(reply),
         },
-        Happening::Parked { hop } => Event::Parked {
-            hop: hop.into(),
+        Happening::Deferred { epoch } => Event::Deferred {
+            epoch: epoch.into(),
             until: parked(),
         },
         Happening::Cancelled => Event::Cancelled,
-        Happening::RedeliveryAsked => Event::RedeliveryAsked,
+        Happening::RedeliveryRequested => Event::RedeliveryRequested,
         Happening::Retargeted => Event::Retargeted(Box::new(receiver())),
         Happening::Overdue => Event::Overdue,
-        Happening::Stumbled => Event::Stumbled,
+        Happening::StepCrashed => Event::StepCrashed,
     }
 }
 
-fn started(class: Restart, reply: StartReply) -> Reply {
+fn started(class: Restart, reply: StartReply) -> GraphReply {
     let accepted = match class {
         Restart::Never => 202,
         Restart::Adopt => 201,
         Restart::Idempotent => 200,
     };
     let (status, place, body) = match reply {
-        StartReply::NotSent => return Reply::NotSent,
-        StartReply::Lost => return Reply::Lost("no answer in time"),
+        StartReply::NotSent => return GraphReply::NotSent,
+        StartReply::Lost => return GraphReply::Lost("no answer in time"),
         StartReply::Unavailable => (503, Place::Nowhere, None),
         StartReply::Throttled => (429, Place::Nowhere, None),
         StartReply::Unauthorized => (401, Place::Nowhere, None),
@@ -150,7 +156,7 @@ fn started(class: Restart, reply: StartReply) -> Reply {
     answer(status, url(class, place), body)
 }
 
-fn polled(class: Restart, reply: PollReply) -> Reply {
+fn polled(class: Restart, reply: PollReply) -> GraphReply {
     let succeeded = match class {
         Restart::Never => "complete",
         Restart::Adopt => "succeeded",
@@ -162,7 +168,7 @@ fn polled(class: Restart, reply: PollReply) -> Reply {
         PollReply::Failed => (200, Some("failed")),
         PollReply::Missing => (404, None),
         PollReply::Unauthorized => (403, None),
-        PollReply::Lost => return Reply::Lost("no answer in time"),
+        PollReply::Lost => return GraphReply::Lost("no answer in time"),
     };
     answer(status, None, word)
 }
@@ -196,7 +202,7 @@ fn parked() -> Timestamp {
     base() + SignedDuration::from_hours(2)
 }
 
-fn answer(status: u16, location: Option<String>, word: Option<&str>) -> Reply {
+fn answer(status: u16, location: Option<String>, word: Option<&str>) -> GraphReply {
     let body = word.map(|word| json!({ "status": word, "provisionStatus": word, "enabled": true }));
     let error = (status >= 400).then(|| GraphError {
         code: "refused".to_owned(),
@@ -205,7 +211,7 @@ fn answer(status: u16, location: Option<String>, word: Option<&str>) -> Reply {
         target: None,
         request_id: None,
     });
-    Reply::Answer(Box::new(Answer {
+    GraphReply::Answer(Box::new(Answer {
         status,
         locations: location.into_iter().collect(),
         retry_after: None,

@@ -108,7 +108,7 @@ impl Checked {
             }
             (Action::Stumble(_, clock), _) => {
                 world.budget.take(Chance::Stumble);
-                self.visit(world, process.operation, Happening::Stumbled, clock);
+                self.visit(world, process.operation, Happening::StepCrashed, clock);
             }
             (Action::DeleteInVain(_), _) => world.budget.take(Chance::Duplicate),
             _ => unreachable!("{action:?} of {process:?}"),
@@ -152,7 +152,7 @@ impl Checked {
             Action::Forge(operation) => {
                 world.budget.take(Chance::Forged);
                 let place = Place::Foreign;
-                let kind = Kind::Poll { hop: 9, place };
+                let kind = Kind::Poll { epoch: 9, place };
                 world.send(Ticket { operation, kind });
             }
             Action::Renew(ticket) => {
@@ -278,7 +278,7 @@ impl Model for Checked {
         self.within_jobs(world)
             && world.operations.iter().all(|operation| {
                 let facts = operation.record.map(|record| self.rules.facts(record));
-                facts.is_none_or(|facts| facts.attempt <= 3 && facts.hop <= 12)
+                facts.is_none_or(|facts| facts.attempt <= 3 && facts.epoch <= 12)
             })
     }
 }

@@ -213,8 +213,8 @@ impl Checked {
             (Then::Start(attempt), _) => Doing::Post(attempt),
             (Then::Poll, _) => Doing::Ask,
             (Then::Deliver, _) => Doing::Call,
-            (Then::Look, Role::Worker(ticket)) => Doing::Decide(Happening::Arrived(ticket)),
-            (Then::Look, Role::Caller) => {
+            (Then::Redecide, Role::Worker(ticket)) => Doing::Decide(Happening::Arrived(ticket)),
+            (Then::Redecide, Role::Caller) => {
                 let watchdog = Ticket::watchdog(process.operation);
                 Doing::Decide(Happening::Arrived(watchdog))
             }
@@ -226,7 +226,7 @@ impl Checked {
             }
             // The message waits in the queue; a visitor has none.
             (Then::Wait, Role::Worker(_))
-            | (Then::Wait | Then::Drop | Then::Look, Role::Visitor) => {
+            | (Then::Wait | Then::Drop | Then::Redecide, Role::Visitor) => {
                 return;
             }
         };

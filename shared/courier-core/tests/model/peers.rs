@@ -202,8 +202,8 @@ impl Checked {
                 }
             }
         }
-        let hop = hop(&process);
-        process.doing = Doing::Decide(Happening::Polled { hop, reply });
+        let epoch = epoch(&process);
+        process.doing = Doing::Decide(Happening::Polled { epoch, reply });
         world.add(process);
     }
 
@@ -244,16 +244,20 @@ impl Checked {
         kept.received = kept.received.or(event);
         kept.receptions = (kept.receptions + 1).min(2);
         kept.taken |= u8::from(reply == CallReply::Taken) << target;
-        let hop = hop(&process);
-        process.doing = Doing::Decide(Happening::Called { hop, target, reply });
+        let epoch = epoch(&process);
+        process.doing = Doing::Decide(Happening::Called {
+            epoch,
+            target,
+            reply,
+        });
         world.add(process);
     }
 
     /// The receiver is down or has enough to do: it is not called.
     pub(crate) fn park(&self, world: &mut World, mut process: Process) {
         world.budget.take(Chance::Park);
-        let hop = hop(&process);
-        process.doing = Doing::Decide(Happening::Parked { hop });
+        let epoch = epoch(&process);
+        process.doing = Doing::Decide(Happening::Deferred { epoch });
         world.add(process);
     }
 
@@ -266,9 +270,9 @@ impl Checked {
     }
 }
 
-fn hop(process: &Process) -> u8 {
+fn epoch(process: &Process) -> u8 {
     match process.role {
-        Role::Worker(ticket) => ticket.hop(),
+        Role::Worker(ticket) => ticket.epoch(),
         Role::Caller | Role::Visitor => 0,
     }
 }

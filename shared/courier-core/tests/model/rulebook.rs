@@ -82,7 +82,7 @@ impl Rulebook {
             careless,
             graph: Url::parse(bind::GRAPH).expect("a URL"),
             timing: Timing {
-                missing_looks: MISSING_LOOKS,
+                missing_polls: MISSING_LOOKS,
                 ..Timing::default()
             },
             with_callback,
@@ -182,7 +182,7 @@ impl Rulebook {
             verdict.next = crate::words::Then::Drop;
         }
         if self.variant == Some(Variant::ParkedIsGivenUp)
-            && matches!(what, Happening::Parked { .. })
+            && matches!(what, Happening::Deferred { .. })
         {
             verdict.next = crate::words::Then::Drop;
         }
@@ -213,14 +213,18 @@ impl Rulebook {
                 let reply = StartReply::Refused;
                 Happening::Started { attempt, reply }
             }
-            (Some(Variant::AnyReceiverCloses), Happening::Called { hop, reply, .. }) => {
+            (Some(Variant::AnyReceiverCloses), Happening::Called { epoch, reply, .. }) => {
                 let target = bind::target(record);
-                Happening::Called { hop, target, reply }
+                Happening::Called {
+                    epoch,
+                    target,
+                    reply,
+                }
             }
             (Some(Variant::LocationFromMessage), Happening::Arrived(ticket)) => match ticket.kind {
-                Kind::Poll { hop, .. } => {
+                Kind::Poll { epoch, .. } => {
                     let place = bind::monitor(self.class, record);
-                    let kind = Kind::Poll { hop, place };
+                    let kind = Kind::Poll { epoch, place };
                     Happening::Arrived(Ticket { kind, ..ticket })
                 }
                 Kind::Watchdog => what,
@@ -260,13 +264,13 @@ impl Rulebook {
                 State::Running { .. } => Phase::Running,
                 State::Ended { .. } => Phase::Ended,
                 State::Closed { how, .. } => Phase::Closed {
-                    delivered: *how == courier_core::operation::Closing::Delivered,
+                    delivered: *how == courier_core::operation::DeliveryOutcome::Delivered,
                 },
             },
             outcome: record.state.outcome(),
             reason: record.reason,
             attempt: bind::small(record.attempt),
-            hop: bind::small(record.hop),
+            epoch: bind::small(record.epoch),
             may_start: may_start(record, base(), &self.timing),
             untouched: record.revision == FIRST_REVISION,
             watched: record.due_at.is_some(),
@@ -316,7 +320,7 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
     after.history.clear();
     after.error = None;
     after.result = None;
-    after.stumbles = after.stumbles.min(1);
+    after.step_crashes = after.step_crashes.min(1);
     after.due_at = after.due_at.map(|_| timer());
     after.started_at = written(after.started_at);
     after.ended_at = written(after.ended_at);
@@ -367,8 +371,8 @@ fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
         attempt: 0,
         maybe_started: false,
         token_refused: false,
-        hop: 0,
-        stumbles: 0,
+        epoch: 0,
+        step_crashes: 0,
         started_at: None,
         ended_at: None,
         adopted: false,

@@ -23,7 +23,7 @@ pub(crate) struct Ticket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Watchdog,
-    Poll { hop: u8, place: Place },
+    Poll { epoch: u8, place: Place },
 }
 
 impl Ticket {
@@ -32,10 +32,10 @@ impl Ticket {
         Self { operation, kind }
     }
 
-    pub(crate) fn hop(self) -> u8 {
+    pub(crate) fn epoch(self) -> u8 {
         match self.kind {
             Kind::Watchdog => 0,
-            Kind::Poll { hop, .. } => hop,
+            Kind::Poll { epoch, .. } => epoch,
         }
     }
 
@@ -43,8 +43,8 @@ impl Ticket {
     pub(crate) fn renewed(self) -> Self {
         let kind = match self.kind {
             Kind::Watchdog => Kind::Watchdog,
-            Kind::Poll { hop, place } => Kind::Poll {
-                hop: hop + 1,
+            Kind::Poll { epoch, place } => Kind::Poll {
+                epoch: epoch + 1,
                 place,
             },
         };
@@ -99,22 +99,22 @@ pub(crate) enum Happening {
         reply: StartReply,
     },
     Polled {
-        hop: u8,
+        epoch: u8,
         reply: PollReply,
     },
     Called {
-        hop: u8,
+        epoch: u8,
         target: u8,
         reply: CallReply,
     },
-    Parked {
-        hop: u8,
+    Deferred {
+        epoch: u8,
     },
     Cancelled,
-    RedeliveryAsked,
+    RedeliveryRequested,
     Retargeted,
     Overdue,
-    Stumbled,
+    StepCrashed,
 }
 
 /// Every decision may be made at any of these times, in any order: clocks differ by as much as they like.
@@ -148,7 +148,7 @@ pub(crate) enum Then {
     Start(u8),
     Poll,
     Deliver,
-    Look,
+    Redecide,
     Wait,
     Drop,
 }
@@ -170,7 +170,7 @@ pub(crate) struct Facts {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) reason: Option<Reason>,
     pub(crate) attempt: u8,
-    pub(crate) hop: u8,
+    pub(crate) epoch: u8,
     /// While its lease lasts, whoever stands behind it in line waits.
     pub(crate) may_start: bool,
     /// Nobody has written it since it was inserted.

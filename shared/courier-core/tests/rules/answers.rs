@@ -1,7 +1,9 @@
 //! What each answer of Graph means: to a start in every restart class, and to a poll.
 
 use courier_core::graph::error::GraphError;
-use courier_core::graph::verdict::{self, Answer, Look, PollVerdict, Reply, StartVerdict, Started};
+use courier_core::graph::verdict::{
+    self, Answer, GraphReply, PollVerdict, StartVerdict, Started, StatusSnapshot,
+};
 use courier_core::operation::{OperationError, Outcome, Reason};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -12,14 +14,14 @@ const START_URL: &str = "https://graph.microsoft.com/v1.0/teams/1/schedule";
 
 fn start(name: &str, answer: Answer) -> StartVerdict {
     let graph = Url::parse(GRAPH).unwrap();
-    verdict::start(&replied(answer), operation(name), &graph, START_URL)
+    verdict::classify_start(&replied(answer), operation(name), &graph, START_URL)
 }
 
 fn poll(name: &str, answer: Answer) -> PollVerdict {
-    verdict::poll(&replied(answer), &operation(name).poll)
+    verdict::classify_poll(&replied(answer), &operation(name).poll)
 }
 
-fn look(name: &str, body: Value) -> Look {
+fn look(name: &str, body: Value) -> StatusSnapshot {
     let verdict = poll(name, answer(200, body));
     let PollVerdict::Seen(look) = verdict else {
         panic!("{verdict:?}")
@@ -76,13 +78,13 @@ fn only_an_answer_that_may_follow_a_job_is_taken_for_lost() {
             assert_eq!(start(name, full(status)), StartVerdict::Refused(refused));
         }
         let graph = Url::parse(GRAPH).unwrap();
-        let judged = |reply| verdict::start(&reply, operation(name), &graph, START_URL);
-        assert_eq!(judged(Reply::NotSent), StartVerdict::NotSent);
+        let judged = |reply| verdict::classify_start(&reply, operation(name), &graph, START_URL);
+        assert_eq!(judged(GraphReply::NotSent), StartVerdict::NotSent);
         let lost = StartVerdict::Lost {
             detail: "cut off".to_owned(),
             retry_after: None,
         };
-        assert_eq!(judged(Reply::Lost("cut off")), lost);
+        assert_eq!(judged(GraphReply::Lost("cut off")), lost);
     }
 }
 
@@ -214,8 +216,8 @@ fn a_poll_learns_from_a_status_document_only() {
     for status in [302, 400, 408, 409, 429, 500, 503] {
         assert_eq!(poll(EXPORT, full(status)), silent, "{status}");
     }
-    for reply in [Reply::NotSent, Reply::Lost("cut off")] {
-        let verdict = verdict::poll(&reply, &operation(EXPORT).poll);
+    for reply in [GraphReply::NotSent, GraphReply::Lost("cut off")] {
+        let verdict = verdict::classify_poll(&reply, &operation(EXPORT).poll);
         assert_eq!(verdict, PollVerdict::Nothing(None));
     }
     for status in [401, 403] {

@@ -30,7 +30,7 @@ fn an_accepted_start_is_claimed_when_its_time_has_come() {
     for name in [EXPORT, GOALS, SCHEDULE] {
         let mut record = accepted(name, at(30));
         record.reason = Some(Reason::AuthorizationLost);
-        assert_eq!(prepared(&record, 29), nothing(Next::Look));
+        assert_eq!(prepared(&record, 29), nothing(Next::Redecide));
         for now in [30, 31] {
             assert_eq!(prepared(&record, now), claimed(&record, now, 1), "{name}");
         }
@@ -44,7 +44,7 @@ fn an_accepted_start_is_claimed_when_its_time_has_come() {
 fn a_start_whose_lease_is_over_is_claimed_anew_unless_it_may_be_sent_once_only() {
     for name in [GOALS, SCHEDULE] {
         let record = starting(name, at(60));
-        assert_eq!(prepared(&record, 59), nothing(Next::Look));
+        assert_eq!(prepared(&record, 59), nothing(Next::Redecide));
         for now in [60, 61] {
             let mut expected = claimed(&record, now, 2);
             expected.write.as_mut().unwrap().maybe_started = true;
@@ -53,7 +53,7 @@ fn a_start_whose_lease_is_over_is_claimed_anew_unless_it_may_be_sent_once_only()
     }
     let export = starting(EXPORT, at(60));
     for now in [59, 60, 10_000] {
-        assert_eq!(prepared(&export, now), nothing(Next::Look));
+        assert_eq!(prepared(&export, now), nothing(Next::Redecide));
     }
 }
 

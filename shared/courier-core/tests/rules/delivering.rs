@@ -3,7 +3,7 @@
 use courier_core::callback::CallbackReply;
 use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::{
-    CallbackTarget, Closing, Delivery, OperationId, Outcome, Record, State,
+    CallbackTarget, Delivery, DeliveryOutcome, OperationId, Outcome, Record, State,
 };
 use courier_core::profile::Template;
 use jiff::Timestamp;
@@ -14,9 +14,9 @@ use crate::{EXPORT, accepted, at, changed, decided, ended, held, line, nothing, 
 
 const NOW: u64 = 1010;
 
-fn parked(record: &Record, hop: u32, until: u64) -> Decision {
+fn parked(record: &Record, epoch: u32, until: u64) -> Decision {
     let until = at(until);
-    decided(record, &Event::Parked { hop, until }, at(NOW))
+    decided(record, &Event::Deferred { epoch, until }, at(NOW))
 }
 
 /// When the delivery comes back: `until`, or up to ten seconds later, so that not all that wait come at once.
@@ -69,11 +69,11 @@ fn a_parked_delivery_waits_without_a_write_or_an_attempt() {
 #[test]
 fn a_pause_that_the_sweeper_would_take_for_a_loss_is_written_down() {
     let record = ended(Outcome::Succeeded);
-    for (hop, until) in [(3, 1301), (3, 5000), (4, 1011)] {
-        let decision = parked(&record, hop, until);
+    for (epoch, until) in [(3, 1301), (3, 5000), (4, 1011)] {
+        let decision = parked(&record, epoch, until);
         let back = spread_from(&decision, until);
         let expected = changed(&record, Next::Wait(back), |record| {
-            record.hop = hop;
+            record.epoch = epoch;
             record.due_at = Some(back);
             record.delivery.next_attempt_at = Some(back);
         });
@@ -97,8 +97,8 @@ fn deliveries_parked_until_one_time_come_back_at_different_times() {
 #[test]
 fn what_is_outdated_parks_nothing() {
     let record = ended(Outcome::Succeeded);
-    assert_eq!(parked(&record, 2, 2000), nothing(Next::Look));
-    assert_eq!(parked(&running(EXPORT), 3, 2000), nothing(Next::Look));
+    assert_eq!(parked(&record, 2, 2000), nothing(Next::Redecide));
+    assert_eq!(parked(&running(EXPORT), 3, 2000), nothing(Next::Redecide));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn an_open_operation_gets_another_target_and_goes_on() {
 #[test]
 fn what_is_owed_or_given_up_is_offered_at_once_where_it_goes_now() {
     let outcome = Outcome::Succeeded;
-    let how = Closing::Undeliverable;
+    let how = DeliveryOutcome::Undeliverable;
     for state in [State::Ended { outcome }, State::Closed { outcome, how }] {
         let mut record = ended(outcome);
         record.state = state;
@@ -142,7 +142,7 @@ fn what_is_delivered_stays_so_and_what_nobody_asked_for_is_not_made_up() {
     let outcome = Outcome::Succeeded;
     let mut record = ended(outcome);
     record.due_at = None;
-    let how = Closing::Delivered;
+    let how = DeliveryOutcome::Delivered;
     record.state = State::Closed { outcome, how };
     assert_eq!(retargeted(&record), changed(&record, Next::Drop, changes));
     record.event = None;
@@ -159,11 +159,19 @@ fn what_an_earlier_target_answers_changes_nothing() {
             taken: true,
             ..CallbackReply::default()
         };
-        let hop = 3;
-        decided(&record, &Event::Called { hop, target, reply }, at(NOW))
+        let epoch = 3;
+        decided(
+            &record,
+            &Event::Called {
+                epoch,
+                target,
+                reply,
+            },
+            at(NOW),
+        )
     };
     for earlier in [0, 1] {
-        assert_eq!(called(earlier), nothing(Next::Look));
+        assert_eq!(called(earlier), nothing(Next::Redecide));
     }
     let delivered = called(2).write.unwrap();
     assert_eq!(delivered.callback_status(), "delivered");
@@ -183,8 +191,16 @@ fn the_profile_says_what_is_taken() {
             taken,
             ..CallbackReply::default()
         };
-        let (hop, target) = (3, 0);
-        let decision = decided(&record, &Event::Called { hop, target, reply }, at(NOW));
+        let (epoch, target) = (3, 0);
+        let decision = decided(
+            &record,
+            &Event::Called {
+                epoch,
+                target,
+                reply,
+            },
+            at(NOW),
+        );
         assert_eq!(decision.write.unwrap().callback_status(), word, "{status}");
     }
 }

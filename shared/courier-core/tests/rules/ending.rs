@@ -6,7 +6,9 @@ use courier_core::callback::CallbackReply;
 use courier_core::lifecycle::schedule;
 use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::message::Message;
-use courier_core::operation::{Closing, Delivery, HistoryEntry, Outcome, Reason, Record, State};
+use courier_core::operation::{
+    Delivery, DeliveryOutcome, HistoryEntry, Outcome, Reason, Record, State,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
 
 const NOW: u64 = 1010;
 
-fn called_at(now: u64, record: &Record, hop: u32, status: Option<u16>, asked: u64) -> Decision {
+fn called_at(now: u64, record: &Record, epoch: u32, status: Option<u16>, asked: u64) -> Decision {
     let reply = CallbackReply {
         status,
         taken: status.is_some_and(|status| status / 100 == 2),
@@ -25,7 +27,15 @@ fn called_at(now: u64, record: &Record, hop: u32, status: Option<u16>, asked: u6
         latency: Some(Duration::from_millis(7)),
     };
     let target = 0;
-    decided(record, &Event::Called { hop, target, reply }, at(now))
+    decided(
+        record,
+        &Event::Called {
+            epoch,
+            target,
+            reply,
+        },
+        at(now),
+    )
 }
 
 fn called(record: &Record, status: Option<u16>) -> Decision {
@@ -34,7 +44,7 @@ fn called(record: &Record, status: Option<u16>) -> Decision {
 
 /// One attempt more, at `NOW`, answered with `status`.
 fn attempted(record: &mut Record, status: Option<u16>) {
-    record.stumbles = 0;
+    record.step_crashes = 0;
     record.delivery.attempts += 1;
     record.delivery.scheduled_attempts += 1;
     record.delivery.last_status = status;
@@ -53,14 +63,14 @@ fn attempted(record: &mut Record, status: Option<u16>) {
     record.history.push(entry);
 }
 
-fn closed(record: &Record, status: Option<u16>, how: Closing) -> Decision {
+fn closed(record: &Record, status: Option<u16>, how: DeliveryOutcome) -> Decision {
     let outcome = Outcome::Succeeded;
     changed(record, Next::Drop, |record| {
         attempted(record, status);
         record.state = State::Closed { outcome, how };
         record.delivery.next_attempt_at = None;
         record.due_at = None;
-        if how == Closing::Undeliverable {
+        if how == DeliveryOutcome::Undeliverable {
             let entry = line(at(NOW), "succeeded", "undeliverable", None);
             record.history.push(entry);
         }
@@ -70,9 +80,9 @@ fn closed(record: &Record, status: Option<u16>, how: Closing) -> Decision {
 #[test]
 fn every_2xx_is_a_delivery() {
     let mut record = ended(Outcome::Succeeded);
-    record.stumbles = 2;
+    record.step_crashes = 2;
     for status in [200, 202, 204, 299] {
-        let expected = closed(&record, Some(status), Closing::Delivered);
+        let expected = closed(&record, Some(status), DeliveryOutcome::Delivered);
         assert_eq!(called(&record, Some(status)), expected);
     }
 }
@@ -80,7 +90,7 @@ fn every_2xx_is_a_delivery() {
 #[test]
 fn a_receiver_that_is_gone_is_not_asked_again() {
     let record = ended(Outcome::Succeeded);
-    let expected = closed(&record, Some(410), Closing::Undeliverable);
+    let expected = closed(&record, Some(410), DeliveryOutcome::Undeliverable);
     assert_eq!(called(&record, Some(410)), expected);
 }
 
@@ -122,7 +132,7 @@ fn a_receiver_may_ask_for_a_longer_pause_and_a_newer_message_may_carry_on() {
     let decision = called_at(NOW, &record, 4, Some(503), 86_400);
     assert_eq!(decision.next, Next::Wait(at(NOW + 86_400)));
     let after = decision.write.unwrap();
-    assert_eq!((after.hop, after.due_at), (4, Some(at(NOW + 86_400))));
+    assert_eq!((after.epoch, after.due_at), (4, Some(at(NOW + 86_400))));
 }
 
 #[test]
@@ -133,17 +143,17 @@ fn when_the_window_is_over_the_completion_is_undeliverable() {
     let last = called_at(NOW + window - 1, &record, 3, Some(500), 0);
     assert_eq!(last.next, Next::Wait(at(NOW + window)));
     record.delivery.scheduled_since = Some(at(NOW) - schedule::CALLBACK_WINDOW);
-    let expected = closed(&record, Some(500), Closing::Undeliverable);
+    let expected = closed(&record, Some(500), DeliveryOutcome::Undeliverable);
     assert_eq!(called(&record, Some(500)), expected);
-    let expected = closed(&record, Some(204), Closing::Delivered);
+    let expected = closed(&record, Some(204), DeliveryOutcome::Delivered);
     assert_eq!(called(&record, Some(204)), expected);
 }
 
-/// The message's hop is beyond every other; the record takes it over when it is first used.
+/// The message's epoch is beyond every other; the record takes it over when it is first used.
 pub(crate) fn carried_anew(mut decision: Decision) -> Decision {
     let record = decision.write.as_mut().unwrap();
-    let hop = u32::try_from(record.revision).unwrap() + 2;
-    decision.send = Some((Message::poll(record, hop), at(NOW)));
+    let epoch = u32::try_from(record.revision).unwrap() + 2;
+    decision.send = Some((Message::poll(record, epoch), at(NOW)));
     decision.next = Next::Drop;
     decision
 }
@@ -151,14 +161,14 @@ pub(crate) fn carried_anew(mut decision: Decision) -> Decision {
 #[test]
 fn cancelling_ends_what_is_open_and_queues_its_completion() {
     let lease = at(2000);
-    for (mut record, hop) in [
+    for (mut record, epoch) in [
         (accepted(EXPORT, lease), 0),
         (starting(EXPORT, lease), 0),
         (held(lease), 1),
         (running(EXPORT), 2),
         (running(EXPORT), 8),
     ] {
-        record.hop = hop;
+        record.epoch = epoch;
         let decision = decided(&record, &Event::Cancelled, at(NOW));
         let event = decision.write.as_ref().unwrap().event.clone();
         let outcome = Outcome::Cancelled;
@@ -217,9 +227,9 @@ fn without_a_callback_the_end_is_the_close() {
     let decision = decided(&record, &Event::Cancelled, at(NOW));
     assert_eq!((decision.send, decision.next), (None, Next::Drop));
     let after = decision.write.unwrap();
-    let (outcome, how) = (Outcome::Cancelled, Closing::None);
+    let (outcome, how) = (Outcome::Cancelled, DeliveryOutcome::NotRequested);
     assert_eq!(after.state, State::Closed { outcome, how });
-    assert_eq!((after.due_at, after.event, after.hop), (None, None, 3));
+    assert_eq!((after.due_at, after.event, after.epoch), (None, None, 3));
     assert_eq!(after.delivery, Delivery::default());
 }
 
@@ -234,7 +244,7 @@ fn a_redelivery_is_a_schedule_of_its_own_for_the_same_completion() {
         scheduled_attempts: 5,
         next_attempt_at: Some(at(5000)),
     };
-    let how = Closing::Undeliverable;
+    let how = DeliveryOutcome::Undeliverable;
     for state in [State::Ended { outcome }, State::Closed { outcome, how }] {
         record.state = state;
         let expected = changed(&record, Next::Drop, |record| {
@@ -246,10 +256,10 @@ fn a_redelivery_is_a_schedule_of_its_own_for_the_same_completion() {
             let entry = line(at(NOW), "failed", "redeliveryAsked", None);
             record.history.push(entry);
         });
-        let decision = decided(&record, &Event::RedeliveryAsked, at(NOW));
+        let decision = decided(&record, &Event::RedeliveryRequested, at(NOW));
         assert_eq!(decision, carried_anew(expected));
     }
     record.event = None;
-    let decision = decided(&record, &Event::RedeliveryAsked, at(NOW));
+    let decision = decided(&record, &Event::RedeliveryRequested, at(NOW));
     assert_eq!(decision, nothing(Next::Drop));
 }

@@ -2,9 +2,9 @@
 
 use courier_core::callback::CallbackReply;
 use courier_core::graph::unavailable::NotReady;
-use courier_core::graph::verdict::Reply;
+use courier_core::graph::verdict::GraphReply;
 use courier_core::lifecycle::{Event, Next};
-use courier_core::operation::{Closing, Outcome, Record, State};
+use courier_core::operation::{DeliveryOutcome, Outcome, Record, State};
 use courier_core::ports::Write;
 use serde_json::json;
 
@@ -33,11 +33,11 @@ fn a_refused_write_was_ours_only_if_revision_and_writer_are_ours() {
     }
 }
 
-/// A record in every state, at attempt 1 and hop 3.
+/// A record in every state, at attempt 1 and epoch 3.
 fn every_state() -> Vec<Record> {
     let closed = State::Closed {
         outcome: Outcome::Failed,
-        how: Closing::Undeliverable,
+        how: DeliveryOutcome::Undeliverable,
     };
     let mut records = vec![
         accepted(SCHEDULE, at(0)),
@@ -48,7 +48,7 @@ fn every_state() -> Vec<Record> {
         record(EXPORT, closed),
     ];
     for record in &mut records {
-        (record.attempt, record.hop) = (1, 3);
+        (record.attempt, record.epoch) = (1, 3);
     }
     records
 }
@@ -57,12 +57,12 @@ fn every_state() -> Vec<Record> {
 fn news_only_in(event: &Event, states: &[usize]) {
     for (index, record) in every_state().iter().enumerate() {
         let decision = decided(record, event, at(500));
-        let ignored = decision == nothing(Next::Look);
+        let ignored = decision == nothing(Next::Redecide);
         assert_eq!(ignored, !states.contains(&index), "{event:?}: {record:?}");
     }
 }
 
-fn started(attempt: u32, reply: Reply) -> Event {
+fn started(attempt: u32, reply: GraphReply) -> Event {
     Event::Started {
         attempt,
         client_request_id: "c".to_owned(),
@@ -71,9 +71,9 @@ fn started(attempt: u32, reply: Reply) -> Event {
     }
 }
 
-fn polled(hop: u32, reply: Result<Reply, NotReady>) -> Event {
+fn polled(epoch: u32, reply: Result<GraphReply, NotReady>) -> Event {
     Event::Polled {
-        hop,
+        epoch,
         receives: 1,
         client_request_id: "p".to_owned(),
         reply,
@@ -86,8 +86,8 @@ fn an_event_that_no_longer_fits_changes_nothing() {
         reason: Some(courier_core::operation::Reason::AuthorizationLost),
         retry_after: None,
     };
-    let called = |hop| Event::Called {
-        hop,
+    let called = |epoch| Event::Called {
+        epoch,
         target: 0,
         reply: CallbackReply {
             status: Some(204),
@@ -99,16 +99,16 @@ fn an_event_that_no_longer_fits_changes_nothing() {
     news_only_in(&Event::Prepared, &[0, 1]);
     news_only_in(&Event::NotReady(trouble.clone()), &[0, 1]);
     for attempt in [0, 2] {
-        news_only_in(&started(attempt, Reply::NotSent), &[]);
+        news_only_in(&started(attempt, GraphReply::NotSent), &[]);
         news_only_in(&started(attempt, seen()), &[]);
     }
     // In the hold nothing but a success is news.
-    news_only_in(&started(1, Reply::NotSent), &[1]);
-    news_only_in(&started(1, Reply::Lost("no answer in time")), &[1]);
-    for hop in [3, 4] {
-        news_only_in(&polled(hop, Ok(seen())), &[3]);
-        news_only_in(&polled(hop, Err(trouble.clone())), &[3]);
-        news_only_in(&called(hop), &[4]);
+    news_only_in(&started(1, GraphReply::NotSent), &[1]);
+    news_only_in(&started(1, GraphReply::Lost("no answer in time")), &[1]);
+    for epoch in [3, 4] {
+        news_only_in(&polled(epoch, Ok(seen())), &[3]);
+        news_only_in(&polled(epoch, Err(trouble.clone())), &[3]);
+        news_only_in(&called(epoch), &[4]);
     }
     news_only_in(&polled(2, Ok(seen())), &[]);
     news_only_in(&polled(2, Err(trouble)), &[]);
@@ -121,7 +121,7 @@ fn what_has_ended_is_not_cancelled_and_what_has_no_completion_is_not_delivered_a
         let open = record.state.outcome().is_none();
         let cancelled = decided(&record, &Event::Cancelled, at(500));
         assert_eq!(cancelled == nothing(Next::Drop), !open, "{record:?}");
-        let asked = decided(&record, &Event::RedeliveryAsked, at(500));
+        let asked = decided(&record, &Event::RedeliveryRequested, at(500));
         let nothing_to_deliver = open || record.event.is_none();
         assert_eq!(asked == nothing(Next::Drop), nothing_to_deliver);
     }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use courier_core::catalogue::{Catalogue, Operation};
-use courier_core::graph::verdict::{Answer, Reply};
+use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::{Decision, Event, Next, Policy, Timing, decide};
 use courier_core::operation::message::Message;
 use courier_core::operation::{
@@ -73,8 +73,8 @@ fn record(operation: &str, state: State) -> Record {
         state,
         maybe_started: false,
         token_refused: false,
-        hop: 0,
-        stumbles: 0,
+        epoch: 0,
+        step_crashes: 0,
         started_at: None,
         ended_at: None,
         adopted: false,
@@ -107,11 +107,11 @@ fn held(hold_until: Timestamp) -> Record {
     record
 }
 
-/// Started at `at(10)`, followed at hop 3, next look at `at(100)`.
+/// Started at `at(10)`, followed at epoch 3, next look at `at(100)`.
 fn running(operation: &str) -> Record {
     let monitor = MONITOR.to_owned();
     let mut record = record(operation, State::Running { monitor });
-    record.hop = 3;
+    record.epoch = 3;
     record.started_at = Some(at(10));
     record.due_at = Some(at(200));
     record.graph.next_poll_at = Some(at(100));
@@ -124,7 +124,7 @@ fn ended(outcome: Outcome) -> Record {
     let cancelled = decided(&record, &Event::Cancelled, at(1000));
     let mut record = *cancelled.write.unwrap();
     record.state = State::Ended { outcome };
-    record.hop = 3;
+    record.epoch = 3;
     record.history.clear();
     record
 }
@@ -179,8 +179,8 @@ fn watchdog(record: &Record) -> Event {
     Event::Arrived(Message::WatchdogV1 { operation_id })
 }
 
-fn poll(record: &Record, hop: u32) -> Event {
-    Event::Arrived(Message::poll(record, hop))
+fn poll(record: &Record, epoch: u32) -> Event {
+    Event::Arrived(Message::poll(record, epoch))
 }
 
 /// An answer of Graph with the request id `r`.
@@ -193,6 +193,6 @@ fn answer(status: u16, body: Value) -> Answer {
     }
 }
 
-fn replied(answer: Answer) -> Reply {
-    Reply::Answer(Box::new(answer))
+fn replied(answer: Answer) -> GraphReply {
+    GraphReply::Answer(Box::new(answer))
 }

@@ -2,7 +2,7 @@
 
 use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::message::Message;
-use courier_core::operation::{Closing, Outcome, Reason, Record, State};
+use courier_core::operation::{DeliveryOutcome, Outcome, Reason, Record, State};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -93,7 +93,7 @@ fn a_hold_ends_in_an_unknown_outcome() {
 
 #[test]
 fn a_closed_operation_needs_no_message() {
-    let how = Closing::Delivered;
+    let how = DeliveryOutcome::Delivered;
     let outcome = Outcome::Succeeded;
     let record = record(EXPORT, State::Closed { outcome, how });
     for event in [watchdog(&record), poll(&record, 9)] {
@@ -105,12 +105,12 @@ fn a_closed_operation_needs_no_message() {
 #[test]
 fn only_the_newest_message_polls_and_only_when_it_is_time() {
     let record = running(EXPORT);
-    let next = |hop, now| decided(&record, &poll(&record, hop), at(now)).next;
+    let next = |epoch, now| decided(&record, &poll(&record, epoch), at(now)).next;
     assert_eq!(next(2, 100), Next::Drop);
-    for hop in [3, 4] {
-        assert_eq!(next(hop, 99), Next::Wait(at(100)), "{hop}");
-        assert_eq!(next(hop, 100), Next::Poll, "{hop}");
-        assert_eq!(next(hop, 101), Next::Poll, "{hop}");
+    for epoch in [3, 4] {
+        assert_eq!(next(epoch, 99), Next::Wait(at(100)), "{epoch}");
+        assert_eq!(next(epoch, 100), Next::Poll, "{epoch}");
+        assert_eq!(next(epoch, 101), Next::Poll, "{epoch}");
     }
     assert_eq!(
         decided(&record, &watchdog(&record), at(100)),
@@ -149,18 +149,18 @@ fn no_poll_is_later_than_the_deadline_and_then_the_operation_expires() {
 fn a_completion_is_offered_when_its_time_has_come() {
     let mut record = ended(Outcome::Succeeded);
     record.delivery.next_attempt_at = Some(at(2000));
-    let next = |record: &Record, hop, now| decided(record, &poll(record, hop), at(now));
+    let next = |record: &Record, epoch, now| decided(record, &poll(record, epoch), at(now));
     assert_eq!(next(&record, 2, 2000), nothing(Next::Drop));
-    for hop in [3, 4] {
-        assert_eq!(next(&record, hop, 1999), nothing(Next::Wait(at(2000))));
-        assert_eq!(next(&record, hop, 2000), nothing(Next::Deliver));
-        assert_eq!(next(&record, hop, 2001), nothing(Next::Deliver));
+    for epoch in [3, 4] {
+        assert_eq!(next(&record, epoch, 1999), nothing(Next::Wait(at(2000))));
+        assert_eq!(next(&record, epoch, 2000), nothing(Next::Deliver));
+        assert_eq!(next(&record, epoch, 2001), nothing(Next::Deliver));
     }
     record.delivery.next_attempt_at = None;
     assert_eq!(next(&record, 3, 1000), nothing(Next::Deliver));
 }
 
-/// The message goes one hop beyond the first poll message, so that this one, if it was sent after all, dies out.
+/// The message goes one epoch beyond the first poll message, so that this one, if it was sent after all, dies out.
 fn taken_over(message: Message, now: Timestamp) -> Decision {
     Decision {
         send: Some((message, now)),
@@ -171,7 +171,7 @@ fn taken_over(message: Message, now: Timestamp) -> Decision {
 #[test]
 fn the_watchdog_takes_over_when_the_first_look_is_a_minute_late() {
     let mut record = running(EXPORT);
-    record.hop = 0;
+    record.epoch = 0;
     let next = |record: &Record, now| decided(record, &watchdog(record), at(now));
     assert_eq!(next(&record, 100), nothing(Next::Wait(at(160))));
     assert_eq!(next(&record, 159), nothing(Next::Wait(at(160))));
@@ -187,7 +187,7 @@ fn the_watchdog_takes_over_when_the_first_look_is_a_minute_late() {
 #[test]
 fn the_watchdog_takes_over_at_once_what_has_ended_before_a_poll() {
     let mut record = ended(Outcome::Failed);
-    record.hop = 0;
+    record.epoch = 0;
     let message = Message::poll(&record, 2);
     let decision = decided(&record, &watchdog(&record), at(1000));
     assert_eq!(decision, taken_over(message, at(1000)));

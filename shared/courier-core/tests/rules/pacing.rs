@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use courier_core::lifecycle::schedule::{
-    CALLBACK_PAUSES, CALLBACK_WINDOW, next_callback, next_look, start_again, sweep_after,
+    CALLBACK_PAUSES, CALLBACK_WINDOW, next_callback, next_poll_at, start_again, sweep_after,
 };
 use courier_core::operation::{OperationId, Record};
 use courier_core::time::{elapsed, later};
@@ -54,7 +54,7 @@ fn the_next_look_is_after_a_tenth_of_the_age_or_what_graph_asked() {
         record.deadline = at(DEADLINE * 100);
         let now = at(10 + age);
         let row = &operation(EXPORT).poll;
-        let look = next_look(&record, row, asked.map(seconds), now);
+        let look = next_poll_at(&record, row, asked.map(seconds), now);
         let jitter = (shortest as f64 / 10.0).min(60.0);
         within(now, look, shortest as f64, jitter);
     }
@@ -66,7 +66,7 @@ fn graph_may_ask_for_more_than_the_catalogues_longest_pause() {
     record.deadline = at(DEADLINE * 100);
     let row = &operation(SCHEDULE).poll;
     let look =
-        |age: u64, asked: Option<u64>| next_look(&record, row, asked.map(seconds), at(10 + age));
+        |age: u64, asked: Option<u64>| next_poll_at(&record, row, asked.map(seconds), at(10 + age));
     within(at(5010), look(5000, None), 60.0, 6.0);
     within(at(5010), look(5000, Some(600)), 600.0, 60.0);
     within(at(5010), look(5000, Some(5000)), 5000.0, 60.0);
@@ -76,7 +76,7 @@ fn graph_may_ask_for_more_than_the_catalogues_longest_pause() {
 fn before_it_has_started_its_age_counts_from_its_creation() {
     let mut record = accepted(EXPORT, at(0));
     record.deadline = at(DEADLINE * 100);
-    let look = next_look(&record, &operation(EXPORT).poll, None, at(6000));
+    let look = next_poll_at(&record, &operation(EXPORT).poll, None, at(6000));
     within(at(6000), look, 600.0, 60.0);
 }
 
@@ -97,17 +97,17 @@ fn the_last_look_is_five_seconds_before_the_deadline_and_never_past_it() {
         (4, Some(2), 0),
     ] {
         let asked = asked.map(seconds);
-        let next = next_look(&record, row, asked, before(left));
+        let next = next_poll_at(&record, row, asked, before(left));
         assert_eq!(next, before(look), "{left} {asked:?}");
     }
     let late = at(DEADLINE + 10);
-    assert_eq!(next_look(&record, row, None, late), late);
+    assert_eq!(next_poll_at(&record, row, None, late), late);
     // A look that falls just before the last one stays.
-    let early = next_look(&record, row, Some(seconds(10)), before(20_000));
+    let early = next_poll_at(&record, row, Some(seconds(10)), before(20_000));
     assert!(early < before(5));
     // Between the last look and the deadline a second is waited at least.
     let near = before(5) - Duration::from_millis(200);
-    assert_eq!(next_look(&record, row, None, near), near + seconds(1));
+    assert_eq!(next_poll_at(&record, row, None, near), near + seconds(1));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use courier_core::graph::error::GraphError;
 use courier_core::graph::unavailable::NotReady;
-use courier_core::graph::verdict::{Answer, Reply};
+use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::schedule;
 use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::{HistoryEntry, OperationError, Outcome, Reason, Record, State};
@@ -17,9 +17,9 @@ use crate::{
 
 const NOW: u64 = 100;
 
-fn polled_at(now: u64, record: &Record, hop: u32, receives: u32, reply: Reply) -> Decision {
+fn polled_at(now: u64, record: &Record, epoch: u32, receives: u32, reply: GraphReply) -> Decision {
     let event = Event::Polled {
-        hop,
+        epoch,
         receives,
         client_request_id: "p".to_owned(),
         reply: Ok(reply),
@@ -27,8 +27,8 @@ fn polled_at(now: u64, record: &Record, hop: u32, receives: u32, reply: Reply) -
     decided(record, &event, at(now))
 }
 
-fn polled(record: &Record, reply: Reply) -> Decision {
-    polled_at(NOW, record, record.hop, 1, reply)
+fn polled(record: &Record, reply: GraphReply) -> Decision {
+    polled_at(NOW, record, record.epoch, 1, reply)
 }
 
 /// Has been seen `running` at 20 %, four polls long; nobody looks for it before `at(5000)`.
@@ -42,13 +42,13 @@ fn known() -> Record {
     record
 }
 
-fn says(word: &str, progress: f64) -> Reply {
+fn says(word: &str, progress: f64) -> GraphReply {
     replied(answer(200, json!({ "status": word, "progress": progress })))
 }
 
 fn look(record: &Record, asked: Option<Duration>) -> jiff::Timestamp {
     let row = &operation(&record.operation).poll;
-    schedule::next_look(record, row, asked, at(NOW))
+    schedule::next_poll_at(record, row, asked, at(NOW))
 }
 
 /// Looked at once more, and written because of `change`.
@@ -79,8 +79,8 @@ fn a_poll_that_learns_nothing_writes_nothing() {
     for reply in [
         says("running", 20.0),
         says("running", 29.9),
-        Reply::NotSent,
-        Reply::Lost("no answer in time"),
+        GraphReply::NotSent,
+        GraphReply::Lost("no answer in time"),
         replied(answer(200, json!({ "no": "status" }))),
         replied(answer(503, Value::Null)),
     ] {
@@ -122,10 +122,10 @@ fn a_wait_that_would_look_overdue_to_the_sweeper_is_written_down() {
 
 #[test]
 fn each_kind_of_news_is_written_down() {
-    let mut stumbled = known();
-    stumbled.stumbles = 2;
-    let steady = written(&stumbled, None, |record| record.stumbles = 0);
-    assert_eq!(polled(&stumbled, says("running", 20.0)), steady);
+    let mut crashed = known();
+    crashed.step_crashes = 2;
+    let steady = written(&crashed, None, |record| record.step_crashes = 0);
+    assert_eq!(polled(&crashed, says("running", 20.0)), steady);
 
     let mut refused = known();
     refused.reason = Some(Reason::AuthorizationLost);
@@ -147,7 +147,7 @@ fn each_kind_of_news_is_written_down() {
     assert_eq!(polled(&lost, says("running", 20.0)), found);
 
     let record = known();
-    let further = written(&record, None, |record| record.hop = 4);
+    let further = written(&record, None, |record| record.epoch = 4);
     let decision = polled_at(NOW, &record, 4, 1, says("running", 20.0));
     assert_eq!(decision, further);
 
@@ -200,7 +200,7 @@ fn a_terminal_word_ends_the_operation_with_its_result() {
     for now in [NOW, DEADLINE, DEADLINE + 1] {
         let reply = replied(answer(200, body.clone()));
         let decision = polled_at(now, &known(), 3, 1, reply);
-        assert_eq!((decision.send, decision.next), (None, Next::Look));
+        assert_eq!((decision.send, decision.next), (None, Next::Redecide));
         let after = *decision.write.unwrap();
         let outcome = Outcome::Succeeded;
         assert_eq!(after.state, State::Ended { outcome });
@@ -234,7 +234,7 @@ fn a_failure_that_graph_reports_ends_the_operation_without_a_result() {
 
 #[test]
 fn nothing_learnt_at_the_deadline_is_the_end() {
-    for reply in [Reply::NotSent, says("running", 20.0)] {
+    for reply in [GraphReply::NotSent, says("running", 20.0)] {
         let open = polled_at(DEADLINE - 1, &known(), 3, 1, reply.clone());
         assert!(
             open.write
@@ -248,7 +248,7 @@ fn nothing_learnt_at_the_deadline_is_the_end() {
     }
 }
 
-fn not_found(retry_after: Option<u64>) -> Reply {
+fn not_found(retry_after: Option<u64>) -> GraphReply {
     let error = GraphError {
         code: "itemNotFound".to_owned(),
         message: "no".to_owned(),
@@ -332,13 +332,13 @@ fn a_token_that_may_not_read_is_told_once_and_polling_goes_on() {
 #[test]
 fn graph_that_could_not_be_asked_was_not_polled() {
     let record = known();
-    let not_ready = |hop, reason| {
+    let not_ready = |epoch, reason| {
         let trouble = NotReady {
             reason,
             retry_after: Some(seconds(70)),
         };
         let event = Event::Polled {
-            hop,
+            epoch,
             receives: 90,
             client_request_id: "p".to_owned(),
             reply: Err(trouble),
@@ -349,7 +349,7 @@ fn graph_that_could_not_be_asked_was_not_polled() {
     assert_eq!(not_ready(3, None), nothing(Next::Wait(wait)));
     let further = written(&record, Some(70), |record| {
         record.graph.polls = 4;
-        record.hop = 4;
+        record.epoch = 4;
     });
     assert_eq!(not_ready(4, None), further);
     let reason = Reason::SealedDataUnreadable;

@@ -1,6 +1,6 @@
 //! What the answer to a start leads to, in every restart class.
 
-use courier_core::graph::verdict::{Answer, Reply};
+use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::schedule;
 use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::message::Message;
@@ -15,7 +15,7 @@ use crate::{
 const NOW: u64 = 20;
 const CLASSES: [&str; 3] = [EXPORT, GOALS, SCHEDULE];
 
-fn started(record: &Record, reply: Reply) -> Decision {
+fn started(record: &Record, reply: GraphReply) -> Decision {
     let event = Event::Started {
         attempt: 1,
         client_request_id: "c".to_owned(),
@@ -28,13 +28,13 @@ fn started(record: &Record, reply: Reply) -> Decision {
 /// In flight for the first time, after a stumble.
 fn in_flight(name: &str) -> Record {
     let mut record = starting(name, at(60));
-    record.stumbles = 2;
+    record.step_crashes = 2;
     record
 }
 
 /// What every answer to this call changes.
 fn answered(record: &mut Record, request_id: Option<&str>) {
-    record.stumbles = 0;
+    record.step_crashes = 0;
     record.graph.client_request_id = Some("c".to_owned());
     record.graph.request_id = request_id.map(str::to_owned);
 }
@@ -77,7 +77,7 @@ fn again(record: &Record, event: &str, asked: Option<u64>, request_id: Option<&s
 fn a_call_without_an_answer_does_not_show_the_request_id_of_an_earlier_one() {
     let record = in_flight(EXPORT);
     assert!(record.graph.request_id.is_some());
-    for reply in [Reply::NotSent, Reply::Lost("no answer in time")] {
+    for reply in [GraphReply::NotSent, GraphReply::Lost("no answer in time")] {
         let after = started(&record, reply).write.unwrap();
         assert_eq!(after.graph.client_request_id.as_deref(), Some("c"));
         assert_eq!(after.graph.request_id, None);
@@ -90,7 +90,7 @@ fn what_was_never_sent_is_sent_again_in_every_class() {
     for name in CLASSES {
         let record = in_flight(name);
         let expected = again(&record, "startNotSent", None, None);
-        assert_eq!(started(&record, Reply::NotSent), expected, "{name}");
+        assert_eq!(started(&record, GraphReply::NotSent), expected, "{name}");
     }
 }
 
@@ -138,7 +138,7 @@ fn refused(record: &Record, status: u16) {
             ..record.clone()
         };
         let decision = started(&record, replied(refusal(status)));
-        assert_eq!((decision.send, decision.next), (None, Next::Look));
+        assert_eq!((decision.send, decision.next), (None, Next::Redecide));
         let after = decision.write.unwrap();
         assert_eq!(after.state, State::Ended { outcome }, "{status}");
         assert_eq!(after.reason, Some(reason), "{status}");
@@ -186,7 +186,10 @@ fn a_lost_answer_is_held_in_class_never() {
         let text = Some("no answer in time");
         record.history = vec![call("starting", "startAnswerLost", text, None)];
     });
-    assert_eq!(started(&record, Reply::Lost("no answer in time")), expected);
+    assert_eq!(
+        started(&record, GraphReply::Lost("no answer in time")),
+        expected
+    );
 }
 
 #[test]
@@ -233,7 +236,7 @@ fn followed(record: &Record, monitor: &str, event: &str, note: Option<&str>) -> 
     });
     let after = decision.write.as_mut().unwrap();
     let row = &crate::operation(&after.operation).poll;
-    let look = schedule::next_look(after, row, Some(seconds(90)), at(NOW));
+    let look = schedule::next_poll_at(after, row, Some(seconds(90)), at(NOW));
     after.graph.next_poll_at = Some(look);
     after.due_at = Some(look);
     decision.send = Some((Message::poll(after, 1), look));
@@ -257,7 +260,7 @@ fn a_success_of_the_held_attempt_is_followed() {
     assert_eq!(decision, followed(&record, MONITOR, "started", None));
     for status in [400, 401, 429, 500] {
         let decision = started(&record, replied(located(status)));
-        assert_eq!(decision, nothing(Next::Look), "{status}");
+        assert_eq!(decision, nothing(Next::Redecide), "{status}");
     }
 }
 
@@ -286,7 +289,7 @@ fn schedule(word: &str, enabled: bool) -> Answer {
 #[test]
 fn a_schedule_that_is_provisioned_at_once_ends_at_once() {
     let decision = started(&in_flight(SCHEDULE), replied(schedule("Completed", true)));
-    assert_eq!((decision.send, decision.next), (None, Next::Look));
+    assert_eq!((decision.send, decision.next), (None, Next::Redecide));
     let after = decision.write.unwrap();
     let outcome = Outcome::Succeeded;
     assert_eq!(after.state, State::Ended { outcome });
@@ -320,5 +323,5 @@ fn an_answer_to_an_operation_that_is_not_in_flight_is_no_news() {
     let mut record = accepted(EXPORT, at(0));
     record.attempt = 1;
     let decision = started(&record, replied(located(202)));
-    assert_eq!(decision, nothing(Next::Look));
+    assert_eq!(decision, nothing(Next::Redecide));
 }

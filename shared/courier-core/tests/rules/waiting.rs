@@ -5,7 +5,7 @@ use std::time::Duration;
 use courier_core::graph::unavailable::NotReady;
 use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::message::Message;
-use courier_core::operation::{Closing, Outcome, Reason, Record, State};
+use courier_core::operation::{DeliveryOutcome, Outcome, Reason, Record, State};
 use jiff::Timestamp;
 
 use crate::{
@@ -77,7 +77,7 @@ fn why_a_start_waits_is_written_down_once() {
     let lost = Some(Reason::AuthorizationLost);
     let expected = |record: &Record, reason: Option<Reason>| {
         changed(record, Next::Wait(at(20)), |record| {
-            let detail = reason.map(Reason::word);
+            let detail = reason.map(Reason::as_str);
             let entry = line(at(15), "accepted", "startPostponed", detail);
             record.history.push(entry);
             record.reason = reason;
@@ -97,7 +97,7 @@ fn why_a_start_waits_is_written_down_once() {
 fn a_step_that_stumbles_is_tried_again_ever_more_rarely() {
     let mut record = running(EXPORT);
     record.due_at = Some(at(10));
-    for (stumbles, minutes) in [
+    for (step_crashes, minutes) in [
         (1, 1),
         (2, 4),
         (3, 16),
@@ -106,16 +106,16 @@ fn a_step_that_stumbles_is_tried_again_ever_more_rarely() {
         (6, 240),
         (100, 240),
     ] {
-        record.stumbles = stumbles - 1;
+        record.step_crashes = step_crashes - 1;
         let until = at(100 + 60 * minutes);
         let expected = changed(&record, Next::Wait(until), |record| {
-            record.stumbles = stumbles;
+            record.step_crashes = step_crashes;
             record.due_at = Some(until);
-            let detail = format!("{stumbles} in a row");
+            let detail = format!("{step_crashes} in a row");
             let entry = line(at(100), "running", "stumbled", Some(&detail));
             record.history.push(entry);
         });
-        assert_eq!(decided(&record, &Event::Stumbled, at(100)), expected);
+        assert_eq!(decided(&record, &Event::StepCrashed, at(100)), expected);
     }
 }
 
@@ -123,11 +123,11 @@ fn a_step_that_stumbles_is_tried_again_ever_more_rarely() {
 fn a_stumble_does_not_bring_the_sweeper_forward() {
     let mut record = running(EXPORT);
     record.due_at = Some(at(5000));
-    let decision = decided(&record, &Event::Stumbled, at(100));
+    let decision = decided(&record, &Event::StepCrashed, at(100));
     assert_eq!(decision.next, Next::Wait(at(160)));
     assert_eq!(decision.write.unwrap().due_at, Some(at(5000)));
     record.due_at = None;
-    let closed = decided(&record, &Event::Stumbled, at(100));
+    let closed = decided(&record, &Event::StepCrashed, at(100));
     assert_eq!(closed, nothing(Next::Drop));
 }
 
@@ -167,8 +167,8 @@ fn the_sweeper_sends_what_runs_or_has_ended_a_message_of_a_hop_that_none_had() {
             record.due_at = Some(at(1000));
             assert_eq!(swept(&record, 999), nothing(Next::Drop));
             for now in [1000, 1001] {
-                let hop = u32::try_from(revision).unwrap() + 3;
-                let message = Message::poll(&record, hop);
+                let epoch = u32::try_from(revision).unwrap() + 3;
+                let message = Message::poll(&record, epoch);
                 assert_eq!(swept(&record, now), sent(&record, at(now), message));
             }
         }
@@ -178,7 +178,7 @@ fn the_sweeper_sends_what_runs_or_has_ended_a_message_of_a_hop_that_none_had() {
 #[test]
 fn the_sweeper_leaves_closed_records_alone() {
     let outcome = Outcome::Failed;
-    let how = Closing::None;
+    let how = DeliveryOutcome::NotRequested;
     let mut closed = record(EXPORT, State::Closed { outcome, how });
     closed.due_at = None;
     assert_eq!(swept(&closed, 1000), nothing(Next::Drop));
@@ -189,14 +189,18 @@ fn a_history_keeps_its_first_twenty_lines_and_its_newest() {
     let mut record = running(EXPORT);
     let numbered = |number: u64| line(at(number), "running", "statusChanged", None);
     record.history = (0..149).map(numbered).collect();
-    let stumbled = |record: &Record| decided(record, &Event::Stumbled, at(1000)).write.unwrap();
-    record = *stumbled(&record);
+    let crashed = |record: &Record| {
+        decided(record, &Event::StepCrashed, at(1000))
+            .write
+            .unwrap()
+    };
+    record = *crashed(&record);
     assert_eq!(record.history.len(), 150);
     assert_eq!(
         record.history[..149],
         (0..149).map(numbered).collect::<Vec<_>>()
     );
-    let after = stumbled(&record).history;
+    let after = crashed(&record).history;
     assert_eq!((after.len(), after[149].at), (150, at(1000)));
     let kept: Vec<_> = (0..20).chain(21..149).map(numbered).collect();
     assert_eq!(after[..148], kept);

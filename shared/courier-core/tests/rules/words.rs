@@ -1,4 +1,4 @@
-//! Words and ids that callers, receivers and stores see: each has one spelling.
+//! StatusMap and ids that callers, receivers and stores see: each has one spelling.
 
 use courier_core::operation::{OperationId, Outcome, Reason, State};
 
@@ -20,8 +20,8 @@ fn an_id_is_written_and_read_as_its_text() {
 #[test]
 fn outcomes_and_reasons_are_told_as_they_are_stored() {
     for outcome in Outcome::ALL {
-        assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.word());
-        assert_eq!(State::Ended { outcome }.status(), outcome.word());
+        assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
+        assert_eq!(State::Ended { outcome }.status(), outcome.as_str());
     }
     for reason in [
         Reason::StartRejected,
@@ -35,7 +35,7 @@ fn outcomes_and_reasons_are_told_as_they_are_stored() {
         Reason::SealedDataUnreadable,
         Reason::CancelledByCaller,
     ] {
-        assert_eq!(serde_json::to_value(reason).unwrap(), reason.word());
+        assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
     }
 }
 

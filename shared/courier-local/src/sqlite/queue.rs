@@ -1,6 +1,6 @@
 //! The `Queue` port and its consumer side: one row per operation, which holds the operation's newest message.
 //!
-//! A message of a smaller hop never replaces one of a larger hop: its step would only find that polling has moved on,
+//! A message of a smaller epoch never replaces one of a larger epoch: its step would only find that polling has moved on,
 //! and the row is all that keeps the operation going.
 
 use std::sync::Arc;
@@ -126,20 +126,20 @@ impl Database {
 /// A message as it is stored, made ready outside the writer thread.
 pub(crate) struct Entry {
     operation_id: String,
-    hop: u32,
+    epoch: u32,
     due: i64,
     message: String,
 }
 
 impl Entry {
     pub(crate) fn new(message: &Message, due: Timestamp) -> Result<Self, Failure> {
-        let hop = match message {
+        let epoch = match message {
             Message::WatchdogV1 { .. } => 0,
-            Message::PollV1 { hop, .. } => *hop,
+            Message::PollV1 { epoch, .. } => *epoch,
         };
         Ok(Self {
             operation_id: message.operation_id().as_str().to_owned(),
-            hop,
+            epoch,
             due: nanoseconds(due),
             message: serde_json::to_string(message)
                 .map_err(|error| Failure::Unstorable(Arc::new(error)))?,
@@ -162,14 +162,19 @@ impl Entry {
 
     fn is_sent(&self, connection: &Connection) -> Result<bool, Failure> {
         let mut statement = connection.prepare_cached(SENT)?;
-        let values = params![self.operation_id, self.hop, self.due, self.message];
+        let values = params![self.operation_id, self.epoch, self.due, self.message];
         let sent = statement.query_row(values, |row| row.get(0)).optional()?;
         Ok(sent.unwrap_or(false))
     }
 
     fn execute(&self, connection: &Connection, sql: &str) -> Result<(), Failure> {
         let mut statement = connection.prepare_cached(sql)?;
-        statement.execute(params![self.operation_id, self.hop, self.due, self.message])?;
+        statement.execute(params![
+            self.operation_id,
+            self.epoch,
+            self.due,
+            self.message
+        ])?;
         Ok(())
     }
 }

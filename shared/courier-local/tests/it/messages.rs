@@ -65,9 +65,9 @@ async fn an_update_of_an_open_record_leaves_its_message_alone() {
     database.insert(&first).await.unwrap();
     let poll = Message::PollV1 {
         operation_id: first.id.clone(),
-        hop: 1,
+        epoch: 1,
         location: None,
-        looks: 0,
+        receives_before: 0,
     };
     database.send(&poll, at(20)).await.unwrap();
     let taken = database.receive(at(20), 1, at(140)).await.unwrap();
@@ -127,11 +127,11 @@ async fn an_update_queues_a_message_that_was_lost() {
 async fn a_message_of_an_earlier_hop_does_not_replace_a_later_one() {
     let Workspace { database, .. } = &Workspace::new();
     let operation_id = OperationId::random();
-    let poll = |hop| Message::PollV1 {
+    let poll = |epoch| Message::PollV1 {
         operation_id: operation_id.clone(),
-        hop,
+        epoch,
         location: None,
-        looks: 0,
+        receives_before: 0,
     };
     let watchdog = Message::WatchdogV1 {
         operation_id: operation_id.clone(),

@@ -173,7 +173,7 @@ fn end_of(record: &Record) -> &'static str {
         State::Starting { .. } if record.operation == "user.exportPersonalData" => "unknown",
         State::StartUnknown { .. } => "unknown",
         State::Accepted { .. } | State::Starting { .. } | State::Running { .. } => "succeeded",
-        State::Ended { outcome } | State::Closed { outcome, .. } => outcome.word(),
+        State::Ended { outcome } | State::Closed { outcome, .. } => outcome.as_str(),
     }
 }
 

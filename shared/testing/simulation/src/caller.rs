@@ -36,7 +36,7 @@ pub(crate) struct Asked {
     pub(crate) told: Vec<OperationId>,
 }
 
-pub(crate) struct Reply {
+pub(crate) struct GraphReply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
@@ -96,7 +96,7 @@ async fn afterwards(world: &World, fronts: &Fronts, asked: &Asked, id: &Operatio
     let _ = call(world, fronts, "POST", &path, key(asked.client), None).await;
 }
 
-async fn post(world: &World, fronts: &Fronts, asked: &Asked) -> Option<Reply> {
+async fn post(world: &World, fronts: &Fronts, asked: &Asked) -> Option<GraphReply> {
     let mut body = asked.body.clone();
     if asked.kind == "export" {
         // An honest retry brings a new signature.
@@ -123,7 +123,7 @@ async fn call(
     path: &str,
     key: &str,
     body: Option<(Value, Option<&str>)>,
-) -> Option<Reply> {
+) -> Option<GraphReply> {
     let mut request = Request::builder()
         .method(method)
         .uri(path)
@@ -144,7 +144,7 @@ async fn call(
     let (head, bytes) = response.into_parts();
     let text = String::from_utf8_lossy(&bytes);
     checks::no_secret(world, "an answer", &text);
-    Some(Reply {
+    Some(GraphReply {
         status: head.status,
         headers: head.headers,
         body: serde_json::from_slice(&bytes).unwrap_or_default(),

@@ -10,7 +10,7 @@ use courier_testkit::tenants::{
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::caller::{Asked, Reply};
+use crate::caller::{Asked, GraphReply};
 use crate::world::{World, lock};
 
 /// A path without what is random in it, for the trace.
@@ -91,7 +91,7 @@ pub(crate) fn callback(world: &World, callback: &Callback) {
 }
 
 /// An answer to a request: what is acknowledged is on disk.
-pub(crate) fn acknowledged(world: &World, asked: &mut Asked, reply: &Reply) {
+pub(crate) fn acknowledged(world: &World, asked: &mut Asked, reply: &GraphReply) {
     let operation = match reply.status {
         StatusCode::ACCEPTED | StatusCode::OK => &reply.body,
         StatusCode::BAD_GATEWAY => &reply.body["operation"],
@@ -116,7 +116,7 @@ pub(crate) fn acknowledged(world: &World, asked: &mut Asked, reply: &Reply) {
 }
 
 /// The owner sees its operation.
-pub(crate) fn own(world: &World, asked: &Asked, id: &OperationId, reply: Option<Reply>) {
+pub(crate) fn own(world: &World, asked: &Asked, id: &OperationId, reply: Option<GraphReply>) {
     let Some(reply) = reply.filter(|reply| reply.status != StatusCode::SERVICE_UNAVAILABLE) else {
         return;
     };
@@ -129,7 +129,7 @@ pub(crate) fn own(world: &World, asked: &Asked, id: &OperationId, reply: Option<
 }
 
 /// I10: to everybody else it does not exist.
-pub(crate) fn foreign(world: &World, id: &OperationId, reply: Option<Reply>) {
+pub(crate) fn foreign(world: &World, id: &OperationId, reply: Option<GraphReply>) {
     let hidden = [StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE];
     if let Some(reply) = reply.filter(|reply| !hidden.contains(&reply.status)) {
         world.broken(format_args!("I10: {id} told to another: {}", reply.status));
@@ -137,7 +137,7 @@ pub(crate) fn foreign(world: &World, id: &OperationId, reply: Option<Reply>) {
 }
 
 /// I10: a list has the caller's own operations only.
-pub(crate) fn list(world: &World, client: &str, reply: Option<Reply>) {
+pub(crate) fn list(world: &World, client: &str, reply: Option<GraphReply>) {
     let Some(reply) = reply.filter(|reply| reply.status == StatusCode::OK) else {
         return;
     };

@@ -125,7 +125,7 @@ fn name(world: &World, message: &Message) -> String {
     let operation = world.name(message.operation_id());
     match message {
         Message::WatchdogV1 { .. } => format!("{operation} watchdog"),
-        Message::PollV1 { hop, .. } => format!("{operation} poll h{hop}"),
+        Message::PollV1 { epoch, .. } => format!("{operation} poll h{epoch}"),
     }
 }
 

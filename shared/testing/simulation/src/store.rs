@@ -75,11 +75,11 @@ impl SimulatedStore {
         self.0.tell(format_args!(
             "{} {} -> {} r{} a{} h{}",
             world.name(&record.id),
-            word(current),
-            word(record),
+            state_name(current),
+            state_name(record),
             record.revision,
             record.attempt,
-            record.hop
+            record.epoch
         ));
         *current = record.clone();
         if let State::Running { monitor } = &record.state {
@@ -107,14 +107,14 @@ fn broken_promise(before: &Record, after: &Record) -> Option<&'static str> {
     if before.maybe_started && !after.maybe_started {
         return Some("I6: a lost answer was forgotten");
     }
-    if before.attempt > after.attempt || before.hop > after.hop {
+    if before.attempt > after.attempt || before.epoch > after.epoch {
         return Some("a fence went down");
     }
     let closed = matches!(after.state, State::Closed { .. });
     (closed != after.due_at.is_none()).then_some("I5: an open record that nobody looks at")
 }
 
-fn word(record: &Record) -> &'static str {
+fn state_name(record: &Record) -> &'static str {
     match record.state {
         State::Accepted { .. } => "accepted",
         State::Starting { .. } => "starting",

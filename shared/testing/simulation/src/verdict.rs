@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use courier_core::operation::{Closing, OperationId, Outcome, Reason, Record, State};
+use courier_core::operation::{DeliveryOutcome, OperationId, Outcome, Reason, Record, State};
 use courier_testkit::invariants;
 use courier_testkit::receiver::Callback;
 use graph_simulator::{Entry, Job};
@@ -26,9 +26,9 @@ pub(crate) fn ends(world: &World) -> BTreeMap<&'static str, usize> {
             | State::Ended { .. } => None,
         };
         let delivery = match how {
-            Some(Closing::Delivered) => Some("delivered"),
-            Some(Closing::Undeliverable) => Some("undeliverable"),
-            Some(Closing::None) | None => None,
+            Some(DeliveryOutcome::Delivered) => Some("delivered"),
+            Some(DeliveryOutcome::Undeliverable) => Some("undeliverable"),
+            Some(DeliveryOutcome::NotRequested) | None => None,
         };
         let words = [
             Some(record.state.status()),

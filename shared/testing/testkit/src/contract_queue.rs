@@ -143,9 +143,9 @@ pub async fn a_newer_message_survives_the_deletion_of_the_older<C: Consumer>(que
     let older = watchdog();
     let newer = Message::PollV1 {
         operation_id: older.operation_id().clone(),
-        hop: 1,
+        epoch: 1,
         location: Some("https://graph.example/v1.0/operations('1')".to_owned()),
-        looks: 0,
+        receives_before: 0,
     };
     queue.send(&older, at(0)).await?;
     let taken = queue.receive(at(0), 10, at(120)).await?;
@@ -225,11 +225,11 @@ fn watchdog() -> Message {
     }
 }
 
-fn poll(hop: u32) -> Message {
+fn poll(epoch: u32) -> Message {
     Message::PollV1 {
         operation_id: OperationId::random(),
-        hop,
+        epoch,
         location: Some("https://graph.example/v1.0/operations('1')".to_owned()),
-        looks: 0,
+        receives_before: 0,
     }
 }

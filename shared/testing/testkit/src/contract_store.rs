@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use courier_core::operation::{Closing, OperationId, Outcome, Record, State};
+use courier_core::operation::{DeliveryOutcome, OperationId, Outcome, Record, State};
 use courier_core::ports::{Filter, Store, StoreError, Write};
 
 use crate::Verdict;
@@ -195,7 +195,7 @@ pub async fn lists_are_newest_first_and_filtered(store: Arc<dyn Store>) -> Verdi
     four.callback = Some(sample_target());
     four.state = State::Closed {
         outcome: Outcome::PartiallySucceeded,
-        how: Closing::Undeliverable,
+        how: DeliveryOutcome::Undeliverable,
     };
     store.update(&four).await?;
 

@@ -71,7 +71,7 @@ impl Death {
     pub const ALL: [Self; 2] = [Self::Abort, Self::Kill];
 
     /// As `COURIER_CRASH_POINT` has it.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Abort => "abort",
             Self::Kill => "kill",

@@ -1,7 +1,8 @@
 //! Valid records for tests of the ports, and the writes that move them on.
 
 use courier_core::operation::{
-    CallbackTarget, Closing, Delivery, FrozenEvent, GraphView, OperationId, Outcome, Record, State,
+    CallbackTarget, Delivery, DeliveryOutcome, FrozenEvent, GraphView, OperationId, Outcome,
+    Record, State,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
@@ -37,8 +38,8 @@ pub fn sample_record(id: &OperationId) -> Record {
         state: State::Accepted { not_before: at(0) },
         attempt: 0,
         maybe_started: false,
-        hop: 0,
-        stumbles: 0,
+        epoch: 0,
+        step_crashes: 0,
         started_at: None,
         ended_at: None,
         adopted: false,
@@ -77,13 +78,13 @@ pub fn running(record: &Record, due: Timestamp) -> Record {
 
 /// Ended at `time`; the callback is due then.
 pub fn ended(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
-    let kind = format!("operation.{}", outcome.word());
+    let kind = format!("operation.{}", outcome.as_str());
     Record {
         state: State::Ended { outcome },
         ended_at: Some(time),
         due_at: Some(time),
         event: Some(FrozenEvent {
-            id: format!("msg_{}_{}", record.id.bare(), outcome.word()),
+            id: format!("msg_{}_{}", record.id.bare(), outcome.as_str()),
             body: format!(r#"{{"type":"{kind}"}}"#),
             kind,
         }),
@@ -93,7 +94,7 @@ pub fn ended(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
 
 /// Closed: nothing is due any more.
 pub fn closed(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
-    let how = Closing::Delivered;
+    let how = DeliveryOutcome::Delivered;
     Record {
         state: State::Closed { outcome, how },
         due_at: None,

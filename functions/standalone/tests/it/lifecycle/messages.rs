@@ -170,20 +170,20 @@ fn strange_messages(record: &Record, foreign: &str) -> Vec<Message> {
     let State::Running { monitor } = &record.state else {
         panic!("{:?}", record.state);
     };
-    let message = |hop, location: Option<&str>| Message::PollV1 {
+    let message = |epoch, location: Option<&str>| Message::PollV1 {
         operation_id: record.id.clone(),
-        hop,
+        epoch,
         location: location.map(str::to_owned),
-        looks: 0,
+        receives_before: 0,
     };
     vec![
-        message(record.hop - 1, Some(monitor)),
-        message(record.hop, None),
-        message(record.hop, Some("")),
-        message(record.hop, Some(foreign)),
-        message(record.hop + 7, Some(foreign)),
-        message(record.hop + 7, Some(&format!("{monitor}/"))),
-        message(record.hop + 7, Some(&monitor.to_uppercase())),
+        message(record.epoch - 1, Some(monitor)),
+        message(record.epoch, None),
+        message(record.epoch, Some("")),
+        message(record.epoch, Some(foreign)),
+        message(record.epoch + 7, Some(foreign)),
+        message(record.epoch + 7, Some(&format!("{monitor}/"))),
+        message(record.epoch + 7, Some(&monitor.to_uppercase())),
         Message::WatchdogV1 {
             operation_id: record.id.clone(),
         },
@@ -252,9 +252,9 @@ async fn a_message_without_a_record_waits_and_does_nothing() {
         },
         Message::PollV1 {
             operation_id: operation_id.clone(),
-            hop: 1,
+            epoch: 1,
             location: Some(world.receiver.url("/")),
-            looks: 0,
+            receives_before: 0,
         },
     ] {
         let done = step(&world.app, &message, 1, jiff::Timestamp::MAX).await;

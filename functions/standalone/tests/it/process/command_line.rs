@@ -114,13 +114,13 @@ async fn a_wrong_configuration_names_every_key_and_nothing_is_started() {
 
 #[tokio::test]
 async fn without_a_configuration_it_says_how_to_give_one() {
-    let ways = ["--config", "COURIER_CONFIG"];
+    let profiles = ["--config", "COURIER_CONFIG"];
     check_failure(
         &run(&["serve", "--listen=127.0.0.1:0"], &[]).await,
         1,
-        &ways,
+        &profiles,
     );
-    check_failure(&run(&["check"], &[]).await, 1, &ways);
+    check_failure(&run(&["check"], &[]).await, 1, &profiles);
     let nowhere = ["serve", "--config=/nonexistent/courier.toml"];
     check_failure(&run(&nowhere, &[]).await, 1, &["/nonexistent/courier.toml"]);
     let cloud = [("COURIER_CONFIG", "aws-ssm:courier")];

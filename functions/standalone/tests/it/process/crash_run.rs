@@ -156,7 +156,7 @@ impl Stage {
         let strike = self.scene.strikes.get(self.died).cloned();
         let strike = strike.filter(|strike| self.age >= strike.skip);
         let points = match &strike {
-            Some(strike) => format!("say {IDLE},{} {}", strike.death.word(), strike.point),
+            Some(strike) => format!("say {IDLE},{} {}", strike.death.as_str(), strike.point),
             None => "say *".to_owned(),
         };
         let mut server = self.start(&points);

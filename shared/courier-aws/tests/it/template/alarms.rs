@@ -170,7 +170,7 @@ fn alarms_and_dashboard_look_at_metrics_that_the_program_tells() {
     let source = std::fs::read_to_string(source).unwrap();
     let (program, _) = source.split_once("#[cfg(test)]").unwrap();
     assert!(program.contains("const NAMESPACE: &str = \"GraphCourier\";"));
-    let outcomes: BTreeSet<&str> = Outcome::ALL.map(Outcome::word).into();
+    let outcomes: BTreeSet<&str> = Outcome::ALL.map(Outcome::as_str).into();
     let callbacks = BTreeSet::from(["delivered", "refused", "unanswered"]);
     let mut seen = BTreeSet::new();
     let used = alarms()

@@ -147,7 +147,7 @@ fn the_readme_of_the_template_lists_what_graph_must_permit() {
             format!(
                 "| `{}` | `{permissions}` | {} |",
                 operation.name,
-                operation.token.word()
+                operation.token.as_str()
             )
         })
         .collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::callback::{CallbackReply, Offered};
+use crate::callback::{CallbackReply, DeliveryResult};
 use crate::catalogue::Operation;
 use crate::config::Tenant;
 use crate::crypto::secret::Secret;
@@ -13,7 +13,7 @@ use crate::engine::app::App;
 use crate::engine::start_line;
 use crate::graph::client::StartRequest;
 use crate::graph::unavailable::NotReady;
-use crate::graph::verdict::Reply;
+use crate::graph::verdict::GraphReply;
 use crate::lifecycle::Event;
 use crate::operation::{Reason, Record, SealedField, State};
 use crate::time::elapsed;
@@ -96,7 +96,7 @@ pub(super) async fn poll(
     app: &App,
     record: &Record,
     operation: &Operation,
-    (hop, receives): (u32, u32),
+    (epoch, receives): (u32, u32),
     ends_at: Timestamp,
 ) -> Event {
     let polled = match try_poll(app, record, operation).await {
@@ -104,7 +104,7 @@ pub(super) async fn poll(
         Ok((id, reply, token)) if is_unauthorized(&reply) => match tenant(app, record) {
             Ok(tenant) => {
                 app.tokens.forget(tenant, operation.token, &token).await;
-                if app.fits(app.timeouts.token + app.timeouts.graph, ends_at) {
+                if app.has_time_for(app.timeouts.token + app.timeouts.graph, ends_at) {
                     try_poll(app, record, operation).await
                 } else {
                     Ok((id, reply, token))
@@ -116,7 +116,7 @@ pub(super) async fn poll(
     };
     if let Ok((_, reply, _)) = &polled {
         count(app, reply);
-        if matches!(reply, Reply::Answer(answer) if answer.status < 300) {
+        if matches!(reply, GraphReply::Answer(answer) if answer.status < 300) {
             app.metrics.counts().polls += 1;
         }
     }
@@ -125,7 +125,7 @@ pub(super) async fn poll(
         Err(trouble) => (String::new(), Err(trouble)),
     };
     Event::Polled {
-        hop,
+        epoch,
         receives,
         client_request_id,
         reply,
@@ -137,7 +137,7 @@ async fn try_poll(
     app: &App,
     record: &Record,
     operation: &Operation,
-) -> Result<(String, Reply, Secret), NotReady> {
+) -> Result<(String, GraphReply, Secret), NotReady> {
     let tenant = tenant(app, record)?;
     if let Some(per_hour) = operation.budget_per_hour {
         let taken = app
@@ -171,20 +171,22 @@ async fn try_poll(
         })
 }
 
-pub(super) async fn deliver(app: &App, record: &Record, hop: u32) -> Event {
+pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
     let target = record.callback.as_ref().map_or(0, |target| target.version);
-    let offered = match app.config.clients.get(&record.client) {
+    let result = match app.config.clients.get(&record.client) {
         Some(client) => {
             let callbacks = &app.callbacks;
-            callbacks.offer(record, client, &app.config.sealer).await
+            callbacks.deliver(record, client, &app.config.sealer).await
         }
-        None => Offered::Called(CallbackReply::unsent("the client is no longer configured")),
+        None => {
+            DeliveryResult::Answered(CallbackReply::unsent("the client is no longer configured"))
+        }
     };
-    let reply = match offered {
-        Offered::Called(reply) => reply,
-        Offered::Parked(until) => {
+    let reply = match result {
+        DeliveryResult::Answered(reply) => reply,
+        DeliveryResult::Deferred(until) => {
             *app.metrics.counts().callbacks.entry("parked").or_default() += 1;
-            return Event::Parked { hop, until };
+            return Event::Deferred { epoch, until };
         }
     };
     let result = match reply.status {
@@ -197,7 +199,11 @@ pub(super) async fn deliver(app: &App, record: &Record, hop: u32) -> Event {
         let detail = reply.detail.as_deref().unwrap_or("refused");
         tracing::warn!(operation.id = %record.id, status = reply.status, detail, "callback not taken");
     }
-    Event::Called { hop, target, reply }
+    Event::Called {
+        epoch,
+        target,
+        reply,
+    }
 }
 
 fn tenant<'a>(app: &'a App, record: &Record) -> Result<&'a Tenant, NotReady> {
@@ -211,11 +217,11 @@ fn tenant<'a>(app: &'a App, record: &Record) -> Result<&'a Tenant, NotReady> {
         })
 }
 
-fn count(app: &App, reply: &Reply) {
-    let throttled = matches!(reply, Reply::Answer(answer) if answer.status == 429);
+fn count(app: &App, reply: &GraphReply) {
+    let throttled = matches!(reply, GraphReply::Answer(answer) if answer.status == 429);
     app.metrics.counts().throttled += u64::from(throttled);
 }
 
-fn is_unauthorized(reply: &Reply) -> bool {
-    matches!(reply, Reply::Answer(answer) if answer.status == 401)
+fn is_unauthorized(reply: &GraphReply) -> bool {
+    matches!(reply, GraphReply::Answer(answer) if answer.status == 401)
 }

@@ -9,25 +9,25 @@ use crate::engine::app::App;
 use crate::engine::start_line;
 use crate::error_chain::chain;
 use crate::graph::client::StartRequest;
-use crate::graph::verdict::Reply;
+use crate::graph::verdict::GraphReply;
 use crate::lifecycle::{Event, Next, decide};
 use crate::operation::message::{Disposition, Message};
-use crate::operation::{Closing, OperationId, Reason, Record, State};
+use crate::operation::{DeliveryOutcome, OperationId, Reason, Record, State};
 use crate::ports::{QueueError, StoreError, Write};
 use crate::time::{elapsed, later};
 
 mod calls;
 
 /// Decisions one step may take; a correct one needs about ten.
-const ROUNDS: usize = 64;
+const MAX_ROUNDS: usize = 64;
 /// Pause of a message whose record is missing, or whose store cannot be used.
-const TROUBLE: Duration = Duration::from_secs(5);
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// Pause of a message whose record cannot be read: a newer version may have written it.
-const UNREADABLE: Duration = Duration::from_secs(15 * 60);
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// Pause after a stumble that could not be written down.
-const STUMBLED: Duration = Duration::from_secs(5 * 60);
+const STEP_CRASH_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// Pauses between repeats of a write that must not be lost: what it says happened outside cannot be asked for again.
-const REPEATS: [Duration; 6] = [
+const WRITE_RETRY_PAUSES: [Duration; 6] = [
     Duration::from_millis(50),
     Duration::from_millis(200),
     Duration::from_millis(500),
@@ -58,26 +58,30 @@ pub async fn step_on(
         Ok((_, disposition)) => disposition,
         Err(error) => {
             tracing::error!(operation.id = %id, error = %chain(&error), "the step was not finished");
-            let again = later(app.now(), TROUBLE);
-            Disposition::WaitUntil(error.not_before().map_or(again, |asked| asked.max(again)))
+            let again = later(app.now(), RETRY_PAUSE);
+            Disposition::WaitUntil(
+                error
+                    .not_before()
+                    .map_or(again, |retry_after| retry_after.max(again)),
+            )
         }
     }
 }
 
 /// Writes down that the step for this operation panicked or hung, and says when to try again.
-pub async fn stumbled(app: &App, id: &OperationId) -> Disposition {
-    app.metrics.counts().stumbled += 1;
+pub async fn step_crashed(app: &App, id: &OperationId) -> Disposition {
+    app.metrics.counts().step_crashes += 1;
     let record = match load(app, id, 1).await {
         Ok(record) => record,
         Err(disposition) => return disposition,
     };
-    let again = Disposition::WaitUntil(later(app.now(), STUMBLED));
+    let again = Disposition::WaitUntil(later(app.now(), STEP_CRASH_PAUSE));
     let Some(operation) = app.catalogue.find(&record.operation) else {
         return again;
     };
-    match commit(app, record, operation, &Event::Stumbled).await {
+    match commit(app, record, operation, &Event::StepCrashed).await {
         Ok((record, Next::Wait(until))) => {
-            tracing::error!(operation.id = %id, stumbles = record.stumbles, "a step stumbled");
+            tracing::error!(operation.id = %id, step_crashes = record.step_crashes, "a step stumbled");
             Disposition::WaitUntil(until)
         }
         Ok(_) => again,
@@ -98,9 +102,9 @@ async fn load(app: &App, id: &OperationId, receives: u32) -> Result<Record, Disp
         Err(error) => {
             tracing::error!(operation.id = %id, error = %chain(&error), "the record was not read");
             match error {
-                StoreError::Corrupt(..) => UNREADABLE,
+                StoreError::Corrupt(..) => UNREADABLE_PAUSE,
                 StoreError::Unavailable(_) | StoreError::Missing(_) | StoreError::BadCursor => {
-                    TROUBLE
+                    RETRY_PAUSE
                 }
             }
         }
@@ -123,7 +127,7 @@ pub enum StepError {
     #[error("the operation {0} is not in the catalogue")]
     UnknownOperation(String),
     #[error("the rules did not come to rest")]
-    Restless,
+    TooManyRounds,
 }
 
 impl StepError {
@@ -140,7 +144,9 @@ impl StepError {
     fn not_before(&self) -> Option<Timestamp> {
         match self {
             Self::Unwritten { until, .. } => Some(*until),
-            Self::Store(_) | Self::Queue(_) | Self::UnknownOperation(_) | Self::Restless => None,
+            Self::Store(_) | Self::Queue(_) | Self::UnknownOperation(_) | Self::TooManyRounds => {
+                None
+            }
         }
     }
 }
@@ -159,7 +165,7 @@ pub(crate) async fn advance(
         .ok_or_else(|| StepError::UnknownOperation(record.operation.clone()))?;
     let mut event = Event::Arrived(message.clone());
     let mut prepared: Option<StartRequest> = None;
-    let (timeouts, looks) = (&app.timeouts, message.looks(receives));
+    let (timeouts, receives) = (&app.timeouts, message.total_receives(receives));
     let mut rounds = 0;
     loop {
         let (current, next) = commit(app, record, operation, &event).await?;
@@ -167,13 +173,13 @@ pub(crate) async fn advance(
         event = match next {
             Next::Wait(until) => return Ok((record, Disposition::WaitUntil(until))),
             Next::Drop => return Ok((record, Disposition::Delete)),
-            Next::Look => Event::Arrived(message.clone()),
+            Next::Redecide => Event::Arrived(message.clone()),
             // A claim whose call is cut off is a lost answer: better no claim.
-            Next::Prepare if !app.fits(timeouts.token + timeouts.graph, ends_at) => break,
-            Next::Poll if !app.fits(timeouts.token + timeouts.graph, ends_at) => break,
-            Next::Deliver if !app.fits(app.callbacks.longest(), ends_at) => break,
+            Next::Prepare if !app.has_time_for(timeouts.token + timeouts.graph, ends_at) => break,
+            Next::Poll if !app.has_time_for(timeouts.token + timeouts.graph, ends_at) => break,
+            Next::Deliver if !app.has_time_for(app.callbacks.longest(), ends_at) => break,
             Next::Prepare => match calls::prepare(app, &record, operation).await {
-                Ok(_) if !app.fits(timeouts.graph, ends_at) => break,
+                Ok(_) if !app.has_time_for(timeouts.graph, ends_at) => break,
                 Ok(request) => {
                     prepared = Some(request);
                     Event::Prepared
@@ -182,25 +188,25 @@ pub(crate) async fn advance(
             },
             Next::Start { attempt } => match prepared.take() {
                 // The claim took too long: nothing has been sent, and after the lease it would surprise others.
-                Some(request) if !app.fits(timeouts.graph, ends_at.min(lease(&record))) => {
+                Some(request) if !app.has_time_for(timeouts.graph, ends_at.min(lease(&record))) => {
                     Event::Started {
                         attempt,
                         client_request_id: request.client_request_id,
                         start_url: request.url,
-                        reply: Reply::NotSent,
+                        reply: GraphReply::NotSent,
                     }
                 }
                 Some(request) => calls::start(app, &record, operation, request, attempt).await,
                 None => Event::Arrived(message.clone()),
             },
             Next::Poll => {
-                calls::poll(app, &record, operation, (hop(message), looks), ends_at).await
+                calls::poll(app, &record, operation, (epoch(message), receives), ends_at).await
             }
-            Next::Deliver => calls::deliver(app, &record, hop(message)).await,
+            Next::Deliver => calls::deliver(app, &record, epoch(message)).await,
         };
         rounds += 1;
-        if rounds > ROUNDS {
-            return Err(StepError::Restless);
+        if rounds > MAX_ROUNDS {
+            return Err(StepError::TooManyRounds);
         }
     }
     // The next delivery has the time that this one lacks.
@@ -219,7 +225,7 @@ pub(crate) async fn commit(
         let decision = decide(&record, event, app.now(), &app.policy(operation));
         if let Some(mut new) = decision.write {
             new.writer = (app.ids)().simple().to_string();
-            let written = update(app, &new, matters(event)).await;
+            let written = update(app, &new, records_external_effect(event)).await;
             match written.map_err(|error| StepError::after(event, &decision.next, error))? {
                 Write::Applied => {
                     report(app, &record, &new);
@@ -243,24 +249,24 @@ pub(crate) async fn commit(
 }
 
 /// The event tells of something outside that happened once.
-fn matters(event: &Event) -> bool {
+fn records_external_effect(event: &Event) -> bool {
     match event {
         Event::Started { .. } | Event::Called { .. } => true,
         Event::Arrived(_)
         | Event::Prepared
         | Event::NotReady(_)
         | Event::Polled { .. }
-        | Event::Parked { .. }
+        | Event::Deferred { .. }
         | Event::Retargeted(_)
         | Event::Cancelled
-        | Event::RedeliveryAsked
+        | Event::RedeliveryRequested
         | Event::Overdue
-        | Event::Stumbled => false,
+        | Event::StepCrashed => false,
     }
 }
 
-async fn update(app: &App, record: &Record, matters: bool) -> Result<Write, StoreError> {
-    let mut pauses = REPEATS.iter().filter(|_| matters);
+async fn update(app: &App, record: &Record, is_external_effect: bool) -> Result<Write, StoreError> {
+    let mut pauses = WRITE_RETRY_PAUSES.iter().filter(|_| is_external_effect);
     let mut told = false;
     loop {
         let cause = match app.store.update(record).await {
@@ -268,7 +274,7 @@ async fn update(app: &App, record: &Record, matters: bool) -> Result<Write, Stor
             result => return result,
         };
         if let State::Running { monitor } = &record.state
-            && matters
+            && is_external_effect
             && !std::mem::replace(&mut told, true)
         {
             // The host may end us before the next try. The id at the end of the monitor is no secret.
@@ -295,10 +301,10 @@ fn lease(record: &Record) -> Timestamp {
     }
 }
 
-fn hop(message: &Message) -> u32 {
+fn epoch(message: &Message) -> u32 {
     match message {
         Message::WatchdogV1 { .. } => 0,
-        Message::PollV1 { hop, .. } => *hop,
+        Message::PollV1 { epoch, .. } => *epoch,
     }
 }
 
@@ -307,7 +313,7 @@ fn report(app: &App, old: &Record, new: &Record) {
     count(app, old, new);
     let (before, after) = (old.state.status(), new.state.status());
     if before != after || old.reason != new.reason {
-        let reason = new.reason.map(Reason::word);
+        let reason = new.reason.map(Reason::as_str);
         tracing::info!(operation.id = %new.id, operation = new.operation, status = after, reason, "operation changed");
     }
     if let State::Closed { how, .. } = &new.state {
@@ -321,17 +327,18 @@ fn count(app: &App, old: &Record, new: &Record) {
         counts.started += 1;
     }
     if let (None, Some(outcome)) = (old.state.outcome(), new.state.outcome()) {
-        *counts.ended.entry(outcome.word()).or_default() += 1;
+        *counts.ended.entry(outcome.as_str()).or_default() += 1;
         counts.start_unknown += u64::from(is_unfollowed(new.reason));
     }
     match (&old.state, &new.state, new.ended_at) {
         (State::Closed { .. }, _, _) => {}
         (_, State::Closed { how, .. }, Some(ended_at)) => match how {
             // The lag of a re-delivery is the caller's.
-            Closing::Delivered if new.delivery.attempts > new.delivery.scheduled_attempts => {}
-            Closing::Delivered => counts.add_lag(elapsed(ended_at, app.now())),
-            Closing::Undeliverable => counts.undeliverable += 1,
-            Closing::None => {}
+            DeliveryOutcome::Delivered
+                if new.delivery.attempts > new.delivery.scheduled_attempts => {}
+            DeliveryOutcome::Delivered => counts.add_lag(elapsed(ended_at, app.now())),
+            DeliveryOutcome::Undeliverable => counts.undeliverable += 1,
+            DeliveryOutcome::NotRequested => {}
         },
         _ => {}
     }

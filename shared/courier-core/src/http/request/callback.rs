@@ -15,9 +15,9 @@ use crate::profile::{Need, Template};
 /// The longest token of a task that Step Functions makes.
 const TOKEN_BYTES: usize = 2048;
 
-/// What was asked for, each field of the right type.
+/// The callback that a request names, each field of the right type.
 #[derive(Default)]
-pub(crate) struct Asked {
+pub(crate) struct RequestedCallback {
     pub(crate) url: Option<String>,
     pub(crate) profile: Option<String>,
     pub(crate) token: Option<Secret>,
@@ -25,26 +25,26 @@ pub(crate) struct Asked {
     base: &'static str,
 }
 
-impl Asked {
+impl RequestedCallback {
     pub(crate) fn read(
         callback: Map<String, Value>,
         base: &'static str,
         errors: &mut Vec<Violation>,
     ) -> Self {
-        let mut asked = Self {
+        let mut requested = Self {
             base,
             ..Self::default()
         };
         for (name, value) in callback {
             let pointer = format!("{base}/{}", name.replace('~', "~0").replace('/', "~1"));
             match (name.as_str(), value) {
-                ("url", Value::String(text)) => asked.url = Some(text),
-                ("profile", Value::String(text)) => asked.profile = Some(text),
+                ("url", Value::String(text)) => requested.url = Some(text),
+                ("profile", Value::String(text)) => requested.profile = Some(text),
                 ("token", Value::String(text)) => {
                     if text.is_empty() || text.len() > TOKEN_BYTES {
                         errors.push(Violation::new(pointer, "must have 1 to 2048 bytes"));
                     }
-                    asked.token = Some(Secret::new(text));
+                    requested.token = Some(Secret::new(text));
                 }
                 ("profile" | "token", Value::Null) => {}
                 ("url" | "profile" | "token", _) => {
@@ -53,7 +53,7 @@ impl Asked {
                 _ => errors.push(Violation::new(pointer, "is not a known field")),
             }
         }
-        asked
+        requested
     }
 
     pub(crate) fn require_url(&self, errors: &mut Vec<Violation>) {
@@ -85,14 +85,14 @@ impl Asked {
         allowed: &Allowed,
         errors: &mut Vec<Violation>,
     ) -> Result<Option<Target>, Problem> {
-        let name = self.profile.as_ref().unwrap_or(&client.ways.default);
-        let Some(way) = client.ways.all.get(name) else {
+        let name = self.profile.as_ref().unwrap_or(&client.profiles.default);
+        let Some(profile) = client.profiles.all.get(name) else {
             return Err(Problem::CallbackForbidden {
                 pointer: self.pointer("profile"),
                 rule: "is not one of the client's profiles".to_owned(),
             });
         };
-        let profile = &way.profile;
+        let profile = &profile.format;
         let needs = |need| profile.needs.contains(&need);
         let needed = || format!("is required by the callback profile {name}");
         if needs(Need::Reference) && reference.is_none() {

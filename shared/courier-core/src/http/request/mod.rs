@@ -23,7 +23,7 @@ use crate::strict_json;
 mod callback;
 mod idempotency;
 
-pub(crate) use callback::{Asked, Target};
+pub(crate) use callback::{RequestedCallback, Target};
 use idempotency::{idempotency_key, signed_key};
 
 /// The largest body (DESIGN §4.1).
@@ -90,11 +90,15 @@ pub fn parse<'a>(
             .schema()
             .validate(&Value::Object(parameters.clone()), "/parameters"),
     );
-    let asked = fields.callback;
-    let fingerprint_callback = asked.as_ref().map_or(Value::Null, Asked::payload);
+    let requested = fields.callback;
+    let fingerprint_callback = requested
+        .as_ref()
+        .map_or(Value::Null, RequestedCallback::payload);
     let reference = fields.reference.as_deref();
-    let callback = match asked.map(|asked| (asked.url.clone(), asked)) {
-        Some((Some(url), asked)) => asked.target(&url, reference, client, allowed, &mut errors)?,
+    let callback = match requested.map(|requested| (requested.url.clone(), requested)) {
+        Some((Some(url), requested)) => {
+            requested.target(&url, reference, client, allowed, &mut errors)?
+        }
         Some((None, _)) | None => None,
     };
     let secrets = if errors.is_empty() {
@@ -180,8 +184,8 @@ impl NewOperation<'_> {
             attempt: 0,
             maybe_started: false,
             token_refused: false,
-            hop: 0,
-            stumbles: 0,
+            epoch: 0,
+            step_crashes: 0,
             started_at: None,
             ended_at: None,
             adopted: false,
@@ -201,7 +205,7 @@ impl NewOperation<'_> {
 struct Fields {
     operation: Option<String>,
     parameters: Option<Map<String, Value>>,
-    callback: Option<Asked>,
+    callback: Option<RequestedCallback>,
     reference: Option<String>,
     deadline: Option<String>,
 }
@@ -228,9 +232,9 @@ impl Fields {
                 }
                 ("parameters", Value::Object(object)) => fields.parameters = Some(object),
                 ("callback", Value::Object(object)) => {
-                    let asked = Asked::read(object, "/callback", errors);
-                    asked.require_url(errors);
-                    fields.callback = Some(asked);
+                    let requested = RequestedCallback::read(object, "/callback", errors);
+                    requested.require_url(errors);
+                    fields.callback = Some(requested);
                 }
                 ("callback" | "reference" | "deadline", Value::Null) => {}
                 ("operation" | "deadline" | "reference", _) => {
