@@ -89,10 +89,13 @@ fn a_client_has_one_default_and_may_have_others_by_name() {
 }
 
 #[test]
-fn the_readmes_example_is_taken() {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let mut blocks = readme.split("```toml\n").skip(1);
+fn the_references_example_is_taken() {
+    let page = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/reference/callbacks.md"
+    );
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut blocks = page.split("```toml\n").skip(1);
     let example = blocks.find(|block| block.starts_with("[clients.servicenow.callback]"));
     let example = example.unwrap().split("```").next().unwrap();
     let client = parse(&example.replace("servicenow.", "tickets.")).unwrap();

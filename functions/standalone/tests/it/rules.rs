@@ -1,25 +1,19 @@
-//! The project's own rules: who may depend on whom, how long a file may be, and that the README tells the truth.
+//! The project's own rules: who may depend on whom, and how long a file may be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use courier_core::catalogue::{Catalogue, Restart};
-use courier_core::config::Config;
-use courier_core::crypto::secret::{Secret, SecretReference};
-use courier_core::operation::{Outcome, Reason};
 use serde_json::Value;
 
-use crate::docs::authentication::filled;
-
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()
         .unwrap()
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
@@ -272,104 +266,4 @@ fn no_source_file_is_longer_than_400_lines() {
         );
     }
     assert!(files.len() > 50);
-}
-
-#[test]
-fn the_readme_lists_every_operation_of_the_catalogue() {
-    let readme = read("README.md");
-    let rows: Vec<&str> = readme
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .collect();
-    for operation in Catalogue::shipped().iter() {
-        let second = match operation.restart {
-            Restart::Never => "never sent",
-            Restart::Adopt => "adopts the running job",
-            Restart::Idempotent => "repeats harmlessly",
-        };
-        let row = format!(
-            "| `{}` | {} | {second} | {} ({}) |",
-            operation.name,
-            operation.summary,
-            operation.permissions.join(", "),
-            operation.token.as_str()
-        );
-        assert!(rows.contains(&row.as_str()), "the README lacks\n{row}");
-    }
-}
-
-#[test]
-fn the_readme_lists_every_environment_variable() {
-    let machine = read("functions/standalone/src/settings.rs");
-    let cloud = read("shared/courier-aws/src/settings.rs");
-    let declared: BTreeSet<&str> = machine
-        .lines()
-        .chain(cloud.lines())
-        .filter_map(|line| line.split_once("const COURIER_"))
-        .map(|(_, rest)| rest)
-        .map(|line| line.split(':').next().unwrap())
-        .collect();
-    let readme = read("README.md");
-    let told: BTreeSet<&str> = readme
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `COURIER_")?.split('`').next())
-        .collect();
-    assert_eq!(declared, told);
-    assert!(!declared.is_empty());
-}
-
-#[test]
-fn the_readme_explains_every_outcome_and_reason() {
-    let readme = read("README.md");
-    let reasons = [
-        Reason::StartRejected,
-        Reason::StartOutcomeUnknown,
-        Reason::StartUntrackable,
-        Reason::LocationUntrusted,
-        Reason::MonitorGone,
-        Reason::OperationFailed,
-        Reason::DeadlinePassed,
-        Reason::AuthorizationLost,
-        Reason::SealedDataUnreadable,
-        Reason::CancelledByCaller,
-    ];
-    let words = reasons.iter().map(|reason| reason.as_str());
-    for word in words.chain(Outcome::ALL.iter().map(|outcome| outcome.as_str())) {
-        assert!(
-            readme.contains(&format!("`{word}`")),
-            "the README does not explain {word}"
-        );
-    }
-    for reason in reasons {
-        assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
-    }
-}
-
-#[test]
-fn the_readmes_configuration_holds() {
-    let readme = read("README.md");
-    let text = readme
-        .split("```toml\n")
-        .nth(1)
-        .unwrap()
-        .split("```")
-        .next()
-        .unwrap();
-    let resolve = |reference: &SecretReference| {
-        Ok(Secret::new(match reference {
-            SecretReference::Env(name) if name.starts_with("WHSEC") => {
-                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-            }
-            SecretReference::Env(name) if name == "COURIER_SEAL_KEY" => {
-                "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-            }
-            SecretReference::Env(_)
-            | SecretReference::File(_)
-            | SecretReference::AwsSecret { .. } => "secret",
-        }))
-    };
-    let text = filled(text);
-    if let Err(errors) = Config::parse(&text, Catalogue::shipped(), &resolve) {
-        panic!("{errors}");
-    }
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod authentication;
 mod caller_pages;
+mod reference;
 mod verify_scripts;

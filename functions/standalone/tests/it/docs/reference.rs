@@ -1,0 +1,293 @@
+//! README and `docs/reference` tell the truth: their tables are those of the program, and their links lead somewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use courier_core::catalogue::schema::Violation;
+use courier_core::catalogue::{Catalogue, Restart};
+use courier_core::config::Config;
+use courier_core::crypto::secret::{Secret, SecretReference};
+use courier_core::http::problem::Problem;
+use courier_core::operation::{Outcome, Reason};
+use courier_core::strict_json::JsonError;
+use serde_json::{Value, json};
+
+use super::authentication::filled;
+use crate::rules::{read, root};
+
+/// Pages whose links and paths are checked; those of `docs/callers` have a test of their own.
+const PAGES: [&str; 16] = [
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "RELEASING.md",
+    "SECURITY.md",
+    "docs/GLOSSARY.md",
+    "docs/authentication.md",
+    "docs/mutants.md",
+    "docs/reference/api.md",
+    "docs/reference/callbacks.md",
+    "docs/reference/command-line.md",
+    "docs/reference/configuration.md",
+    "docs/reference/problems.md",
+    "docs/reliability.md",
+    "docs/security.md",
+    "infra/README.md",
+];
+
+#[test]
+fn the_readme_lists_every_operation_of_the_catalogue() {
+    let readme = read("README.md");
+    let rows: Vec<&str> = readme
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    assert!(readme.contains("| if Graph's answer is lost |"));
+    for operation in Catalogue::shipped().iter() {
+        let lost = match operation.restart {
+            Restart::Never => "never repeated (ends `unknown`)",
+            Restart::Adopt => "the running job is found and followed",
+            Restart::Idempotent => "sent again, harmlessly",
+        };
+        let row = format!(
+            "| `{}` | {} | {lost} | {} ({}) |",
+            operation.name,
+            operation.summary,
+            operation.permissions.join(", "),
+            operation.token.as_str()
+        );
+        assert!(rows.contains(&row.as_str()), "the README lacks\n{row}");
+    }
+}
+
+#[test]
+fn the_reference_lists_every_environment_variable() {
+    let machine = read("functions/standalone/src/settings.rs");
+    let cloud = read("shared/courier-aws/src/settings.rs");
+    let declared: BTreeSet<&str> = machine
+        .lines()
+        .chain(cloud.lines())
+        .filter_map(|line| line.split_once("const COURIER_"))
+        .map(|(_, rest)| rest)
+        .map(|line| line.split(':').next().unwrap())
+        .collect();
+    let page = read("docs/reference/configuration.md");
+    let listed: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `COURIER_")?.split('`').next())
+        .collect();
+    assert_eq!(declared, listed);
+    assert!(!declared.is_empty());
+}
+
+#[test]
+fn the_reference_explains_every_outcome_and_reason() {
+    let page = read("docs/reference/api.md");
+    let reasons = [
+        Reason::StartRejected,
+        Reason::StartOutcomeUnknown,
+        Reason::StartUntrackable,
+        Reason::LocationUntrusted,
+        Reason::MonitorGone,
+        Reason::OperationFailed,
+        Reason::DeadlinePassed,
+        Reason::AuthorizationLost,
+        Reason::SealedDataUnreadable,
+        Reason::CancelledByCaller,
+    ];
+    let words = reasons.iter().map(|reason| reason.as_str());
+    for word in words.chain(Outcome::ALL.iter().map(|outcome| outcome.as_str())) {
+        assert!(
+            page.contains(&format!("`{word}`")),
+            "the page does not explain {word}"
+        );
+    }
+    for reason in reasons {
+        assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+    }
+}
+
+#[test]
+fn the_references_configuration_holds() {
+    let page = read("docs/reference/configuration.md");
+    let text = page
+        .split("```toml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let resolve = |reference: &SecretReference| {
+        Ok(Secret::new(match reference {
+            SecretReference::Env(name) if name.starts_with("WHSEC") => {
+                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+            }
+            SecretReference::Env(name) if name == "COURIER_SEAL_KEY" => {
+                "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+            }
+            SecretReference::Env(_)
+            | SecretReference::File(_)
+            | SecretReference::AwsSecret { .. } => "secret",
+        }))
+    };
+    let text = filled(text);
+    if let Err(errors) = Config::parse(&text, Catalogue::shipped(), &resolve) {
+        panic!("{errors}");
+    }
+}
+
+/// One of each kind.
+fn problems() -> Vec<Problem> {
+    let (pointer, rule) = (String::new(), String::new());
+    vec![
+        Problem::BadJson(JsonError {
+            pointer: pointer.clone(),
+            rule: rule.clone(),
+        }),
+        Problem::InvalidRequest(vec![Violation::new("", "")]),
+        Problem::InvalidHeader { name: "", rule: "" },
+        Problem::InvalidQuery {
+            parameter: String::new(),
+            rule: "",
+        },
+        Problem::Unauthenticated,
+        Problem::CredentialRefused { rule: "" },
+        Problem::OperationForbidden,
+        Problem::CallbackForbidden { pointer, rule },
+        Problem::NotFound,
+        Problem::MethodNotAllowed { allow: "GET" },
+        Problem::PayloadTooLarge,
+        Problem::SlowBody,
+        Problem::BrokenBody,
+        Problem::BrokenHeader,
+        Problem::UnsupportedMediaType,
+        Problem::KeyReused,
+        Problem::RateLimited {
+            retry_after: Duration::from_secs(1),
+        },
+        Problem::Conflict { rule: "" },
+        Problem::StartRejected {
+            operation: json!({ "error": {} }),
+        },
+        Problem::Unavailable,
+        Problem::Internal,
+    ]
+}
+
+#[test]
+fn the_reference_lists_every_problem_as_the_program_answers_it() {
+    let mut answered = BTreeMap::new();
+    for problem in problems() {
+        let response = problem.into_response();
+        let body: Value = serde_json::from_slice(response.body()).unwrap();
+        let kind = body["type"].as_str().unwrap().to_owned();
+        let errors = if body["errors"].is_array() {
+            "yes"
+        } else {
+            "no"
+        };
+        let row = format!("| `{kind}` | {} | {errors} | ", response.status().as_u16());
+        answered.insert(kind, row);
+    }
+    let page = read("docs/reference/problems.md");
+    let rows: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| `urn:"))
+        .collect();
+    for row in answered.values() {
+        assert!(
+            rows.iter().any(|line| line.starts_with(row.as_str())),
+            "the page lacks\n{row}"
+        );
+    }
+    assert_eq!(rows.len(), answered.len());
+    // The source names the type and the title of each kind, one after the other: none is missing above.
+    let source = read("shared/courier-core/src/http/problem.rs");
+    let kind = source.split("fn kind(").nth(1).unwrap();
+    let kinds = kind.split("\n    }\n").next().unwrap();
+    let written: BTreeSet<String> = kinds
+        .split('"')
+        .skip(1)
+        .step_by(4)
+        .map(|kind| format!("urn:graph-courier:problem:{kind}"))
+        .collect();
+    assert_eq!(written, answered.into_keys().collect::<BTreeSet<_>>());
+}
+
+/// A page without its blocks of code.
+fn prose(page: &str) -> String {
+    page.split("```").step_by(2).collect()
+}
+
+/// Where the links of a page lead.
+fn links(page: &str) -> Vec<String> {
+    let text = prose(page);
+    let targets = text.split("](").skip(1);
+    targets
+        .map(|rest| rest.split(')').next().unwrap().to_owned())
+        .collect()
+}
+
+/// The anchors that a page's headings have on a repository host.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let text = line.trim_start_matches('#').trim().to_lowercase();
+            let kept =
+                |letter: &char| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_');
+            text.chars()
+                .filter(kept)
+                .collect::<String>()
+                .replace(' ', "-")
+        })
+        .collect()
+}
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere() {
+    for page in PAGES {
+        let text = read(page);
+        let folder = root().join(page).parent().unwrap().to_owned();
+        let targets = links(&text);
+        for link in targets.iter().filter(|link| !link.starts_with("https://")) {
+            let (path, anchor) = link.split_once('#').unwrap_or((link.as_str(), ""));
+            let file = if path.is_empty() {
+                root().join(page)
+            } else {
+                folder.join(path)
+            };
+            assert!(file.exists(), "{page}: {link}");
+            if !anchor.is_empty() {
+                let target = std::fs::read_to_string(file).unwrap();
+                assert!(anchors(&target).contains(anchor), "{page}: {link}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_path_that_the_pages_name_is_there() {
+    let folders = [
+        ".ci/",
+        "docs/",
+        "events/",
+        "examples/",
+        "functions/",
+        "fuzz/",
+        "infra/",
+        "shared/",
+    ];
+    let mut found = 0;
+    for page in PAGES {
+        let text = prose(&read(page));
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_path = folders.iter().any(|folder| name.starts_with(folder));
+            if is_path && !name.contains(['{', '*', ' ', '…']) {
+                assert!(root().join(name).exists(), "{page}: {name}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 10, "{found}");
+}
