@@ -17,6 +17,19 @@ pub fn later(time: Timestamp, pause: Duration) -> Timestamp {
     exact.round(up).unwrap_or(exact)
 }
 
+/// Writes a time as RFC 3339 in UTC, always with three decimals: such texts sort like the times they stand for.
+pub fn milliseconds(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+/// Serialises a time as [`milliseconds`] writes it.
+pub(crate) fn serialize_milliseconds<S: serde::Serializer>(
+    time: &Timestamp,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.3}"))
+}
+
 /// Returns the time from `since` to `now`; zero when `now` is earlier.
 pub fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or_default()

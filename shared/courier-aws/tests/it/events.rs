@@ -13,7 +13,7 @@ use courier_core::operation::Outcome as Ending;
 use courier_core::outbound::retry_after;
 use http::HeaderValue;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::binaries::root;
@@ -136,6 +136,7 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
         export,
         &graph,
         "https://x.example/",
+        &Map::new(),
     );
     assert!(
         matches!(&started, StartVerdict::Started(started)
@@ -147,6 +148,7 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
         goals,
         &graph,
         "https://x.example/",
+        &Map::new(),
     );
     assert!(
         matches!(&conflict, StartVerdict::Started(started)
@@ -157,7 +159,7 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
         ("export-running.json", None),
         ("export-complete.json", Some(Ending::Succeeded)),
     ] {
-        let verdict = verdict::classify_poll(&reply(name), &export.poll);
+        let verdict = verdict::classify_poll(&reply(name), &export.poll, &Map::new());
         assert!(
             matches!(&verdict, PollVerdict::Seen(look) if look.outcome == outcome),
             "{name}: {verdict:?}"
@@ -168,6 +170,7 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
         export,
         &graph,
         "https://x.example/",
+        &Map::new(),
     );
     assert!(
         matches!(throttled, StartVerdict::Throttled(Some(pause)) if pause >= Duration::from_millis(2128)),

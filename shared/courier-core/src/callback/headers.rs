@@ -7,6 +7,7 @@ use super::DeliveryAttempt;
 use crate::crypto::secret::Secret;
 use crate::crypto::webhook_signature;
 use crate::profile::Signature;
+use crate::time::milliseconds;
 
 /// Every header but `host` and `content-length`; `credentials` prove us to the receiver.
 pub(super) fn of(
@@ -36,7 +37,7 @@ pub(super) fn of(
         headers.insert("ce-source", "/v1/operations")?;
         headers.insert("ce-subject", attempt.record.id.as_str())?;
         if let Some(ended_at) = attempt.record.ended_at {
-            headers.insert("ce-time", &ended_at.to_string())?;
+            headers.insert("ce-time", &milliseconds(ended_at))?;
         }
     }
     if let Some(traceparent) = &attempt.record.traceparent {

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::catalogue::schema::Schema;
 use crate::operation::Outcome;
@@ -152,7 +152,7 @@ pub struct PollSpec {
     pub status: Vec<String>,
     pub progress: Option<String>,
     pub words: StatusMap,
-    /// A success word counts only while this holds.
+    /// A success status counts only while this holds.
     pub done_when: Option<Condition>,
     /// Error codes that mean the operation resource is not there (yet, or any more).
     pub missing_codes: Vec<String>,
@@ -192,8 +192,27 @@ impl StatusMap {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
+    /// JSON pointer into Graph's answer.
     pub pointer: String,
-    pub equals: Value,
+    /// JSON pointer into the parameters of the request: what the answer must equal.
+    pub parameter: String,
+    /// What the answer must equal where the request has no such parameter.
+    pub default: Value,
+}
+
+impl Condition {
+    /// Reports whether Graph's answer has what the request asked for.
+    pub fn holds(&self, answer: &Value, parameters: &Map<String, Value>) -> bool {
+        let path = self.parameter.trim_start_matches('/');
+        let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+        let rest = if rest.is_empty() {
+            String::new()
+        } else {
+            format!("/{rest}")
+        };
+        let requested = parameters.get(name).and_then(|value| value.pointer(&rest));
+        answer.pointer(&self.pointer) == Some(requested.unwrap_or(&self.default))
+    }
 }
 
 #[derive(Debug, Deserialize)]

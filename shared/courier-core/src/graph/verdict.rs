@@ -57,7 +57,7 @@ pub struct Started {
     pub adopted: bool,
     pub retry_after: Option<Duration>,
     /// What the answer itself already says of the status.
-    pub look: Option<StatusSnapshot>,
+    pub snapshot: Option<StatusSnapshot>,
     pub note: Option<String>,
 }
 
@@ -67,6 +67,7 @@ pub fn classify_start(
     operation: &Operation,
     graph: &Url,
     start_url: &str,
+    parameters: &Map<String, Value>,
 ) -> StartVerdict {
     let answer = match reply {
         GraphReply::NotSent => return StartVerdict::NotSent,
@@ -79,7 +80,7 @@ pub fn classify_start(
         .as_ref()
         .filter(|adopt| adopt.status == answer.status);
     match answer.status {
-        200..=299 => started(answer, operation, graph, start_url),
+        200..=299 => started(answer, operation, graph, start_url, parameters),
         401 => StartVerdict::Unauthorized(error_of(answer)),
         429 => StartVerdict::Throttled(answer.retry_after),
         408 | 500..=599 => lost(
@@ -100,7 +101,13 @@ fn lost(detail: impl Into<String>, retry_after: Option<Duration>) -> StartVerdic
     }
 }
 
-fn started(answer: &Answer, operation: &Operation, graph: &Url, start_url: &str) -> StartVerdict {
+fn started(
+    answer: &Answer,
+    operation: &Operation,
+    graph: &Url,
+    start_url: &str,
+    parameters: &Map<String, Value>,
+) -> StartVerdict {
     let monitor = match operation.start.monitor {
         MonitorSource::SameUrl => start_url.to_owned(),
         MonitorSource::Location => match location(answer, operation, graph) {
@@ -113,10 +120,10 @@ fn started(answer: &Answer, operation: &Operation, graph: &Url, start_url: &str)
         monitor,
         adopted: false,
         retry_after: answer.retry_after,
-        look: answer
+        snapshot: answer
             .body
             .as_ref()
-            .and_then(|body| look(body, &operation.poll)),
+            .and_then(|body| snapshot(body, &operation.poll, parameters)),
         note: (!documented).then(|| format!("undocumented success code {}", answer.status)),
     })
 }
@@ -133,7 +140,7 @@ fn adopted(answer: &Answer, operation: &Operation, graph: &Url, target_path: &st
             monitor,
             adopted: true,
             retry_after: answer.retry_after,
-            look: None,
+            snapshot: None,
             note: None,
         }),
         None => StartVerdict::Refused(error_of(answer)),
@@ -165,7 +172,11 @@ pub enum PollVerdict {
     Nothing(Option<Duration>),
 }
 
-pub fn classify_poll(reply: &GraphReply, row: &PollSpec) -> PollVerdict {
+pub fn classify_poll(
+    reply: &GraphReply,
+    row: &PollSpec,
+    parameters: &Map<String, Value>,
+) -> PollVerdict {
     let GraphReply::Answer(answer) = reply else {
         return PollVerdict::Nothing(None);
     };
@@ -175,8 +186,12 @@ pub fn classify_poll(reply: &GraphReply, row: &PollSpec) -> PollVerdict {
             .any(|code| *code == error.code || *code == error.deepest())
     };
     match answer.status {
-        200..=299 => match answer.body.as_ref().and_then(|body| look(body, row)) {
-            Some(look) => PollVerdict::Seen(look),
+        200..=299 => match answer
+            .body
+            .as_ref()
+            .and_then(|body| snapshot(body, row, parameters))
+        {
+            Some(snapshot) => PollVerdict::Seen(snapshot),
             None => PollVerdict::Nothing(answer.retry_after),
         },
         401 | 403 => PollVerdict::Unauthorized,
@@ -199,12 +214,16 @@ pub struct StatusSnapshot {
     pub error: Option<OperationError>,
 }
 
-fn look(body: &Value, row: &PollSpec) -> Option<StatusSnapshot> {
+fn snapshot(
+    body: &Value,
+    row: &PollSpec,
+    parameters: &Map<String, Value>,
+) -> Option<StatusSnapshot> {
     let word = first_text(body, &row.status)?;
     let holds = |body: &Value| {
         row.done_when
             .as_ref()
-            .is_none_or(|done| body.pointer(&done.pointer) == Some(&done.equals))
+            .is_none_or(|done| done.holds(body, parameters))
     };
     let outcome = row.words.outcome(&word).filter(|outcome| match outcome {
         Outcome::Succeeded | Outcome::PartiallySucceeded => holds(body),

@@ -23,7 +23,8 @@ impl Rules<'_> {
         if !matches!(self.record.state, State::Running { .. }) || epoch < self.record.epoch {
             return only(Next::Redecide);
         }
-        let verdict = verdict::classify_poll(reply, &self.policy.operation.poll);
+        let verdict =
+            verdict::classify_poll(reply, &self.policy.operation.poll, &self.record.parameters);
         let mut record = self.polled_record(epoch, receives);
         let retry_after = match reply {
             GraphReply::Answer(answer) => answer.retry_after,

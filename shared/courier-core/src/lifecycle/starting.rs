@@ -169,7 +169,13 @@ impl Rules<'_> {
         if self.record.attempt != attempt || !(waiting || held) {
             return only(Next::Redecide);
         }
-        let verdict = verdict::classify_start(reply, self.policy.operation, self.policy.graph, url);
+        let verdict = verdict::classify_start(
+            reply,
+            self.policy.operation,
+            self.policy.graph,
+            url,
+            &self.record.parameters,
+        );
         let mut record = self.changed();
         record.step_crashes = 0;
         record.graph.client_request_id = Some(request_id.to_owned());
@@ -281,7 +287,7 @@ impl Rules<'_> {
             "started"
         };
         self.note(&mut record, event, started.note);
-        if let Some(look) = started.look {
+        if let Some(look) = started.snapshot {
             record.graph.status = Some(look.word);
             record.graph.progress = look.progress;
             // A schedule that failed before may still say so in the answer to the PUT that mends it.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::crypto::seal::Sealed;
+use crate::time::serialize_milliseconds;
 
 mod completion;
 mod id;
@@ -297,6 +298,7 @@ pub struct OperationError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
+    #[serde(serialize_with = "serialize_milliseconds")]
     pub at: Timestamp,
     /// Public status word after the entry.
     pub status: String,

@@ -4,9 +4,20 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::operation::{FrozenEvent, Record};
+use crate::time::milliseconds;
 
-/// The operation document. `now` decides whether a planned look still lies ahead.
+/// Returns the operation document, in reading order. A planned poll is shown only while it lies after `now`.
 pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
+    let mut document = without_callback(record, now);
+    document["callback"] = json!({
+        "status": record.callback_status(),
+        "attempts": record.delivery.attempts,
+        "lastStatus": record.delivery.last_status,
+    });
+    document
+}
+
+fn without_callback(record: &Record, now: Timestamp) -> Value {
     let graph = &record.graph;
     let open = record.ended_at.is_none();
     let next = graph.next_poll_at.filter(|at| open && *at > now);
@@ -16,10 +27,10 @@ pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
         "status": record.state.status(),
         "reason": record.reason,
         "reference": record.reference,
-        "createdAt": record.created_at,
-        "startedAt": record.started_at,
-        "endedAt": record.ended_at,
-        "deadline": record.deadline,
+        "createdAt": milliseconds(record.created_at),
+        "startedAt": record.started_at.map(milliseconds),
+        "endedAt": record.ended_at.map(milliseconds),
+        "deadline": milliseconds(record.deadline),
         "adopted": record.adopted,
         "graph": {
             "status": graph.status,
@@ -27,28 +38,24 @@ pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
             "clientRequestId": graph.client_request_id,
             "requestId": graph.request_id,
             "polls": graph.polls,
-            "nextPollAt": next,
+            "nextPollAt": next.map(milliseconds),
         },
         "result": record.result,
         "error": record.error,
-        "callback": callback(record),
     })
 }
 
-fn callback(record: &Record) -> Value {
-    json!({
-        "status": record.callback_status(),
-        "attempts": record.delivery.attempts,
-        "lastStatus": record.delivery.last_status,
-    })
-}
-
-/// The completion of a record that has just ended: its id and the bytes of its body, from now on the same.
+/// Returns the completion of a record that has just ended: its id and the bytes of its body, the same from now on.
+///
+/// It leaves out `callback`: a completion cannot know how its own delivery will go.
 pub(crate) fn freeze(record: &Record, ended_at: Timestamp) -> FrozenEvent {
     let word = record.state.status();
     let kind = format!("operation.{word}");
-    let completion =
-        json!({ "type": kind, "timestamp": ended_at, "data": document(record, ended_at) });
+    let completion = json!({
+        "type": kind,
+        "timestamp": milliseconds(ended_at),
+        "data": without_callback(record, ended_at),
+    });
     let callback = record.callback.as_ref();
     let body = match callback.and_then(|callback| callback.template.as_ref()) {
         Some(template) => template.render(&completion),
@@ -105,7 +112,7 @@ mod tests {
     fn the_next_look_is_told_only_while_it_lies_ahead() {
         let mut record = record(json!({ "name": "running", "monitor": "m" }), None);
         let told = |record: &Record, now| document(record, at(now))["graph"]["nextPollAt"].clone();
-        assert_eq!(told(&record, 99), json!(at(100)));
+        assert_eq!(told(&record, 99), json!("1970-01-01T00:01:40.000Z"));
         assert_eq!(told(&record, 100), Value::Null);
         assert_eq!(told(&record, 101), Value::Null);
         record.ended_at = Some(at(50));

@@ -69,9 +69,11 @@ fn seen(body: &[u8], operation: &Operation) -> String {
         body: serde_json::from_slice(body).ok(),
         ..Answer::default()
     };
-    let PollVerdict::Seen(look) =
-        classify_poll(&GraphReply::Answer(Box::new(answer)), &operation.poll)
-    else {
+    let PollVerdict::Seen(look) = classify_poll(
+        &GraphReply::Answer(Box::new(answer)),
+        &operation.poll,
+        &serde_json::Map::new(),
+    ) else {
         return "nothing".to_owned();
     };
     assert!(look.word.chars().count() <= 64 && !look.word.contains(char::is_control));

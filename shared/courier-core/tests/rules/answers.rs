@@ -14,11 +14,17 @@ const START_URL: &str = "https://graph.microsoft.com/v1.0/teams/1/schedule";
 
 fn start(name: &str, answer: Answer) -> StartVerdict {
     let graph = Url::parse(GRAPH).unwrap();
-    verdict::classify_start(&replied(answer), operation(name), &graph, START_URL)
+    verdict::classify_start(
+        &replied(answer),
+        operation(name),
+        &graph,
+        START_URL,
+        &Map::new(),
+    )
 }
 
 fn poll(name: &str, answer: Answer) -> PollVerdict {
-    verdict::classify_poll(&replied(answer), &operation(name).poll)
+    verdict::classify_poll(&replied(answer), &operation(name).poll, &Map::new())
 }
 
 fn look(name: &str, body: Value) -> StatusSnapshot {
@@ -78,7 +84,9 @@ fn only_an_answer_that_may_follow_a_job_is_taken_for_lost() {
             assert_eq!(start(name, full(status)), StartVerdict::Refused(refused));
         }
         let graph = Url::parse(GRAPH).unwrap();
-        let judged = |reply| verdict::classify_start(&reply, operation(name), &graph, START_URL);
+        let judged = |reply| {
+            verdict::classify_start(&reply, operation(name), &graph, START_URL, &Map::new())
+        };
         assert_eq!(judged(GraphReply::NotSent), StartVerdict::NotSent);
         let lost = StartVerdict::Lost {
             detail: "cut off".to_owned(),
@@ -93,7 +101,7 @@ fn started(monitor: &str, adopted: bool, note: Option<&str>) -> StartVerdict {
         monitor: monitor.to_owned(),
         adopted,
         retry_after: Some(seconds(30)),
-        look: None,
+        snapshot: None,
         note: note.map(str::to_owned),
     })
 }
@@ -217,7 +225,7 @@ fn a_poll_learns_from_a_status_document_only() {
         assert_eq!(poll(EXPORT, full(status)), silent, "{status}");
     }
     for reply in [GraphReply::NotSent, GraphReply::Lost("cut off")] {
-        let verdict = verdict::classify_poll(&reply, &operation(EXPORT).poll);
+        let verdict = verdict::classify_poll(&reply, &operation(EXPORT).poll, &Map::new());
         assert_eq!(verdict, PollVerdict::Nothing(None));
     }
     for status in [401, 403] {
@@ -284,6 +292,27 @@ fn a_schedule_is_done_only_when_it_is_enabled_but_failed_in_any_case() {
     ] {
         let body = json!({ "provisionStatus": word, "enabled": enabled });
         assert_eq!(look(SCHEDULE, body).outcome, outcome, "{word} {enabled}");
+    }
+}
+
+#[test]
+fn a_schedule_is_done_when_enabled_is_what_the_request_asked_for() {
+    for (requested, answered, outcome) in [
+        (json!(true), json!(true), Some(Outcome::Succeeded)),
+        (json!(true), json!(false), None),
+        (json!(false), json!(false), Some(Outcome::Succeeded)),
+        (json!(false), json!(true), None),
+        (json!(false), Value::Null, None),
+    ] {
+        let parameters = json!({ "schedule": { "enabled": requested } });
+        let parameters = parameters.as_object().unwrap();
+        let body = json!({ "provisionStatus": "Completed", "enabled": answered });
+        let reply = replied(answer(200, body));
+        let verdict = verdict::classify_poll(&reply, &operation(SCHEDULE).poll, parameters);
+        let PollVerdict::Seen(snapshot) = verdict else {
+            panic!("{verdict:?}")
+        };
+        assert_eq!(snapshot.outcome, outcome, "{requested} {answered}");
     }
 }
 

@@ -114,13 +114,15 @@ pub fn parse<'a>(
         Some(signed) => signed_key(headers, operation, reference, signed).map(Some)?,
         None => idempotency_key(headers, operation, reference)?,
     };
-    let payload = json!([
+    let mut payload = json!([
         operation.name,
         parameters,
         fingerprint_callback,
         fields.reference,
         fields.deadline,
     ]);
+    // The order of an object's fields is no part of what it says (RFC 8259, section 4).
+    payload.sort_all_objects();
     let hash = Sha256::digest(payload.to_string());
     Ok(NewOperation {
         id: match key {
