@@ -8,7 +8,7 @@ use std::thread;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::sqlite::database::Failure;
+use crate::sqlite::failure::Failure;
 
 /// At most this many writes share a transaction.
 const GROUP: usize = 256;
