@@ -6,14 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use courier_core::operation::OperationId;
 use courier_testkit::tenants::{CALLBACK_TOKEN, FABRIKAM_KEY, HR_KEY, TICKETS_KEY, sas};
-use http::{HeaderMap, Request, StatusCode};
+use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
+use crate::asked::{Asked, Reply};
 use crate::checks;
-use crate::network::Manner;
 use crate::process::Incoming;
+use crate::receivers::Manner;
 use crate::world::{RECEIVER, World, lock};
 
 /// API Gateway gives up after so long.
@@ -22,25 +23,6 @@ const TRIES: u64 = 12;
 
 /// Where requests go in.
 pub(crate) type Fronts = Vec<mpsc::UnboundedSender<Incoming>>;
-
-/// What one operation is to be, and what its caller was told.
-#[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) client: &'static str,
-    pub(crate) kind: &'static str,
-    /// Container, view or team.
-    pub(crate) resource: String,
-    body: Value,
-    idempotency: Option<String>,
-    /// The ids it was acknowledged under: more than one only without a key.
-    pub(crate) told: Vec<OperationId>,
-}
-
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Value,
-}
 
 /// Asks for one operation and sees to it. Returns what was told.
 pub(crate) async fn ask(world: Arc<World>, fronts: Arc<Fronts>, index: u64) -> Asked {

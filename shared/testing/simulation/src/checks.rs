@@ -10,7 +10,7 @@ use courier_testkit::tenants::{
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::caller::{Asked, Reply};
+use crate::asked::{Asked, Reply};
 use crate::world::{World, lock};
 
 /// A path without what is random in it, for the trace.

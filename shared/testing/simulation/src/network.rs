@@ -1,6 +1,5 @@
 //! What is behind the calls that go out: the Graph simulator with its token endpoint, and the receivers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,26 +15,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::checks;
 use crate::plan::Sabotage;
+use crate::receivers::Manner;
 use crate::world::{GRAPH, Life, RECEIVER, lock};
-
-/// What receivers got, and how each of them behaves, by path.
-#[derive(Default)]
-pub(crate) struct Receivers {
-    pub(crate) journal: Vec<Callback>,
-    pub(crate) manners: BTreeMap<String, Manner>,
-}
-
-/// How a receiver answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
-    Takes,
-    /// Takes some, and the rest it refuses or drops.
-    Moody,
-    /// Never takes one.
-    Refuses,
-    /// 410.
-    Gone,
-}
 
 /// The network as one process sees it.
 pub(crate) struct SimulatedNetwork(pub(crate) Arc<Life>);

@@ -1,6 +1,5 @@
 //! The queue, as SQS is when it is at its worst: at least once, in any order, for ten days, and not everything comes back.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use courier_core::ports::{Queue, QueueError};
 use jiff::Timestamp;
 
 use crate::checks;
+use crate::messages::Queued;
 use crate::world::{Life, World, lock};
 
 /// Limits of SQS (cloud-facts §1.1), as `courier-aws` keeps them.
@@ -22,45 +22,6 @@ const VISIBILITY: Duration = Duration::from_secs(360);
 const SOON: Duration = Duration::from_millis(1);
 /// So many messages may overtake one.
 const OUT_OF_ORDER: usize = 32;
-
-#[derive(Default)]
-pub(crate) struct Messages {
-    queued: BTreeMap<u64, Queued>,
-    visible: BTreeSet<(Timestamp, u64)>,
-    sent: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Queued {
-    message: Message,
-    visible_at: Timestamp,
-    sent_at: Timestamp,
-    receives: u32,
-}
-
-impl Messages {
-    fn add(&mut self, queued: Queued) {
-        self.sent += 1;
-        self.visible.insert((queued.visible_at, self.sent));
-        self.queued.insert(self.sent, queued);
-    }
-
-    /// Hides a message until then. `false` when there is none.
-    fn hide(&mut self, number: u64, until: Timestamp) -> bool {
-        let Some(queued) = self.queued.get_mut(&number) else {
-            return false;
-        };
-        self.visible.remove(&(queued.visible_at, number));
-        queued.visible_at = until;
-        self.visible.insert((until, number))
-    }
-
-    fn remove(&mut self, number: u64) {
-        if let Some(queued) = self.queued.remove(&number) {
-            self.visible.remove(&(queued.visible_at, number));
-        }
-    }
-}
 
 /// A message as a worker holds it.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! The store: records and documents that survive every process, and a watch over each write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,14 +11,6 @@ use jiff::Timestamp;
 use crate::plan::Sabotage;
 use crate::world::{GRAPH, Life, lock};
 
-#[derive(Default)]
-pub(crate) struct Records {
-    records: BTreeMap<OperationId, Record>,
-    documents: BTreeMap<String, Document>,
-    /// Who has ever followed a monitor, by its path.
-    pub(crate) followers: BTreeMap<String, BTreeSet<OperationId>>,
-}
-
 /// What of a monitor's URL Graph's journal has.
 fn path(monitor: &str) -> &str {
     monitor.strip_prefix(GRAPH).unwrap_or(monitor)
@@ -26,20 +18,6 @@ fn path(monitor: &str) -> &str {
 
 /// The store as one process sees it.
 pub(crate) struct SimulatedStore(pub(crate) Arc<Life>);
-
-impl Records {
-    pub(crate) fn get(&self, id: &OperationId) -> Option<&Record> {
-        self.records.get(id)
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Record> {
-        self.records.values()
-    }
-
-    pub(crate) fn open(&self) -> usize {
-        self.all().filter(|record| record.due_at.is_some()).count()
-    }
-}
 
 impl SimulatedStore {
     async fn before(&self, what: &str) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use courier_testkit::receiver::Callback;
 use graph_simulator::{Entry, Job};
 use serde_json::{Value, json};
 
-use crate::caller::Asked;
+use crate::asked::Asked;
 use crate::checks::{container, no_secret, resource};
 use crate::world::{World, lock};
 

@@ -16,11 +16,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::network::Receivers;
+use crate::messages::Messages;
 use crate::plan::Plan;
-use crate::queue::Messages;
 use crate::random::Random;
-use crate::store::Records;
+use crate::receivers::Receivers;
+use crate::records::Records;
 use crate::trace::Trace;
 
 /// 2026-11-21T20:00:00Z
