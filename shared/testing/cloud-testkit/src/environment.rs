@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::figures;
-use crate::function::{Outcome, Process};
+use crate::outcome::{Outcome, Process};
 use crate::output::Output;
 use crate::server::{Server, json};
 

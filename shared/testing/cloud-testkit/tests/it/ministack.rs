@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cloud_testkit::clock::ShiftedClock;
-use cloud_testkit::ministack::{Depth, MiniStack, Setup};
+use cloud_testkit::ministack::{MiniStack, Setup};
+use cloud_testkit::queues::Depth;
 use serde_json::json;
 
 const SIX_MINUTES: Duration = Duration::from_secs(361);
