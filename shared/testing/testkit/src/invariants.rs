@@ -7,7 +7,7 @@ use serde_json::Value;
 use standardwebhooks::Webhook;
 
 use crate::receiver::Callback;
-use crate::world::SIGNING_SECRETS;
+use crate::tenants::SIGNING_SECRETS;
 
 /// Holds the journals of Graph and of the receiver against the invariants.
 pub fn check(calls: &[Entry], jobs: &[Job], callbacks: &[Callback]) {

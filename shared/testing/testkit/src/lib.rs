@@ -18,6 +18,7 @@ pub mod signing;
 pub mod tenants;
 pub mod told;
 pub mod world;
+pub mod world_requests;
 
 /// How a property of a contract ends: assertions panic, what the platform refuses is an error.
 pub type Verdict = Result<(), Box<dyn std::error::Error + Send + Sync>>;

@@ -17,9 +17,6 @@ use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::tenants::{FABRIKAM_KEY, HR_KEY, SEAL_KEY, SIGNING_SECRETS, TICKETS_KEY};
 
-/// Somebody whom Graph's answers and a callback's URL may name.
-pub const PERSON: &str = "canary.person@contoso.example";
-
 /// Every text that must be seen nowhere. Most secrets of our tests have the first in them.
 static CANARIES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut canaries: Vec<String> = [
@@ -160,7 +157,7 @@ impl log::Log for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenants::{CALLBACK_TOKEN, GRAPH_SECRET, REFRESH_TOKEN, SAS_SIGNATURE};
+    use crate::tenants::{CALLBACK_TOKEN, GRAPH_SECRET, PERSON, REFRESH_TOKEN, SAS_SIGNATURE};
 
     #[test]
     fn every_secret_is_seen_in_every_form() {

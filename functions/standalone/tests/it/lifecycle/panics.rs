@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use courier_testkit::panicking::Panicking;
-use courier_testkit::tenants::{OPERATIONS, body};
+use courier_testkit::tenants::OPERATIONS;
 use courier_testkit::world::World;
+use courier_testkit::world_requests::body;
 
 /// More than any of them writes until it is closed.
 const WRITES: usize = 8;
