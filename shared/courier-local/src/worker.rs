@@ -68,15 +68,15 @@ pub async fn run<S, F>(
             continue;
         }
         let now = clock();
-        match look(&database, now, free, &options).await {
-            Ok(Look::Due(due)) => {
+        match queue_state(&database, now, free, &options).await {
+            Ok(QueueState::Due(due)) => {
                 back_off = BACK_OFF_FIRST;
-                tell(&due, now);
+                report_lateness(&due, now);
                 for received in due {
                     steps.spawn(settle(database.clone(), Arc::clone(&step), received));
                 }
             }
-            Ok(Look::Idle(pause)) => {
+            Ok(QueueState::Idle(pause)) => {
                 back_off = BACK_OFF_FIRST;
                 tokio::select! {
                     () = sleep(pause) => {}
@@ -132,18 +132,19 @@ where
     Ok(count)
 }
 
-enum Look {
+/// The queue as the worker finds it.
+enum QueueState {
     Due(Vec<Received>),
     /// Nothing is due for so long.
     Idle(Duration),
 }
 
-async fn look(
+async fn queue_state(
     database: &Database,
     now: Timestamp,
     free: usize,
     options: &WorkerOptions,
-) -> Result<Look, QueueError> {
+) -> Result<QueueState, QueueError> {
     // From here on every announcement wakes: one that falls between the question and the sleep is not lost.
     database.asleep_until(None);
     let next = database.next_due().await?;
@@ -152,18 +153,18 @@ async fn look(
         crash_point!("message.receive", "before");
         let due = database.receive(now, free, later(now, visibility)).await?;
         crash_point!("message.receive", "after");
-        return Ok(Look::Due(due));
+        return Ok(QueueState::Due(due));
     }
     crash_point!("worker.sleep", "before");
     let pause = next.map_or(options.max_idle, |next| {
         Duration::try_from(next.duration_since(now)).unwrap_or_default()
     });
     database.asleep_until(next);
-    Ok(Look::Idle(pause.min(options.max_idle)))
+    Ok(QueueState::Idle(pause.min(options.max_idle)))
 }
 
-/// How late the worker is: the longest due comes first.
-fn tell(received: &[Received], now: Timestamp) {
+/// Logs how late the worker is: the longest due comes first.
+fn report_lateness(received: &[Received], now: Timestamp) {
     if let Some(first) = received.first() {
         let late_ms = now.duration_since(first.due).as_millis();
         tracing::debug!(count = received.len(), late_ms, "messages received");

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::Notify;
 
-use crate::sqlite::connection_threads::{self, Lane};
+use crate::sqlite::connection_threads::{self, ConnectionThread};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::schema::{self, MigrationError};
 
@@ -29,8 +29,8 @@ const LOG_BYTES: i64 = LOG_PAGES * 4096;
 pub struct Database(Arc<Inner>);
 
 struct Inner {
-    writer: Lane,
-    reader: Lane,
+    writer: ConnectionThread,
+    reader: ConnectionThread,
     commits: Arc<AtomicU64>,
     /// Until when the worker sleeps (nanoseconds); `i64::MAX` while it is not asleep.
     asleep_until: AtomicI64,

@@ -115,7 +115,7 @@ async fn a_postponed_message_runs_again() {
 }
 
 #[tokio::test]
-async fn a_panic_costs_only_time() {
+async fn a_panicking_step_gets_its_message_again() {
     let workspace = Workspace::new();
     let (seen, mut steps) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(false);
@@ -145,7 +145,7 @@ async fn a_panic_costs_only_time() {
 }
 
 #[tokio::test]
-async fn no_more_steps_at_once_than_allowed() {
+async fn concurrent_steps_stay_within_the_limit() {
     const MESSAGES: usize = 40;
     let workspace = Workspace::new();
     for _ in 0..MESSAGES {
