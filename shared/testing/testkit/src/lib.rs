@@ -2,7 +2,7 @@
 //!
 //! `contract_store` and `contract_queue` say what a port promises and run against every implementation of it;
 //! `sample` makes records; `receiver` is the other end of a callback; `world` is a whole graph-courier on loopback, held
-//! against the `invariants` when it ends, `redaction` among them: no secret is seen in what is `told`; `journals` are what
+//! against the `invariants` when it ends, `redaction` among them: `leak_scan` sees no secret in what it leaves; `journals` are what
 //! killed programs leave, and `crash_matrix` says what a death at each crash point must come to.
 
 pub mod contract_queue;
@@ -10,13 +10,13 @@ pub mod contract_store;
 pub mod crash_matrix;
 pub mod invariants;
 pub mod journals;
+pub mod leak_scan;
 pub mod panicking;
 pub mod receiver;
 pub mod redaction;
 pub mod sample;
 pub mod signing;
 pub mod tenants;
-pub mod told;
 pub mod world;
 pub mod world_requests;
 
