@@ -4,7 +4,7 @@ use courier_core::operation::OperationId;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-/// What one operation is to be, and what its caller was told.
+/// One operation as its caller wants it, and the ids under which it was acknowledged.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) client: &'static str,
@@ -14,7 +14,7 @@ pub(crate) struct Asked {
     pub(crate) body: Value,
     pub(crate) idempotency: Option<String>,
     /// The ids it was acknowledged under: more than one only without a key.
-    pub(crate) told: Vec<OperationId>,
+    pub(crate) acknowledged: Vec<OperationId>,
 }
 
 pub(crate) struct Reply {

@@ -24,7 +24,7 @@ const TRIES: u64 = 12;
 /// Where requests go in.
 pub(crate) type Fronts = Vec<mpsc::UnboundedSender<Incoming>>;
 
-/// Asks for one operation and sees to it. Returns what was told.
+/// Asks for one operation and sees to it. Returns what was acknowledged.
 pub(crate) async fn ask(world: Arc<World>, fronts: Arc<Fronts>, index: u64) -> Asked {
     let mut asked = asked(&world, index);
     let pause = world.within(0..world.plan.arrivals.as_millis() as u64);
@@ -35,7 +35,7 @@ pub(crate) async fn ask(world: Arc<World>, fronts: Arc<Fronts>, index: u64) -> A
         match reply {
             Some(reply) if reply.status != StatusCode::SERVICE_UNAVAILABLE => {
                 checks::acknowledged(&world, &mut asked, &reply);
-                last = asked.told.last().cloned();
+                last = asked.acknowledged.last().cloned();
                 break;
             }
             _ => {
@@ -74,7 +74,7 @@ async fn afterwards(world: &World, fronts: &Fronts, asked: &Asked, id: &Operatio
         _ => return,
     };
     let path = format!("{path}/{what}");
-    // Whatever the answer is: the document tells what became of it.
+    // Whatever the answer is: the document shows what became of it.
     let _ = call(world, fronts, "POST", &path, key(asked.client), None).await;
 }
 
@@ -200,6 +200,6 @@ fn asked(world: &World, index: u64) -> Asked {
         resource,
         body,
         idempotency: keyed.then(|| format!("key-{index}")),
-        told: Vec::new(),
+        acknowledged: Vec::new(),
     }
 }

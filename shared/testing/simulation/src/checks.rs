@@ -40,7 +40,7 @@ pub(crate) fn credentials(world: &World, call: &Call) {
     }
 }
 
-/// A start goes out while its lease lasts: later, others have told what became of it.
+/// A start goes out while its lease lasts: later, others have found out what became of it.
 pub(crate) fn within_lease(world: &World, call: &Call) {
     let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
     let Some(url) = body["storageLocation"].as_str() else {
@@ -112,7 +112,7 @@ pub(crate) fn acknowledged(world: &World, asked: &mut Asked, reply: &Reply) {
     if lock(&world.records).get(&id).is_none() {
         world.broken(format_args!("I8: {id} was acknowledged and is not on disk"));
     }
-    asked.told.push(id);
+    asked.acknowledged.push(id);
 }
 
 /// The owner sees its operation.
@@ -132,7 +132,7 @@ pub(crate) fn own(world: &World, asked: &Asked, id: &OperationId, reply: Option<
 pub(crate) fn foreign(world: &World, id: &OperationId, reply: Option<Reply>) {
     let hidden = [StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE];
     if let Some(reply) = reply.filter(|reply| !hidden.contains(&reply.status)) {
-        world.broken(format_args!("I10: {id} told to another: {}", reply.status));
+        world.broken(format_args!("I10: {id} shown to another: {}", reply.status));
     }
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn list(world: &World, client: &str, reply: Option<Reply>) {
         let id = operation["id"].as_str().and_then(OperationId::parse);
         let owner = id.and_then(|id| Some(records.get(&id)?.client.clone()));
         if owner.as_deref() != Some(client) {
-            world.broken(format_args!("I10: {client} was told of {operation}"));
+            world.broken(format_args!("I10: {client} was shown {operation}"));
         }
     }
 }

@@ -29,11 +29,11 @@ impl Transport for SimulatedNetwork {
         life.moment(&what).await;
         let (plan, limit) = (&world.plan, call.timeout);
         if world.strikes(plan.not_connected) {
-            life.tell(format_args!("{what}: no connection"));
+            life.report(format_args!("{what}: no connection"));
             return Err(Unanswered::NotSent);
         }
         if world.strikes(plan.cut_before) {
-            life.tell(format_args!("{what}: lost on the way"));
+            life.report(format_args!("{what}: lost on the way"));
             return Err(Unanswered::CutOff);
         }
         let path = call.url.path().to_owned();
@@ -45,12 +45,12 @@ impl Transport for SimulatedNetwork {
         }
         let mut answer = answer.unwrap_or(Err(Unanswered::TimedOut));
         match &answer {
-            Ok(answered) => life.tell(format_args!("{what}: {}", answered.status.as_u16())),
-            Err(unanswered) => life.tell(format_args!("{what}: {unanswered}")),
+            Ok(answered) => life.report(format_args!("{what}: {}", answered.status.as_u16())),
+            Err(unanswered) => life.report(format_args!("{what}: {unanswered}")),
         }
         life.moment(&what).await;
         if world.strikes(plan.cut_after) {
-            life.tell(format_args!("{what}: answer lost"));
+            life.report(format_args!("{what}: answer lost"));
             answer = Err(Unanswered::CutOff);
         }
         if answer.is_err() {

@@ -41,7 +41,7 @@ impl Queue for SimulatedQueue {
         let (life, world) = (&self.0, &self.0.world);
         life.moment("message.send").await;
         if world.strikes(world.plan.send_refused) {
-            life.tell("message.send: refused");
+            life.report("message.send: refused");
             return Err(QueueError("refused by the simulation".into()));
         }
         checks::no_secret(world, "a message", &serde_json::json!(message).to_string());
@@ -52,7 +52,7 @@ impl Queue for SimulatedQueue {
             chance if chance > 1.0 - world.plan.message_doubled => 2,
             _ => 1,
         };
-        life.tell(format_args!(
+        life.report(format_args!(
             "sends {} x{copies}, in {delay:?}",
             name(world, message)
         ));
@@ -65,7 +65,7 @@ impl Queue for SimulatedQueue {
         }
         life.moment("message.send").await;
         if world.strikes(world.plan.send_ambiguous) {
-            life.tell("message.send: answer lost");
+            life.report("message.send: answer lost");
             return Err(QueueError("refused by the simulation".into()));
         }
         Ok(())
@@ -131,11 +131,11 @@ fn receive_one(life: &Life) -> Option<Received> {
         let old = elapsed(received.sent_at, now) >= RETENTION;
         if old || received.receives > world.plan.most_receives {
             messages.remove(number);
-            life.tell(format_args!("{name} is too old or too worn"));
+            life.report(format_args!("{name} is too old or received too often"));
             continue;
         }
         messages.hide(number, later(now, hidden));
-        life.tell(format_args!("takes {name} for time {}", received.receives));
+        life.report(format_args!("takes {name} for time {}", received.receives));
         return Some(received);
     }
 }
@@ -152,7 +152,7 @@ pub(crate) fn postpone(life: &Life, received: &Received, until: Timestamp) {
     let until = later(world.now(), hidden);
     lock(&world.messages).hide(received.number, until);
     let name = name(world, &received.message);
-    life.tell(format_args!("hides {name} for {hidden:?}"));
+    life.report(format_args!("hides {name} for {hidden:?}"));
     world.queued.notify_waiters();
 }
 
@@ -162,10 +162,10 @@ pub(crate) fn delete(life: &Life, received: &Received) {
     if world.strikes(world.plan.message_resurrected) {
         let pause = Duration::from_secs(world.within(1..7200));
         lock(&world.messages).hide(received.number, later(world.now(), pause));
-        life.tell(format_args!("deletes {name}, and it comes back"));
+        life.report(format_args!("deletes {name}, and it comes back"));
     } else {
         lock(&world.messages).remove(received.number);
-        life.tell(format_args!("deletes {name}"));
+        life.report(format_args!("deletes {name}"));
     }
 }
 

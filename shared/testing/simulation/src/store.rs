@@ -23,7 +23,7 @@ impl SimulatedStore {
     async fn before(&self, what: &str) -> Result<(), StoreError> {
         self.0.moment(what).await;
         if self.0.world.strikes(self.0.world.plan.store_refuses) {
-            self.0.tell(format_args!("{what}: refused"));
+            self.0.report(format_args!("{what}: refused"));
             return Err(unavailable());
         }
         Ok(())
@@ -33,7 +33,7 @@ impl SimulatedStore {
     async fn after(&self, what: &str) -> Result<(), StoreError> {
         self.0.moment(what).await;
         if self.0.world.strikes(self.0.world.plan.store_ambiguous) {
-            self.0.tell(format_args!("{what}: answer lost"));
+            self.0.report(format_args!("{what}: answer lost"));
             return Err(unavailable());
         }
         Ok(())
@@ -50,7 +50,7 @@ impl SimulatedStore {
             return Ok(Write::settle(record, current.clone()));
         }
         let broken = broken_promise(current, record);
-        self.0.tell(format_args!(
+        self.0.report(format_args!(
             "{} {} -> {} r{} a{} h{}",
             world.name(&record.id),
             word(current),
@@ -117,7 +117,7 @@ impl Store for SimulatedStore {
             Some(current) => Write::settle(record, current),
             None => {
                 self.0
-                    .tell(format_args!("{} inserted", world.name(&record.id)));
+                    .report(format_args!("{} inserted", world.name(&record.id)));
                 let id = record.id.clone();
                 lock(&world.records).records.insert(id, record.clone());
                 Write::Applied
@@ -226,7 +226,7 @@ impl Store for SimulatedStore {
             }
             matches
         };
-        self.0.tell(format_args!(
+        self.0.report(format_args!(
             "{} r{} {}",
             key.split('/').next().unwrap_or_default(),
             expected + 1,
