@@ -79,7 +79,7 @@ struct Run {
 pub(crate) async fn measure(table: &mut Table) -> Result<()> {
     for case in &CASES {
         let run = run(case).await?;
-        told(case, &run, table)?;
+        report(case, &run, table)?;
     }
     fixed(table)
 }
@@ -128,7 +128,7 @@ async fn run(case: &Case) -> Result<Run> {
     })
 }
 
-fn told(case: &Case, run: &Run, table: &mut Table) -> Result<()> {
+fn report(case: &Case, run: &Run, table: &mut Table) -> Result<()> {
     let mut units = Units::default();
     let calls = || run.started.iter().chain(&run.polled);
     for call in calls().filter(|call| call.service == "DynamoDB") {
