@@ -1,7 +1,7 @@
 //! The bill of one operation, from the calls that were recorded while it ran through its time on a moved clock.
 //!
 //! List prices of us-east-1, without free tiers, in millionths of a dollar. The time of an invocation is what it took
-//! here, with MiniStack and Graph on loopback; what is paid by the month is told apart.
+//! here, with MiniStack and Graph on loopback; what is paid by the month is listed apart.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -130,7 +130,7 @@ impl Drop for Stage {
     }
 }
 
-/// What has happened before this operation, of which the journals tell too.
+/// The earlier events, which the journals have too.
 pub(crate) struct Before {
     calls: u64,
     callbacks: usize,
@@ -351,7 +351,7 @@ impl Stage {
     }
 }
 
-/// What the function wrote, once it has told of this point: the answer may be here before.
+/// Waits until the function has logged this point and returns its log: the answer may be here before.
 async fn logs(function: &Function, point: &str) -> String {
     let passed_point = format!("{TOLD}{point}\n");
     let mut ticks = interval(Duration::from_millis(2));

@@ -180,12 +180,12 @@ async fn lost_answers_are_distinguished_by_their_jobs() {
     let jobs = world.simulator.jobs();
     assert_eq!(jobs.len(), 1);
     let starts = world.simulator.calls("export.start");
-    let told: Vec<Value> = starts
+    let listed: Vec<Value> = starts
         .iter()
         .map(|entry| json!([entry.fault, entry.status, entry.retry_after, entry.job]))
         .collect();
     assert_eq!(
-        told,
+        listed,
         [
             json!(["lost_before", null, null, null]),
             json!(["lost_after", null, null, jobs[0].id]),

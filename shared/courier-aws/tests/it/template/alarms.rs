@@ -1,4 +1,4 @@
-//! The alarms and the dashboard: that each is there, and that it looks at something which is really told.
+//! The alarms and the dashboard: that each is there, and that it looks at something which is really emitted.
 
 use std::collections::BTreeSet;
 
@@ -184,7 +184,7 @@ fn alarms_and_dashboard_use_metrics_that_the_program_emits() {
         assert!(
             program.contains(&format!("(\"{name}\", "))
                 || program.contains(&format!("insert(\"{name}\"")),
-            "nobody tells {name}"
+            "nobody emits {name}"
         );
         let pairs: Vec<(&str, &str)> = dimensions
             .iter()
@@ -200,6 +200,6 @@ fn alarms_and_dashboard_use_metrics_that_the_program_emits() {
         }
         seen.insert(name);
     }
-    // And everything that is told can be seen.
+    // And everything that is emitted can be seen.
     assert_eq!(seen.len(), 10, "{seen:?}");
 }
