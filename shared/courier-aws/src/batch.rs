@@ -32,18 +32,18 @@ pub struct Delivery {
     pub sent_at: Timestamp,
 }
 
-/// Kept back for what follows a step: a stumble written down, a message renewed; then messages hidden; then the answer.
+/// Kept back for what follows a step: a crashed step written down, a message renewed; then messages hidden; then the answer.
 const AFTERWARDS: SignedDuration = SignedDuration::from_secs(5);
 const HIDING: SignedDuration = SignedDuration::from_millis(2500);
 const ANSWERING: SignedDuration = SignedDuration::from_millis(500);
-/// What a batch spends on reading its records at once.
+/// The time that a batch spends on reading its records at once.
 const READING: Duration = Duration::from_secs(4);
 /// Pause of a message that even this time was too short for.
 const CUT_OFF: Duration = Duration::from_secs(120);
 /// A message is renewed before the queue forgets it (10 days) or takes it for poison (1,000 receives).
 pub const OLD: SignedDuration = SignedDuration::from_hours(7 * 24);
-pub const WORN: u32 = 500;
-/// An unreadable message gets this many tries, this far apart, before it is buried: a newer version may read it.
+pub const MOST_RECEIVES: u32 = 500;
+/// An unreadable message gets this many tries, this far apart, before it goes to the dead-letter queue: a newer version may read it.
 const UNREADABLE_TRIES: u32 = 5;
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(60);
 
@@ -94,7 +94,7 @@ pub async fn handle(
     staying
 }
 
-/// What is left before `ends_at` if `kept` of it is kept back.
+/// Returns the time that is left before `ends_at` if `kept` of it is kept back.
 fn left(app: &App, ends_at: Timestamp, kept: SignedDuration) -> Duration {
     let left = ends_at.duration_since((app.clock)()).saturating_sub(kept);
     Duration::try_from(left).unwrap_or_default()
@@ -142,15 +142,15 @@ async fn one(
         Ok(Err(_)) | Err(_) => step_crashed(app, message.operation_id()).await,
     };
     match fate {
-        Disposition::WaitUntil(until) if worn(delivery, (app.clock)()) => {
+        Disposition::WaitUntil(until) if needs_renewal(delivery, (app.clock)()) => {
             renew(queue, message, receives, until).await
         }
         fate @ (Disposition::WaitUntil(_) | Disposition::Delete) => fate,
     }
 }
 
-fn worn(delivery: &Delivery, now: Timestamp) -> bool {
-    delivery.receives >= WORN || now.duration_since(delivery.sent_at) >= OLD
+fn needs_renewal(delivery: &Delivery, now: Timestamp) -> bool {
+    delivery.receives >= MOST_RECEIVES || now.duration_since(delivery.sent_at) >= OLD
 }
 
 /// Sends a fresh message and only then lets the old one go.
@@ -180,14 +180,17 @@ async fn unreadable(app: &App, queue: &SqsQueue, delivery: &Delivery) -> Disposi
         tracing::warn!(message.id = delivery.id, "a message cannot be read");
         return again;
     }
-    match queue.bury(&delivery.body).await {
+    match queue.dead_letter(&delivery.body).await {
         Ok(()) => {
-            tracing::error!(message.id = delivery.id, "an unreadable message was buried");
+            tracing::error!(
+                message.id = delivery.id,
+                "an unreadable message was moved to the dead-letter queue"
+            );
             Disposition::Delete
         }
         Err(error) => {
             let error = chain(&error);
-            tracing::error!(message.id = delivery.id, %error, "an unreadable message was not buried");
+            tracing::error!(message.id = delivery.id, %error, "an unreadable message was not moved to the dead-letter queue");
             again
         }
     }

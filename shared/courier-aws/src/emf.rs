@@ -7,54 +7,57 @@ use courier_core::engine::metrics::{Counts, Metrics};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-/// A line costs more than the invocation it tells of: looks alone are told no more often than this.
-const LOOKS_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// A line costs more than the invocation it reports: polls alone are reported no more often than this.
+const POLLS_EVERY: SignedDuration = SignedDuration::from_hours(1);
 const NAMESPACE: &str = "GraphCourier";
 
 /// Collects what happened in the process and writes it to standard output.
 pub struct Emf {
     table: String,
-    untold: Mutex<Untold>,
+    unreported: Mutex<Unreported>,
 }
 
 #[derive(Default)]
-struct Untold {
+struct Unreported {
     counts: Counts,
-    told_at: Option<Timestamp>,
+    reported_at: Option<Timestamp>,
 }
 
 impl Emf {
     pub fn new(table: &str) -> Self {
         Self {
             table: table.to_owned(),
-            untold: Mutex::default(),
+            unreported: Mutex::default(),
         }
     }
 
-    /// Takes what was counted and writes it, unless it is looks alone and some were told a moment ago.
-    pub fn tell(&self, metrics: &Metrics, now: Timestamp) {
-        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
-        let looks = std::mem::take(&mut untold.counts.polls);
+    /// Writes the counts since the last call, unless they are polls alone and some were reported a moment ago.
+    pub fn report(&self, metrics: &Metrics, now: Timestamp) {
+        let mut unreported = self
+            .unreported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let polls = std::mem::take(&mut unreported.counts.polls);
         let mut counts = metrics.take();
-        counts.polls += looks;
-        let only_looks = Counts {
+        counts.polls += polls;
+        let only_polls = Counts {
             polls: counts.polls,
             ..Counts::default()
         };
-        let recently = untold
-            .told_at
-            .is_some_and(|told| now.duration_since(told) < LOOKS_EVERY);
+        let recently = unreported
+            .reported_at
+            .is_some_and(|reported| now.duration_since(reported) < POLLS_EVERY);
         if counts == Counts::default() {
             return;
         }
-        if counts == only_looks && recently {
-            untold.counts = counts;
+        if counts == only_polls && recently {
+            unreported.counts = counts;
             return;
         }
-        untold.told_at = Some(now);
+        unreported.reported_at = Some(now);
         let mut output = std::io::stdout().lock();
         for line in lines(&self.table, &counts, now) {
-            // A metric that cannot be written is no reason to fail what it tells of.
+            // A metric that cannot be written is no reason to fail what it reports.
             let _ = writeln!(output, "{line}");
         }
     }

@@ -121,7 +121,7 @@ impl Host {
         {
             response = courier_core::http::handle(&app, request, ends_at).await;
         }
-        self.tell(&app);
+        self.report_metrics(&app);
         response
     }
 
@@ -129,7 +129,7 @@ impl Host {
     pub async fn work(&self, deliveries: &[Delivery], ends_at: Timestamp) -> Vec<String> {
         let app = self.app().await;
         let staying = batch::handle(&app, &self.queue, deliveries, ends_at).await;
-        self.tell(&app);
+        self.report_metrics(&app);
         staying
     }
 
@@ -137,7 +137,7 @@ impl Host {
     pub async fn sweep(&self, ends_at: Timestamp) -> Result<usize, StepError> {
         let app = self.app().await;
         let swept = sweep(&app, ends_at).await;
-        self.tell(&app);
+        self.report_metrics(&app);
         swept.inspect_err(|error| {
             tracing::error!(error = %chain(error), "the sweep was not finished");
         })
@@ -190,8 +190,8 @@ impl Host {
         app.map_err(|error| error.to_string())
     }
 
-    fn tell(&self, app: &App) {
-        self.emf.tell(&app.metrics, (self.clock)());
+    fn report_metrics(&self, app: &App) {
+        self.emf.report(&app.metrics, (self.clock)());
     }
 }
 

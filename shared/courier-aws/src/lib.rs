@@ -35,7 +35,7 @@ fn now() -> Timestamp {
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
-/// A time that AWS tells in milliseconds since 1970: a deadline, a time of sending.
+/// Returns a time that AWS gives in milliseconds since 1970: a deadline, a time of sending.
 pub fn at_millisecond(milliseconds: u64) -> Timestamp {
     i64::try_from(milliseconds)
         .ok()

@@ -77,7 +77,7 @@ impl SqsQueue {
     }
 
     /// Copies a body to the dead-letter queue that the queue's own redrive policy names.
-    pub async fn bury(&self, body: &str) -> Result<(), QueueError> {
+    pub async fn dead_letter(&self, body: &str) -> Result<(), QueueError> {
         let wrap = |cause: Cause| QueueError(cause);
         let attributes = self
             .client

@@ -106,7 +106,7 @@ impl Vault {
     }
 }
 
-/// The ARNs that a document names. What is wrong with it is told by the parse that follows.
+/// The ARNs that a document names. The parse that follows reports what is wrong with it.
 fn secret_arns(text: &str) -> BTreeSet<String> {
     let arns = RefCell::new(BTreeSet::new());
     // Only what it asks for counts.

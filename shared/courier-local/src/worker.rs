@@ -69,10 +69,10 @@ pub async fn run<S, F>(
             continue;
         }
         let now = clock();
-        match look(&database, now, free, &options).await {
+        match queue_state(&database, now, free, &options).await {
             Ok(QueueState::Due(due)) => {
                 back_off = BACK_OFF_FIRST;
-                tell(&due, now);
+                report_lateness(&due, now);
                 for received in due {
                     steps.spawn(settle(database.clone(), Arc::clone(&step), received));
                 }
@@ -133,13 +133,14 @@ where
     Ok(count)
 }
 
+/// The queue as the worker finds it.
 enum QueueState {
     Due(Vec<Received>),
     /// Nothing is due for so long.
     Idle(Duration),
 }
 
-async fn look(
+async fn queue_state(
     database: &Database,
     now: Timestamp,
     free: usize,
@@ -163,8 +164,8 @@ async fn look(
     Ok(QueueState::Idle(pause.min(options.max_idle)))
 }
 
-/// How late the worker is: the longest due comes first.
-fn tell(received: &[Received], now: Timestamp) {
+/// Logs how late the worker is: the longest due comes first.
+fn report_lateness(received: &[Received], now: Timestamp) {
     if let Some(first) = received.first() {
         let late_ms = now.duration_since(first.due).as_millis();
         tracing::debug!(count = received.len(), late_ms, "messages received");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Content};
 use crate::fault::Fault;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,7 +25,7 @@ pub(crate) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Option<Answe
             let since = since(head.uri.query().unwrap_or_default());
             listed(shared.world().journal.since(since))
         }
-        (&Method::GET, "jobs") => listed(&shared.world().jobs.all((shared.clock)())),
+        (&Method::GET, "jobs") => listed(&shared.world().backend.jobs.all((shared.clock)())),
         (&Method::GET, "script") => listed(&shared.world().script.unused()),
         (&Method::POST, "script") => match Fault::from_json(body) {
             Ok(faults) => {
@@ -38,7 +38,7 @@ pub(crate) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Option<Answe
         (&Method::POST, "finish") => match serde_json::from_slice::<Finish>(body) {
             Ok(Finish { job, word }) => {
                 let now = (shared.clock)();
-                if shared.world().jobs.finish(&job, &word, now) {
+                if shared.world().backend.jobs.finish(&job, &word, now) {
                     Answer::new(StatusCode::NO_CONTENT, Content::Empty)
                 } else {
                     refused("no such job")

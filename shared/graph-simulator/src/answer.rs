@@ -1,14 +1,14 @@
 //! Answers before they are bytes, and the one place where a failure gets its body.
 
 use bytes::Bytes;
-use http::header::{HeaderName, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::behaviour::{Behaviour, InnerError, LocationForm, LocationVersion};
 use crate::instant;
-use crate::route::Version;
+use crate::version::Version;
 
 pub(crate) const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-location");
 
@@ -122,6 +122,32 @@ impl Answer {
 
     pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Returns the answer as it goes to the wire.
+    pub(crate) fn into_response(self) -> Response<Bytes> {
+        let (media_type, bytes) = match self.content {
+            Content::Empty => (None, Bytes::new()),
+            Content::Json(value) => (
+                Some(
+                    "application/json; odata.metadata=minimal; odata.streaming=true; IEEE754Compatible=false; charset=utf-8",
+                ),
+                Bytes::from(value.to_string()),
+            ),
+            Content::Text { media_type, text } => (Some(media_type), text),
+        };
+        let length = bytes.len();
+        let mut response = Response::new(bytes);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        if let Some(media_type) = media_type {
+            let value = HeaderValue::from_static(media_type);
+            response.headers_mut().insert(CONTENT_TYPE, value);
+        }
+        if self.status != StatusCode::NO_CONTENT {
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
+        response
     }
 }
 

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::options::retry_after;
+use crate::retry_after;
 
 /// The choices that concern every operation, and those of each.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

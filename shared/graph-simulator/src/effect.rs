@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Call, Content, Failure, OPERATION_LOCATION};
 use crate::behaviour::InnerError;
+use crate::delivery::Delivery;
 use crate::entra::Refusal;
-use crate::exchange::Delivery;
 use crate::fault::{Action, StatusAction};
 
 pub(crate) fn apply(

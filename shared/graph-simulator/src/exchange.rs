@@ -1,7 +1,6 @@
 //! One request from the wire to the journal: route, fault, authentication, handler, entry.
 
 use std::io;
-use std::time::Duration;
 
 use http::header::{HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
@@ -9,18 +8,19 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::answer::{Answer, Call, Content, Failure, Payload};
-use crate::behaviour::Behaviour;
+use crate::backend::Backend;
+use crate::delivery::Delivery;
 use crate::effect;
 use crate::export::{self, Exports};
 use crate::fault::{Action, Script};
 use crate::goals::{self, Goals};
 use crate::instant;
-use crate::jobs::Jobs;
 use crate::journal::{self, Entry, Journal};
-use crate::options::{Durations, Options};
-use crate::route::{Route, Target, Version};
+use crate::options::Options;
+use crate::route::{Route, Target};
 use crate::schedule::{self, Schedules};
 use crate::tokens::{Bearer, Kind, Tokens};
+use crate::version::Version;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
@@ -28,9 +28,7 @@ const DIAGNOSTIC: HeaderName = HeaderName::from_static("x-ms-ags-diagnostic");
 
 /// Everything behind the endpoints.
 pub(crate) struct World {
-    pub(crate) durations: Durations,
-    pub(crate) behaviour: Behaviour,
-    pub(crate) jobs: Jobs,
+    pub(crate) backend: Backend,
     pub(crate) exports: Exports,
     pub(crate) goals: Goals,
     pub(crate) schedules: Schedules,
@@ -55,28 +53,10 @@ pub(crate) struct Outgoing {
     pub(crate) delivery: Delivery,
 }
 
-/// How an answer travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    Prompt,
-    /// After so long.
-    Late(Duration),
-    /// One byte of the body in so long.
-    Drip(Duration),
-    /// Half of the body, then the end of the connection.
-    Half,
-    /// The end of the connection instead of an answer.
-    Close,
-    Reset,
-    Never,
-}
-
 impl World {
     pub(crate) fn new(options: Options) -> io::Result<Self> {
         Ok(Self {
-            durations: options.durations,
-            behaviour: options.behaviour,
-            jobs: Jobs::default(),
+            backend: Backend::new(options.durations, options.behaviour),
             exports: Exports::default(),
             goals: Goals::default(),
             schedules: Schedules::default(),
@@ -123,7 +103,7 @@ impl World {
                     name,
                     &path,
                     &call,
-                    self.behaviour.inner_error,
+                    self.backend.behaviour.inner_error,
                     &mut answer,
                 )
             }
@@ -138,11 +118,13 @@ impl World {
     }
 
     fn serve(&mut self, route: Route, bearer: &Bearer, call: &Call<'_>) -> Answer {
-        let spelling = self.behaviour.inner_error;
+        let spelling = self.backend.behaviour.inner_error;
         let served = match route {
             Route::Token { tenant } => {
-                let revoke = self.behaviour.revoke_old_refresh;
-                let granted = self.tokens.grant(call, &tenant, &self.durations, revoke);
+                let revoke = self.backend.behaviour.revoke_old_refresh;
+                let granted = self
+                    .tokens
+                    .grant(call, &tenant, &self.backend.durations, revoke);
                 return granted.unwrap_or_else(|refusal| refusal.into_answer(call));
             }
             Route::Refused(failure) => bearer.kind().and(Err(failure)),
@@ -160,19 +142,27 @@ impl World {
         call: &Call<'_>,
     ) -> Result<Answer, Failure> {
         match target {
-            Target::ExportStart { user } => export::start(self, call, user),
-            Target::ExportPoll { id } => export::poll(self, call, id),
-            Target::ExportList => Ok(export::list(self, call)),
-            Target::GoalsStart => delegated(token).and_then(|()| goals::start(self, call)),
+            Target::ExportStart { user } => {
+                export::start(&mut self.backend, &mut self.exports, call, user)
+            }
+            Target::ExportPoll { id } => export::poll(&self.backend, &self.exports, call, id),
+            Target::ExportList => Ok(export::list(&self.backend, &self.exports, call)),
+            Target::GoalsStart => delegated(token)
+                .and_then(|()| goals::start(&mut self.backend, &mut self.goals, call)),
             Target::GoalsPoll { key } => {
-                delegated(token).and_then(|()| goals::poll(self, call, key))
+                delegated(token).and_then(|()| goals::poll(&self.backend, &self.goals, call, key))
             }
-            Target::GoalsList => delegated(token).and_then(|()| goals::list(self, call)),
-            Target::GoalsContent { key } => {
-                delegated(token).and_then(|()| goals::content(self, call, key))
+            Target::GoalsList => {
+                delegated(token).and_then(|()| goals::list(&self.backend, &self.goals, call))
             }
-            Target::ScheduleStart { team } => schedule::start(self, call, token, team),
-            Target::SchedulePoll { team } => schedule::poll(self, call, token, team),
+            Target::GoalsContent { key } => delegated(token)
+                .and_then(|()| goals::content(&self.backend, &self.goals, call, key)),
+            Target::ScheduleStart { team } => {
+                schedule::start(&mut self.backend, &mut self.schedules, call, token, team)
+            }
+            Target::SchedulePoll { team } => {
+                schedule::poll(&self.backend, &self.schedules, call, token, team)
+            }
         }
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::answer::{Answer, Call, Content, Failure, OPERATION_LOCATION, location};
+use crate::backend::Backend;
 use crate::behaviour::Progress;
-use crate::exchange::World;
 use crate::instant::iso;
 use crate::jobs::{Phase, Run, Start};
 use crate::storage_location::Containers;
@@ -29,7 +29,12 @@ struct Export {
     storage_location: String,
 }
 
-pub(crate) fn start(world: &mut World, call: &Call<'_>, user: &str) -> Result<Answer, Failure> {
+pub(crate) fn start(
+    backend: &mut Backend,
+    exports: &mut Exports,
+    call: &Call<'_>,
+    user: &str,
+) -> Result<Answer, Failure> {
     if Uuid::try_parse(user).is_err() {
         return Err(Failure::bad_request(
             "InvalidInput",
@@ -41,8 +46,7 @@ pub(crate) fn start(world: &mut World, call: &Call<'_>, user: &str) -> Result<An
         .object()?
         .get("storageLocation")
         .and_then(Value::as_str);
-    let behaviour = &world.behaviour.export;
-    let exports = &mut world.exports;
+    let behaviour = &backend.behaviour.export;
     exports
         .containers
         .claim(storage_location, &behaviour.premium_accounts, call.now)?;
@@ -53,11 +57,13 @@ pub(crate) fn start(world: &mut World, call: &Call<'_>, user: &str) -> Result<An
         id: id.clone(),
         key: user.to_owned(),
         outcome: behaviour.outcome,
-        seconds: world.durations.export_seconds,
+        seconds: backend.durations.export_seconds,
         now: call.now,
         client_request_id: call.client_request_id,
     };
-    let run = world.jobs.start(start, &world.durations, &world.behaviour);
+    let run = backend
+        .jobs
+        .start(start, &backend.durations, &backend.behaviour);
     exports.by_id.insert(id.clone(), exports.accepted.len());
     exports.accepted.push(Export {
         run,
@@ -66,7 +72,7 @@ pub(crate) fn start(world: &mut World, call: &Call<'_>, user: &str) -> Result<An
     });
 
     let path = format!("/dataPolicyOperations/{id}");
-    let url = location(call, &world.behaviour, &path, behaviour.location_quoted);
+    let url = location(call, &backend.behaviour, &path, behaviour.location_quoted);
     let mut answer = Answer::new(StatusCode::ACCEPTED, Content::Empty).job(&id);
     answer.set(LOCATION, &url);
     answer.set(OPERATION_LOCATION, &url);
@@ -78,22 +84,27 @@ pub(crate) fn start(world: &mut World, call: &Call<'_>, user: &str) -> Result<An
 }
 
 /// Answers 400, not 404, for an id it does not know.
-pub(crate) fn poll(world: &World, call: &Call<'_>, id: &str) -> Result<Answer, Failure> {
+pub(crate) fn poll(
+    backend: &Backend,
+    exports: &Exports,
+    call: &Call<'_>,
+    id: &str,
+) -> Result<Answer, Failure> {
     let Ok(guid) = Uuid::try_parse(id) else {
         return Err(Failure::bad_request(
             "InvalidObjectIdFormat",
             "The format of the object id is invalid.",
         ));
     };
-    let index = world.exports.by_id.get(&guid.to_string());
-    let Some(export) = index.map(|index| &world.exports.accepted[*index]) else {
+    let index = exports.by_id.get(&guid.to_string());
+    let Some(export) = index.map(|index| &exports.accepted[*index]) else {
         return Err(Failure::bad_request(
             "OperationNotFound",
             "Cannot find any operations with the input Id.",
         ));
     };
-    let run = world.jobs.run(export.run);
-    let mut body = entity(world, export, call.now);
+    let run = backend.jobs.run(export.run);
+    let mut body = entity(backend, export, call.now);
     body["@odata.context"] = format!(
         "{}/{}/$metadata#dataPolicyOperations/$entity",
         call.origin,
@@ -102,22 +113,22 @@ pub(crate) fn poll(world: &World, call: &Call<'_>, id: &str) -> Result<Answer, F
     .into();
     let mut answer = Answer::json(StatusCode::OK, body).job(&run.id);
     if !run.phase(call.now).ended() {
-        answer.set_retry_after(world.behaviour.export.retry_after_poll.as_deref());
+        answer.set_retry_after(backend.behaviour.export.retry_after_poll.as_deref());
     }
     Ok(answer)
 }
 
-pub(crate) fn list(world: &World, call: &Call<'_>) -> Answer {
-    let exports = world.exports.accepted.iter();
+pub(crate) fn list(backend: &Backend, exports: &Exports, call: &Call<'_>) -> Answer {
+    let exports = exports.accepted.iter();
     let value: Vec<Value> = exports
-        .map(|export| entity(world, export, call.now))
+        .map(|export| entity(backend, export, call.now))
         .collect();
     Answer::json(StatusCode::OK, json!({ "value": value }))
 }
 
-fn entity(world: &World, export: &Export, now: Timestamp) -> Value {
-    let behaviour = &world.behaviour.export;
-    let run = world.jobs.run(export.run);
+fn entity(backend: &Backend, export: &Export, now: Timestamp) -> Value {
+    let behaviour = &backend.behaviour.export;
+    let run = backend.jobs.run(export.run);
     let phase = run.phase(now);
     json!({
         "id": run.id,

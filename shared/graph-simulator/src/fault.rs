@@ -3,7 +3,7 @@
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::options::{ScriptError, retry_after};
+use crate::retry_after;
 use crate::route::CALLS;
 
 /// Something that goes wrong, once or often.
@@ -87,6 +87,21 @@ pub struct StatusAction {
     pub empty: bool,
     /// The request had its effect all the same.
     pub processed: bool,
+}
+
+/// Why a script was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ScriptError {
+    #[error(transparent)]
+    Toml(#[from] toml::de::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("`on` names no call of the simulator: {on}")]
+    UnknownCall { on: String },
+    #[error("`status` is not an HTTP status: {status}")]
+    Status { status: u16 },
+    #[error("`{key}` cannot be sent as a header")]
+    Header { key: &'static str },
 }
 
 impl Fault {

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::answer::{Answer, Call, Content, Failure, location};
+use crate::backend::Backend;
 use crate::behaviour::Timestamps;
-use crate::exchange::World;
 use crate::instant;
 use crate::jobs::Start;
 
@@ -32,7 +32,11 @@ struct GoalsExport {
     expires_at: Timestamp,
 }
 
-pub(crate) fn start(world: &mut World, call: &Call<'_>) -> Result<Answer, Failure> {
+pub(crate) fn start(
+    backend: &mut Backend,
+    goals: &mut Goals,
+    call: &Call<'_>,
+) -> Result<Answer, Failure> {
     let members = call.payload.object()?;
     let Some(organization) = guid(members, "goalsOrganizationId") else {
         return Err(Failure::bad_request(
@@ -48,7 +52,7 @@ pub(crate) fn start(world: &mut World, call: &Call<'_>) -> Result<Answer, Failur
         )
         .inner("invalidExplorerViewId"));
     };
-    let behaviour = &world.behaviour.goals;
+    let behaviour = &backend.behaviour.goals;
     let unknown = &behaviour.unknown_organizations;
     if unknown
         .iter()
@@ -62,8 +66,8 @@ pub(crate) fn start(world: &mut World, call: &Call<'_>) -> Result<Answer, Failur
         .inner("goalsOrganizationIdNotFound"));
     }
     let pair = (organization, view);
-    if let Some(index) = world.goals.latest.get(&pair) {
-        let run = world.jobs.run(world.goals.started[*index].run);
+    if let Some(index) = goals.latest.get(&pair) {
+        let run = backend.jobs.run(goals.started[*index].run);
         if !run.phase(call.now).ended() {
             return Err(Failure::new(
                 StatusCode::CONFLICT,
@@ -71,25 +75,32 @@ pub(crate) fn start(world: &mut World, call: &Call<'_>) -> Result<Answer, Failur
                 "Another export job is still active or waiting to be executed",
             )
             .inner("exportJobAlreadyExists")
-            .pending(&run.id, monitor(world, call, &run.id)));
+            .pending(&run.id, monitor(backend, call, &run.id)));
         }
     }
-    Ok(create(world, call, pair))
+    Ok(create(backend, goals, call, pair))
 }
 
-fn create(world: &mut World, call: &Call<'_>, (organization, view): (String, String)) -> Answer {
-    let behaviour = &world.behaviour.goals;
+fn create(
+    backend: &mut Backend,
+    goals: &mut Goals,
+    call: &Call<'_>,
+    (organization, view): (String, String),
+) -> Answer {
+    let behaviour = &backend.behaviour.goals;
     let key = key();
     let start = Start {
         operation: "goals.exportJob",
         id: key.clone(),
         key: format!("{organization}/{view}"),
         outcome: behaviour.outcome,
-        seconds: world.durations.goals_seconds,
+        seconds: backend.durations.goals_seconds,
         now: call.now,
         client_request_id: call.client_request_id,
     };
-    let run = world.jobs.start(start, &world.durations, &world.behaviour);
+    let run = backend
+        .jobs
+        .start(start, &backend.durations, &backend.behaviour);
     let id = Uuid::new_v4().to_string();
     let body = json!({
         "@odata.type": "#microsoft.graph.goalsExportJob",
@@ -97,7 +108,6 @@ fn create(world: &mut World, call: &Call<'_>, (organization, view): (String, Str
         "createdDateTime": timestamp(behaviour.timestamps, call.now),
         "status": "notStarted",
     });
-    let goals = &mut world.goals;
     let index = goals.started.len();
     goals.by_key.insert(key.clone(), index);
     goals
@@ -108,34 +118,44 @@ fn create(world: &mut World, call: &Call<'_>, (organization, view): (String, Str
         id,
         organization,
         view,
-        expires_at: instant::after(call.now, world.durations.goals_kept_seconds),
+        expires_at: instant::after(call.now, backend.durations.goals_kept_seconds),
     });
     let mut answer = Answer::json(StatusCode::CREATED, body).job(&key);
-    answer.set(LOCATION, &monitor(world, call, &key));
-    answer.set_retry_after(world.behaviour.goals.retry_after_start.as_deref());
+    answer.set(LOCATION, &monitor(backend, call, &key));
+    answer.set_retry_after(backend.behaviour.goals.retry_after_start.as_deref());
     answer
 }
 
-pub(crate) fn poll(world: &World, call: &Call<'_>, key: &str) -> Result<Answer, Failure> {
-    let export = find(world, call.now, key)?;
-    let behaviour = &world.behaviour.goals;
-    let entity = entity(world, call, export);
+pub(crate) fn poll(
+    backend: &Backend,
+    goals: &Goals,
+    call: &Call<'_>,
+    key: &str,
+) -> Result<Answer, Failure> {
+    let export = find(goals, call.now, key)?;
+    let behaviour = &backend.behaviour.goals;
+    let entity = entity(backend, call, export);
     let body = if behaviour.envelope {
         json!({ "value": entity })
     } else {
         entity
     };
     let mut answer = Answer::json(StatusCode::OK, body).job(key);
-    if !world.jobs.run(export.run).phase(call.now).ended() {
+    if !backend.jobs.run(export.run).phase(call.now).ended() {
         answer.set_retry_after(behaviour.retry_after_poll.as_deref());
     }
     Ok(answer)
 }
 
 /// The export itself; there is none unless the job succeeded.
-pub(crate) fn content(world: &World, call: &Call<'_>, key: &str) -> Result<Answer, Failure> {
-    let export = find(world, call.now, key)?;
-    if !world.jobs.run(export.run).phase(call.now).succeeded() {
+pub(crate) fn content(
+    backend: &Backend,
+    goals: &Goals,
+    call: &Call<'_>,
+    key: &str,
+) -> Result<Answer, Failure> {
+    let export = find(goals, call.now, key)?;
+    if !backend.jobs.run(export.run).phase(call.now).succeeded() {
         return Err(Failure::new(
             StatusCode::NOT_FOUND,
             "notFound",
@@ -152,7 +172,7 @@ pub(crate) fn content(world: &World, call: &Call<'_>, key: &str) -> Result<Answe
 }
 
 /// The collection; only `goalsOrganizationId` can be filtered on.
-pub(crate) fn list(world: &World, call: &Call<'_>) -> Result<Answer, Failure> {
+pub(crate) fn list(backend: &Backend, goals: &Goals, call: &Call<'_>) -> Result<Answer, Failure> {
     let mut parameters = url::form_urlencoded::parse(call.query.as_bytes());
     let filter = parameters.find_map(|(name, value)| (name == "$filter").then_some(value));
     let comparisons: Vec<(&str, &str)> = filter.iter().flat_map(|text| comparisons(text)).collect();
@@ -169,22 +189,20 @@ pub(crate) fn list(world: &World, call: &Call<'_>) -> Result<Answer, Failure> {
         let mut values = comparisons.iter().map(|(_, value)| value);
         values.all(|value| export.organization.eq_ignore_ascii_case(value))
     };
-    let exports = world.goals.started.iter().filter(wanted);
-    let value: Vec<Value> = exports.map(|export| entity(world, call, export)).collect();
+    let exports = goals.started.iter().filter(wanted);
+    let value: Vec<Value> = exports
+        .map(|export| entity(backend, call, export))
+        .collect();
     Ok(Answer::json(StatusCode::OK, json!({ "value": value })))
 }
 
-fn find<'a>(world: &'a World, now: Timestamp, key: &str) -> Result<&'a GoalsExport, Failure> {
+fn find<'a>(goals: &'a Goals, now: Timestamp, key: &str) -> Result<&'a GoalsExport, Failure> {
     if !key.starts_with("j!") {
         return Err(
             Failure::bad_request("badRequest", "Invalid JobKey specified").inner("unknown"),
         );
     }
-    let export = world
-        .goals
-        .by_key
-        .get(key)
-        .map(|index| &world.goals.started[*index]);
+    let export = goals.by_key.get(key).map(|index| &goals.started[*index]);
     export
         .filter(|export| now < export.expires_at)
         .ok_or_else(|| {
@@ -197,9 +215,9 @@ fn find<'a>(world: &'a World, now: Timestamp, key: &str) -> Result<&'a GoalsExpo
         })
 }
 
-fn entity(world: &World, call: &Call<'_>, export: &GoalsExport) -> Value {
-    let spelling = world.behaviour.goals.timestamps;
-    let run = world.jobs.run(export.run);
+fn entity(backend: &Backend, call: &Call<'_>, export: &GoalsExport) -> Value {
+    let spelling = backend.behaviour.goals.timestamps;
+    let run = backend.jobs.run(export.run);
     let phase = run.phase(call.now);
     let last_action = if phase.ended() { run.ends_at } else { call.now };
     let mut entity = json!({
@@ -214,14 +232,14 @@ fn entity(world: &World, call: &Call<'_>, export: &GoalsExport) -> Value {
     });
     if phase.succeeded() {
         let content = format!("{}/content", path(&run.id));
-        entity["resourceLocation"] = location(call, &world.behaviour, &content, false).into();
+        entity["resourceLocation"] = location(call, &backend.behaviour, &content, false).into();
     }
     entity
 }
 
-fn monitor(world: &World, call: &Call<'_>, key: &str) -> String {
-    let quoted = world.behaviour.goals.location_quoted;
-    location(call, &world.behaviour, &path(key), quoted)
+fn monitor(backend: &Backend, call: &Call<'_>, key: &str) -> String {
+    let quoted = backend.behaviour.goals.location_quoted;
+    location(call, &backend.behaviour, &path(key), quoted)
 }
 
 /// Lower-cased as in every documented Location, unlike the path one calls.

@@ -8,17 +8,21 @@ mod options;
 mod simulator;
 
 mod server;
+mod shared;
 mod socket;
 
+mod delivery;
 mod effect;
 mod exchange;
 mod fault;
 mod journal;
 mod route;
+mod version;
 
 mod entra;
 mod tokens;
 
+mod backend;
 mod export;
 mod goals;
 mod jobs;
@@ -30,14 +34,15 @@ mod answer;
 mod behaviour;
 mod body;
 mod instant;
+mod retry_after;
 
 pub use behaviour::{
     Behaviour, Casing, ExportBehaviour, GoalsBehaviour, InnerError, LocationForm, LocationVersion,
     NotProvisioned, Outcome, Progress, ScheduleBehaviour, Timestamps,
 };
-pub use exchange::Delivery;
-pub use fault::{Action, Fault, StatusAction};
+pub use delivery::Delivery;
+pub use fault::{Action, Fault, ScriptError, StatusAction};
 pub use jobs::Job;
 pub use journal::Entry;
-pub use options::{Clock, Durations, Options, ScriptError};
+pub use options::{Clock, Durations, Options};
 pub use simulator::Simulator;

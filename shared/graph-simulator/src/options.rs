@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::behaviour::Behaviour;
-use crate::fault::Fault;
+use crate::fault::{Fault, ScriptError};
 
 /// Where the simulator's time comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -48,21 +48,6 @@ pub struct Durations {
     pub goals_kept_seconds: f64,
     pub access_token_seconds: u32,
     pub refresh_token_seconds: f64,
-}
-
-/// Why a script was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ScriptError {
-    #[error(transparent)]
-    Toml(#[from] toml::de::Error),
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
-    #[error("`on` names no call of the simulator: {on}")]
-    UnknownCall { on: String },
-    #[error("`status` is not an HTTP status: {status}")]
-    Status { status: u16 },
-    #[error("`{key}` cannot be sent as a header")]
-    Header { key: &'static str },
 }
 
 impl Options {
@@ -125,44 +110,6 @@ impl Default for Durations {
             goals_kept_seconds: 40.0 * DAY,
             access_token_seconds: 3599,
             refresh_token_seconds: 90.0 * DAY,
-        }
-    }
-}
-
-/// A `Retry-After` in a script: a number, any text, or `false` for no header at all.
-pub(crate) mod retry_after {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Value {
-        Absent(bool),
-        Seconds(u64),
-        Decimal(f64),
-        Text(String),
-    }
-
-    pub(crate) fn serialize<S: Serializer>(
-        value: &Option<String>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match value {
-            None => Value::Absent(false),
-            Some(text) => Value::Text(text.clone()),
-        }
-        .serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<String>, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::Absent(false) => Ok(None),
-            Value::Absent(true) => Err(D::Error::custom("expected a number, a text or false")),
-            Value::Seconds(seconds) => Ok(Some(seconds.to_string())),
-            Value::Decimal(seconds) => Ok(Some(seconds.to_string())),
-            Value::Text(text) => Ok(Some(text)),
         }
     }
 }

@@ -5,6 +5,7 @@
 use http::{Method, StatusCode};
 
 use crate::answer::Failure;
+use crate::version::Version;
 
 /// The names of all calls, as journal and faults use them.
 pub(crate) const CALLS: [&str; 11] = [
@@ -20,12 +21,6 @@ pub(crate) const CALLS: [&str; 11] = [
     "schedule.poll",
     "other",
 ];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Version {
-    V1,
-    Beta,
-}
 
 #[derive(Debug)]
 pub(crate) enum Route {
@@ -45,15 +40,6 @@ pub(crate) enum Target {
     GoalsContent { key: String },
     ScheduleStart { team: String },
     SchedulePoll { team: String },
-}
-
-impl Version {
-    pub(crate) fn segment(self) -> &'static str {
-        match self {
-            Self::V1 => "v1.0",
-            Self::Beta => "beta",
-        }
-    }
 }
 
 impl Route {

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::answer::{Answer, Call, Failure};
+use crate::backend::Backend;
 use crate::behaviour::NotProvisioned;
-use crate::exchange::World;
 use crate::instant;
 use crate::jobs::{Phase, Start};
 use crate::tokens::Kind;
@@ -27,17 +27,18 @@ struct Schedule {
 
 /// Replaces a schedule, or starts provisioning one. A PUT while provisioning runs starts nothing new.
 pub(crate) fn start(
-    world: &mut World,
+    backend: &mut Backend,
+    schedules: &mut Schedules,
     call: &Call<'_>,
     token: Kind,
     team: &str,
 ) -> Result<Answer, Failure> {
-    let team = admit(world, call, token, team)?;
+    let team = admit(backend, call, token, team)?;
     let settings = settings(call)?;
-    let known = world.schedules.by_team.get_mut(&team);
+    let known = schedules.by_team.get_mut(&team);
     let current = known.filter(|schedule| {
         // A new PUT is the remedy for a failed provisioning.
-        let phase = world.jobs.run(schedule.run).phase(call.now);
+        let phase = backend.jobs.run(schedule.run).phase(call.now);
         !phase.ended() || phase.succeeded()
     });
     match current {
@@ -47,37 +48,39 @@ pub(crate) fn start(
                 operation: "team.schedule",
                 id: Uuid::new_v4().to_string(),
                 key: team.clone(),
-                outcome: world.behaviour.schedule.outcome,
-                seconds: world.durations.schedule_seconds,
+                outcome: backend.behaviour.schedule.outcome,
+                seconds: backend.durations.schedule_seconds,
                 now: call.now,
                 client_request_id: call.client_request_id,
             };
-            let run = world.jobs.start(start, &world.durations, &world.behaviour);
-            world
-                .schedules
+            let run = backend
+                .jobs
+                .start(start, &backend.durations, &backend.behaviour);
+            schedules
                 .by_team
                 .insert(team.clone(), Schedule { run, settings });
         }
     }
-    let mut answer = found(world, call.now, &team, &world.schedules.by_team[&team]);
-    answer.set_retry_after(world.behaviour.schedule.retry_after_start.as_deref());
+    let mut answer = found(backend, call.now, &team, &schedules.by_team[&team]);
+    answer.set_retry_after(backend.behaviour.schedule.retry_after_start.as_deref());
     Ok(answer)
 }
 
 pub(crate) fn poll(
-    world: &World,
+    backend: &Backend,
+    schedules: &Schedules,
     call: &Call<'_>,
     token: Kind,
     team: &str,
 ) -> Result<Answer, Failure> {
-    let team = admit(world, call, token, team)?;
-    if let Some(schedule) = world.schedules.by_team.get(&team) {
-        return Ok(found(world, call.now, &team, schedule));
+    let team = admit(backend, call, token, team)?;
+    if let Some(schedule) = schedules.by_team.get(&team) {
+        return Ok(found(backend, call.now, &team, schedule));
     }
-    match world.behaviour.schedule.not_provisioned {
+    match backend.behaviour.schedule.not_provisioned {
         NotProvisioned::NotFound => Err(not_found()),
         NotProvisioned::NotStarted => {
-            let word = world.behaviour.schedule.casing.spell("NotStarted");
+            let word = backend.behaviour.schedule.casing.spell("NotStarted");
             let body = json!({
                 "id": team, "enabled": false, "provisionStatus": word, "provisionStatusCode": null,
             });
@@ -87,13 +90,13 @@ pub(crate) fn poll(
 }
 
 /// Checks the team and whom the application acts for, and returns the team's id in its usual form.
-fn admit(world: &World, call: &Call<'_>, token: Kind, team: &str) -> Result<String, Failure> {
+fn admit(backend: &Backend, call: &Call<'_>, token: Kind, team: &str) -> Result<String, Failure> {
     let acts_as = call
         .headers
         .get("ms-app-acts-as")
         .and_then(|value| value.to_str().ok());
     let person = acts_as.is_some_and(|text| Uuid::try_parse(text).is_ok());
-    if world.behaviour.schedule.require_acts_as && token == Kind::Application && !person {
+    if backend.behaviour.schedule.require_acts_as && token == Kind::Application && !person {
         return Err(Failure::new(
             StatusCode::FORBIDDEN,
             "Forbidden",
@@ -107,7 +110,7 @@ fn admit(world: &World, call: &Call<'_>, token: Kind, team: &str) -> Result<Stri
         ));
     };
     let team = team.to_string();
-    let unknown = &world.behaviour.schedule.unknown_teams;
+    let unknown = &backend.behaviour.schedule.unknown_teams;
     if unknown.iter().any(|id| id.eq_ignore_ascii_case(&team)) {
         return Err(not_found());
     }
@@ -130,9 +133,9 @@ fn settings(call: &Call<'_>) -> Result<Map<String, Value>, Failure> {
     Ok(settings)
 }
 
-fn found(world: &World, now: Timestamp, team: &str, schedule: &Schedule) -> Answer {
-    let behaviour = &world.behaviour.schedule;
-    let run = world.jobs.run(schedule.run);
+fn found(backend: &Backend, now: Timestamp, team: &str, schedule: &Schedule) -> Answer {
+    let behaviour = &backend.behaviour.schedule;
+    let run = backend.jobs.run(schedule.run);
     let phase = run.phase(now);
     let word = match &phase {
         Phase::NotStarted => behaviour.casing.spell("NotStarted"),
@@ -159,7 +162,7 @@ fn found(world: &World, now: Timestamp, team: &str, schedule: &Schedule) -> Answ
     body["provisionStatusCode"] = failed
         .then_some(behaviour.provision_status_code.as_str())
         .into();
-    let lag = world.durations.enabled_lag_seconds;
+    let lag = backend.durations.enabled_lag_seconds;
     if lag > 0.0 && now < instant::after(run.ends_at, lag) {
         body["enabled"] = false.into();
     }

@@ -10,12 +10,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::behaviour::Behaviour;
-use crate::exchange::{Delivery, World};
+use crate::delivery::Delivery;
+use crate::exchange::World;
 use crate::fault::Fault;
 use crate::jobs::Job;
 use crate::journal::Entry;
 use crate::options::{Durations, Options};
-use crate::server::{self, Shared};
+use crate::server;
+use crate::shared::Shared;
 
 /// A running simulator. Clones are handles of the same one; it ends with the last of them.
 #[derive(Clone)]
@@ -106,7 +108,7 @@ impl Simulator {
     /// The jobs that exist, in order of their start.
     pub fn jobs(&self) -> Vec<Job> {
         let now = (self.running.shared.clock)();
-        self.running.shared.world().jobs.all(now)
+        self.running.shared.world().backend.jobs.all(now)
     }
 
     /// Adds a fault behind those that wait.
@@ -121,17 +123,22 @@ impl Simulator {
 
     /// Changes how long things take that start from now on.
     pub fn set_durations(&self, change: impl FnOnce(&mut Durations)) {
-        change(&mut self.running.shared.world().durations);
+        change(&mut self.running.shared.world().backend.durations);
     }
 
     pub fn set_behaviour(&self, change: impl FnOnce(&mut Behaviour)) {
-        change(&mut self.running.shared.world().behaviour);
+        change(&mut self.running.shared.world().backend.behaviour);
     }
 
     /// Ends a job now with this status word, as Graph would spell it. `false`: no such job.
     pub fn finish(&self, job: &str, word: &str) -> bool {
         let now = (self.running.shared.clock)();
-        self.running.shared.world().jobs.finish(job, word, now)
+        self.running
+            .shared
+            .world()
+            .backend
+            .jobs
+            .finish(job, word, now)
     }
 
     /// Changes the secret the token endpoint accepts.
@@ -153,7 +160,7 @@ impl Simulator {
     pub fn issue_refresh_token(&self) -> String {
         let now = (self.running.shared.clock)();
         let mut world = self.running.shared.world();
-        let durations = world.durations.clone();
+        let durations = world.backend.durations.clone();
         world.tokens.issue_refresh(now, &durations)
     }
 

@@ -1,7 +1,7 @@
 //! The bill of one operation, from the calls that were recorded while it ran through its time on a moved clock.
 //!
 //! List prices of us-east-1, without free tiers, in millionths of a dollar. The time of an invocation is what it took
-//! here, with MiniStack and Graph on loopback; what is paid by the month is told apart.
+//! here, with MiniStack and Graph on loopback; what is paid by the month is listed apart.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -79,7 +79,7 @@ struct Run {
 pub(crate) async fn measure(table: &mut Table) -> Result<()> {
     for case in &CASES {
         let run = run(case).await?;
-        told(case, &run, table)?;
+        report(case, &run, table)?;
     }
     fixed(table)
 }
@@ -128,7 +128,7 @@ async fn run(case: &Case) -> Result<Run> {
     })
 }
 
-fn told(case: &Case, run: &Run, table: &mut Table) -> Result<()> {
+fn report(case: &Case, run: &Run, table: &mut Table) -> Result<()> {
     let mut units = Units::default();
     let calls = || run.started.iter().chain(&run.polled);
     for call in calls().filter(|call| call.service == "DynamoDB") {

@@ -19,7 +19,7 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, figure: &str, value: f64, goal: &str) -> io::Result<()> {
-        writeln!(self.0, "  {figure:<44}{value:>10.2}{}", told(goal))
+        writeln!(self.0, "  {figure:<44}{value:>10.2}{}", goal_text(goal))
     }
 
     /// The spread of a figure. The goals are those of the median and of the largest value.
@@ -41,12 +41,12 @@ impl Table {
             self.0,
             "  {figure:<44}n {:>4}  mean {mean:>6.2}  min {least:>6.2}  p50 {p50:>6.2}  p90 {p90:>6.2}  p99 {p99:>6.2}  max {max:>6.2}{}{most}",
             values.len(),
-            told(goal),
+            goal_text(goal),
         )
     }
 }
 
-fn told(goal: &str) -> String {
+fn goal_text(goal: &str) -> String {
     match goal {
         "" => String::new(),
         goal => format!("   goal {goal}"),

@@ -1,4 +1,4 @@
-//! Warm invocations: what a request costs, and a batch of messages whose operations run, are done, or have long been told.
+//! Warm invocations: what a request costs, and a batch of messages whose operations run, are done, or have long been reported.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ pub(crate) async fn measure(invocations: usize, table: &mut Table) -> Result<()>
             most,
         )?;
         table.spread("all running, nothing new", &spent.running, goal, most)?;
-        table.spread("all done: told and closed", &spent.done, goal, most)?;
+        table.spread("all done: reported and closed", &spent.done, goal, most)?;
         table.spread("all closed before: dropped", &spent.closed, "", most)?;
         for (all, more) in starts.iter_mut().zip(spent.starts) {
             all.extend(more);

@@ -1,13 +1,14 @@
 //! A batch of ten in which one step panics and one hangs: the two stay, the others are done.
 
 use std::collections::HashSet;
+use std::future::{pending, ready};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use cloud_testkit::clock::ShiftedClock;
-use cloud_testkit::ministack::{Message as Received, MiniStack, Setup};
+use cloud_testkit::ministack::{MiniStack, Setup};
+use cloud_testkit::queues::Message as Received;
 use courier_aws::batch::{self, Delivery};
 use courier_aws::queue::SqsQueue;
 use courier_aws::table::Table;
@@ -16,10 +17,11 @@ use courier_core::config::Config;
 use courier_core::engine::app::App;
 use courier_core::engine::platform::Platform;
 use courier_core::lifecycle::Timing;
+use courier_core::operation::OperationId;
 use courier_core::operation::random_ids;
-use courier_core::operation::{OperationId, Record};
 use courier_core::outbound::{HttpTransport, Timeouts};
-use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
+use courier_core::ports::Store;
+use courier_testkit::intercepted::{Call, Intercepted, Leave};
 use courier_testkit::receiver::Receiver;
 use courier_testkit::tenants::{self, CONFIG, TICKETS_KEY};
 use graph_simulator::{Options, Simulator};
@@ -29,61 +31,25 @@ use tokio::net::TcpListener;
 
 use crate::{contract_queue, contract_store};
 
-/// A table that panics or never answers when it is first asked for certain records.
-struct Sabotaged {
-    table: Table,
+/// Records whose first load panics or never ends.
+#[derive(Default)]
+struct Sabotage {
     panics: Mutex<HashSet<OperationId>>,
     hangs: Mutex<HashSet<OperationId>>,
 }
 
-#[async_trait]
-impl Store for Sabotaged {
-    async fn load(&self, id: &OperationId) -> Result<Option<Record>, StoreError> {
+impl Sabotage {
+    fn before(&self, call: Call<'_>) -> Leave {
+        let Call::Load(id) = call else {
+            return Box::pin(ready(()));
+        };
         if self.panics.lock().unwrap().remove(id) {
             panic!("sabotage");
         }
         if self.hangs.lock().unwrap().remove(id) {
-            std::future::pending::<()>().await;
+            return Box::pin(pending());
         }
-        self.table.load(id).await
-    }
-
-    async fn load_many(&self, _ids: &[OperationId]) -> Result<Vec<Record>, StoreError> {
-        // So that each step loads its own.
-        Ok(Vec::new())
-    }
-
-    async fn insert(&self, record: &Record) -> Result<Write, StoreError> {
-        self.table.insert(record).await
-    }
-
-    async fn update(&self, record: &Record) -> Result<Write, StoreError> {
-        self.table.update(record).await
-    }
-
-    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, StoreError> {
-        self.table.overdue(before, limit).await
-    }
-
-    async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {
-        self.table.list(client, filter).await
-    }
-
-    async fn forget(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        self.table.forget(before, limit).await
-    }
-
-    async fn load_document(&self, key: &str) -> Result<Option<Document>, StoreError> {
-        self.table.load_document(key).await
-    }
-
-    async fn swap_document(
-        &self,
-        key: &str,
-        expected: u64,
-        body: &str,
-    ) -> Result<bool, StoreError> {
-        self.table.swap_document(key, expected, body).await
+        Box::pin(ready(()))
     }
 }
 
@@ -92,7 +58,8 @@ struct Stage {
     ministack: MiniStack,
     url: String,
     queue: Arc<SqsQueue>,
-    store: Arc<Sabotaged>,
+    store: Arc<Intercepted<Table>>,
+    sabotage: Arc<Sabotage>,
     app: App,
     receiver: Receiver,
     _simulator: Simulator,
@@ -110,11 +77,10 @@ impl Stage {
         let (url, _) = ministack.create_courier_queue("courier").await;
         let client = contract_queue::client(ministack.url());
         let queue = Arc::new(SqsQueue::new(client, &url, clock.function()));
-        let store = Arc::new(Sabotaged {
-            table: Table::new(contract_store::client(ministack.url()), "courier"),
-            panics: Mutex::default(),
-            hangs: Mutex::default(),
-        });
+        let sabotage = Arc::new(Sabotage::default());
+        let table = Table::new(contract_store::client(ministack.url()), "courier");
+        let hook = Arc::clone(&sabotage);
+        let store = Arc::new(Intercepted::new(table, move |call| hook.before(call)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let simulator = Simulator::start(listener, Options::new(clock.function()))
             .await
@@ -133,7 +99,7 @@ impl Stage {
         };
         let transport = HttpTransport::new(&timeouts, &None, &config.allowed).unwrap();
         let platform = Platform {
-            store: Arc::<Sabotaged>::clone(&store),
+            store: Arc::<Intercepted<Table>>::clone(&store),
             queue: Arc::<SqsQueue>::clone(&queue),
             transport: Arc::new(transport),
             clock: clock.function(),
@@ -148,6 +114,7 @@ impl Stage {
             url,
             queue,
             store,
+            sabotage,
             receiver,
             _simulator: simulator,
         }
@@ -212,8 +179,8 @@ async fn a_panic_and_a_hang_leave_exactly_their_own_messages() {
     let messages = stage.poll_messages().await;
     assert_eq!(messages.len(), 10);
     let (panics, hangs) = (operation(&messages[3]), operation(&messages[7]));
-    stage.store.panics.lock().unwrap().insert(panics.clone());
-    stage.store.hangs.lock().unwrap().insert(hangs.clone());
+    stage.sabotage.panics.lock().unwrap().insert(panics.clone());
+    stage.sabotage.hangs.lock().unwrap().insert(hangs.clone());
 
     let deliveries: Vec<Delivery> = messages.iter().map(delivery).collect();
     let staying = stage
@@ -223,7 +190,7 @@ async fn a_panic_and_a_hang_leave_exactly_their_own_messages() {
     assert_eq!(staying, expected);
     assert_eq!(stage.receiver.journal().len(), 8, "the others are done");
     for id in [&panics, &hangs] {
-        let record = stage.store.table.load(id).await.unwrap().unwrap();
+        let record = stage.store.inner.load(id).await.unwrap().unwrap();
         assert_eq!(record.step_crashes, 1);
         assert_eq!(record.history.last().unwrap().event, "stumbled");
     }

@@ -181,8 +181,8 @@ async fn no_secret_is_logged_or_queued_or_kept_readable_at_any_log_level() {
     ] {
         assert!(!logs.contains(canary), "{canary} was logged");
         assert!(!kept.contains(canary), "{canary} is readable in the table");
-        let told = cloud.proxy.find(canary).into_iter();
-        let places: Vec<_> = told
+        let leaks = cloud.proxy.find(canary).into_iter();
+        let places: Vec<_> = leaks
             .map(|call| call.operation)
             .filter(|name| name != "GetSecretValue")
             .collect();

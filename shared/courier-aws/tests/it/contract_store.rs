@@ -115,7 +115,7 @@ async fn a_list_finds_what_lies_behind_hundreds_that_do_not_match() {
 }
 
 #[tokio::test]
-async fn what_is_closed_is_left_to_dynamodb_to_forget() {
+async fn closed_records_are_left_to_the_expiry_of_dynamodb() {
     let nowhere = Table::new(client("http://127.0.0.1:1"), "courier");
     assert_eq!(nowhere.forget(at(0), 10).await.unwrap(), 0);
 }

@@ -31,7 +31,7 @@ async fn public() -> Cloud {
 }
 
 /// Status and problem, as a refusal must have them, or the status alone.
-fn told(answer: &Answer) -> String {
+fn status_and_problem(answer: &Answer) -> String {
     let body = answer.json();
     if answer.status < 300 {
         return answer.status.to_string();
@@ -44,7 +44,7 @@ fn told(answer: &Answer) -> String {
     format!("{} {problem}", answer.status)
 }
 
-/// The headers as API Gateway tells them: text, and no name twice. `None` where it has to change them for that.
+/// The headers as API Gateway passes them: text, and no name twice. `None` where it has to change them for that.
 fn in_an_event(request: &Sent) -> Option<Vec<(&str, &str)>> {
     let mut headers = BTreeMap::new();
     for (name, value) in &request.headers {
@@ -96,7 +96,7 @@ async fn every_case_of_the_corpora_gets_its_answer_from_the_function() {
             .request("POST", "/v1/operations", &headers, &request.body)
             .await;
         assert_eq!(
-            told(&answer),
+            status_and_problem(&answer),
             request.answer,
             "{}: {:?}",
             request.name,
@@ -175,7 +175,11 @@ async fn what_is_no_http_is_refused_and_breaks_nothing() {
         for door in [Gateway::http_api, Gateway::function_url] {
             let door = door(&cloud.start);
             let answer = door.request(method, target, &[header], b"").await;
-            assert_eq!(told(&answer), expected, "{method} {target} {header:?}");
+            assert_eq!(
+                status_and_problem(&answer),
+                expected,
+                "{method} {target} {header:?}"
+            );
         }
     }
     cloud.check();

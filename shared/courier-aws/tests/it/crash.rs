@@ -58,9 +58,9 @@ fn what_is_deployed_has_no_crash_points() {
     for name in FUNCTIONS {
         let crashing = text(crashing_binary(name));
         let deployed = text(binary(name));
-        for told in [VARIABLE, TOLD, "start.call"] {
-            assert!(crashing.contains(told), "{name} knows no {told:?}");
-            assert!(!deployed.contains(told), "{name} knows {told:?}");
+        for text in [VARIABLE, TOLD, "start.call"] {
+            assert!(crashing.contains(text), "{name} knows no {text:?}");
+            assert!(!deployed.contains(text), "{name} knows {text:?}");
         }
         let point = POINTS.iter().find(|point| deployed.contains(*point));
         assert_eq!(point, None, "{name}");
@@ -130,7 +130,7 @@ impl Drop for Stage {
     }
 }
 
-/// What has happened before this operation, of which the journals tell too.
+/// The earlier events, which the journals have too.
 pub(crate) struct Before {
     calls: u64,
     callbacks: usize,
@@ -165,8 +165,8 @@ impl Stage {
                 "message.settle.after"
             };
             let logs = logs(&armed, last).await;
-            let told = logs.lines().filter_map(|line| line.strip_prefix(TOLD));
-            passed.push(told.map(str::to_owned).collect());
+            let points = logs.lines().filter_map(|line| line.strip_prefix(TOLD));
+            passed.push(points.map(str::to_owned).collect());
         }
         passed[0].insert(ANSWERED.to_owned());
         let fate = self.end(&before, asked, Vec::new(), None).await;
@@ -222,10 +222,10 @@ impl Stage {
         point: &str,
         work: impl Future<Output = T>,
     ) -> Option<T> {
-        let told = format!("{TOLD}{point}\n");
+        let passed_point = format!("{TOLD}{point}\n");
         let mut ticks = interval(Duration::from_millis(2));
         let standing = async {
-            while death == Death::Abort || !armed.logs().contains(&told) {
+            while death == Death::Abort || !armed.logs().contains(&passed_point) {
                 ticks.tick().await;
             }
         };
@@ -246,7 +246,7 @@ impl Stage {
             work.await;
         }
         let process = armed.processes().into_iter().next()?;
-        if !process.logs.contains(&told) {
+        if !process.logs.contains(&passed_point) {
             return done;
         }
         let signal = format!("signal: {} ", death.signal());
@@ -351,12 +351,12 @@ impl Stage {
     }
 }
 
-/// What the function wrote, once it has told of this point: the answer may be here before.
+/// Waits until the function has logged this point and returns its log: the answer may be here before.
 async fn logs(function: &Function, point: &str) -> String {
-    let told = format!("{TOLD}{point}\n");
+    let passed_point = format!("{TOLD}{point}\n");
     let mut ticks = interval(Duration::from_millis(2));
     let written = timeout(PATIENCE, async {
-        while !function.logs().contains(&told) {
+        while !function.logs().contains(&passed_point) {
             ticks.tick().await;
         }
         function.logs()

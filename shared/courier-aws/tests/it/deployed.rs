@@ -118,8 +118,8 @@ async fn the_logs_tell_metrics_and_no_secrets(stack: &Stack) {
         ("poll-operation", "\"Outcome\":\"succeeded\""),
     ] {
         let log = stack.log(function).await;
-        let told = |line: &String| line.contains(metric) && line.contains(&table);
-        assert!(log.iter().any(told), "no {metric} in {log:#?}");
+        let reported = |line: &String| line.contains(metric) && line.contains(&table);
+        assert!(log.iter().any(reported), "no {metric} in {log:#?}");
         for canary in [
             GRAPH_SECRET,
             REFRESH_TOKEN,
@@ -142,13 +142,16 @@ async fn an_unreadable_message_ends_in_the_dead_letter_queue(stack: &Stack) {
     ministack.send(queue, cut_off).await;
     // It is looked at five times, a minute apart.
     stack
-        .eventually("the message was not buried", async || {
-            stack.clock.advance(Duration::from_secs(10));
-            ministack.depth(dead).await.visible == 1
-        })
+        .eventually(
+            "the message did not reach the dead-letter queue",
+            async || {
+                stack.clock.advance(Duration::from_secs(10));
+                ministack.depth(dead).await.visible == 1
+            },
+        )
         .await;
-    let buried = ministack.receive(dead).await;
-    assert_eq!(buried[0].body, cut_off);
+    let dead_letters = ministack.receive(dead).await;
+    assert_eq!(dead_letters[0].body, cut_off);
     let log = stack.log("poll-operation").await;
     let tries = log.iter().filter(|line| line.contains("cannot be read"));
     assert_eq!(tries.count(), 4, "{log:#?}");

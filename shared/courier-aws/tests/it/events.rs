@@ -52,7 +52,7 @@ async fn invoke(function: &Function, event: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_sample_event_gets_the_answer_that_its_readme_tells_of() {
+async fn every_sample_event_gets_the_answer_in_its_readme() {
     let cloud = Cloud::new().await;
     let mut seen = BTreeSet::new();
     for (name, status, replayed) in [

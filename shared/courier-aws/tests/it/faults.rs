@@ -81,7 +81,7 @@ async fn a_queue_that_refuses_is_503_and_graph_is_not_called_until_the_request_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_are_not_ours_are_buried_and_their_neighbours_are_done() {
+async fn foreign_messages_are_dead_lettered_and_their_batch_is_done() {
     let cloud = Cloud::new().await;
     let id = cloud
         .post("k", &tenants::schedule(&cloud.receiver, TEAM))
@@ -108,16 +108,16 @@ async fn messages_that_are_not_ours_are_buried_and_their_neighbours_are_done() {
     mapping.drain().await;
     let operation = cloud.closed(id.as_str().unwrap(), MINUTE).await;
     assert_eq!(operation["status"], "succeeded", "{operation}");
-    let mut buried: Vec<String> = cloud
+    let mut dead_letters: Vec<String> = cloud
         .ministack
         .receive(&cloud.dead_letter_url)
         .await
         .into_iter()
         .map(|message| message.body)
         .collect();
-    buried.sort();
+    dead_letters.sort();
     strange.sort();
-    assert_eq!(buried, strange);
+    assert_eq!(dead_letters, strange);
     cloud.clock.advance(2 * MINUTE);
     mapping.drain().await;
     let depth = cloud.ministack.depth(&cloud.queue_url).await;
@@ -165,7 +165,7 @@ async fn duplicated_reordered_and_resurrected_messages_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_lost_its_messages_is_found_by_the_sweeper() {
+async fn operations_without_a_message_are_found_by_the_sweeper() {
     let cloud = Cloud::new().await;
     let id = cloud
         .post(
@@ -255,11 +255,11 @@ async fn an_export_of_twenty_days_is_carried_by_renewed_messages() {
         .collect();
     assert_eq!(epochs, [1, 2, 3], "a fresh message every seven days");
     let polls = cloud.simulator.calls("export.poll").len() as u64;
-    let told = operation["graph"]["polls"].as_u64().unwrap();
+    let reported = operation["graph"]["polls"].as_u64().unwrap();
     // A fresh message comes once too early: SQS delays for 15 minutes at most.
     assert!(
-        (polls..=polls + 2).contains(&told),
-        "{told} told, {polls} made"
+        (polls..=polls + 2).contains(&reported),
+        "{reported} reported, {polls} made"
     );
     cloud.check();
 }

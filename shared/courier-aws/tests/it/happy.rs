@@ -55,14 +55,14 @@ async fn each_sample_request_ends_in_a_signed_callback() {
         assert_eq!(operation["callback"]["status"], "delivered", "{operation}");
     }
     let callbacks = cloud.receiver.journal();
-    let told: BTreeSet<String> = callbacks
+    let notified: BTreeSet<String> = callbacks
         .iter()
         .map(|callback| {
             let body: Value = serde_json::from_slice(&callback.body).unwrap();
             body["data"]["id"].as_str().unwrap().to_owned()
         })
         .collect();
-    assert_eq!((told, callbacks.len()), (ids, 3));
+    assert_eq!((notified, callbacks.len()), (ids, 3));
     // The watchdogs have outlived their operations.
     cloud.clock.advance(2 * MINUTE);
     cloud.mapping().await.drain().await;
@@ -72,7 +72,7 @@ async fn each_sample_request_ends_in_a_signed_callback() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_day_is_waited_for_by_one_message() {
+async fn a_wait_of_a_day_uses_one_message() {
     let cloud = Cloud::with(|graph| {
         graph.durations.schedule_seconds = 24.0 * 3600.0;
         graph.behaviour.schedule.retry_after_poll = Some("300".to_owned());

@@ -1,5 +1,5 @@
 //! The functions are killed in the middle of their work, a hundred operations each; afterwards four journals are held
-//! against each other: what callers were told, what Graph saw, what the receiver got, what the API says.
+//! against each other: what callers were answered, what Graph saw, what the receiver got, what the API says.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -118,7 +118,7 @@ async fn polls_killed_at_any_moment_lose_nothing_and_do_nothing_twice() {
             if batch.received == 0 {
                 return batches;
             }
-            // Neither an empty batch nor one cut short tells how long one takes; a strike that came too early does.
+            // Neither an empty batch nor one cut short shows how long one takes; a strike that came too early does.
             if died == 0 {
                 *takes.lock().await = began.elapsed();
             }

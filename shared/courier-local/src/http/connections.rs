@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-/// One in so many of the limit may still be there after it was told to leave: closing takes a moment, and an open file.
+/// One in so many of the limit may still be there after it was evicted: closing takes a moment, and an open file.
 const LEAVING_PART: usize = 16;
 
 /// The connections of one server, at most `limit` at once.
@@ -27,17 +27,17 @@ struct State {
     waits: u64,
 }
 
-/// One connection's place among them, given up when it is dropped.
-pub(crate) struct Place {
+/// The slot of one connection, free again when it is dropped.
+pub(crate) struct ConnectionSlot {
     connections: Arc<Connections>,
-    turn: Mutex<Turn>,
+    state: Mutex<SlotState>,
 }
 
-enum Turn {
+enum SlotState {
     /// For the client, since so many waits.
     Waiting(u64),
     Working(oneshot::Sender<()>),
-    ToldToLeave,
+    Evicted,
 }
 
 impl Connections {
@@ -49,7 +49,7 @@ impl Connections {
         })
     }
 
-    /// Waits until one more may come in: a place is free, or held by one that only waits.
+    /// Waits until one more may come in: a slot is free, or its connection only waits.
     pub(crate) async fn room(&self) {
         while !self.has_room() {
             self.changed.notified().await;
@@ -63,17 +63,21 @@ impl Connections {
         state.count() < self.limit || replaceable
     }
 
-    /// A place for a new connection, and what ends when it is told to leave.
-    pub(crate) fn enter(self: &Arc<Self>) -> (Place, oneshot::Receiver<()>) {
-        let (stay, told_to_leave) = oneshot::channel();
+    /// Returns a slot for a new connection, and a receiver that ends when the connection is evicted.
+    pub(crate) fn enter(self: &Arc<Self>) -> (ConnectionSlot, oneshot::Receiver<()>) {
+        let (stay, evicted) = oneshot::channel();
         let mut state = self.state();
         if state.count() >= self.limit && state.waiting.pop_first().is_some() {
             state.leaving += 1;
             tracing::debug!("a connection is closed to make room for another");
         }
-        let turn = Mutex::new(state.wait(stay));
+        let slot_state = Mutex::new(state.wait(stay));
         let connections = Arc::clone(self);
-        (Place { connections, turn }, told_to_leave)
+        let slot = ConnectionSlot {
+            connections,
+            state: slot_state,
+        };
+        (slot, evicted)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -86,58 +90,58 @@ impl State {
         self.working + self.waiting.len()
     }
 
-    fn wait(&mut self, stay: oneshot::Sender<()>) -> Turn {
+    fn wait(&mut self, stay: oneshot::Sender<()>) -> SlotState {
         self.waits += 1;
         self.waiting.insert(self.waits, stay);
-        Turn::Waiting(self.waits)
+        SlotState::Waiting(self.waits)
     }
 }
 
-impl Place {
-    /// A request has arrived. `false` when the connection was told to leave: then it must not be handled.
+impl ConnectionSlot {
+    /// Notes that a request has arrived. Returns `false` when the connection was evicted: then it must not be handled.
     pub(crate) fn work(&self) -> bool {
-        let mut turn = self.turn();
-        let Turn::Waiting(since) = *turn else {
+        let mut slot_state = self.state();
+        let SlotState::Waiting(since) = *slot_state else {
             return false;
         };
         let mut state = self.connections.state();
         let stay = state.waiting.remove(&since);
         let stays = stay.is_some();
         state.working += usize::from(stays);
-        *turn = stay.map_or(Turn::ToldToLeave, Turn::Working);
+        *slot_state = stay.map_or(SlotState::Evicted, SlotState::Working);
         stays
     }
 
-    /// The request has been handled: it is the client's turn again.
+    /// Notes that the request has been handled and that the connection waits for its client again.
     pub(crate) fn wait(&self) {
-        let mut turn = self.turn();
-        *turn = match std::mem::replace(&mut *turn, Turn::ToldToLeave) {
-            Turn::Working(stay) => {
+        let mut slot_state = self.state();
+        *slot_state = match std::mem::replace(&mut *slot_state, SlotState::Evicted) {
+            SlotState::Working(stay) => {
                 let mut state = self.connections.state();
                 state.working -= 1;
                 self.connections.changed.notify_one();
                 state.wait(stay)
             }
-            other @ (Turn::Waiting(_) | Turn::ToldToLeave) => other,
+            other @ (SlotState::Waiting(_) | SlotState::Evicted) => other,
         };
     }
 
-    fn turn(&self) -> MutexGuard<'_, Turn> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, SlotState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut state = self.connections.state();
-        let left = match *self.turn() {
-            Turn::Waiting(since) => state.waiting.remove(&since).is_none(),
+        let left = match *self.state() {
+            SlotState::Waiting(since) => state.waiting.remove(&since).is_none(),
             // It has lost its client; what was begun goes on without it.
-            Turn::Working(_) => {
+            SlotState::Working(_) => {
                 state.working -= 1;
                 false
             }
-            Turn::ToldToLeave => true,
+            SlotState::Evicted => true,
         };
         state.leaving -= usize::from(left);
         self.connections.changed.notify_one();
@@ -148,33 +152,33 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    /// Whether a connection has been told to leave.
-    fn left(told_to_leave: &mut oneshot::Receiver<()>) -> bool {
-        told_to_leave.try_recv() == Err(oneshot::error::TryRecvError::Closed)
+    /// Returns whether a connection has been evicted.
+    fn is_evicted(evicted: &mut oneshot::Receiver<()>) -> bool {
+        evicted.try_recv() == Err(oneshot::error::TryRecvError::Closed)
     }
 
     #[test]
-    fn the_longest_wait_makes_room_and_work_never_does() {
+    fn the_longest_waiting_connection_is_evicted_and_a_working_one_never() {
         let connections = Connections::new(3);
         let [mut first, mut second, mut third] = [(); 3].map(|()| connections.enter());
         assert!(first.0.work() && second.0.work());
         let mut fourth = connections.enter();
-        assert!(left(&mut third.1), "the only one that waits");
+        assert!(is_evicted(&mut third.1), "the only one that waits");
         assert!(!third.0.work(), "nothing is begun for it");
         second.0.wait();
         first.0.wait();
         let mut fifth = connections.enter();
         let mut sixth = connections.enter();
-        for told in [&mut fourth.1, &mut second.1] {
-            assert!(left(told));
+        for one in [&mut fourth.1, &mut second.1] {
+            assert!(is_evicted(one));
         }
-        for told in [&mut first.1, &mut fifth.1, &mut sixth.1] {
-            assert!(!left(told));
+        for one in [&mut first.1, &mut fifth.1, &mut sixth.1] {
+            assert!(!is_evicted(one));
         }
     }
 
     #[test]
-    fn nobody_comes_in_while_too_many_are_leaving() {
+    fn no_connection_is_accepted_while_too_many_evictions_are_open() {
         let connections = Connections::new(2 * LEAVING_PART);
         let mut there: Vec<_> = (0..2 * LEAVING_PART + 2)
             .map(|_| {
@@ -188,21 +192,21 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_go_gives_the_place_back() {
+    fn every_way_to_end_frees_the_slot() {
         let connections = Connections::new(1);
-        let ways: [fn(&Place); 4] = [
+        let ways: [fn(&ConnectionSlot); 4] = [
             |_| {},
-            |place| assert!(place.work()),
-            |place| drop(place.connections.enter()),
-            |place| {
-                drop(place.connections.enter());
-                assert!(!place.work());
+            |slot| assert!(slot.work()),
+            |slot| drop(slot.connections.enter()),
+            |slot| {
+                drop(slot.connections.enter());
+                assert!(!slot.work());
             },
         ];
         for go in ways {
-            let (place, _stay) = connections.enter();
-            go(&place);
-            drop(place);
+            let (slot, _stay) = connections.enter();
+            go(&slot);
+            drop(slot);
             let state = connections.state();
             assert_eq!((state.count(), state.leaving), (0, 0));
         }

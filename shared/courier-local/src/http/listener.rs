@@ -24,8 +24,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::http::connections::{Connections, Place};
-use crate::http::write_deadline::Patient;
+use crate::http::connections::{ConnectionSlot, Connections};
+use crate::http::write_deadline::WriteDeadline;
 
 /// hyper's smallest read buffer.
 const BUFFER_MIN_BYTES: usize = 8192;
@@ -97,8 +97,8 @@ pub async fn serve<H, F>(
                 accepting.set(accept(&listener, &connections));
                 match accepted {
                     Ok(stream) => {
-                        let (place, told_to_leave) = connections.enter();
-                        conversations.spawn(Arc::clone(&server).converse(stream, place, told_to_leave));
+                        let (slot, evicted) = connections.enter();
+                        conversations.spawn(Arc::clone(&server).converse(stream, slot, evicted));
                     }
                     Err(error) => {
                         tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
@@ -143,17 +143,17 @@ where
     async fn converse(
         self: Arc<Self>,
         stream: TcpStream,
-        place: Place,
-        told_to_leave: oneshot::Receiver<()>,
+        slot: ConnectionSlot,
+        evicted: oneshot::Receiver<()>,
     ) {
         // Without it the last segment of an answer may wait for an acknowledgement.
         drop(stream.set_nodelay(true));
         let mut shutdown = self.shutdown.clone();
         let limits = self.limits.clone();
-        let place = Arc::new(place);
-        let stream = Patient::new(stream, Duration::from_secs(limits.write_seconds));
+        let slot = Arc::new(slot);
+        let stream = WriteDeadline::new(stream, Duration::from_secs(limits.write_seconds));
         let service =
-            service_fn(move |request| Arc::clone(&self).answer(request, Arc::clone(&place)));
+            service_fn(move |request| Arc::clone(&self).answer(request, Arc::clone(&slot)));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(limits.header_seconds))
@@ -166,7 +166,7 @@ where
         // A connection that breaks is the client's affair; the handler's work is not lost by it.
         tokio::select! {
             ended = connection.as_mut() => drop(ended),
-            _ = told_to_leave => {}
+            _ = evicted => {}
             () = stopped(&mut shutdown) => {
                 connection.as_mut().graceful_shutdown();
                 drop(connection.await);
@@ -177,13 +177,13 @@ where
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        place: Arc<Place>,
-    ) -> Result<Response<Full<Bytes>>, ToldToLeave> {
+        slot: Arc<ConnectionSlot>,
+    ) -> Result<Response<Full<Bytes>>, Evicted> {
         let (head, body) = request.into_parts();
         let patience = Duration::from_secs(self.limits.body_seconds);
         let read = timeout(patience, read(body, self.limits.body_bytes)).await;
-        if !place.work() {
-            return Err(ToldToLeave);
+        if !slot.work() {
+            return Err(Evicted);
         }
         let (response, close) = match read {
             Ok(Ok(body)) => {
@@ -194,7 +194,7 @@ where
             Err(_) => (Problem::SlowBody.into_response(), true),
         };
         // hyper tries to send the answer before it lets go of this task, so none is lost by making room.
-        place.wait();
+        slot.wait();
         let mut response = response.map(Full::new);
         // Who is refused for who he is, or for asking too often, pays for the next try with a connection.
         let refused = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
@@ -219,10 +219,10 @@ where
     }
 }
 
-/// To hyper: close the connection without an answer.
+/// Makes hyper close the connection without an answer.
 #[derive(Debug, Error)]
 #[error("the connection makes room for another")]
-struct ToldToLeave;
+struct Evicted;
 
 async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     drop(shutdown.wait_for(|stop| *stop).await);

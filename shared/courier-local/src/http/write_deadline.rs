@@ -8,23 +8,24 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Writing fails when `patience` is over and something is still unsent since the other end first did not take it.
-pub(crate) struct Patient<S> {
+/// Fails a write when something has been unsent for `limit` since the other end first did not take it.
+pub(crate) struct WriteDeadline<S> {
     stream: S,
-    patience: Duration,
+    limit: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Patient<S> {
-    pub(crate) fn new(stream: S, patience: Duration) -> Self {
+impl<S> WriteDeadline<S> {
+    pub(crate) fn new(stream: S, limit: Duration) -> Self {
         Self {
             stream,
-            patience,
+            limit,
             deadline: None,
         }
     }
 
-    /// Taking a little now and then does not move the deadline: only a flush, with all of it sent, does.
+    /// Fails what is still pending at the deadline. Taking a little now and then does not move the deadline: only a flush,
+    /// with all of it sent, does.
     fn in_time<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -33,16 +34,14 @@ impl<S> Patient<S> {
         if written.is_ready() {
             return written;
         }
-        let patience = self.patience;
-        let deadline = self
-            .deadline
-            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        let limit = self.limit;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(deadline.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteDeadline<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -52,7 +51,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -105,12 +104,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_a_byte_now_and_then_gets_no_more_time_for_it() {
+    async fn a_trickling_reader_does_not_extend_the_write_deadline() {
         for (seconds, bytes, in_time) in [(1, 9, true), (1, 20, false), (4, 2, true), (4, 9, false)]
         {
             let (ours, theirs) = duplex(1);
             tokio::spawn(drip(theirs, seconds));
-            let mut stream = Patient::new(ours, Duration::from_secs(10));
+            let mut stream = WriteDeadline::new(ours, Duration::from_secs(10));
             let written = stream.write_all(&vec![0; bytes]).await;
             let kind = written.map_err(|error| error.kind());
             let expected = if in_time {
@@ -123,10 +122,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_flushed_answer_has_its_own_time() {
+    async fn each_flushed_answer_gets_a_new_write_deadline() {
         let (ours, theirs) = duplex(1);
         tokio::spawn(drip(theirs, 1));
-        let mut stream = Patient::new(ours, Duration::from_secs(10));
+        let mut stream = WriteDeadline::new(ours, Duration::from_secs(10));
         for _ in 0..5 {
             stream.write_all(&[0; 6]).await.unwrap();
             stream.flush().await.unwrap();

@@ -8,13 +8,13 @@ use std::thread;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::sqlite::database::Failure;
+use crate::sqlite::failure::Failure;
 
 /// At most this many writes share a transaction.
 const GROUP: usize = 256;
 
-/// The way to one of the threads.
-pub(crate) struct Lane(Sender<Command>);
+/// One of the threads, as its callers reach it.
+pub(crate) struct ConnectionThread(Sender<Command>);
 
 enum Command {
     Job(Box<dyn Job>),
@@ -51,7 +51,7 @@ where
     }
 }
 
-impl Lane {
+impl ConnectionThread {
     pub(crate) async fn call<T, W>(&self, work: W) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -78,21 +78,21 @@ impl Lane {
     }
 }
 
-pub(crate) fn start_reader(connection: Connection) -> std::io::Result<Lane> {
+pub(crate) fn start_reader(connection: Connection) -> std::io::Result<ConnectionThread> {
     let (sender, commands) = mpsc::channel();
     let thread = thread::Builder::new().name("courier-read".to_owned());
     thread.spawn(move || read(connection, &commands))?;
-    Ok(Lane(sender))
+    Ok(ConnectionThread(sender))
 }
 
 pub(crate) fn start_writer(
     connection: Connection,
     commits: Arc<AtomicU64>,
-) -> std::io::Result<Lane> {
+) -> std::io::Result<ConnectionThread> {
     let (sender, commands) = mpsc::channel();
     let thread = thread::Builder::new().name("courier-write".to_owned());
     thread.spawn(move || write(connection, &commands, &commits))?;
-    Ok(Lane(sender))
+    Ok(ConnectionThread(sender))
 }
 
 fn read(connection: Connection, commands: &Receiver<Command>) {
@@ -137,7 +137,8 @@ fn write(mut connection: Connection, commands: &Receiver<Command>, commits: &Ato
     }
 }
 
-/// Makes the group durable in one transaction. A job that fails is told so alone; the others get a transaction each.
+/// Makes the group durable in one transaction. A job that fails alone gets its failure; the others get a
+/// transaction each.
 fn commit(connection: &mut Connection, mut group: Vec<Box<dyn Job>>, commits: &AtomicU64) {
     let outcome = match transact(connection, &mut group, commits) {
         Err(Broken::Job(_)) if group.len() > 1 => {
@@ -169,7 +170,7 @@ fn commit_singly(connection: &mut Connection, group: Vec<Box<dyn Job>>, commits:
     }
 }
 
-/// What broke, and took everything since the last commit with it.
+/// The part that broke, and took everything since the last commit with it.
 enum Broken {
     Job(Failure),
     Transaction(Failure),

@@ -1,17 +1,16 @@
-//! The file: how it is opened, which errors that can give, and how work reaches its two threads.
+//! The file: how it is opened, why it may not open, and how work reaches its two threads.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use courier_core::operation::OperationId;
-use courier_core::ports::{QueueError, StoreError};
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::Notify;
 
-use crate::sqlite::connection_threads::{self, Lane};
+use crate::sqlite::connection_threads::{self, ConnectionThread};
+use crate::sqlite::failure::Failure;
 use crate::sqlite::schema::{self, MigrationError};
 
 const WRITER_CACHE_KIB: i64 = 2048;
@@ -30,8 +29,8 @@ const LOG_BYTES: i64 = LOG_PAGES * 4096;
 pub struct Database(Arc<Inner>);
 
 struct Inner {
-    writer: Lane,
-    reader: Lane,
+    writer: ConnectionThread,
+    reader: ConnectionThread,
     commits: Arc<AtomicU64>,
     /// Until when the worker sleeps (nanoseconds); `i64::MAX` while it is not asleep.
     asleep_until: AtomicI64,
@@ -75,64 +74,6 @@ pub enum OpenError {
     },
     #[error("a thread for the data file {} cannot be started", .0.display())]
     Thread(PathBuf, #[source] std::io::Error),
-}
-
-/// Why work on the database failed; nothing of it was written.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum Failure {
-    #[error("the database refused")]
-    Sqlite(#[source] Arc<rusqlite::Error>),
-    #[error("the stored record {0} cannot be read")]
-    Corrupt(String, #[source] Unreadable),
-    #[error("the record {0} does not exist")]
-    Missing(OperationId),
-    #[error("a value cannot be stored")]
-    Unstorable(#[source] Arc<serde_json::Error>),
-    #[error("the database is closed")]
-    Closed,
-}
-
-/// Where stored JSON cannot be read. The parser's own words are left out: they quote what is stored.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{category:?} error in line {line}, column {column}")]
-pub(crate) struct Unreadable {
-    category: serde_json::error::Category,
-    line: usize,
-    column: usize,
-}
-
-impl From<serde_json::Error> for Unreadable {
-    fn from(error: serde_json::Error) -> Self {
-        Self {
-            category: error.classify(),
-            line: error.line(),
-            column: error.column(),
-        }
-    }
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(Arc::new(error))
-    }
-}
-
-impl From<Failure> for StoreError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Corrupt(id, cause) => Self::Corrupt(id, Box::new(cause)),
-            Failure::Missing(id) => Self::Missing(id),
-            Failure::Sqlite(_) | Failure::Unstorable(_) | Failure::Closed => {
-                Self::Unavailable(Box::new(failure))
-            }
-        }
-    }
-}
-
-impl From<Failure> for QueueError {
-    fn from(failure: Failure) -> Self {
-        Self(Box::new(failure))
-    }
 }
 
 impl Database {

@@ -11,7 +11,8 @@ use courier_core::ports::{Queue, QueueError};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::sqlite::database::{Database, Failure, Unreadable, nanoseconds, timestamp};
+use crate::sqlite::database::{Database, nanoseconds, timestamp};
+use crate::sqlite::failure::{Failure, Unreadable};
 
 /// A message that this program cannot read (a newer one wrote it) is looked at again after this.
 const UNREADABLE_PAUSE: SignedDuration = SignedDuration::from_mins(15);

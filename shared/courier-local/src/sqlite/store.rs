@@ -9,7 +9,8 @@ use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
-use crate::sqlite::database::{Database, Failure, nanoseconds};
+use crate::sqlite::database::{Database, nanoseconds};
+use crate::sqlite::failure::Failure;
 use crate::sqlite::queue::{self, Entry};
 
 /// More than this is never returned at once.

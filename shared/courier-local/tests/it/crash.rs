@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 const NOBODY: u32 = 65_534;
 
 #[tokio::test]
-async fn what_was_acknowledged_survives_a_kill() {
+async fn acknowledged_writes_survive_a_kill() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("courier.db");
     let mut acknowledged = Vec::new();
@@ -48,7 +48,7 @@ async fn what_was_acknowledged_survives_a_kill() {
 }
 
 #[tokio::test]
-async fn a_process_that_runs_out_of_space_writes_nothing_by_halves() {
+async fn a_full_disk_leaves_no_partial_write() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("courier.db");
     let mut limited = Command::new("sh");

@@ -50,7 +50,7 @@ async fn concurrent_writes_share_commits() {
 }
 
 #[tokio::test]
-async fn a_write_that_fails_does_not_take_its_group_down() {
+async fn a_failing_write_does_not_fail_its_commit_group() {
     let workspace = Workspace::new();
     let sqlite = workspace.sqlite();
     sqlite.execute_batch("BEGIN IMMEDIATE").unwrap();

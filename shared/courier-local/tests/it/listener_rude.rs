@@ -125,7 +125,7 @@ async fn a_body_that_ends_too_early_is_refused() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_more_is_answered_all_the_same() {
+async fn a_half_closed_client_is_answered() {
     let mut server = Server::start(Limits::default()).await;
     let mut peer = server.connect().await;
     peer.send(&get("/wait")).await;
@@ -137,7 +137,7 @@ async fn who_says_nothing_more_is_answered_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_upgrade_is_not_taken_up_and_a_body_that_asks_first_is_asked_for() {
+async fn an_upgrade_is_ignored_and_expect_continue_is_answered() {
     let server = Server::start(Limits::default()).await;
     let mut peer = server.connect().await;
     peer.send("GET /a HTTP/1.1\r\nhost: x\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n")
@@ -170,7 +170,7 @@ async fn a_thousand_pipelined_requests_are_answered_in_order() {
 
 /// Who asks without end and without a key has one answer made for him for each connection.
 #[tokio::test]
-async fn a_refusal_of_the_caller_ends_his_connection_and_no_other_refusal_does() {
+async fn only_401_and_429_close_the_connection() {
     let server = Server::start(Limits::default()).await;
     for (path, answers) in [("/unknown", 1), ("/often", 1), ("/missing", 3)] {
         let mut peer = server.connect().await;
@@ -184,7 +184,7 @@ async fn a_refusal_of_the_caller_ends_his_connection_and_no_other_refusal_does()
 }
 
 #[tokio::test]
-async fn who_does_not_take_his_answer_is_cut_off() {
+async fn a_client_that_does_not_read_is_disconnected() {
     let limits = Limits {
         header_seconds: 3600,
         write_seconds: 1,
@@ -203,7 +203,7 @@ async fn who_does_not_take_his_answer_is_cut_off() {
 }
 
 #[tokio::test]
-async fn the_longest_idle_connection_makes_room_for_the_next() {
+async fn the_longest_idle_connection_is_evicted_for_the_next() {
     let server = Server::start(patient(2)).await;
     let (mut first, mut second) = (server.connect().await, server.connect().await);
     for first_turn in [true, false, true] {
@@ -220,7 +220,7 @@ async fn the_longest_idle_connection_makes_room_for_the_next() {
 }
 
 #[tokio::test]
-async fn a_connection_makes_room_only_when_its_request_is_answered() {
+async fn a_connection_is_evicted_only_after_its_request_is_answered() {
     let mut server = Server::start(patient(1)).await;
     let mut first = server.connect().await;
     first.send(&get("/wait")).await;
@@ -236,7 +236,7 @@ async fn a_connection_makes_room_only_when_its_request_is_answered() {
 }
 
 #[tokio::test]
-async fn a_request_is_answered_while_many_rude_clients_stand() {
+async fn a_request_is_answered_while_many_clients_are_stalled() {
     let head = "POST /a HTTP/1.1\r\nhost: x\r\n";
     for rude in [
         String::new(),

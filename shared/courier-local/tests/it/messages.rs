@@ -168,7 +168,7 @@ async fn sending_what_is_there_writes_nothing() {
 }
 
 #[tokio::test]
-async fn an_unreadable_message_waits_and_holds_nobody_up() {
+async fn an_unreadable_message_is_postponed_and_blocks_no_other() {
     let workspace = Workspace::new();
     let database = &workspace.database;
     let (broken, sound) = (sample(), sample());

@@ -123,15 +123,15 @@ fn stored(sqlite: &Connection) -> Vec<(String, Value)> {
 
 #[tokio::test]
 async fn every_operation_of_the_previous_version_is_shown_as_before_and_comes_to_its_end() {
-    let (world, told) = taken_over().await;
+    let (world, recorded) = taken_over().await;
     for (client, key) in CLIENTS {
-        let told = told[client].as_object().unwrap();
-        assert_eq!(listed(&world, key, "").await.len(), told.len());
-        for (id, told) in told {
+        let recorded = recorded[client].as_object().unwrap();
+        assert_eq!(listed(&world, key, "").await.len(), recorded.len());
+        for (id, recorded) in recorded {
             let path = format!("/v1/operations/{id}");
-            assert_eq!(get(&world, key, &path).await.body, told["operation"]);
+            assert_eq!(get(&world, key, &path).await.body, recorded["operation"]);
             let history = get(&world, key, &format!("{path}/history")).await;
-            assert_eq!(history.body["history"], told["history"]);
+            assert_eq!(history.body["history"], recorded["history"]);
         }
     }
 
@@ -161,8 +161,8 @@ async fn every_operation_of_the_previous_version_is_shown_as_before_and_comes_to
         assert_eq!(came.count(), owed, "{operation}");
         let history = get(&world, key, &format!("{path}/history")).await.body;
         let history = history["history"].as_array().unwrap();
-        let told = told[&record.client][id]["history"].as_array().unwrap();
-        assert!(history.starts_with(told), "{operation}");
+        let recorded = recorded[&record.client][id]["history"].as_array().unwrap();
+        assert!(history.starts_with(recorded), "{operation}");
     }
 }
 
@@ -179,8 +179,8 @@ fn end_of(record: &Record) -> &'static str {
 
 #[tokio::test]
 async fn a_request_that_the_previous_version_answered_is_known_when_it_comes_again() {
-    let (world, told) = taken_over().await;
-    let requests = told["requests"].as_object().unwrap();
+    let (world, recorded) = taken_over().await;
+    let requests = recorded["requests"].as_object().unwrap();
     assert!(requests.len() > 25, "{}", requests.len());
     for (key, request) in requests {
         let headers = [
@@ -190,17 +190,17 @@ async fn a_request_that_the_previous_version_answered_is_known_when_it_comes_aga
         let answer = world.post_with(&headers, &request["body"]).await;
         let replayed = answer.header("idempotency-replayed");
         assert_eq!(replayed, Some("true"), "{key}: {answer:?}");
-        let known = |client: &str| told[client].get(answer.id()).is_some();
+        let known = |client: &str| recorded[client].get(answer.id()).is_some();
         assert!(known("tickets") || known("fabrikam"), "{answer:?}");
     }
 }
 
 #[tokio::test]
 async fn lists_of_the_previous_versions_operations_can_be_filtered() {
-    let (world, told) = taken_over().await;
-    let told = told["tickets"].as_object().unwrap();
+    let (world, recorded) = taken_over().await;
+    let recorded = recorded["tickets"].as_object().unwrap();
     let count = |name: &str, value: &str| {
-        let all = told.values();
+        let all = recorded.values();
         all.filter(|one| one["operation"][name] == value).count()
     };
     for (name, value) in [

@@ -11,6 +11,7 @@ use courier_core::time::Clock;
 use courier_local::{WorkerOptions, run};
 use courier_testkit::sample::{at, sample_record};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
 
 use crate::workspace::{Workspace, soon};
 
@@ -34,22 +35,31 @@ fn options() -> WorkerOptions {
     }
 }
 
+/// Starts a worker whose clock stands at noon. Returns it and what stops it.
+fn start_worker<S, F>(
+    workspace: &Workspace,
+    options: WorkerOptions,
+    step: S,
+) -> (JoinHandle<()>, watch::Sender<bool>)
+where
+    S: Fn(Message, u32) -> F + Send + Sync + 'static,
+    F: Future<Output = Disposition> + Send + 'static,
+{
+    let (stop, stopped) = watch::channel(false);
+    let database = workspace.database.clone();
+    let worker = tokio::spawn(run(database, noon(), options, step, stopped));
+    (worker, stop)
+}
+
 #[tokio::test]
 async fn a_send_wakes_the_worker() {
     let workspace = Workspace::new();
     let (seen, mut steps) = mpsc::unbounded_channel();
-    let (stop, stopped) = watch::channel(false);
     let step = move |message: Message, _| {
         seen.send(message).unwrap();
         async { Disposition::Delete }
     };
-    let worker = tokio::spawn(run(
-        workspace.database.clone(),
-        noon(),
-        options(),
-        step,
-        stopped,
-    ));
+    let (worker, stop) = start_worker(&workspace, options(), step);
     workspace.send(&watchdog(), at(1800)).await.unwrap();
     for _ in 0..20 {
         let message = watchdog();
@@ -66,18 +76,11 @@ async fn a_send_wakes_the_worker() {
 async fn a_record_that_is_due_wakes_the_worker() {
     let workspace = Workspace::new();
     let (seen, mut steps) = mpsc::unbounded_channel();
-    let (stop, stopped) = watch::channel(false);
     let step = move |message: Message, _| {
         seen.send(message.operation_id().clone()).unwrap();
         async { Disposition::Delete }
     };
-    let worker = tokio::spawn(run(
-        workspace.database.clone(),
-        noon(),
-        options(),
-        step,
-        stopped,
-    ));
+    let (worker, stop) = start_worker(&workspace, options(), step);
     workspace.send(&watchdog(), at(1800)).await.unwrap();
     for _ in 0..20 {
         let mut record = sample_record(&OperationId::random());
@@ -93,18 +96,11 @@ async fn a_record_that_is_due_wakes_the_worker() {
 async fn a_postponed_message_runs_again() {
     let workspace = Workspace::new();
     let (seen, mut steps) = mpsc::unbounded_channel();
-    let (stop, stopped) = watch::channel(false);
     let step = move |_, receives| {
         seen.send(receives).unwrap();
         async { Disposition::WaitUntil(at(0)) }
     };
-    let worker = tokio::spawn(run(
-        workspace.database.clone(),
-        noon(),
-        options(),
-        step,
-        stopped,
-    ));
+    let (worker, stop) = start_worker(&workspace, options(), step);
     workspace.send(&watchdog(), at(0)).await.unwrap();
     for expected in 1..=3 {
         assert_eq!(soon(steps.recv()).await, Some(expected));
@@ -115,10 +111,9 @@ async fn a_postponed_message_runs_again() {
 }
 
 #[tokio::test]
-async fn a_panic_costs_only_time() {
+async fn a_panicking_step_gets_its_message_again() {
     let workspace = Workspace::new();
     let (seen, mut steps) = mpsc::unbounded_channel();
-    let (stop, stopped) = watch::channel(false);
     let step = move |_, receives| {
         let seen = seen.clone();
         async move {
@@ -131,13 +126,7 @@ async fn a_panic_costs_only_time() {
         visibility: Duration::ZERO,
         ..options()
     };
-    let worker = tokio::spawn(run(
-        workspace.database.clone(),
-        noon(),
-        options,
-        step,
-        stopped,
-    ));
+    let (worker, stop) = start_worker(&workspace, options, step);
     workspace.send(&watchdog(), at(0)).await.unwrap();
     assert_eq!(soon(steps.recv()).await, Some(2));
     stop.send_replace(true);
@@ -145,7 +134,7 @@ async fn a_panic_costs_only_time() {
 }
 
 #[tokio::test]
-async fn no_more_steps_at_once_than_allowed() {
+async fn concurrent_steps_stay_within_the_limit() {
     const MESSAGES: usize = 40;
     let workspace = Workspace::new();
     for _ in 0..MESSAGES {
@@ -153,7 +142,6 @@ async fn no_more_steps_at_once_than_allowed() {
     }
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (seen, mut steps) = mpsc::unbounded_channel();
-    let (stop, stopped) = watch::channel(false);
     let most_seen = Arc::clone(&most);
     let step = move |_, _| {
         let (running, most, seen) = (Arc::clone(&running), Arc::clone(&most_seen), seen.clone());
@@ -172,13 +160,7 @@ async fn no_more_steps_at_once_than_allowed() {
         concurrency: 5,
         ..options()
     };
-    let worker = tokio::spawn(run(
-        workspace.database.clone(),
-        noon(),
-        options,
-        step,
-        stopped,
-    ));
+    let (worker, stop) = start_worker(&workspace, options, step);
     for _ in 0..MESSAGES {
         soon(steps.recv()).await.unwrap();
     }
@@ -192,7 +174,6 @@ async fn a_shutdown_waits_for_steps_in_flight() {
     let workspace = Workspace::new();
     let gate = Arc::new(Semaphore::new(0));
     let (seen, mut steps) = mpsc::unbounded_channel();
-    let (stop, stopped) = watch::channel(false);
     let held = Arc::clone(&gate);
     let step = move |_, _| {
         let (gate, seen) = (Arc::clone(&held), seen.clone());
@@ -202,13 +183,7 @@ async fn a_shutdown_waits_for_steps_in_flight() {
             Disposition::Delete
         }
     };
-    let worker = tokio::spawn(run(
-        workspace.database.clone(),
-        noon(),
-        options(),
-        step,
-        stopped,
-    ));
+    let (worker, stop) = start_worker(&workspace, options(), step);
     workspace.send(&watchdog(), at(0)).await.unwrap();
     soon(steps.recv()).await.unwrap();
     stop.send_replace(true);
@@ -227,15 +202,8 @@ async fn a_shutdown_waits_for_steps_in_flight() {
 async fn an_unusable_file_does_not_stop_the_worker_from_stopping() {
     let workspace = Workspace::new();
     workspace.database.close().await;
-    let (stop, stopped) = watch::channel(false);
     let step = |_, _| async { Disposition::Delete };
-    let worker = tokio::spawn(run(
-        workspace.database.clone(),
-        noon(),
-        options(),
-        step,
-        stopped,
-    ));
+    let (worker, stop) = start_worker(&workspace, options(), step);
     tokio::task::yield_now().await;
     assert!(!worker.is_finished());
     drop(stop);

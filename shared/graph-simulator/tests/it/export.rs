@@ -115,7 +115,7 @@ async fn error_carries_both_ids_and_a_date_without_zone() {
 }
 
 #[tokio::test]
-async fn job_ends_as_it_was_told_to() {
+async fn job_ends_with_the_scripted_outcome() {
     for (outcome, status) in [
         (Outcome::Succeeded, "complete"),
         (Outcome::Failed, "failed"),

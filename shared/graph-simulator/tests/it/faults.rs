@@ -226,7 +226,7 @@ async fn poll_can_say_any_word() {
 }
 
 #[tokio::test]
-async fn redirect_points_where_it_was_told_to() {
+async fn redirect_has_the_scripted_location() {
     let (world, token, monitor) = running().await;
     let action = Action::Redirect {
         status: 302,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::world::*;
 
 #[tokio::test]
-async fn entry_tells_who_asked_for_what_and_what_was_answered() {
+async fn entry_has_caller_request_and_answer() {
     let world = World::new().await;
     let token = world.application().await;
     let url = format!("{}{}?x=1", world.simulator.base_url(), export_path());
@@ -168,7 +168,7 @@ async fn stopped_simulator_leaves_no_open_port() {
 }
 
 #[tokio::test]
-async fn lost_answers_are_told_apart_by_their_jobs() {
+async fn lost_answers_are_distinguished_by_their_jobs() {
     let world = World::new().await;
     let token = world.application().await;
     for action in [Action::LostBefore, Action::LostAfter] {
@@ -180,12 +180,12 @@ async fn lost_answers_are_told_apart_by_their_jobs() {
     let jobs = world.simulator.jobs();
     assert_eq!(jobs.len(), 1);
     let starts = world.simulator.calls("export.start");
-    let told: Vec<Value> = starts
+    let listed: Vec<Value> = starts
         .iter()
         .map(|entry| json!([entry.fault, entry.status, entry.retry_after, entry.job]))
         .collect();
     assert_eq!(
-        told,
+        listed,
         [
             json!(["lost_before", null, null, null]),
             json!(["lost_after", null, null, jobs[0].id]),

@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::figures;
-use crate::function::{Outcome, Process};
+use crate::outcome::{Outcome, Process};
 use crate::output::Output;
 use crate::server::{Server, json};
 
@@ -126,20 +126,20 @@ impl Environment {
 
     /// Hands the invocation over and waits for its end, at most `limit`. It must be `ready`.
     pub(crate) async fn invoke(&self, invocation: Invocation, limit: Duration) -> Outcome {
-        let (outcome, mut told) = oneshot::channel();
+        let (outcome, mut reported) = oneshot::channel();
         let id = invocation.id.clone();
         *lock(&self.shared.pending) = Some(Pending { id, outcome });
         self.shared.becomes(State::Busy);
         self.shared.process().invocations += 1;
-        // Nobody receives when the process has just ended: `ended` tells.
+        // Nobody receives when the process has just ended: `ended` completes then.
         drop(self.invocations.send(invocation));
         let outcome = tokio::select! {
             biased;
-            Ok(outcome) = &mut told => outcome,
-            () = self.ended() => told.try_recv().unwrap_or(Outcome::Crashed),
+            Ok(outcome) = &mut reported => outcome,
+            () = self.ended() => reported.try_recv().unwrap_or(Outcome::Crashed),
             () = sleep(limit + LATE) => {
                 self.kill().await;
-                told.try_recv().unwrap_or(Outcome::TimedOut)
+                reported.try_recv().unwrap_or(Outcome::TimedOut)
             }
         };
         lock(&self.shared.pending).take();
@@ -193,7 +193,7 @@ impl Shared {
             (&Method::GET, ["invocation", "next"]) => self.next().await,
             (&Method::POST, ["invocation", id, "response"]) => self.answered(id, request.body()),
             (&Method::POST, ["invocation", id, "error"]) => {
-                self.told(id, error_outcome(request.body()))
+                self.report(id, error_outcome(request.body()))
             }
             (&Method::POST, ["init", "error"]) => {
                 *lock(&self.init_error) = Some(error_outcome(request.body()));
@@ -229,7 +229,7 @@ impl Shared {
         if body.len() > ANSWER_BYTES {
             let kind = "Function.ResponseSizeTooLarge";
             let message = "Response payload size exceeded maximum allowed payload size.";
-            drop(self.told(id, Outcome::error(kind, message)));
+            drop(self.report(id, Outcome::error(kind, message)));
             return json(413, format!(r#"{{"errorType":"{kind}"}}"#));
         }
         let outcome = match serde_json::from_slice(body) {
@@ -237,11 +237,11 @@ impl Shared {
             Ok(answer) => Outcome::Answer(answer),
             Err(_) => Outcome::NotJson(String::from_utf8_lossy(body).into_owned()),
         };
-        self.told(id, outcome)
+        self.report(id, outcome)
     }
 
     /// The end of an invocation; another's id is refused, as Lambda does.
-    fn told(&self, id: &str, outcome: Outcome) -> io::Result<Response<Full<Bytes>>> {
+    fn report(&self, id: &str, outcome: Outcome) -> io::Result<Response<Full<Bytes>>> {
         self.sample();
         let pending = lock(&self.pending).take_if(|pending| pending.id == id);
         match pending {

@@ -18,11 +18,12 @@ pub mod function;
 pub mod gateway;
 pub mod mapping;
 pub mod ministack;
+mod outcome;
 mod output;
 pub mod preload;
 pub mod proxy;
 pub mod python;
-mod queues;
+pub mod queues;
 mod server;
 mod tables;
 

@@ -14,9 +14,10 @@ use tokio::time::{Instant, interval};
 
 use crate::REGION;
 use crate::function::{Function, Outcome, new_trace};
-use crate::ministack::{Message, MiniStack};
+use crate::ministack::MiniStack;
 use crate::proxy::Proxy;
 use crate::python::digest;
+use crate::queues::Message;
 
 /// The deepest lineage that is still handed over.
 const DEEPEST: u32 = 16;

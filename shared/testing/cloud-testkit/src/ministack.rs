@@ -18,8 +18,6 @@ use crate::clock::ShiftedClock;
 use crate::output::{Output, Readers};
 use crate::{REGION, python};
 
-pub use crate::queues::{Depth, Message};
-
 /// What it may take to start, with Python's byte code not yet compiled and a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often we ask whether it serves.

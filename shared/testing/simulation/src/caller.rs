@@ -6,14 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use courier_core::operation::OperationId;
 use courier_testkit::tenants::{CALLBACK_TOKEN, FABRIKAM_KEY, HR_KEY, TICKETS_KEY, sas};
-use http::{HeaderMap, Request, StatusCode};
+use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
+use crate::asked::{Asked, Reply};
 use crate::checks;
-use crate::network::Manner;
 use crate::process::Incoming;
+use crate::receivers::Manner;
 use crate::world::{RECEIVER, World, lock};
 
 /// API Gateway gives up after so long.
@@ -23,26 +24,7 @@ const TRIES: u64 = 12;
 /// Where requests go in.
 pub(crate) type Fronts = Vec<mpsc::UnboundedSender<Incoming>>;
 
-/// What one operation is to be, and what its caller was told.
-#[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) client: &'static str,
-    pub(crate) kind: &'static str,
-    /// Container, view or team.
-    pub(crate) resource: String,
-    body: Value,
-    idempotency: Option<String>,
-    /// The ids it was acknowledged under: more than one only without a key.
-    pub(crate) told: Vec<OperationId>,
-}
-
-pub(crate) struct GraphReply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Value,
-}
-
-/// Asks for one operation and sees to it. Returns what was told.
+/// Asks for one operation and sees to it. Returns what was acknowledged.
 pub(crate) async fn ask(world: Arc<World>, fronts: Arc<Fronts>, index: u64) -> Asked {
     let mut asked = asked(&world, index);
     let pause = world.within(0..world.plan.arrivals.as_millis() as u64);
@@ -53,7 +35,7 @@ pub(crate) async fn ask(world: Arc<World>, fronts: Arc<Fronts>, index: u64) -> A
         match reply {
             Some(reply) if reply.status != StatusCode::SERVICE_UNAVAILABLE => {
                 checks::acknowledged(&world, &mut asked, &reply);
-                last = asked.told.last().cloned();
+                last = asked.acknowledged.last().cloned();
                 break;
             }
             _ => {
@@ -92,11 +74,11 @@ async fn afterwards(world: &World, fronts: &Fronts, asked: &Asked, id: &Operatio
         _ => return,
     };
     let path = format!("{path}/{what}");
-    // Whatever the answer is: the document tells what became of it.
+    // Whatever the answer is: the document shows what became of it.
     let _ = call(world, fronts, "POST", &path, key(asked.client), None).await;
 }
 
-async fn post(world: &World, fronts: &Fronts, asked: &Asked) -> Option<GraphReply> {
+async fn post(world: &World, fronts: &Fronts, asked: &Asked) -> Option<Reply> {
     let mut body = asked.body.clone();
     if asked.kind == "export" {
         // An honest retry brings a new signature.
@@ -123,7 +105,7 @@ async fn call(
     path: &str,
     key: &str,
     body: Option<(Value, Option<&str>)>,
-) -> Option<GraphReply> {
+) -> Option<Reply> {
     let mut request = Request::builder()
         .method(method)
         .uri(path)
@@ -144,7 +126,7 @@ async fn call(
     let (head, bytes) = response.into_parts();
     let text = String::from_utf8_lossy(&bytes);
     checks::no_secret(world, "an answer", &text);
-    Some(GraphReply {
+    Some(Reply {
         status: head.status,
         headers: head.headers,
         body: serde_json::from_slice(&bytes).unwrap_or_default(),
@@ -218,6 +200,6 @@ fn asked(world: &World, index: u64) -> Asked {
         resource,
         body,
         idempotency: keyed.then(|| format!("key-{index}")),
-        told: Vec::new(),
+        acknowledged: Vec::new(),
     }
 }

@@ -10,7 +10,7 @@ use courier_testkit::tenants::{
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::caller::{Asked, GraphReply};
+use crate::asked::{Asked, Reply};
 use crate::world::{World, lock};
 
 /// A path without what is random in it, for the trace.
@@ -40,7 +40,7 @@ pub(crate) fn credentials(world: &World, call: &Call) {
     }
 }
 
-/// A start goes out while its lease lasts: later, others have told what became of it.
+/// A start goes out while its lease lasts: later, others have found out what became of it.
 pub(crate) fn within_lease(world: &World, call: &Call) {
     let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
     let Some(url) = body["storageLocation"].as_str() else {
@@ -91,7 +91,7 @@ pub(crate) fn callback(world: &World, callback: &Callback) {
 }
 
 /// An answer to a request: what is acknowledged is on disk.
-pub(crate) fn acknowledged(world: &World, asked: &mut Asked, reply: &GraphReply) {
+pub(crate) fn acknowledged(world: &World, asked: &mut Asked, reply: &Reply) {
     let operation = match reply.status {
         StatusCode::ACCEPTED | StatusCode::OK => &reply.body,
         StatusCode::BAD_GATEWAY => &reply.body["operation"],
@@ -112,11 +112,11 @@ pub(crate) fn acknowledged(world: &World, asked: &mut Asked, reply: &GraphReply)
     if lock(&world.records).get(&id).is_none() {
         world.broken(format_args!("I8: {id} was acknowledged and is not on disk"));
     }
-    asked.told.push(id);
+    asked.acknowledged.push(id);
 }
 
 /// The owner sees its operation.
-pub(crate) fn own(world: &World, asked: &Asked, id: &OperationId, reply: Option<GraphReply>) {
+pub(crate) fn own(world: &World, asked: &Asked, id: &OperationId, reply: Option<Reply>) {
     let Some(reply) = reply.filter(|reply| reply.status != StatusCode::SERVICE_UNAVAILABLE) else {
         return;
     };
@@ -129,15 +129,15 @@ pub(crate) fn own(world: &World, asked: &Asked, id: &OperationId, reply: Option<
 }
 
 /// I10: to everybody else it does not exist.
-pub(crate) fn foreign(world: &World, id: &OperationId, reply: Option<GraphReply>) {
+pub(crate) fn foreign(world: &World, id: &OperationId, reply: Option<Reply>) {
     let hidden = [StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE];
     if let Some(reply) = reply.filter(|reply| !hidden.contains(&reply.status)) {
-        world.broken(format_args!("I10: {id} told to another: {}", reply.status));
+        world.broken(format_args!("I10: {id} shown to another: {}", reply.status));
     }
 }
 
 /// I10: a list has the caller's own operations only.
-pub(crate) fn list(world: &World, client: &str, reply: Option<GraphReply>) {
+pub(crate) fn list(world: &World, client: &str, reply: Option<Reply>) {
     let Some(reply) = reply.filter(|reply| reply.status == StatusCode::OK) else {
         return;
     };
@@ -146,7 +146,7 @@ pub(crate) fn list(world: &World, client: &str, reply: Option<GraphReply>) {
         let id = operation["id"].as_str().and_then(OperationId::parse);
         let owner = id.and_then(|id| Some(records.get(&id)?.client.clone()));
         if owner.as_deref() != Some(client) {
-            world.broken(format_args!("I10: {client} was told of {operation}"));
+            world.broken(format_args!("I10: {client} was shown {operation}"));
         }
     }
 }

@@ -4,13 +4,17 @@
 //! simulator of all other tests. Store, queue, network and the processes are simulated, with what goes wrong with each
 //! of them in a cloud: see `plan` for the faults and `checks` for what must hold nevertheless.
 
+mod asked;
 mod caller;
 mod checks;
+mod messages;
 mod network;
 mod plan;
 mod process;
 mod queue;
 mod random;
+mod receivers;
+mod records;
 mod store;
 mod trace;
 mod verdict;
@@ -27,7 +31,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::caller::Asked;
+use crate::asked::Asked;
 use crate::process::{Work, keep};
 use crate::world::{World, lock};
 

@@ -1,6 +1,5 @@
 //! What is behind the calls that go out: the Graph simulator with its token endpoint, and the receivers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,26 +15,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::checks;
 use crate::plan::Sabotage;
+use crate::receivers::Manner;
 use crate::world::{GRAPH, Life, RECEIVER, lock};
-
-/// What receivers got, and how each of them behaves, by path.
-#[derive(Default)]
-pub(crate) struct Receivers {
-    pub(crate) journal: Vec<Callback>,
-    pub(crate) manners: BTreeMap<String, Manner>,
-}
-
-/// How a receiver answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
-    Takes,
-    /// Takes some, and the rest it refuses or drops.
-    Moody,
-    /// Never takes one.
-    Refuses,
-    /// 410.
-    Gone,
-}
 
 /// The network as one process sees it.
 pub(crate) struct SimulatedNetwork(pub(crate) Arc<Life>);
@@ -48,11 +29,11 @@ impl Transport for SimulatedNetwork {
         life.moment(&what).await;
         let (plan, limit) = (&world.plan, call.timeout);
         if world.strikes(plan.not_connected) {
-            life.tell(format_args!("{what}: no connection"));
+            life.report(format_args!("{what}: no connection"));
             return Err(Unanswered::NotSent);
         }
         if world.strikes(plan.cut_before) {
-            life.tell(format_args!("{what}: lost on the way"));
+            life.report(format_args!("{what}: lost on the way"));
             return Err(Unanswered::CutOff);
         }
         let path = call.url.path().to_owned();
@@ -64,12 +45,12 @@ impl Transport for SimulatedNetwork {
         }
         let mut answer = answer.unwrap_or(Err(Unanswered::TimedOut));
         match &answer {
-            Ok(answered) => life.tell(format_args!("{what}: {}", answered.status.as_u16())),
-            Err(unanswered) => life.tell(format_args!("{what}: {unanswered}")),
+            Ok(answered) => life.report(format_args!("{what}: {}", answered.status.as_u16())),
+            Err(unanswered) => life.report(format_args!("{what}: {unanswered}")),
         }
         life.moment(&what).await;
         if world.strikes(plan.cut_after) {
-            life.tell(format_args!("{what}: answer lost"));
+            life.report(format_args!("{what}: answer lost"));
             answer = Err(Unanswered::CutOff);
         }
         if answer.is_err() {

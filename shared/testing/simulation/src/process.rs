@@ -36,7 +36,7 @@ const BATCH: Duration = Duration::from_secs(60);
 const AFTERWARDS: Duration = Duration::from_secs(5);
 /// When a message is renewed, as in `courier-aws`.
 const OLD: Duration = Duration::from_secs(7 * 86_400);
-const WORN: u32 = 500;
+const MOST_RECEIVES: u32 = 500;
 
 /// A request on its way in, and where the answer goes. A server that dies answers nothing.
 pub(crate) type Incoming = (Request<Bytes>, oneshot::Sender<Response<Bytes>>);
@@ -168,7 +168,7 @@ async fn work(app: &App, life: &Life, batch: &[Received]) {
     let steps = batch.iter().map(|received| async move {
         let fate = step(app, &received.message, received.receives, ends_at).await;
         match fate {
-            Disposition::WaitUntil(until) if worn(life, received) => {
+            Disposition::WaitUntil(until) if needs_renewal(life, received) => {
                 let renewed = received.message.renewed(received.receives);
                 match app.queue.send(&renewed, until).await {
                     Ok(()) => Disposition::Delete,
@@ -194,8 +194,8 @@ async fn work(app: &App, life: &Life, batch: &[Received]) {
     }
 }
 
-fn worn(life: &Life, received: &Received) -> bool {
-    received.receives >= WORN || elapsed(received.sent_at, life.world.now()) >= OLD
+fn needs_renewal(life: &Life, received: &Received) -> bool {
+    received.receives >= MOST_RECEIVES || elapsed(received.sent_at, life.world.now()) >= OLD
 }
 
 async fn sweeps(app: &App, life: &Life) {
@@ -208,7 +208,7 @@ async fn sweeps(app: &App, life: &Life) {
             continue;
         }
         life.moment("sweep").await;
-        // What could not be swept is told by the next sweep.
+        // What could not be swept is left to the next sweep.
         let _ = within(life, BATCH, sweep(app, ends_at(life, BATCH))).await;
     }
 }

@@ -1,6 +1,5 @@
 //! The queue, as SQS is when it is at its worst: at least once, in any order, for ten days, and not everything comes back.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use courier_core::time::{elapsed, later};
 use jiff::Timestamp;
 
 use crate::checks;
+use crate::messages::Queued;
 use crate::world::{Life, World, lock};
 
 /// Limits of SQS (cloud-facts §1.1), as `courier-aws` keeps them.
@@ -22,45 +22,6 @@ const VISIBILITY: Duration = Duration::from_secs(360);
 const SOON: Duration = Duration::from_millis(1);
 /// So many messages may overtake one.
 const OUT_OF_ORDER: usize = 32;
-
-#[derive(Default)]
-pub(crate) struct Messages {
-    queued: BTreeMap<u64, Queued>,
-    visible: BTreeSet<(Timestamp, u64)>,
-    sent: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Queued {
-    message: Message,
-    visible_at: Timestamp,
-    sent_at: Timestamp,
-    receives: u32,
-}
-
-impl Messages {
-    fn add(&mut self, queued: Queued) {
-        self.sent += 1;
-        self.visible.insert((queued.visible_at, self.sent));
-        self.queued.insert(self.sent, queued);
-    }
-
-    /// Hides a message until then. `false` when there is none.
-    fn hide(&mut self, number: u64, until: Timestamp) -> bool {
-        let Some(queued) = self.queued.get_mut(&number) else {
-            return false;
-        };
-        self.visible.remove(&(queued.visible_at, number));
-        queued.visible_at = until;
-        self.visible.insert((until, number))
-    }
-
-    fn remove(&mut self, number: u64) {
-        if let Some(queued) = self.queued.remove(&number) {
-            self.visible.remove(&(queued.visible_at, number));
-        }
-    }
-}
 
 /// A message as a worker holds it.
 #[derive(Debug, Clone)]
@@ -80,7 +41,7 @@ impl Queue for SimulatedQueue {
         let (life, world) = (&self.0, &self.0.world);
         life.moment("message.send").await;
         if world.strikes(world.plan.send_refused) {
-            life.tell("message.send: refused");
+            life.report("message.send: refused");
             return Err(QueueError("refused by the simulation".into()));
         }
         checks::no_secret(world, "a message", &serde_json::json!(message).to_string());
@@ -91,7 +52,7 @@ impl Queue for SimulatedQueue {
             chance if chance > 1.0 - world.plan.message_doubled => 2,
             _ => 1,
         };
-        life.tell(format_args!(
+        life.report(format_args!(
             "sends {} x{copies}, in {delay:?}",
             name(world, message)
         ));
@@ -104,7 +65,7 @@ impl Queue for SimulatedQueue {
         }
         life.moment("message.send").await;
         if world.strikes(world.plan.send_ambiguous) {
-            life.tell("message.send: answer lost");
+            life.report("message.send: answer lost");
             return Err(QueueError("refused by the simulation".into()));
         }
         Ok(())
@@ -170,11 +131,11 @@ fn receive_one(life: &Life) -> Option<Received> {
         let old = elapsed(received.sent_at, now) >= RETENTION;
         if old || received.receives > world.plan.most_receives {
             messages.remove(number);
-            life.tell(format_args!("{name} is too old or too worn"));
+            life.report(format_args!("{name} is too old or received too often"));
             continue;
         }
         messages.hide(number, later(now, hidden));
-        life.tell(format_args!("takes {name} for time {}", received.receives));
+        life.report(format_args!("takes {name} for time {}", received.receives));
         return Some(received);
     }
 }
@@ -191,7 +152,7 @@ pub(crate) fn postpone(life: &Life, received: &Received, until: Timestamp) {
     let until = later(world.now(), hidden);
     lock(&world.messages).hide(received.number, until);
     let name = name(world, &received.message);
-    life.tell(format_args!("hides {name} for {hidden:?}"));
+    life.report(format_args!("hides {name} for {hidden:?}"));
     world.queued.notify_waiters();
 }
 
@@ -201,10 +162,10 @@ pub(crate) fn delete(life: &Life, received: &Received) {
     if world.strikes(world.plan.message_resurrected) {
         let pause = Duration::from_secs(world.within(1..7200));
         lock(&world.messages).hide(received.number, later(world.now(), pause));
-        life.tell(format_args!("deletes {name}, and it comes back"));
+        life.report(format_args!("deletes {name}, and it comes back"));
     } else {
         lock(&world.messages).remove(received.number);
-        life.tell(format_args!("deletes {name}"));
+        life.report(format_args!("deletes {name}"));
     }
 }
 

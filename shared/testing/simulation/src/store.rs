@@ -1,6 +1,6 @@
 //! The store: records and documents that survive every process, and a watch over each write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,14 +11,6 @@ use jiff::Timestamp;
 use crate::plan::Sabotage;
 use crate::world::{GRAPH, Life, lock};
 
-#[derive(Default)]
-pub(crate) struct Records {
-    records: BTreeMap<OperationId, Record>,
-    documents: BTreeMap<String, Document>,
-    /// Who has ever followed a monitor, by its path.
-    pub(crate) followers: BTreeMap<String, BTreeSet<OperationId>>,
-}
-
 /// What of a monitor's URL Graph's journal has.
 fn path(monitor: &str) -> &str {
     monitor.strip_prefix(GRAPH).unwrap_or(monitor)
@@ -27,25 +19,11 @@ fn path(monitor: &str) -> &str {
 /// The store as one process sees it.
 pub(crate) struct SimulatedStore(pub(crate) Arc<Life>);
 
-impl Records {
-    pub(crate) fn get(&self, id: &OperationId) -> Option<&Record> {
-        self.records.get(id)
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Record> {
-        self.records.values()
-    }
-
-    pub(crate) fn open(&self) -> usize {
-        self.all().filter(|record| record.due_at.is_some()).count()
-    }
-}
-
 impl SimulatedStore {
     async fn before(&self, what: &str) -> Result<(), StoreError> {
         self.0.moment(what).await;
         if self.0.world.strikes(self.0.world.plan.store_refuses) {
-            self.0.tell(format_args!("{what}: refused"));
+            self.0.report(format_args!("{what}: refused"));
             return Err(unavailable());
         }
         Ok(())
@@ -55,7 +33,7 @@ impl SimulatedStore {
     async fn after(&self, what: &str) -> Result<(), StoreError> {
         self.0.moment(what).await;
         if self.0.world.strikes(self.0.world.plan.store_ambiguous) {
-            self.0.tell(format_args!("{what}: answer lost"));
+            self.0.report(format_args!("{what}: answer lost"));
             return Err(unavailable());
         }
         Ok(())
@@ -72,7 +50,7 @@ impl SimulatedStore {
             return Ok(Write::settle(record, current.clone()));
         }
         let broken = broken_promise(current, record);
-        self.0.tell(format_args!(
+        self.0.report(format_args!(
             "{} {} -> {} r{} a{} h{}",
             world.name(&record.id),
             state_name(current),
@@ -139,7 +117,7 @@ impl Store for SimulatedStore {
             Some(current) => Write::settle(record, current),
             None => {
                 self.0
-                    .tell(format_args!("{} inserted", world.name(&record.id)));
+                    .report(format_args!("{} inserted", world.name(&record.id)));
                 let id = record.id.clone();
                 lock(&world.records).records.insert(id, record.clone());
                 Write::Applied
@@ -248,7 +226,7 @@ impl Store for SimulatedStore {
             }
             matches
         };
-        self.0.tell(format_args!(
+        self.0.report(format_args!(
             "{} r{} {}",
             key.split('/').next().unwrap_or_default(),
             expected + 1,

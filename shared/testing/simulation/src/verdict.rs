@@ -9,7 +9,7 @@ use courier_testkit::receiver::Callback;
 use graph_simulator::{Entry, Job};
 use serde_json::{Value, json};
 
-use crate::caller::Asked;
+use crate::asked::Asked;
 use crate::checks::{container, no_secret, resource};
 use crate::world::{World, lock};
 
@@ -48,7 +48,7 @@ pub(crate) fn in_the_end(world: &World, asked: &[Asked]) {
     let (calls, jobs) = (world.graph.journal(), world.graph.jobs());
     let records: Vec<Record> = lock(&world.records).all().cloned().collect();
     let kept: BTreeSet<&OperationId> = records.iter().map(|record| &record.id).collect();
-    for id in asked.iter().flat_map(|one| &one.told) {
+    for id in asked.iter().flat_map(|one| &one.acknowledged) {
         if !kept.contains(id) {
             world.broken(format_args!("I8: {id} was acknowledged and is gone"));
         }
@@ -99,7 +99,7 @@ fn polls(world: &World, calls: &[Entry]) -> Vec<Entry> {
     calls.iter().filter(strict).cloned().collect()
 }
 
-/// I6: what was told is what happened behind Graph.
+/// I6: what was reported is what happened behind Graph.
 fn truthful(world: &World, record: &Record, starts: &[&Entry], jobs: &BTreeMap<String, Job>) {
     let started = starts.iter().filter_map(|call| call.job.as_ref());
     let jobs: Vec<&Job> = started.filter_map(|job| jobs.get(job)).collect();
@@ -169,7 +169,7 @@ fn undisturbed(world: &World, record: &Record) {
     }
 }
 
-/// I8: who asked for a completion got it, or is told that it could not be delivered.
+/// I8: who asked for a completion got it, or sees that it could not be delivered.
 fn delivered(world: &World, records: &[Record], callbacks: &[Callback]) {
     let mut got: BTreeMap<String, u32> = BTreeMap::new();
     for callback in callbacks {
@@ -180,7 +180,10 @@ fn delivered(world: &World, records: &[Record], callbacks: &[Callback]) {
     for record in records.iter().filter(|record| record.callback.is_some()) {
         let closed = matches!(record.state, State::Closed { .. });
         if closed && !got.contains_key(record.id.as_str()) {
-            world.broken(format_args!("I8: {} is closed, nobody was told", record.id));
+            world.broken(format_args!(
+                "I8: {} is closed, nobody was called back",
+                record.id
+            ));
         }
     }
 }

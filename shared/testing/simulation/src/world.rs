@@ -16,11 +16,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::network::Receivers;
+use crate::messages::Messages;
 use crate::plan::Plan;
-use crate::queue::Messages;
 use crate::random::Random;
-use crate::store::Records;
+use crate::receivers::Receivers;
+use crate::records::Records;
 use crate::trace::Trace;
 
 /// 2026-11-21T20:00:00Z
@@ -124,7 +124,7 @@ impl World {
         Uuid::from_u64_pair(random.next(), random.next())
     }
 
-    pub(crate) fn tell(&self, who: &str, what: impl Display) {
+    pub(crate) fn report(&self, who: &str, what: impl Display) {
         let millis = self.began.elapsed().as_millis();
         lock(&self.trace).add(format!("{millis:>12} {who:<9} {what}"));
     }
@@ -140,7 +140,7 @@ impl World {
     pub(crate) fn broken(&self, promise: impl Display) {
         let mut wrong = lock(&self.wrong);
         if wrong.is_none() {
-            self.tell("CHECK", &promise);
+            self.report("CHECK", &promise);
             *wrong = Some(promise.to_string());
         }
     }
@@ -191,7 +191,7 @@ impl Life {
             let seconds = self.world.within(0..1200) as i64 - 600;
             *lock(&self.skew) = SignedDuration::from_secs(seconds);
         }
-        self.tell(format_args!("has a clock {:?} off", lock(&self.skew)));
+        self.report(format_args!("has a clock {:?} off", lock(&self.skew)));
     }
 
     /// The time as this process has it.
@@ -200,8 +200,8 @@ impl Life {
         now.saturating_add(*lock(&self.skew)).unwrap_or(now)
     }
 
-    pub(crate) fn tell(&self, what: impl Display) {
-        self.world.tell(&self.name, what);
+    pub(crate) fn report(&self, what: impl Display) {
+        self.world.report(&self.name, what);
     }
 
     /// Between two things a process does: time passes, and it may die here.
@@ -232,7 +232,7 @@ impl Life {
     }
 
     pub(crate) fn die(&self, why: &str) {
-        self.tell(format_args!("dies: {why}"));
+        self.report(format_args!("dies: {why}"));
         *lock(&self.world.kills) += 1;
         self.dead.store(true, Ordering::Relaxed);
         self.died.notify_one();

@@ -9,11 +9,9 @@ use courier_core::ports::{Filter, Store, StoreError, Write};
 use crate::Verdict;
 use crate::sample::{CLIENT, at, closed, ended, next, running, sample_record, sample_target};
 
-const RACERS: usize = 64;
-const ROUNDS: usize = 5;
-
 mod documents;
 
+use self::documents::{RACERS, ROUNDS};
 pub use self::documents::{documents_change_by_compare_and_swap, racing_swaps_have_one_winner};
 
 /// Runs every property, each on a store of its own that `new` makes empty.

@@ -87,7 +87,7 @@ impl Death {
     }
 }
 
-/// What one operation came to, as four journals tell it.
+/// What one operation came to, as four journals show it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fate {
     pub status: String,
@@ -264,7 +264,7 @@ fn must(life: &str, point: &str, operation: &'static str) -> Fate {
     }
 }
 
-/// The write into Ended happened once (I3), as the history tells.
+/// The write into Ended happened once (I3), as the history shows.
 pub fn ended_once(history: &Value) {
     let entries = history["history"].as_array().cloned().unwrap_or_default();
     let ended = entries.iter().filter(|entry| entry["event"] == "ended");

@@ -2,12 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use graph_simulator::{Entry, Job};
+use graph_simulator::{Entry, Job, Simulator};
 use serde_json::Value;
 use standardwebhooks::Webhook;
 
-use crate::receiver::Callback;
-use crate::world::SIGNING_SECRETS;
+use crate::receiver::{Callback, Receiver};
+use crate::tenants::SIGNING_SECRETS;
+
+/// Holds a run that has ended against the invariants. Scripted faults or answers that are left over fail it too.
+pub fn check_ended(simulator: &Simulator, receiver: &Receiver) {
+    let faults = simulator.unused_faults();
+    assert!(
+        faults.is_empty(),
+        "scripted faults that never struck: {faults:?}"
+    );
+    assert_eq!(receiver.unused(), 0, "scripted answers that nobody got");
+    check(&simulator.journal(), &simulator.jobs(), &receiver.journal());
+}
 
 /// Holds the journals of Graph and of the receiver against the invariants.
 pub fn check(calls: &[Entry], jobs: &[Job], callbacks: &[Callback]) {
@@ -104,8 +115,8 @@ fn one_id_and_one_body<'a>(callbacks: impl Iterator<Item = &'a &'a Callback>) {
         let first = events
             .entry(operation.clone())
             .or_insert_with(|| id.clone());
-        let told = !operation.is_empty();
-        assert!(!told || *first == id, "I4: {operation} has two events");
+        let named = !operation.is_empty();
+        assert!(!named || *first == id, "I4: {operation} has two events");
     }
 }
 

@@ -50,16 +50,16 @@ impl Journals {
 
     /// Caller, API and receiver: the same operations, each with one event that says its status.
     fn every_acknowledged_operation_has_one_outcome(&self) {
-        let told: BTreeSet<_> = self.asked.iter().map(|one| &one.id).collect();
+        let acknowledged: BTreeSet<_> = self.asked.iter().map(|one| &one.id).collect();
         assert_eq!(
-            told.len(),
+            acknowledged.len(),
             self.asked.len(),
             "two keys led to one operation"
         );
         assert_eq!(
-            told,
+            acknowledged,
             self.documents.keys().collect(),
-            "told, and known to the API"
+            "acknowledged, and known to the API"
         );
         let mut events: HashMap<String, BTreeSet<(&str, &[u8])>> = HashMap::new();
         for callback in &self.callbacks {
@@ -82,7 +82,7 @@ impl Journals {
         }
     }
 
-    /// I6: what was told is what happened behind Graph. Only a start that a kill cut off is `unknown`.
+    /// I6: what was reported is what happened behind Graph. Only a start that a kill cut off is `unknown`.
     fn outcome_is_true(&self, one: &Asked) {
         let document = &self.documents[&one.id];
         let ran = |status: &str| self.jobs_of(one).iter().any(|job| job.status == status);

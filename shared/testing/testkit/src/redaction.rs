@@ -1,4 +1,4 @@
-//! What must be seen nowhere outside its place (invariant I11), and a watch over all that this process says.
+//! What must be seen nowhere outside its place (invariant I11), and a watch over all that this process emits.
 //!
 //! From the first World on, every log line of every target at every level is looked at as it is written, and so is
 //! every panic; nothing is kept but what must not be there.
@@ -16,9 +16,6 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::tenants::{FABRIKAM_KEY, HR_KEY, SEAL_KEY, SIGNING_SECRETS, TICKETS_KEY};
-
-/// Somebody whom Graph's answers and a callback's URL may name.
-pub const PERSON: &str = "canary.person@contoso.example";
 
 /// Every text that must be seen nowhere. Most secrets of our tests have the first in them.
 static CANARIES: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -46,9 +43,9 @@ static CANARIES: LazyLock<Vec<String>> = LazyLock::new(|| {
     canaries
 });
 
-/// The first canary in what was said, whatever else it is.
-pub fn canary_in(said: &[u8]) -> Option<&'static str> {
-    let text = String::from_utf8_lossy(said);
+/// Returns the first canary in what was emitted, whatever else it is.
+pub fn canary_in(emitted: &[u8]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(emitted);
     let mut canaries = CANARIES.iter();
     let found = canaries.find(|canary| text.contains(canary.as_str()));
     found.map(String::as_str)
@@ -63,14 +60,14 @@ impl Sightings {
         Self(Mutex::new(Vec::new()))
     }
 
-    pub fn look(&self, place: impl Display, said: &[u8]) {
-        if let Some(canary) = canary_in(said) {
-            let said = String::from_utf8_lossy(said);
+    pub fn scan(&self, place: impl Display, emitted: &[u8]) {
+        if let Some(canary) = canary_in(emitted) {
+            let emitted = String::from_utf8_lossy(emitted);
             // Of a data file only what is around it helps.
-            let start = said.find(canary).unwrap_or_default();
-            let around = said[..start].chars().rev().take(500).collect::<Vec<_>>();
+            let start = emitted.find(canary).unwrap_or_default();
+            let around = emitted[..start].chars().rev().take(500).collect::<Vec<_>>();
             let around: String = around.into_iter().rev().collect();
-            let rest: String = said[start..].chars().take(500).collect();
+            let rest: String = emitted[start..].chars().take(500).collect();
             let sighting = format!("{canary} in {place}: {around}{rest}");
             self.seen().push(sighting);
         }
@@ -81,15 +78,15 @@ impl Sightings {
     }
 }
 
-/// What this process has said since [`watch`]; never taken back, so that no test can miss it.
-pub static SAID: Sightings = Sightings::new();
+/// The canaries in what this process has emitted since [`watch`]; never taken back, so that no test can miss it.
+pub static EMITTED: Sightings = Sightings::new();
 
 /// Looks at everything this process logs and panics with from now on.
 pub fn watch() {
     static ONCE: Once = Once::new();
-    static LINES: Lines = Lines(&SAID);
+    static LINES: Lines = Lines(&EMITTED);
     ONCE.call_once(|| {
-        let subscriber = Registry::default().with(lines(|| Lines(&SAID)));
+        let subscriber = Registry::default().with(lines(|| Lines(&EMITTED)));
         tracing::subscriber::set_global_default(subscriber)
             .unwrap_or_else(|error| panic!("somebody else takes the log lines: {error}"));
         log::set_logger(&LINES)
@@ -97,7 +94,7 @@ pub fn watch() {
         log::set_max_level(log::LevelFilter::Trace);
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            look_at_panic(&SAID, panic);
+            scan_panic(&EMITTED, panic);
             before(panic);
         }));
     });
@@ -116,13 +113,13 @@ where
 }
 
 /// A test may say what it likes when it fails, but not what [`panicking`](crate::panicking) says for the code it tests.
-fn look_at_panic(sightings: &Sightings, panic: &PanicHookInfo<'_>) {
+fn scan_panic(sightings: &Sightings, panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
     let place = place.unwrap_or_default();
     let of_a_test = place.contains("tests/") || place.contains("testkit/");
     if !of_a_test || place.contains("testkit/src/panicking.rs") {
         let words = panic.payload_as_str().unwrap_or_default();
-        sightings.look(format!("a panic at {place}"), words.as_bytes());
+        sightings.scan(format!("a panic at {place}"), words.as_bytes());
     }
 }
 
@@ -131,7 +128,7 @@ struct Lines(&'static Sightings);
 
 impl io::Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.look("a log line", line);
+        self.0.scan("a log line", line);
         Ok(line.len())
     }
 
@@ -140,7 +137,7 @@ impl io::Write for Lines {
     }
 }
 
-/// What libraries tell through `log`: no program of ours listens, but one day a feature may make it.
+/// Lines that libraries emit through `log`: no program of ours listens, but one day a feature may make it.
 impl log::Log for Lines {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
         true
@@ -148,7 +145,7 @@ impl log::Log for Lines {
 
     fn log(&self, record: &log::Record<'_>) {
         let line = record.args().to_string();
-        self.0.look(
+        self.0.scan(
             format!("a log line of {}", record.target()),
             line.as_bytes(),
         );
@@ -160,11 +157,11 @@ impl log::Log for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenants::{CALLBACK_TOKEN, GRAPH_SECRET, REFRESH_TOKEN, SAS_SIGNATURE};
+    use crate::tenants::{CALLBACK_TOKEN, GRAPH_SECRET, PERSON, REFRESH_TOKEN, SAS_SIGNATURE};
 
     #[test]
-    fn every_secret_is_seen_in_every_form() {
-        for said in [
+    fn every_encoding_of_a_secret_is_detected() {
+        for emitted in [
             GRAPH_SECRET,
             REFRESH_TOKEN,
             SAS_SIGNATURE,
@@ -182,18 +179,18 @@ mod tests {
             "simulated-refresh-1-0123",
         ] {
             let sightings = Sightings::default();
-            sightings.look("a place", format!("\u{0}before {said} after").as_bytes());
-            sightings.look("a place", b"\xff\xfe nothing of that kind");
+            sightings.scan("a place", format!("\u{0}before {emitted} after").as_bytes());
+            sightings.scan("a place", b"\xff\xfe nothing of that kind");
             let seen = sightings.seen();
             assert!(
                 seen.len() == 1 && seen[0].contains("in a place: "),
-                "{said}: {seen:?}"
+                "{emitted}: {seen:?}"
             );
         }
     }
 
     #[test]
-    fn every_line_of_every_target_is_looked_at_but_those_of_graph() {
+    fn log_lines_of_every_target_but_the_simulator_are_scanned() {
         static HEARD: Sightings = Sightings::new();
         let subscriber = Registry::default().with(lines(|| Lines(&HEARD)));
         tracing::subscriber::with_default(subscriber, || {

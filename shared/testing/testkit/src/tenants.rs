@@ -4,8 +4,6 @@ use courier_core::crypto::secret::{Secret, SecretReference};
 use serde_json::{Value, json};
 
 use crate::receiver::Receiver;
-use crate::redaction::PERSON;
-use crate::world::World;
 
 /// The keys of the two clients of the same tenant, and of one in another tenant.
 pub const TICKETS_KEY: &str = "tickets-key";
@@ -40,33 +38,9 @@ pub const REQUEST_SECRETS: [(&str, &str); 6] = [
     ("GITHUB_SECRET", "canary-github-secret-text"),
     ("PLAIN_SECRET", "canary-plain-secret-text-ü"),
 ];
+/// Somebody whom Graph's answers and a callback's URL may name.
+pub const PERSON: &str = "canary.person@contoso.example";
 pub const SEAL_KEY: &str = "dGVzdC1zZWFsaW5nLWtleS1vZi0zMi1ieXRlcy4uLi4=";
-
-/// The bodies of good requests of the World's tickets client.
-impl World {
-    pub fn callback(&self) -> Value {
-        callback(&self.receiver)
-    }
-
-    pub fn export(&self, container: &str) -> Value {
-        let mut body = export(
-            &self.receiver,
-            "6e7b768e-07e2-4810-8459-485f84f8f204",
-            container,
-        );
-        body["reference"] = json!(format!("RITM-{container}"));
-        body
-    }
-
-    pub fn goals(&self) -> Value {
-        let view = "e5e7a3c1-8cdf-409d-9ce9-ff730d65d95e";
-        goals(&self.receiver, "94a356ab-53d5-40e7-8a85-053d6d3b9eb3", view)
-    }
-
-    pub fn schedule(&self) -> Value {
-        schedule(&self.receiver, "871dbd5c-3a6a-4392-bfe1-042452793a50")
-    }
-}
 
 /// A callback to the receiver, with a capability in its query.
 pub fn callback(receiver: &Receiver) -> Value {
@@ -102,15 +76,6 @@ pub fn schedule(receiver: &Receiver, team: &str) -> Value {
 
 /// The simulator's words for the three operations.
 pub const OPERATIONS: [&str; 3] = ["export", "goals", "schedule"];
-
-/// A good request for one of [`OPERATIONS`].
-pub fn body(world: &World, operation: &str) -> Value {
-    match operation {
-        "export" => world.export("dsar"),
-        "goals" => world.goals(),
-        _ => world.schedule(),
-    }
-}
 
 /// A good request for one of [`OPERATIONS`], and how Graph knows what it asks for.
 pub fn request(receiver: &Receiver, operation: &str) -> (String, Value) {

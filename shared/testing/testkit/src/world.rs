@@ -36,7 +36,7 @@ pub use crate::tenants::{
     SIGNING_SECRETS, TICKETS_KEY, sas,
 };
 use crate::tenants::{CONFIG, resolve};
-use crate::{invariants, told};
+use crate::{invariants, leak_scan};
 
 /// What a test may change before the World starts.
 pub struct Setup {
@@ -255,8 +255,8 @@ impl World {
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let bytes = answer.bytes().await.unwrap_or_default();
         let head = format!("{status} {headers:?}");
-        self.sightings.look("an answer", head.as_bytes());
-        self.sightings.look("an answer", &bytes);
+        self.sightings.scan("an answer", head.as_bytes());
+        self.sightings.scan("an answer", &bytes);
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
         Answer {
             status,
@@ -364,27 +364,13 @@ impl Drop for World {
         if std::thread::panicking() {
             return;
         }
-        let faults = self.simulator.unused_faults();
-        assert!(
-            faults.is_empty(),
-            "scripted faults that never struck: {faults:?}"
-        );
-        assert_eq!(
-            self.receiver.unused(),
-            0,
-            "scripted answers that nobody got"
-        );
-        invariants::check(
-            &self.simulator.journal(),
-            &self.simulator.jobs(),
-            &self.receiver.journal(),
-        );
+        invariants::check_ended(&self.simulator, &self.receiver);
         if let Some(data) = &self.data {
-            told::look(&self.sightings, &self.app);
-            told::look_into(&self.sightings, data.path());
+            leak_scan::scan_app(&self.sightings, &self.app);
+            leak_scan::scan_folder(&self.sightings, data.path());
         }
-        told::look_at(&self.sightings, &self.receiver.journal());
-        for sightings in [&redaction::SAID, &self.sightings] {
+        leak_scan::scan_callbacks(&self.sightings, &self.receiver.journal());
+        for sightings in [&redaction::EMITTED, &self.sightings] {
             let seen = sightings.seen();
             assert!(seen.is_empty(), "I11: {seen:#?}");
         }

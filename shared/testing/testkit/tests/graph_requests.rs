@@ -4,8 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use courier_testkit::tenants::{OPERATIONS, body};
+use courier_testkit::tenants::OPERATIONS;
 use courier_testkit::world::World;
+use courier_testkit::world_requests::body;
 use graph_simulator::Entry;
 
 #[expect(

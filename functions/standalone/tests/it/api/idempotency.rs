@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use courier_testkit::tenants::{OPERATIONS, body};
+use courier_testkit::tenants::OPERATIONS;
 use courier_testkit::world::{Answer, HR_KEY, World};
+use courier_testkit::world_requests::body;
 use graph_simulator::{Action, Fault};
 use serde_json::Value;
 use tokio::task::JoinSet;

@@ -286,7 +286,7 @@ async fn nobody_waits_longer_than_25_seconds() {
 async fn respond_async_answers_before_graph_is_called() {
     for operation in courier_testkit::tenants::OPERATIONS {
         let world = World::new().await;
-        let body = courier_testkit::tenants::body(&world, operation);
+        let body = courier_testkit::world_requests::body(&world, operation);
         let headers = [("prefer", "respond-async")];
         let answer = world.post_with(&headers, &body).await;
         assert_eq!(

@@ -7,8 +7,9 @@ use courier_core::engine::sweep::sweep;
 use courier_core::operation::message::{Disposition, Message};
 use courier_core::operation::{OperationId, Record, State};
 use courier_testkit::receiver;
-use courier_testkit::tenants::{OPERATIONS, body};
+use courier_testkit::tenants::OPERATIONS;
 use courier_testkit::world::World;
+use courier_testkit::world_requests::body;
 use graph_simulator::{Action, Fault};
 use serde_json::Value;
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use courier_testkit::panicking::Panicking;
-use courier_testkit::tenants::{OPERATIONS, body};
+use courier_testkit::panicking::panicking;
+use courier_testkit::tenants::OPERATIONS;
 use courier_testkit::world::World;
+use courier_testkit::world_requests::body;
 
 /// More than any of them writes until it is closed.
 const WRITES: usize = 8;
@@ -17,7 +18,7 @@ async fn a_panic_at_any_write_tells_no_secret_and_loses_no_operation() {
         for writes_before in 0..WRITES {
             let world = World::with(|setup| {
                 setup.store =
-                    Box::new(move |database| Arc::new(Panicking::new(database, writes_before)));
+                    Box::new(move |database| Arc::new(panicking(database, writes_before)));
             })
             .await;
             struck += usize::from(survive(Arc::new(world), operation).await);

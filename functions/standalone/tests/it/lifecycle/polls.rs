@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use courier_testkit::receiver::Receiver;
-use courier_testkit::tenants::{OPERATIONS, body};
+use courier_testkit::tenants::OPERATIONS;
 use courier_testkit::world::{Setup, World};
+use courier_testkit::world_requests::body;
 use graph_simulator::{Action, Casing, Entry, Fault, Progress, StatusAction, Timestamps};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;

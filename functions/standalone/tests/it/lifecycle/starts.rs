@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use courier_testkit::tenants::{OPERATIONS, body};
+use courier_testkit::tenants::OPERATIONS;
 use courier_testkit::world::{Answer, World};
+use courier_testkit::world_requests::body;
 use graph_simulator::{Action, Fault, StatusAction};
 use serde_json::Value;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use cloud_testkit::clock::ShiftedClock;
 use courier_core::time::Clock;
+use courier_testkit::leak_scan;
 use courier_testkit::receiver::Receiver;
 use courier_testkit::redaction::Sightings;
-use courier_testkit::told;
 use courier_testkit::world::{Answer, TICKETS_KEY};
 use graph_simulator::{Entry, Job};
 use serde_json::Value;
@@ -183,9 +183,9 @@ impl Drop for Site {
         }
         let sightings = Sightings::default();
         if self.path("data").is_dir() {
-            told::look_into(&sightings, &self.path("data"));
+            leak_scan::scan_folder(&sightings, &self.path("data"));
         }
-        told::look_at(&sightings, &self.receiver.journal());
+        leak_scan::scan_callbacks(&sightings, &self.receiver.journal());
         let seen = sightings.seen();
         assert!(seen.is_empty(), "I11: {seen:#?}");
     }

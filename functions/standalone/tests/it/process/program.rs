@@ -183,7 +183,7 @@ struct Ear {
 impl Ear {
     fn keeps(&self, line: &str) -> bool {
         if let Some(sightings) = &self.sightings {
-            sightings.look("the program's output", line.as_bytes());
+            sightings.scan("the program's output", line.as_bytes());
         }
         let level = line.split_whitespace().nth(1);
         self.keep_detail || !matches!(level, Some("DEBUG" | "TRACE"))

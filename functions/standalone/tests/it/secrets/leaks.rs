@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use courier_testkit::receiver;
-use courier_testkit::tenants::{OPERATIONS, body};
+use courier_testkit::tenants::OPERATIONS;
 use courier_testkit::world::{
     CALLBACK_TOKEN, FABRIKAM_KEY, GRAPH_SECRET, HR_KEY, REFRESH_TOKEN, SAS_SIGNATURE,
     SIGNING_SECRETS, TICKETS_KEY, World,
 };
+use courier_testkit::world_requests::body;
 use graph_simulator::{Action, Fault, StatusAction};
 
 use crate::secrets::refresh_tokens::assert_nowhere;

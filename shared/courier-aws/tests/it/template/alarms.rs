@@ -1,4 +1,4 @@
-//! The alarms and the dashboard: that each is there, and that it looks at something which is really told.
+//! The alarms and the dashboard: that each is there, and that it looks at something which is really emitted.
 
 use std::collections::BTreeSet;
 
@@ -88,7 +88,7 @@ fn every_fault_that_needs_a_person_has_an_alarm() {
 }
 
 #[test]
-fn every_alarm_rises_above_its_threshold_and_tells_the_topic() {
+fn every_alarm_fires_above_its_threshold_and_notifies_the_topic() {
     for (name, alarm) in alarms() {
         let comparison = &alarm["ComparisonOperator"];
         assert_eq!(comparison, "GreaterThanThreshold", "{name}");
@@ -165,7 +165,7 @@ fn shown() -> Vec<Metric> {
 }
 
 #[test]
-fn alarms_and_dashboard_look_at_metrics_that_the_program_tells() {
+fn alarms_and_dashboard_use_metrics_that_the_program_emits() {
     let source = root().join("shared/courier-aws/src/emf.rs");
     let source = std::fs::read_to_string(source).unwrap();
     let (program, _) = source.split_once("#[cfg(test)]").unwrap();
@@ -184,7 +184,7 @@ fn alarms_and_dashboard_look_at_metrics_that_the_program_tells() {
         assert!(
             program.contains(&format!("(\"{name}\", "))
                 || program.contains(&format!("insert(\"{name}\"")),
-            "nobody tells {name}"
+            "nobody emits {name}"
         );
         let pairs: Vec<(&str, &str)> = dimensions
             .iter()
@@ -200,6 +200,6 @@ fn alarms_and_dashboard_look_at_metrics_that_the_program_tells() {
         }
         seen.insert(name);
     }
-    // And everything that is told can be seen.
+    // And everything that is emitted can be seen.
     assert_eq!(seen.len(), 10, "{seen:?}");
 }

@@ -1,6 +1,6 @@
 //! The functions, their event sources and the HTTP API, as the program expects them.
 
-use courier_aws::batch::{OLD, WORN};
+use courier_aws::batch::{MOST_RECEIVES, OLD};
 use courier_aws::settings::{COURIER_CONFIG, COURIER_LOG, COURIER_QUEUE_URL, COURIER_TABLE};
 use serde_json::{Value, json};
 
@@ -67,7 +67,7 @@ fn a_message_outlives_every_wait_the_program_makes_of_it() {
     );
     assert!(retention(dead) > retention(queue));
     let redrive = &queue["RedrivePolicy"];
-    assert!(number(&redrive["maxReceiveCount"]) >= 2 * u64::from(WORN));
+    assert!(number(&redrive["maxReceiveCount"]) >= 2 * u64::from(MOST_RECEIVES));
     assert_eq!(
         short(&redrive["deadLetterTargetArn"]),
         "DeadLetterQueue.Arn"
@@ -143,15 +143,15 @@ fn the_http_api_has_three_routes_and_a_throttle() {
 }
 
 #[test]
-fn the_access_log_tells_nothing_about_caller_or_operation() {
+fn the_access_log_names_neither_caller_nor_operation() {
     let format = &properties("HttpApiStage")["AccessLogSettings"]["Format"];
-    let mut told: Vec<&str> = format
+    let mut logged: Vec<&str> = format
         .as_str()
         .unwrap()
         .split('"')
         .filter_map(|word| word.strip_prefix("$context."))
         .collect();
-    told.sort_unstable();
+    logged.sort_unstable();
     let harmless = [
         "integrationErrorMessage",
         "integrationLatency",
@@ -160,7 +160,7 @@ fn the_access_log_tells_nothing_about_caller_or_operation() {
         "routeKey",
         "status",
     ];
-    assert_eq!(told, harmless);
+    assert_eq!(logged, harmless);
 }
 
 #[test]

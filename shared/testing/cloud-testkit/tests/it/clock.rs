@@ -37,24 +37,24 @@ fn a_running_program_sees_the_wall_clock_move_and_the_monotonic_one_not() {
         let (mut line, before) = (String::new(), clock.now().as_millisecond());
         writeln!(input, "now").unwrap();
         output.read_line(&mut line).unwrap();
-        let told: Vec<i64> = line
+        let reported: Vec<i64> = line
             .split(' ')
             .map(|word| word.trim().parse().unwrap())
             .collect();
         let after = clock.now().as_millisecond();
         assert!(
-            (before..=after).contains(&told[0]),
-            "{before} {told:?} {after}"
+            (before..=after).contains(&reported[0]),
+            "{before} {reported:?} {after}"
         );
         assert!(
-            (before - 999..=after).contains(&told[1]),
-            "{before} {told:?} {after}"
+            (before - 999..=after).contains(&reported[1]),
+            "{before} {reported:?} {after}"
         );
         assert!(
-            (before..=after).contains(&told[2]),
-            "{before} {told:?} {after}"
+            (before..=after).contains(&reported[2]),
+            "{before} {reported:?} {after}"
         );
-        told
+        reported
     };
     let first = ask();
     clock.advance(DAYS);
@@ -94,12 +94,18 @@ fn a_rust_program_sees_the_shifted_clock() {
         .unwrap();
     let after = clock.now();
     let text = String::from_utf8_lossy(&output.stdout);
-    let told = text
+    let reported = text
         .split("the time is ")
         .nth(1)
         .and_then(|rest| rest.split_whitespace().next());
-    let told: Timestamp = told.unwrap_or_else(|| panic!("{text}")).parse().unwrap();
-    assert!(before <= told && told <= after, "{before} {told} {after}");
+    let reported: Timestamp = reported
+        .unwrap_or_else(|| panic!("{text}"))
+        .parse()
+        .unwrap();
+    assert!(
+        before <= reported && reported <= after,
+        "{before} {reported} {after}"
+    );
 }
 
 #[test]

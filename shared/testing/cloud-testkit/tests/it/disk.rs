@@ -59,16 +59,16 @@ fn check(
         .spawn()
         .unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
-    let mut told = String::new();
-    output.read_line(&mut told).unwrap();
-    assert_eq!(told, "ready\n");
+    let mut reported = String::new();
+    output.read_line(&mut reported).unwrap();
+    assert_eq!(reported, "ready\n");
     ails();
     writeln!(child.stdin.take().unwrap(), "go").unwrap();
-    told.clear();
-    output.read_to_string(&mut told).unwrap();
+    reported.clear();
+    output.read_to_string(&mut reported).unwrap();
     assert!(child.wait().unwrap().success());
-    let told: Vec<_> = calls.into_iter().zip(told.lines()).collect();
-    assert_eq!(told, expected);
+    let reported: Vec<_> = calls.into_iter().zip(reported.lines()).collect();
+    assert_eq!(reported, expected);
 }
 
 struct Disk {

@@ -141,7 +141,7 @@ async fn invocations_at_once_get_processes_of_their_own_up_to_the_concurrency() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_function_finds_what_lambda_tells_and_nothing_of_ours() {
+async fn the_function_gets_the_environment_of_lambda_and_nothing_else() {
     let clock = ShiftedClock::new();
     clock.advance(Duration::from_secs(86_400));
     let options = Options {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{lambda, until};
 
 /// Asks the function to answer so.
-async fn told(gateway: &Gateway, command: &Value) -> Answer {
+async fn invoke(gateway: &Gateway, command: &Value) -> Answer {
     gateway
         .request("POST", "/", &[], command.to_string().as_bytes())
         .await
@@ -118,7 +118,7 @@ async fn the_answer_is_read_by_the_rules_of_format_2() {
         "body": "{}",
         "isBase64Encoded": false,
     }]);
-    let answer = told(&gateway, &whole).await;
+    let answer = invoke(&gateway, &whole).await;
     assert_eq!((answer.status, &answer.body[..]), (202, &b"{}"[..]));
     let expected = [
         ("content-type", "application/json"),
@@ -137,7 +137,7 @@ async fn the_answer_is_read_by_the_rules_of_format_2() {
     );
     assert_eq!(headers.len(), expected.len());
 
-    let answer = told(
+    let answer = invoke(
         &gateway,
         &json!(["answer", { "statusCode": "200", "body": "AP8=", "isBase64Encoded": true }]),
     )
@@ -147,7 +147,7 @@ async fn the_answer_is_read_by_the_rules_of_format_2() {
         answer.header("content-type"),
         Some("text/plain;charset=UTF-8")
     );
-    let answer = told(&gateway, &json!(["answer", { "free": "form" }])).await;
+    let answer = invoke(&gateway, &json!(["answer", { "free": "form" }])).await;
     assert_eq!(
         (answer.status, answer.header("content-type")),
         (200, Some("application/json"))
@@ -156,7 +156,7 @@ async fn the_answer_is_read_by_the_rules_of_format_2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_breaks_the_format_or_the_function_is_an_internal_error() {
+async fn a_malformed_answer_or_a_failed_function_is_an_internal_error() {
     let function = function().await;
     let (api, url) = (
         Gateway::http_api(&function),
@@ -171,7 +171,7 @@ async fn what_breaks_the_format_or_the_function_is_an_internal_error() {
         json!(["fail", "Broken", "secret words"]),
         json!(["exit", 1]),
     ] {
-        let answer = told(&api, &broken).await;
+        let answer = invoke(&api, &broken).await;
         assert_eq!(answer.status, 500, "{broken}");
         assert_eq!(
             answer.json(),
@@ -179,13 +179,13 @@ async fn what_breaks_the_format_or_the_function_is_an_internal_error() {
             "{broken}"
         );
     }
-    assert_eq!(told(&url, &json!(["exit", 1])).await.status, 502);
+    assert_eq!(invoke(&url, &json!(["exit", 1])).await.status, 502);
     let options = Options {
         timeout: Duration::from_millis(100),
         ..Options::default()
     };
     let hanging = Gateway::http_api(&lambda(&[], options).await);
-    assert_eq!(told(&hanging, &json!(["hang"])).await.status, 500);
+    assert_eq!(invoke(&hanging, &json!(["hang"])).await.status, 500);
     let huge = vec![b'x'; 6 * 1024 * 1024 + 1];
     assert_eq!(url.request("POST", "/", &[], &huge).await.status, 413);
 }
@@ -196,7 +196,7 @@ async fn an_http_api_gives_up_before_the_function_does_and_the_function_goes_on(
     let gateway = Gateway::http_api(&function).with_integration_timeout(Duration::from_millis(50));
     // The start of a process is no part of what is tested.
     function.invoke(&json!(["count"])).await.answer();
-    let answer = told(&gateway, &json!(["work", 500, 1])).await;
+    let answer = invoke(&gateway, &json!(["work", 500, 1])).await;
     assert_eq!(
         (answer.status, answer.json()),
         (503, json!({ "message": "Service Unavailable" }))

@@ -179,7 +179,7 @@ async fn a_batch_has_at_most_ten_messages_and_without_partial_answers_any_answer
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_runs_until_it_is_told_to_stop_and_finishes_the_batch_in_hand() {
+async fn the_mapping_finishes_its_batch_after_a_stop() {
     let (stack, function) = tokio::join!(MiniStack::start(), lambda(&[], Options::default()));
     let (queue, _) = stack.create_courier_queue("work").await;
     let mapping = Mapping::start(&stack, &queue, &function).await;
@@ -207,7 +207,7 @@ fn echo(queue: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_begets_itself_is_handed_over_seventeen_times_and_then_no_more() {
+async fn a_message_that_resends_itself_is_dropped_after_seventeen_deliveries() {
     let stack = MiniStack::start().await;
     let proxy = Proxy::start(stack.url(), ShiftedClock::new().function()).await;
     let function = lambda(&[("AWS_ENDPOINT_URL", &proxy.url())], Options::default()).await;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cloud_testkit::clock::ShiftedClock;
-use cloud_testkit::ministack::{Depth, MiniStack, Setup};
+use cloud_testkit::ministack::{MiniStack, Setup};
+use cloud_testkit::queues::Depth;
 use serde_json::json;
 
 const SIX_MINUTES: Duration = Duration::from_secs(361);
@@ -152,7 +153,7 @@ async fn with_authentication_an_unknown_key_is_refused_and_ours_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_of_them_know_nothing_of_each_other_and_end_with_their_owner() {
+async fn two_emulators_are_isolated_and_end_with_their_owner() {
     let (one, other) = tokio::join!(MiniStack::start(), MiniStack::start());
     let queue = one.create_queue("mine", &json!({})).await;
     let missing = json!({ "QueueName": "mine" });

@@ -135,11 +135,11 @@ async fn an_answer_can_be_lost_after_the_call_or_instead_of_it() {
     assert!(wire.send("never sent").await["lost"].is_string());
     assert_eq!(wire.visible().await, 1);
     let calls = wire.proxy.calls("SendMessage");
-    let told: Vec<_> = calls
+    let journal: Vec<_> = calls
         .iter()
         .map(|call| (call.status, call.response.is_empty()))
         .collect();
-    assert_eq!(told, [(None, false), (None, true)]);
+    assert_eq!(journal, [(None, false), (None, true)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ fn first_broken(sabotage: Sabotage) -> String {
 }
 
 #[test]
-fn a_store_without_guard_is_seen() {
+fn an_unguarded_store_is_detected() {
     let promise = first_broken(Sabotage::Unguarded);
     assert!(
         promise.starts_with('I') || promise.starts_with("a fence"),
@@ -26,16 +26,16 @@ fn a_store_without_guard_is_seen() {
 }
 
 #[test]
-fn lost_messages_that_nobody_sweeps_are_seen() {
+fn lost_messages_without_a_sweeper_are_detected() {
     assert!(first_broken(Sabotage::NoSweeper).starts_with("I8"));
 }
 
 #[test]
-fn a_start_repeated_behind_our_back_is_seen() {
+fn a_hidden_retry_of_a_start_is_detected() {
     assert!(first_broken(Sabotage::HiddenRetry).starts_with("I1"));
 }
 
 #[test]
-fn messages_deleted_before_their_step_are_seen() {
+fn messages_deleted_before_their_step_are_detected() {
     assert!(first_broken(Sabotage::DeletedFirst).starts_with("I8"));
 }

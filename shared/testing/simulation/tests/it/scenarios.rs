@@ -19,7 +19,7 @@ fn whole(plan: Plan) -> History {
 
 /// Seed 1314 of an early version: a store that refused the result of a poll sent the next one five seconds later.
 #[test]
-fn a_poll_that_cannot_be_written_down_is_not_repeated_too_early() {
+fn an_unrecorded_poll_is_not_repeated_before_retry_after() {
     let mut looks = 0;
     for seed in 0..10 {
         let plan = Plan {
@@ -34,7 +34,7 @@ fn a_poll_that_cannot_be_written_down_is_not_repeated_too_early() {
     assert!(looks > 500, "{looks}");
 }
 
-/// A process stands still between its claim and its call, and wakes when others have told what became of the start.
+/// A process stands still between its claim and its call, and wakes when others have found out what became of the start.
 #[test]
 fn a_start_is_not_sent_after_its_lease() {
     for seed in 0..10 {
@@ -90,18 +90,18 @@ fn storm(operations: u64, minutes: u32, retry_after: Option<u32>) {
 }
 
 #[test]
-fn after_a_storm_nobody_comes_back_at_once() {
+fn polls_are_spread_after_a_throttling_storm() {
     storm(2_000, 10, Some(60));
 }
 
 #[test]
-fn after_a_storm_that_named_one_date_for_all_nobody_comes_back_at_once() {
+fn polls_are_spread_after_a_storm_with_one_retry_date() {
     storm(10_000, 10, None);
 }
 
 /// A tenth of a short pause would be seconds.
 #[test]
-fn after_a_short_storm_that_named_one_date_for_all_nobody_comes_back_at_once() {
+fn polls_are_spread_after_a_short_storm_with_one_retry_date() {
     storm(2_000, 2, None);
 }
 

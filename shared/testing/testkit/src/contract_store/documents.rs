@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use courier_core::ports::{Store, StoreError};
 
-use super::{RACERS, ROUNDS};
 use crate::Verdict;
+
+pub(super) const RACERS: usize = 64;
+pub(super) const ROUNDS: usize = 5;
 
 pub async fn documents_change_by_compare_and_swap(store: Arc<dyn Store>) -> Verdict {
     assert_eq!(store.load_document("team/1").await?, None);

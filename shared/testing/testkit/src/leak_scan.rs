@@ -1,4 +1,4 @@
-//! All that a World can tell when it ends: to its clients, to its receiver, to who reads its disk and its metrics.
+//! The scan for leaked secrets when a World ends: what its clients, its receiver, and readers of its disk and its metrics see.
 
 use std::path::Path;
 use std::thread;
@@ -17,14 +17,14 @@ use crate::receiver::Callback;
 use crate::redaction::Sightings;
 use crate::tenants::{FABRIKAM_KEY, HR_KEY, TICKETS_KEY};
 
-/// Of a crowd of operations so many are read one by one; their lists and the disk show the others.
+/// At most this many operations of a client are read one by one; their lists and the disk show the others.
 const READ_EACH: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Looks at what each client reads of each of its operations, and at the counts.
-pub fn look(sightings: &Sightings, app: &App) {
+/// Scans what each client reads of each of its operations, and the counts.
+pub fn scan_app(sightings: &Sightings, app: &App) {
     let counts = format!("{:?}", app.metrics.take());
-    sightings.look("the metrics", counts.as_bytes());
+    sightings.scan("the metrics", counts.as_bytes());
     // A World ends inside a runtime, which cannot be waited for from within.
     thread::scope(|scope| {
         let reading = scope.spawn(|| {
@@ -71,31 +71,31 @@ async fn read(sightings: &Sightings, app: &App, key: &str, path: &str) -> Value 
     let request = request.unwrap_or_else(|error| panic!("{path}: {error}"));
     let answer = courier_core::http::handle(app, request, Timestamp::MAX).await;
     let place = format!("GET {path}");
-    sightings.look(&place, format!("{:?}", answer.headers()).as_bytes());
-    sightings.look(&place, answer.body());
+    sightings.scan(&place, format!("{:?}", answer.headers()).as_bytes());
+    sightings.scan(&place, answer.body());
     serde_json::from_slice(answer.body()).unwrap_or_default()
 }
 
-/// Looks at a folder's files: the data file, its log and whatever else is there.
-pub fn look_into(sightings: &Sightings, folder: &Path) {
+/// Scans a folder's files: the data file, its log and whatever else is there.
+pub fn scan_folder(sightings: &Sightings, folder: &Path) {
     let files = folder
         .read_dir()
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for file in files.flatten() {
         // A log that was there a moment ago is gone when it has been taken over into the data file.
         if let Ok(bytes) = std::fs::read(file.path()) {
-            sightings.look(file.path().display(), &bytes);
+            sightings.scan(file.path().display(), &bytes);
         }
     }
 }
 
-/// Looks at what the receiver got, but for the URL: that is where a callback's secret belongs. What is sent to a receiver
+/// Scans what the receiver got, but for the URL: that is where a callback's secret belongs. What is sent to a receiver
 /// of another profile proves us by a token, and is the place of that.
-pub fn look_at(sightings: &Sightings, callbacks: &[Callback]) {
+pub fn scan_callbacks(sightings: &Sightings, callbacks: &[Callback]) {
     let other = |callback: &&Callback| callback.path.starts_with(OTHER_PROFILES);
     for callback in callbacks.iter().filter(|callback| !other(callback)) {
         let headers = format!("{:?}", callback.headers);
-        sightings.look("a callback's headers", headers.as_bytes());
-        sightings.look("a callback's body", &callback.body);
+        sightings.scan("a callback's headers", headers.as_bytes());
+        sightings.scan("a callback's body", &callback.body);
     }
 }

@@ -1,0 +1,21 @@
+//! The part of the world on which every operation depends: how long things take, how Graph behaves, and its jobs.
+
+use crate::behaviour::Behaviour;
+use crate::jobs::Jobs;
+use crate::options::Durations;
+
+pub(crate) struct Backend {
+    pub(crate) durations: Durations,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) jobs: Jobs,
+}
+
+impl Backend {
+    pub(crate) fn new(durations: Durations, behaviour: Behaviour) -> Self {
+        Self {
+            durations,
+            behaviour,
+            jobs: Jobs::default(),
+        }
+    }
+}

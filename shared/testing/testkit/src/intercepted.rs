@@ -1,0 +1,80 @@
+//! A store whose loads and writes a test sees, and may hold up, before they are made.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use courier_core::operation::{OperationId, Record};
+use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
+use jiff::Timestamp;
+
+/// A call that is about to be made.
+pub enum Call<'a> {
+    Load(&'a OperationId),
+    /// An insert or an update.
+    Write(&'a Record),
+}
+
+/// The call is made when this completes.
+pub type Leave = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Asks `before` ahead of each load and each write; everything else goes to the inner store at once.
+pub struct Intercepted<S> {
+    pub inner: S,
+    before: Box<dyn Fn(Call<'_>) -> Leave + Send + Sync>,
+}
+
+impl<S> Intercepted<S> {
+    pub fn new(inner: S, before: impl Fn(Call<'_>) -> Leave + Send + Sync + 'static) -> Self {
+        let before = Box::new(before);
+        Self { inner, before }
+    }
+}
+
+#[async_trait]
+impl<S: Store> Store for Intercepted<S> {
+    async fn insert(&self, record: &Record) -> Result<Write, StoreError> {
+        (self.before)(Call::Write(record)).await;
+        self.inner.insert(record).await
+    }
+
+    async fn load(&self, id: &OperationId) -> Result<Option<Record>, StoreError> {
+        (self.before)(Call::Load(id)).await;
+        self.inner.load(id).await
+    }
+
+    /// Finds nothing, so that each record is loaded on its own.
+    async fn load_many(&self, _ids: &[OperationId]) -> Result<Vec<Record>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn update(&self, record: &Record) -> Result<Write, StoreError> {
+        (self.before)(Call::Write(record)).await;
+        self.inner.update(record).await
+    }
+
+    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, StoreError> {
+        self.inner.overdue(before, limit).await
+    }
+
+    async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {
+        self.inner.list(client, filter).await
+    }
+
+    async fn forget(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.inner.forget(before, limit).await
+    }
+
+    async fn load_document(&self, key: &str) -> Result<Option<Document>, StoreError> {
+        self.inner.load_document(key).await
+    }
+
+    async fn swap_document(
+        &self,
+        key: &str,
+        expected: u64,
+        body: &str,
+    ) -> Result<bool, StoreError> {
+        self.inner.swap_document(key, expected, body).await
+    }
+}
