@@ -118,7 +118,8 @@ impl Fault {
 
     /// Reads one fault, or a list, from JSON.
     pub(crate) fn from_json(text: &[u8]) -> Result<Vec<Self>, ScriptError> {
-        let value: serde_json::Value = serde_json::from_slice(text)?;
+        let value: serde_json::Value =
+            serde_json::from_slice(text).map_err(ScriptError::NotJson)?;
         let faults: Vec<Self> = if value.is_array() {
             serde_json::from_value(value)?
         } else {

@@ -57,6 +57,10 @@ pub enum ScriptError {
     Toml(#[from] toml::de::Error),
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    #[error(
+        "the body must be JSON, one fault or a list of faults (TOML is for the file of --script): {0}"
+    )]
+    NotJson(#[source] serde_json::Error),
     #[error("`on` names no call of the simulator: {on}")]
     UnknownCall { on: String },
     #[error("`status` is not an HTTP status: {status}")]
