@@ -2,4 +2,5 @@
 
 pub(crate) mod authentication;
 mod caller_pages;
+mod local_example;
 mod verify_scripts;
