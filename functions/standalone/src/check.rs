@@ -1,6 +1,5 @@
 //! `courier check`: validates a configuration and says what each client may do.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,15 +8,11 @@ use courier_core::config::credentials::{Credentials, Dialect, Right};
 use courier_core::config::{CallbackProfile, Client, Config};
 use courier_core::profile::Signature;
 
-use crate::settings;
+use crate::{output, settings};
 
 pub(crate) fn run(config: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let config = settings::load_config(config)?;
-    write!(
-        std::io::stdout(),
-        "{}",
-        report(&config, Catalogue::shipped())
-    )?;
+    output::print(&report(&config, Catalogue::shipped()))?;
     Ok(ExitCode::SUCCESS)
 }
 

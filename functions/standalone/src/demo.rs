@@ -14,11 +14,11 @@ use tokio::sync::watch;
 
 use crate::machine::Machine;
 use crate::serve::Stop;
-use crate::show::Show;
+use crate::show::{Api, Show};
 use crate::timeline::Timeline;
 use crate::{receiver, settings};
 
-pub(crate) const API_KEY: &str = "demo";
+const API_KEY: &str = "demo";
 /// SHA-256 of [`API_KEY`].
 const API_KEY_HASH: &str = "2a97516c354b68848cdbd8f54a226a0a55b21ed138e207ad6c5cbb9c00aa5aea";
 const SIGNING_SECRET: &str = "whsec_ZGVtby1zZWNyZXQtb2YtdGhpcnR5LXR3by1ieXRlcy4=";
@@ -26,7 +26,7 @@ const SIGNING_SECRET: &str = "whsec_ZGVtby1zZWNyZXQtb2YtdGhpcnR5LXR3by1ieXRlcy4=
 pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
     let mut stop_signal = Stop::listen()?;
     let clock = settings::clock();
-    let timeline = Timeline::new(clock());
+    let timeline = Timeline::new(clock(), settings::colours(&std::io::stdout()));
     let (stop, stopped) = watch::channel(false);
     let simulator = simulator().await?;
     let (receiver, mut callbacks) = receiver::start(SIGNING_SECRET, stopped).await?;
@@ -34,10 +34,11 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
     let config = config(&simulator.base_url(), receiver)?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let machine = Machine::start(config, data.path(), listen, settings::clock()).await?;
-    let api = format!("http://{}", machine.address);
+    let api = Api::new(format!("http://{}", machine.address), API_KEY)?;
     timeline.say(&format!(
-        "{}\n\n  API       {api}   (X-Api-Key: {API_KEY})\n  Graph     {}   simulated\n  receiver  http://{receiver}   verifies every signature\n",
+        "{}\n\n  API       {}   (X-Api-Key: {API_KEY})\n  Graph     {}   simulated\n  receiver  http://{receiver}   verifies every signature\n",
         timeline.paint("1", "graph-courier: three Microsoft Graph operations, from request to callback"),
+        api.origin,
         simulator.base_url(),
     ))?;
 
@@ -57,7 +58,7 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
     if !once {
         show.timeline.say(&format!(
             "\nStill serving at {}. Ask it yourself, or end with Ctrl-C:\n\n  curl -H 'X-Api-Key: {API_KEY}' {}/v1/operations\n",
-            show.api, show.api
+            show.api.origin, show.api.origin
         ))?;
         stop_signal.asked().await;
     }

@@ -1,6 +1,5 @@
 //! `courier key new`: makes a key, password or secret of 32 random bytes, shows it once, and says what to configure.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -9,20 +8,22 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clap::Args;
 use sha2::{Digest, Sha256};
 
+use crate::output;
+
 /// What is made; an API key if nothing is said.
 #[derive(Args)]
 #[group(multiple = false)]
 pub(crate) struct Kind {
-    /// A key for `Authorization: Bearer` or `X-Api-Key` (the default).
+    /// Makes the key of a client, for `Authorization: Bearer` or `X-Api-Key` (the default).
     #[arg(long)]
     api_key: bool,
-    /// A secret that signs callbacks, or a client's Standard Webhooks.
+    /// Makes a secret that signs callbacks, or a client's own Standard Webhooks.
     #[arg(long)]
     signing_secret: bool,
-    /// A password for Basic.
+    /// Makes the password of a client, for Basic.
     #[arg(long)]
     password: bool,
-    /// The key that seals secrets on disk.
+    /// Makes the key that seals SAS URLs, callback URLs and refresh tokens on disk.
     #[arg(long)]
     seal_key: bool,
 }
@@ -30,7 +31,7 @@ pub(crate) struct Kind {
 pub(crate) fn run(kind: Kind) -> anyhow::Result<ExitCode> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random bytes: {error}"))?;
-    write!(std::io::stdout(), "{}", text(&kind, &bytes))?;
+    output::print(&text(&kind, &bytes))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -13,14 +13,20 @@ mod demo;
 mod descriptors;
 mod key;
 mod machine;
+mod output;
 mod receiver;
 mod serve;
 mod settings;
 mod show;
 mod simulate;
+mod story;
 mod timeline;
 
 /// Starts long-running Microsoft Graph operations, follows them and calls back, whatever crashes in between.
+///
+/// To see it at work, run `courier` by itself: nothing is needed and nothing is left behind. To run it, make secrets
+/// with `courier key new`, write a configuration (docs/reference/configuration.md shows one), let `courier check` read it, and start
+/// `courier serve`. `courier simulate-graph` stands in for Microsoft Graph; examples/local shows both together.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = false)]
 struct Arguments {
@@ -30,40 +36,59 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run everything on loopback and watch three operations from request to callback (the default).
+    /// Runs everything on loopback and shows three operations from request to callback (the default).
+    ///
+    /// Simulator, receiver and server run in this process, at free ports of 127.0.0.1. Colours are left out when
+    /// standard output is no terminal, when NO_COLOR is set to any text, and when TERM is dumb.
     Demo {
-        /// End when the three have ended: exit code 0 when all ended as expected, else 1.
+        /// Ends when the three operations have: with exit code 0 if all ended as expected, else with 1. Without it the
+        /// demo goes on serving until Ctrl-C.
         #[arg(long)]
         once: bool,
     },
-    /// Serve the HTTP API and do the work, on one machine.
+    /// Serves the HTTP API and does the work behind it, on one machine.
+    ///
+    /// It ends on Ctrl-C or SIGTERM, when what is in flight is finished. It may also be killed at any moment: the next
+    /// one goes on where it was. What it does is logged on standard error; COURIER_LOG says how much.
     Serve {
-        /// The configuration; without it COURIER_CONFIG=file:PATH is read.
-        #[arg(long)]
+        /// The configuration file. Without it the environment must say COURIER_CONFIG=file:PATH.
+        #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Where the database is kept.
-        #[arg(long, default_value = "courier-data")]
+        /// The directory for the database, courier.db. It is made if it is missing.
+        #[arg(long, value_name = "DIR", default_value = "courier-data")]
         data: PathBuf,
-        #[arg(long, default_value = "127.0.0.1:8080")]
+        /// The address and port at which the API is served. With port 0 the system picks one, and the log says which.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
     },
-    /// Run the Graph simulator alone: `GET /__journal` shows what it saw, `POST /__script` adds a fault.
+    /// Runs a simulated Microsoft Graph, for trying things out without an account.
+    ///
+    /// `GET /__journal` shows what it was asked, `GET /__jobs` what it works on, `GET /__script` the faults still to
+    /// come. `POST /__script` adds faults while it runs: one, or a list of them, in JSON, as in
+    /// {"on": "export.start", "action": "lost_after"}. The file of --script is TOML:
+    /// shared/graph-simulator/script.example.toml shows what may stand in it.
     SimulateGraph {
-        #[arg(long, default_value = "127.0.0.1:8099")]
+        /// The address and port at which Graph and its token endpoint are simulated. With port 0 the system picks one,
+        /// and the first line of the output says which.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8099")]
         listen: SocketAddr,
-        /// Durations, behaviour and faults, in TOML.
-        #[arg(long)]
+        /// A TOML file with durations, behaviour and faults. Without it jobs take minutes, and nothing goes wrong.
+        #[arg(long, value_name = "FILE")]
         script: Option<PathBuf>,
-        /// Append every journal entry to this file, one JSON line each.
-        #[arg(long)]
+        /// A file that gets a line of JSON for every call, before the call is answered.
+        #[arg(long, value_name = "FILE")]
         journal: Option<PathBuf>,
     },
-    /// Validate a configuration, say how each client proves itself and what it may do.
+    /// Validates a configuration and says how each client proves itself and what it may do.
+    ///
+    /// Nothing is started and nobody is called. The exit code is 2 when the configuration is wrong; every mistake is
+    /// named on standard error.
     Check {
-        #[arg(long)]
+        /// The configuration file. Without it the environment must say COURIER_CONFIG=file:PATH.
+        #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Make secrets.
+    /// Makes keys, passwords and secrets.
     Key {
         #[command(subcommand)]
         command: KeyCommand,
@@ -72,7 +97,9 @@ enum Command {
 
 #[derive(Subcommand)]
 enum KeyCommand {
-    /// Make one, print it once and the line for the configuration.
+    /// Makes a secret, shows it once, and the line that configures it.
+    ///
+    /// It is 32 random bytes, kept nowhere. Without an option it is an API key.
     New(key::Kind),
 }
 
@@ -83,6 +110,7 @@ fn main() -> ExitCode {
     let ended = settings::start_logging(quiet).and_then(|()| run(command));
     match ended {
         Ok(code) => code,
+        Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to do when standard error is closed.
             let _ = writeln!(std::io::stderr(), "courier: {error:#}");

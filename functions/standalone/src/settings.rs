@@ -1,6 +1,7 @@
 //! What the environment says: the configuration document, its secrets, the log level, the clock.
 //! The only file that reads environment variables.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,12 +74,23 @@ pub(crate) fn start_logging(quiet: bool) -> anyhow::Result<()> {
         .with_context(|| format!("{COURIER_LOG} is not a log filter"))?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+        .with_ansi(colours(&std::io::stderr()));
     tracing_subscriber::registry()
         .with(targets)
         .with(lines)
         .init();
     Ok(())
+}
+
+/// Says whether `stream` may have colours: it is a terminal that can show them, and nobody has refused them.
+pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && wants_colours(&variable)
+}
+
+/// Knows `NO_COLOR` with any text in it (<https://no-color.org>), and the terminal that can show letters only.
+fn wants_colours(variable: &dyn Fn(&str) -> Option<String>) -> bool {
+    let refused = variable("NO_COLOR").is_some_and(|text| !text.is_empty());
+    !refused && variable("TERM").as_deref() != Some("dumb")
 }
 
 /// The machine's clock, in milliseconds.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use courier_core::time::Clock;
 use graph_simulator::Simulator;
+use http::StatusCode;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::demo::API_KEY;
 use crate::receiver::Callback;
+use crate::story::{Entry, Heard, Story, interleave};
 use crate::timeline::{Colour, Line, Timeline};
 
 /// The demo ends after this, whatever is missing.
@@ -24,14 +25,22 @@ pub(crate) struct Shown {
     call: &'static str,
     id: String,
     history: usize,
+    story: Story,
     document: Value,
     verified: bool,
+}
+
+/// The HTTP API of the demo, as its requester sees it.
+pub(crate) struct Api {
+    client: reqwest::Client,
+    pub(crate) origin: String,
+    key: &'static str,
 }
 
 pub(crate) struct Show {
     pub(crate) timeline: Timeline,
     pub(crate) clock: Clock,
-    pub(crate) api: String,
+    pub(crate) api: Api,
     pub(crate) simulator: Simulator,
     /// The last journal entry shown.
     pub(crate) seen: u64,
@@ -45,44 +54,42 @@ impl Show {
         requests: [(&'static str, &'static str, Value); 3],
         callbacks: &mut mpsc::UnboundedReceiver<Callback>,
     ) -> anyhow::Result<bool> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
         let began = tokio::time::Instant::now();
         for (name, call, body) in requests {
-            let shown = self.request(&client, name, call, &body).await?;
-            self.operations.push(shown);
+            let lines = self.request(name, call, &body).await?;
+            self.timeline.show(lines)?;
         }
         while began.elapsed() < LONGEST && !self.operations.iter().all(Shown::is_over) {
-            let mut lines = Vec::new();
-            tokio::select! {
-                Some(callback) = callbacks.recv() => lines.push(self.callback_line(&callback)?),
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            lines.extend(self.poll_lines());
+            let arrived = tokio::select! {
+                Some(callback) = callbacks.recv() => Some(callback),
+                () = tokio::time::sleep(LOOK_EVERY) => None,
+            };
+            // The histories first: what caused their entries has been heard of by the time that it is asked for.
+            let mut histories = Vec::new();
             for shown in &mut self.operations {
-                lines.extend(shown.history_lines(&client, &self.api).await?);
+                histories.push(shown.history(&self.api).await?);
             }
-            self.timeline.show(lines)?;
+            self.hear_polls();
+            let more = std::iter::from_fn(|| callbacks.try_recv().ok());
+            for callback in arrived.into_iter().chain(more) {
+                self.hear_callback(&callback)?;
+            }
+            let operations = self.operations.iter_mut().zip(histories);
+            let stories = operations.map(|(shown, history)| shown.story.tell(history));
+            self.timeline.show(interleave(stories.collect()))?;
         }
         Ok(self.operations.iter().all(Shown::is_well))
     }
 
+    /// Sends one request; what there is to tell of it so far.
     async fn request(
-        &self,
-        client: &reqwest::Client,
+        &mut self,
         name: &'static str,
         call: &'static str,
         body: &Value,
-    ) -> anyhow::Result<Shown> {
+    ) -> anyhow::Result<Vec<Line>> {
         let sent = self.line(name, Colour::Plain, "→ POST /v1/operations".to_owned());
-        let answer = client
-            .post(format!("{}/v1/operations", self.api))
-            .header("x-api-key", API_KEY)
-            .header("content-type", "application/json")
-            .body(body.to_string())
-            .send()
-            .await?;
-        let status = answer.status();
-        let document: Value = serde_json::from_slice(&answer.bytes().await?)?;
+        let (status, document) = self.api.post("/v1/operations", body).await?;
         let Some(id) = document["id"].as_str() else {
             bail!("{name} was refused with {status}: {document}");
         };
@@ -92,14 +99,19 @@ impl Show {
             call,
             id: id.to_owned(),
             history: 0,
+            story: Story::default(),
             document,
             verified: false,
         };
+        shown.story.hear(Heard::Answer, answered);
+        let history = shown.history(&self.api).await?;
+        self.operations.push(shown);
+        self.hear_polls();
         let mut lines = vec![sent];
-        lines.extend(shown.history_lines(client, &self.api).await?);
-        lines.push(answered);
-        self.timeline.show(lines)?;
-        Ok(shown)
+        if let Some(shown) = self.operations.last_mut() {
+            lines.extend(shown.story.tell(history));
+        }
+        Ok(lines)
     }
 
     fn line(&self, operation: &'static str, colour: Colour, text: String) -> Line {
@@ -111,7 +123,7 @@ impl Show {
         }
     }
 
-    fn callback_line(&mut self, callback: &Callback) -> anyhow::Result<Line> {
+    fn hear_callback(&mut self, callback: &Callback) -> anyhow::Result<()> {
         let found = self
             .operations
             .iter_mut()
@@ -124,33 +136,35 @@ impl Show {
             (Colour::Bad, "SIGNATURE WRONG")
         };
         let text = format!("called back {}: {verdict}", callback.kind);
-        Ok(Line {
+        let line = Line {
             at: callback.at,
             operation: shown.name,
             colour,
             text,
-        })
+        };
+        shown.story.hear(Heard::Callback, line);
+        Ok(())
     }
 
-    fn poll_lines(&mut self) -> Vec<Line> {
-        let mut lines = Vec::new();
+    fn hear_polls(&mut self) {
         for entry in self.simulator.journal_since(self.seen) {
             self.seen = entry.seq;
             let Some((call, "poll")) = entry.call.split_once('.') else {
                 continue;
             };
-            let Some(shown) = self.operations.iter().find(|shown| shown.call == call) else {
+            let mut operations = self.operations.iter_mut();
+            let Some(shown) = operations.find(|shown| shown.call == call) else {
                 continue;
             };
             let text = format!("asked Graph: {} {}", entry.method, entry.path);
-            lines.push(Line {
+            let line = Line {
                 at: entry.at,
                 operation: shown.name,
                 colour: Colour::Dim,
                 text,
-            });
+            };
+            shown.story.hear(Heard::Poll, line);
         }
-        lines
     }
 
     pub(crate) fn conclude(&self, all_well: bool) -> anyhow::Result<()> {
@@ -179,39 +193,61 @@ impl Show {
             self.timeline
                 .paint("1;31", "Not all three ended as expected.")
         };
-        Ok(self.timeline.say(&format!("\n{verdict}"))?)
+        self.timeline.say(&format!("\n{verdict}"))
+    }
+}
+
+impl Api {
+    pub(crate) fn new(origin: String, key: &'static str) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Self {
+            client,
+            origin,
+            key,
+        })
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let request = self.client.get(format!("{}{path}", self.origin));
+        let answer = request.header("x-api-key", self.key).send().await?;
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<(StatusCode, Value)> {
+        let request = self
+            .client
+            .post(format!("{}{path}", self.origin))
+            .header("x-api-key", self.key)
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        let answer = request.send().await?;
+        let status = answer.status();
+        Ok((status, serde_json::from_slice(&answer.bytes().await?)?))
     }
 }
 
 impl Shown {
-    /// What has happened since the last look.
-    async fn history_lines(
-        &mut self,
-        client: &reqwest::Client,
-        api: &str,
-    ) -> anyhow::Result<Vec<Line>> {
-        let url = format!("{api}/v1/operations/{}", self.id);
-        let get = |url: String| client.get(url).header("x-api-key", API_KEY).send();
-        self.document = serde_json::from_slice(&get(url.clone()).await?.bytes().await?)?;
-        let history = get(format!("{url}/history")).await?.bytes().await?;
-        let history: Value = serde_json::from_slice(&history)?;
-        let entries = history["history"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let mut lines = Vec::new();
+    /// Looks at the operation; what is new in its history.
+    async fn history(&mut self, api: &Api) -> anyhow::Result<Vec<Entry>> {
+        let path = format!("/v1/operations/{}", self.id);
+        self.document = api.get(&path).await?;
+        let history = api.get(&format!("{path}/history")).await?;
+        let entries = history["history"].as_array();
+        let entries = entries.map(Vec::as_slice).unwrap_or_default();
+        let mut told = Vec::new();
         for entry in entries.iter().skip(self.history) {
             let (colour, text) = describe(entry);
-            let at = entry["at"].as_str().unwrap_or_default().parse()?;
-            lines.push(Line {
-                at,
+            let event = entry["event"].as_str().unwrap_or_default();
+            let line = Line {
+                at: entry["at"].as_str().unwrap_or_default().parse()?,
                 operation: self.name,
                 colour,
                 text,
-            });
+            };
+            told.push((event.to_owned(), line));
         }
         self.history = entries.len();
-        Ok(lines)
+        Ok(told)
     }
 
     fn is_over(&self) -> bool {

@@ -1,6 +1,5 @@
 //! `courier simulate-graph`: Microsoft Graph on loopback, for trying things out and for tests in other processes.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +9,7 @@ use graph_simulator::{Options, Simulator};
 use tokio::net::TcpListener;
 
 use crate::serve::Stop;
-use crate::settings;
+use crate::{output, settings};
 
 pub(crate) async fn run(
     listen: SocketAddr,
@@ -32,11 +31,10 @@ pub(crate) async fn run(
         .await
         .with_context(|| format!("cannot listen at {listen}"))?;
     let simulator = Simulator::start(listener, options).await?;
-    writeln!(
-        std::io::stdout(),
-        "simulating Microsoft Graph at {}",
+    output::print(&format!(
+        "simulating Microsoft Graph at {}\n",
         simulator.base_url()
-    )?;
+    ))?;
     stop.asked().await;
     simulator.stop().await;
     Ok(ExitCode::SUCCESS)

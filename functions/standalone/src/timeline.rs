@@ -1,8 +1,10 @@
-//! Lines of the demo: time, operation, what happened. Aligned and coloured in a terminal, plain in a pipe.
+//! Lines of the demo: time, operation, what happened. Aligned, and coloured where colours are wanted.
 
-use std::io::{IsTerminal, Write};
+use std::fmt::Write;
 
 use jiff::{Timestamp, Unit};
+
+use crate::output;
 
 /// ANSI colours (ECMA-48 SGR).
 #[derive(Clone, Copy)]
@@ -27,40 +29,33 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    pub(crate) fn new(began: Timestamp) -> Self {
-        Self {
-            began,
-            coloured: std::io::stdout().is_terminal(),
-        }
+    pub(crate) fn new(began: Timestamp, coloured: bool) -> Self {
+        Self { began, coloured }
     }
 
-    /// Text outside the timeline.
-    pub(crate) fn say(&self, text: &str) -> std::io::Result<()> {
-        writeln!(std::io::stdout(), "{text}")
+    /// Shows text outside the timeline.
+    pub(crate) fn say(&self, text: &str) -> anyhow::Result<()> {
+        output::print(&format!("{text}\n"))
     }
 
-    /// Events in the order they happened; what happened at once stays in the order given.
-    pub(crate) fn show(&self, mut lines: Vec<Line>) -> std::io::Result<()> {
-        lines.sort_by_key(|line| line.at);
-        let mut out = std::io::stdout().lock();
-        for Line {
-            at,
-            operation,
-            colour,
-            text,
-        } in lines
-        {
-            let seconds = (at - self.began).total(Unit::Second).unwrap_or_default();
-            let name = self.paint(hue(operation), &format!("{operation:<23}"));
-            let code = match colour {
+    /// Shows events in the order given.
+    pub(crate) fn show(&self, lines: Vec<Line>) -> anyhow::Result<()> {
+        let mut text = String::new();
+        for line in lines {
+            let seconds = (line.at - self.began)
+                .total(Unit::Second)
+                .unwrap_or_default();
+            let name = self.paint(hue(line.operation), &format!("{:<23}", line.operation));
+            let code = match line.colour {
                 Colour::Plain => "",
                 Colour::Dim => "2",
                 Colour::Good => "1;32",
                 Colour::Bad => "1;31",
             };
-            writeln!(out, "{seconds:7.2} s  {name}  {}", self.paint(code, &text))?;
+            let told = self.paint(code, &line.text);
+            writeln!(text, "{seconds:7.2} s  {name}  {told}")?;
         }
-        Ok(())
+        output::print(&text)
     }
 
     pub(crate) fn paint(&self, code: &str, text: &str) -> String {

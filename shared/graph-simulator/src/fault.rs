@@ -96,6 +96,10 @@ pub enum ScriptError {
     Toml(#[from] toml::de::Error),
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    #[error(
+        "the body must be JSON, one fault or a list of faults (TOML is for the file of --script): {0}"
+    )]
+    NotJson(#[source] serde_json::Error),
     #[error("`on` names no call of the simulator: {on}")]
     UnknownCall { on: String },
     #[error("`status` is not an HTTP status: {status}")]
@@ -133,7 +137,8 @@ impl Fault {
 
     /// Reads one fault, or a list, from JSON.
     pub(crate) fn from_json(text: &[u8]) -> Result<Vec<Self>, ScriptError> {
-        let value: serde_json::Value = serde_json::from_slice(text)?;
+        let value: serde_json::Value =
+            serde_json::from_slice(text).map_err(ScriptError::NotJson)?;
         let faults: Vec<Self> = if value.is_array() {
             serde_json::from_value(value)?
         } else {

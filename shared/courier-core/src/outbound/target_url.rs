@@ -12,6 +12,8 @@ use crate::outbound::address::{Allowed, is_public};
 
 const MAX_BYTES: usize = 2048;
 const TOO_LONG: &str = "must not be longer than 2048 bytes";
+/// For whoever may be called by http, but not there.
+const HTTP_ELSEWHERE: &str = "must be https, or below one of the client's registered http origins";
 /// Names that are answered on this machine or in this network (RFC 6761, RFC 6762, RFC 8375 and the cloud's own).
 const LOCAL_SUFFIXES: [&str; 5] = [".localhost", ".localdomain", ".local", ".internal", ".arpa"];
 
@@ -41,7 +43,12 @@ pub fn parse(text: &str, origins: &[String], allowed: &Allowed) -> Result<Callba
     let registered = origins.contains(&url.origin().ascii_serialization());
     let privately = registered && !allowed.networks.is_empty();
     if url.scheme() == "http" && !privately {
-        return Err(wrong("must be https"));
+        let elsewhere = origins.iter().any(|origin| origin.starts_with("http://"));
+        return Err(wrong(if elsewhere && !allowed.networks.is_empty() {
+            HTTP_ELSEWHERE
+        } else {
+            "must be https"
+        }));
     }
     check_host(&url, privately, |ip| allowed.permits(ip)).map_err(wrong)?;
     if !registered {
@@ -252,6 +259,10 @@ mod tests {
                 .forbidden
         );
         assert!(verdict("https://127.0.0.1/a", &["127.0.0.0/8"]).is_ok());
+        let wrong_port = "http://10.20.0.5:9001/a";
+        let rule = |networks| verdict(wrong_port, networks).unwrap_err().rule;
+        assert_eq!(rule(&networks), HTTP_ELSEWHERE);
+        assert_eq!(rule(&[]), "must be https");
     }
 
     #[test]

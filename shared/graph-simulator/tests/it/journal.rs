@@ -120,6 +120,11 @@ async fn another_process_reads_journal_and_jobs_and_scripts_faults() {
         let reply = world.post(path, "", &body.to_string()).await;
         assert_eq!(reply.status, 400, "{body}");
     }
+    let toml = "[[faults]]\non = \"export.poll\"\naction = \"lost_after\"\n";
+    let reply = world.post("/__script", "", toml).await;
+    let error = reply.string("/error");
+    assert_eq!(reply.status, 400, "{error}");
+    assert!(error.starts_with("the body must be JSON"), "{error}");
     assert_eq!(
         world.simulator.journal().len(),
         4,

@@ -158,3 +158,52 @@ fn the_example_script_is_understood() {
     assert_eq!(options.faults.len(), 4);
     assert_eq!(options.behaviour.failing.len(), 1);
 }
+
+/// Whoever starts with the example sees an operation work before one is spoilt.
+#[tokio::test]
+async fn the_example_script_spoils_no_first_operation() {
+    let text = include_str!("../../script.example.toml");
+    let example = Options::from_toml(text, still()).unwrap();
+    let world = World::with(|options| {
+        let location = std::mem::replace(&mut options.behaviour, example.behaviour).location;
+        // The client of these tests does not put a relative one together.
+        options.behaviour.location = location;
+        options.durations = example.durations;
+        options.faults = example.faults;
+    })
+    .await;
+    let (application, delegated) = (world.application().await, world.delegated().await);
+    let export = world.start_export(&application, "first").await;
+    assert_eq!(export.status, 202, "{export:?}");
+    let goals = world.start_goals(&delegated).await;
+    assert_eq!(goals.status, 201, "{goals:?}");
+    assert_eq!(world.put_schedule(&application).await.status, 200);
+    world.advance(60);
+    let schedule = schedule_path();
+    let polls = [
+        (export.location(), &application, "/status"),
+        (goals.location(), &delegated, "/status"),
+        (schedule, &application, "/provisionStatus"),
+    ];
+    for (path, token, status) in polls {
+        // A poll may be refused twice, and say one odd word.
+        let mut words = Vec::new();
+        for _ in 0..4 {
+            let reply = world.get(&path, token).await;
+            if reply.status == 200 {
+                words.push(reply.string(status).to_ascii_lowercase());
+            }
+        }
+        let last = words.last().map(String::as_str);
+        assert!(
+            matches!(last, Some("complete" | "succeeded" | "completed")),
+            "{path}: {words:?}"
+        );
+    }
+    let journal = world.simulator.journal();
+    assert!(journal.iter().all(|entry| entry.status.is_some()));
+    // And of the second export the answer is lost.
+    let (path, body) = (export_path(), storage("second"));
+    let second = world.send(reqwest::Method::POST, &path, &application, Some(&body));
+    assert!(second.await.is_err());
+}

@@ -228,7 +228,7 @@ async fn a_change_that_cannot_be_made_is_refused_by_name() {
         (
             json!({ "url": "http://169.254.169.254/" }),
             "/url",
-            "must be https",
+            "must be https, or below one of the client's registered http origins",
         ),
         (
             json!({ "token": "t" }),

@@ -2,5 +2,6 @@
 
 pub(crate) mod authentication;
 mod caller_pages;
+mod local_example;
 mod reference;
 mod verify_scripts;

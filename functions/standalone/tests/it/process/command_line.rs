@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::process::deployment::{QUICK, Site, config, file};
-use crate::process::program::{Courier, Ended, SEAL_KEY, run};
+use crate::process::program::{Ended, SEAL_KEY, run};
 
 const USER: &str = "6e7b768e-07e2-4810-8459-485f84f8f204";
 const ORGANIZATION: &str = "94a356ab-53d5-40e7-8a85-053d6d3b9eb3";
@@ -26,29 +26,6 @@ fn check_failure(ended: &Ended, code: i32, words: &[&str]) {
     for word in words {
         assert!(ended.stderr.contains(word), "{word:?} not in {ended:?}");
     }
-}
-
-#[tokio::test]
-async fn the_demo_shows_three_verified_callbacks_in_plain_lines_and_ends_well() {
-    let began = Instant::now();
-    let ended = run(&["demo", "--once"], &[]).await;
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(began.elapsed() < Duration::from_secs(30));
-    let verified = ": signature verified";
-    assert_eq!(ended.stdout.matches(verified).count(), 3, "{ended:?}");
-    assert!(ended.stdout.contains("All three ended as expected."));
-    assert!(!ended.stdout.contains('\u{1b}'), "colours in a pipe");
-    assert_eq!(ended.stderr, "", "nothing to warn of");
-}
-
-#[tokio::test]
-async fn a_demo_that_does_not_come_to_its_end_exits_1() {
-    let demo = Courier::start(&["demo", "--once"], &[]);
-    demo.says("202 Accepted").await;
-    demo.signal("INT").await;
-    let ended = demo.ended().await;
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stdout.contains("Not all three ended as expected."));
 }
 
 #[tokio::test]

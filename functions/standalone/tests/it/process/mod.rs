@@ -5,6 +5,7 @@ mod command_line;
 mod crash;
 mod crash_recovery;
 mod crash_run;
+mod demo;
 pub(crate) mod deployment;
 mod failing_disk;
 mod full_disk;

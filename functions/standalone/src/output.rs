@@ -1,0 +1,28 @@
+//! Standard output, which all commands write to by way of this file: a reader who has gone is no error.
+
+use std::fmt;
+use std::io::{ErrorKind, Write};
+
+use anyhow::Context;
+
+/// Whoever read standard output has closed it: `courier check | head -1`. There is nobody left to tell anything.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+/// Writes `text` at once. The error is [`Closed`] when nobody reads any more.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Closed.into()),
+        other => other.context("standard output cannot be written to"),
+    }
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("standard output is closed")
+    }
+}
+
+impl std::error::Error for Closed {}
