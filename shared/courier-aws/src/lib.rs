@@ -9,6 +9,7 @@ use jiff::Timestamp;
 pub mod settings;
 
 pub mod host;
+mod parameter;
 mod secrets;
 
 mod item;
