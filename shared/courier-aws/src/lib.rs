@@ -2,13 +2,14 @@
 //! the three Lambda functions share.
 //!
 //! Read in this order: what the environment says (`settings`), what a function holds while it lives (`host`), the ports
-//! (`table`, `queue`), one HTTP request (`http_event`), one batch of messages (`batch`).
+//! (`table`, `queue`), one batch of messages (`batch`).
 
 use jiff::Timestamp;
 
 pub mod settings;
 
 pub mod host;
+mod parameter;
 mod secrets;
 
 mod item;
@@ -16,7 +17,6 @@ pub mod queue;
 pub mod table;
 
 pub mod batch;
-pub mod http_event;
 
 mod clients;
 pub mod http_client;

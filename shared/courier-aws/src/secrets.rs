@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::parameter;
 use crate::queue::chain;
 use crate::settings::{ConfigPlace, Variable, local_secret};
 
@@ -25,7 +26,7 @@ pub enum ConfigError {
 /// Fetches from Secrets Manager and Systems Manager.
 pub(crate) struct Vault {
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
-    /// For Systems Manager, whose client is made only if it is asked.
+    /// For Systems Manager.
     pub(crate) sdk: SdkConfig,
 }
 
@@ -95,14 +96,10 @@ impl Vault {
     }
 
     async fn parameter(&self, name: &str) -> Result<Secret, String> {
-        let client = aws_sdk_ssm::Client::new(&self.sdk);
-        let request = client.get_parameter().name(name).with_decryption(true);
-        let got = request.send().await;
-        let got =
-            got.map_err(|error| format!("the parameter {name} cannot be read: {}", chain(&error)))?;
-        let text = got.parameter.and_then(|parameter| parameter.value);
-        text.map(Secret::new)
-            .ok_or_else(|| format!("the parameter {name} is empty"))
+        let got = parameter::get(&self.sdk, name).await;
+        let got = got
+            .map_err(|error| format!("the parameter {name} cannot be read: {}", chain(&*error)))?;
+        got.ok_or_else(|| format!("the parameter {name} is empty"))
     }
 }
 

@@ -11,6 +11,8 @@ pub const COURIER_QUEUE_URL: &str = "COURIER_QUEUE_URL";
 pub const COURIER_TABLE: &str = "COURIER_TABLE";
 /// What is logged: a level, or `target=level,…`. Default `info`.
 pub const COURIER_LOG: &str = "COURIER_LOG";
+/// What a base-path mapping or a load balancer's rule puts in front of the paths of `start-operation`. Default: nothing.
+pub const COURIER_BASE_PATH: &str = "COURIER_BASE_PATH";
 /// Certificates to trust instead of Mozilla's, which are compiled in. OpenSSL's name for it.
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 
@@ -24,6 +26,13 @@ pub fn environment(name: &str) -> Option<String> {
         reason = "the one place that reads the environment"
     )]
     std::env::var(name).ok()
+}
+
+/// The base path without slashes around it, if there is one.
+pub fn base_path(variable: Variable<'_>) -> Option<String> {
+    let path = variable(COURIER_BASE_PATH)?;
+    let path = path.trim().trim_matches('/');
+    (!path.is_empty()).then(|| path.to_owned())
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +158,21 @@ mod tests {
                 "COURIER_TABLE is not set"
             ]
         );
+    }
+
+    #[test]
+    fn a_base_path_may_be_written_with_slashes_or_without() {
+        for (text, path) in [
+            ("graph", Some("graph")),
+            ("/graph", Some("graph")),
+            (" /it/graph/ ", Some("it/graph")),
+            ("/", None),
+            ("", None),
+        ] {
+            let read = base_path(&|name| (name == "COURIER_BASE_PATH").then(|| text.to_owned()));
+            assert_eq!(read.as_deref(), path, "{text:?}");
+        }
+        assert_eq!(base_path(&|_| None), None);
     }
 
     #[test]

@@ -63,7 +63,7 @@ fn crates_depend_only_along_the_designs_arrows() {
         ("courier-aws", &["courier-core"]),
         ("courier-local", &["courier-core"]),
         ("poll-operation", &["courier-aws"]),
-        ("start-operation", &["courier-aws"]),
+        ("start-operation", &["courier-aws", "courier-core"]),
         ("sweep-operations", &["courier-aws"]),
         (
             "courier",

@@ -19,7 +19,13 @@ pub(crate) fn measure(table: &mut Table) -> Result<()> {
         let length = fs::metadata(&binary)?.len();
         table.row(&format!("{name}, binary"), length as f64 / MB, "")?;
         let zipped = zipped(&binary)?;
-        table.row(&format!("{name}, zip"), zipped as f64 / MB, "<= 5")?;
+        // `lambda_http` and its encodings are in the first alone.
+        let goal = if name == "start-operation" {
+            "<= 5.5"
+        } else {
+            "<= 5"
+        };
+        table.row(&format!("{name}, zip"), zipped as f64 / MB, goal)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cloud_testkit::function::{Function, Options, Outcome};
+use cloud_testkit::proxy::{Action, Fault};
 use courier_testkit::tenants::{
     self, CALLBACK_TOKEN, GRAPH_SECRET, REFRESH_TOKEN, SAS_SIGNATURE, SEAL_KEY, SIGNING_SECRETS,
     TICKETS_KEY,
@@ -62,23 +63,71 @@ async fn a_missing_secret_is_a_start_up_error_that_names_the_key() {
     );
 }
 
+/// A function whose configuration is a parameter.
+async fn of_a_parameter(cloud: &Cloud, document: &str) -> Function {
+    let name = "/courier/config";
+    cloud.ministack.put_parameter(name, document).await;
+    let place = format!("aws-ssm:{name}");
+    cloud.function("start-operation", &[("COURIER_CONFIG", &place)])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_configuration_may_be_a_parameter_of_systems_manager() {
     let cloud = Cloud::new().await;
-    cloud
-        .ministack
-        .put_parameter("/courier/config", &cloud.config)
-        .await;
-    let start = cloud.function(
-        "start-operation",
-        &[("COURIER_CONFIG", "aws-ssm:/courier/config")],
-    );
+    let document = format!("# a comment that nobody needs\n{}", cloud.config);
+    let start = of_a_parameter(&cloud, &document).await;
+    for action in [
+        Action::unavailable(),
+        Action::refuse(400, "ThrottlingException", "Rate exceeded"),
+    ] {
+        cloud.proxy.fault(Fault::on("GetParameter", action));
+    }
     let api = cloud_testkit::gateway::Gateway::function_url(&start);
     let answer = api
         .request("GET", "/v1/operations", &[("x-api-key", TICKETS_KEY)], b"")
         .await;
     assert_eq!(answer.status, 200, "{answer:?} {}", start.logs());
-    assert_eq!(cloud.proxy.calls("GetParameter").len(), 1);
+    let calls = cloud.proxy.calls("GetParameter");
+    assert_eq!(calls.len(), 3, "two failed and were tried again");
+    for call in &calls {
+        let header = call
+            .headers
+            .iter()
+            .find(|(name, _)| name == "authorization");
+        let authorization = &header.unwrap().1;
+        assert!(
+            authorization.contains("/us-east-1/ssm/aws4_request"),
+            "{authorization}"
+        );
+        let signed = "SignedHeaders=content-type;host;x-amz-date;x-amz-target";
+        assert!(authorization.contains(signed), "{authorization}");
+        let request: Value = serde_json::from_slice(&call.request).unwrap();
+        let expected = json!({ "Name": "/courier/config", "WithDecryption": true });
+        assert_eq!(request, expected);
+    }
+    assert!(
+        !start.logs().contains("nobody needs"),
+        "at the level of trace"
+    );
+    cloud.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_that_cannot_be_read_is_a_start_up_error_that_says_why() {
+    let cloud = Cloud::new().await;
+    let place = ("COURIER_CONFIG", "aws-ssm:/courier/none");
+    let start = cloud.function("start-operation", &[place]);
+    assert_eq!(start.invoke(&json!({})).await, Outcome::Crashed);
+    let logs = start.logs();
+    let complaint = "COURIER_CONFIG: the parameter /courier/none cannot be read: service error: ";
+    for words in [complaint, "ParameterNotFound"] {
+        assert!(logs.contains(words), "{words} not in\n{logs}");
+    }
+    assert_eq!(
+        cloud.proxy.calls("GetParameter").len(),
+        1,
+        "not tried again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,14 +7,14 @@ mod cases;
 #[path = "../../../courier-core/tests/corpora/doors.rs"]
 mod doors;
 
-use std::collections::BTreeMap;
-
 use cloud_testkit::gateway::{Answer, Gateway};
-use courier_testkit::tenants::{CALLBACK_TOKEN, TICKETS_KEY};
+use courier_testkit::tenants::{CALLBACK_TOKEN, TICKETS_KEY, schedule};
 use serde_json::json;
 
 use crate::cloud::Cloud;
 use crate::corpora::doors::Sent;
+
+const TEAM: &str = "871dbd5c-3a6a-4392-bfe1-042452793a50";
 
 /// A cloud with receivers at public origins only, as in production.
 async fn public() -> Cloud {
@@ -44,38 +44,36 @@ fn status_and_problem(answer: &Answer) -> String {
     format!("{} {problem}", answer.status)
 }
 
-/// The headers as API Gateway passes them: text, and no name twice. `None` where it has to change them for that.
-fn in_an_event(request: &Sent) -> Option<Vec<(&str, &str)>> {
-    let mut headers = BTreeMap::new();
+/// The headers as an event tells them: text, and no name twice unless the door tells lists. `None` where it has to change
+/// them for that.
+fn in_an_event(request: &Sent, lists: bool) -> Option<Vec<(&str, &str)>> {
+    let mut headers: Vec<(&str, &str)> = Vec::new();
     for (name, value) in &request.headers {
-        let value = std::str::from_utf8(value).ok()?;
-        if headers.insert(name.as_str(), value).is_some() {
+        let is_there = headers.iter().any(|(one, _)| one == name);
+        if is_there && !lists {
             return None;
         }
+        headers.push((name, std::str::from_utf8(value).ok()?));
     }
-    Some(headers.into_iter().collect())
+    Some(headers)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_case_of_the_corpora_gets_its_answer_from_the_function() {
-    let cloud = public().await;
+/// Sends all cases through this door.
+async fn send_all(door: &Gateway, lists: bool) -> usize {
     let url = format!("https://hooks.example/graph?token={CALLBACK_TOKEN}");
     let schedule = json!({
         "operation": "team.schedule",
         "parameters": {
-            "teamId": "871dbd5c-3a6a-4392-bfe1-042452793a50",
+            "teamId": TEAM,
             "schedule": { "enabled": true, "timeZone": "America/Chicago" },
         },
         "callback": { "url": url },
     });
     let heads = doors::heads(schedule.to_string().as_bytes());
+    let requests = doors::json().into_iter().chain(doors::bodies());
     let mut sent = 0;
-    for request in doors::json()
-        .into_iter()
-        .chain(doors::bodies())
-        .chain(heads)
-    {
-        let Some(mut headers) = in_an_event(&request) else {
+    for request in requests.chain(heads) {
+        let Some(mut headers) = in_an_event(&request, lists) else {
             continue;
         };
         sent += 1;
@@ -91,19 +89,25 @@ async fn every_case_of_the_corpora_gets_its_answer_from_the_function() {
                 headers.push((name, value));
             }
         }
-        let answer = cloud
-            .api
+        let answer = door
             .request("POST", "/v1/operations", &headers, &request.body)
             .await;
-        assert_eq!(
-            status_and_problem(&answer),
-            request.answer,
-            "{}: {:?}",
-            request.name,
-            answer.json()
-        );
+        let answered = status_and_problem(&answer);
+        assert_eq!(answered, request.answer, "{}: {answer:?}", request.name);
     }
-    assert!(sent > 700, "{sent} requests");
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_case_of_the_corpora_gets_its_answer_from_the_function() {
+    let cloud = public().await;
+    let api = send_all(&cloud.api, false).await;
+    assert!(api > 700, "{api} requests");
+    let rest = send_all(&Gateway::rest_api(&cloud.start), true).await;
+    let balancer = send_all(&Gateway::load_balancer(&cloud.start), true).await;
+    // Those that have a header twice.
+    assert!(rest > api, "{rest} requests");
+    assert_eq!(balancer, rest);
     cloud.check();
 }
 
@@ -172,7 +176,13 @@ async fn what_is_no_http_is_refused_and_breaks_nothing() {
             "401 unauthenticated",
         ),
     ] {
-        for door in [Gateway::http_api, Gateway::function_url] {
+        for door in [
+            Gateway::http_api,
+            Gateway::function_url,
+            Gateway::rest_api,
+            Gateway::load_balancer,
+            Gateway::load_balancer_of_last_values,
+        ] {
             let door = door(&cloud.start);
             let answer = door.request(method, target, &[header], b"").await;
             assert_eq!(
@@ -181,6 +191,93 @@ async fn what_is_no_http_is_refused_and_breaks_nothing() {
                 "{method} {target} {header:?}"
             );
         }
+    }
+    cloud.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_credentials_are_none_and_two_keys_are_one_too_many() {
+    let cloud = Cloud::new().await;
+    let (key, other) = (("X-Api-Key", TICKETS_KEY), ("x-api-key", "other"));
+    for door in [
+        Gateway::http_api,
+        Gateway::function_url,
+        Gateway::rest_api,
+        Gateway::load_balancer,
+    ] {
+        let door = door(&cloud.start);
+        for headers in [[key, other], [other, key], [key, key]] {
+            let answer = door.request("GET", "/v1/operations", &headers, b"").await;
+            assert_eq!(
+                status_and_problem(&answer),
+                "401 unauthenticated",
+                "{headers:?}"
+            );
+        }
+    }
+    // An HTTP API makes one key of two.
+    let twice = [
+        key,
+        ("content-type", "application/json"),
+        ("idempotency-key", "a"),
+        ("Idempotency-Key", "b"),
+    ];
+    let body = schedule(&cloud.receiver, TEAM).to_string();
+    for door in [Gateway::rest_api, Gateway::load_balancer] {
+        let door = door(&cloud.start);
+        let answer = door
+            .request("POST", "/v1/operations", &twice, body.as_bytes())
+            .await;
+        assert_eq!(status_and_problem(&answer), "400 invalid-header");
+    }
+    cloud.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_door_finds_by_the_query_and_the_path_that_the_caller_wrote() {
+    let cloud = Cloud::new().await;
+    let reference = "<Zürich> & 100% = a+b,c";
+    let written = "%3CZ%C3%BCrich%3E%20%26%20100%25%20%3D%20a%2Bb%2Cc";
+    let mut body = schedule(&cloud.receiver, TEAM);
+    body["reference"] = reference.into();
+    assert_eq!(cloud.post_later("query", &body).await.status, 202);
+    let mapped = cloud.function_with("start-operation", ("COURIER_BASE_PATH", "/it/graph"));
+    let start = &cloud.start;
+    for (door, tells_all) in [
+        (Gateway::http_api(start), true),
+        (Gateway::http_api(start).with_stage("prod"), true),
+        (Gateway::function_url(start), true),
+        (Gateway::rest_api(start), true),
+        (Gateway::rest_api(&mapped), true),
+        (Gateway::rest_api(&mapped).with_base_path("/it/graph"), true),
+        (Gateway::load_balancer(start), true),
+        (
+            Gateway::load_balancer(&mapped).with_base_path("/it/graph"),
+            true,
+        ),
+        (Gateway::load_balancer_of_last_values(start), false),
+    ] {
+        let get = async |target: &str| {
+            let headers = [("x-api-key", TICKETS_KEY)];
+            door.request("GET", target, &headers, b"").await
+        };
+        let found = get(&format!("/v1/operations?reference={written}")).await;
+        assert_eq!(
+            found.json()["operations"][0]["reference"],
+            reference,
+            "{found:?}"
+        );
+        let twice = format!("/v1/operations?reference={written}&reference=x");
+        let expected = if tells_all {
+            "400 invalid-query"
+        } else {
+            "200"
+        };
+        assert_eq!(status_and_problem(&get(&twice).await), expected);
+        // The listener of one machine takes no such head.
+        let long = format!("/v1/operations?reference={}", "x".repeat(64 * 1024));
+        assert_eq!(status_and_problem(&get(&long).await), "404 not-found");
+        assert_eq!(get("/healthz").await.status, 200);
     }
     cloud.check();
 }

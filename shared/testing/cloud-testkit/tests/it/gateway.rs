@@ -1,4 +1,4 @@
-//! The two HTTP front ends: what a function sees of a request, and what the caller sees of its answer.
+//! The HTTP front ends: what a function sees of a request, and what the caller sees of its answer.
 
 use std::time::Duration;
 
@@ -204,4 +204,92 @@ async fn an_http_api_gives_up_before_the_function_does_and_the_function_goes_on(
     assert_eq!(function.busy(), 1);
     until("it has answered", async || function.busy() == 0).await;
     assert_eq!(function.processes()[0].ended, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rest_api_tells_names_as_they_were_sent_and_all_values_decoded() {
+    let function = function().await;
+    let gateway = Gateway::rest_api(&function);
+    let headers = [("X-Api-Key", "a"), ("X-Api-Key", "b"), ("Cookie", "c=1")];
+    let target = "/v1/operations?a=1&a=%3C2%3E&b";
+    let event = gateway.request("POST", target, &headers, b"?").await.json();
+    assert_eq!(event["path"], "/v1/operations");
+    assert_eq!(event["requestContext"]["path"], "/prod/v1/operations");
+    assert!(event["version"].is_null());
+    assert_eq!(event["headers"]["X-Api-Key"], "b");
+    let all = &event["multiValueHeaders"];
+    assert_eq!(all["X-Api-Key"], json!(["a", "b"]));
+    assert_eq!(all["Cookie"], json!(["c=1"]));
+    let parameters = json!({ "a": ["1", "<2>"], "b": [""] });
+    assert_eq!(event["multiValueQueryStringParameters"], parameters);
+    assert_eq!(event["queryStringParameters"]["a"], "<2>");
+    assert_eq!(
+        (&event["body"], &event["isBase64Encoded"]),
+        (&json!("Pw=="), &json!(true))
+    );
+
+    let mapped = Gateway::rest_api(&function).with_base_path("/graph");
+    let event = mapped.request("GET", "/healthz", &[], b"").await.json();
+    assert_eq!(event["path"], "/graph/healthz");
+    assert_eq!(event["requestContext"]["path"], "/graph/healthz");
+    assert!(event["queryStringParameters"].is_null() && event["body"].is_null());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_balancer_tells_parameters_as_they_were_sent() {
+    let function = function().await;
+    let headers = [("X-Api-Key", "a"), ("x-api-key", "b")];
+    let target = "/v1/operations?a=1&a=%3C2%3E";
+    let all = Gateway::load_balancer(&function);
+    let event = all.request("GET", target, &headers, b"").await.json();
+    assert_eq!(event["multiValueHeaders"]["x-api-key"], json!(["a", "b"]));
+    assert_eq!(
+        event["multiValueQueryStringParameters"],
+        json!({ "a": ["1", "%3C2%3E"] })
+    );
+    assert_eq!(
+        (&event["headers"], &event["body"]),
+        (&json!(null), &json!(""))
+    );
+
+    let last = Gateway::load_balancer_of_last_values(&function);
+    let event = last.request("GET", target, &headers, b"").await.json();
+    assert_eq!(event["headers"]["x-api-key"], "b");
+    assert_eq!(event["queryStringParameters"], json!({ "a": "%3C2%3E" }));
+    assert_eq!(event["multiValueHeaders"], json!(null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_is_read_from_the_fields_that_the_door_reads() {
+    let function = function().await;
+    let both = json!(["answer", {
+        "statusCode": 200,
+        "headers": { "single": "1" },
+        "multiValueHeaders": { "list": ["1", "2"] },
+        "body": "{}",
+    }]);
+    for (gateway, single, lists) in [
+        (Gateway::rest_api(&function), 1, 2),
+        (Gateway::load_balancer(&function), 0, 2),
+        (Gateway::load_balancer_of_last_values(&function), 1, 0),
+    ] {
+        let answer = told(&gateway, &both).await;
+        let count = |name| answer.headers.iter().filter(|(one, _)| one == name).count();
+        assert_eq!(
+            (count("single"), count("list")),
+            (single, lists),
+            "{answer:?}"
+        );
+        for broken in [
+            json!(["answer", { "free": "form" }]),
+            json!(["fail", "Broken", "x"]),
+        ] {
+            assert_eq!(told(&gateway, &broken).await.status, 502, "{broken}");
+        }
+    }
+    let impatient = Gateway::rest_api(&function).with_integration_timeout(Duration::ZERO);
+    assert_eq!(told(&impatient, &json!(["hang"])).await.status, 504);
+    let huge = vec![b'x'; 1024 * 1024 + 1];
+    let balancer = Gateway::load_balancer(&function);
+    assert_eq!(balancer.request("POST", "/", &[], &huge).await.status, 413);
 }

@@ -1,0 +1,361 @@
+//! One HTTP request as a door of AWS hands it over, and the answer in that door's form: HTTP API and function URL (payload
+//! 2.0), REST API (1.0), load balancer.
+//!
+//! `lambda_http` tells the doors apart, reads headers and body, and writes the answer. What it cannot read, and any caller
+//! can send, is mended before it sees the event (ADR 0022).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use courier_core::http::problem::Problem;
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, Body, Service};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::target::{Target, texts};
+
+/// An event that `lambda_http` can read, what it must not read, and what had to be left out.
+pub(crate) struct HttpEvent {
+    request: LambdaRequest,
+    target: Target,
+    mended: Result<(), Problem>,
+}
+
+impl<'de> Deserialize<'de> for HttpEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut event = Map::deserialize(deserializer)?;
+        event.retain(|_, value: &mut Value| !value.is_null());
+        let target = Target::take(&mut event);
+        let mut event = Value::Object(event);
+        // Each mends, whatever the others found; the first to find something is told.
+        let mended = [
+            mend_method(&mut event),
+            mend_headers(&mut event),
+            mend_body(&mut event),
+        ];
+        Ok(Self {
+            request: LambdaRequest::deserialize(event).map_err(D::Error::custom)?,
+            target,
+            mended: mended.into_iter().collect(),
+        })
+    }
+}
+
+/// Answers one event by `handler`. What is not HTTP is a `Problem` of the 4xx.
+pub(crate) async fn answer<F>(
+    event: LambdaEvent<HttpEvent>,
+    base_path: Option<&str>,
+    handler: impl Fn(Request<Bytes>) -> F,
+) -> Result<impl Serialize, Error>
+where
+    F: Future<Output = Response<Bytes>> + Send,
+{
+    let LambdaEvent { payload, context } = event;
+    let target = payload.target.uri(base_path).ok_or(Problem::NotFound);
+    let mut target = Some(payload.mended.and(target));
+    let mut adapter = Adapter::from(service_fn(|request: lambda_http::Request| {
+        let target = target.take().unwrap_or(Err(Problem::Internal));
+        let response = target.map(|target| {
+            let (mut parts, body) = request.into_parts();
+            parts.uri = target;
+            handler(Request::from_parts(parts, plain(body)))
+        });
+        async {
+            let response = match response {
+                Ok(response) => response.await,
+                Err(problem) => problem.into_response(),
+            };
+            Ok::<_, Error>(response.map(|body| Body::from(body.as_ref())))
+        }
+    }));
+    adapter
+        .call(LambdaEvent::new(payload.request, context))
+        .await
+}
+
+/// The bytes that the sender wrote and perhaps signed.
+fn plain(body: Body) -> Bytes {
+    match body {
+        Body::Text(text) => text.into(),
+        Body::Binary(bytes) => bytes.into(),
+        Body::Empty | _ => Bytes::new(),
+    }
+}
+
+fn mend_method(event: &mut Value) -> Result<(), Problem> {
+    let mut mended = Ok(());
+    for place in [
+        "/httpMethod",
+        "/requestContext/httpMethod",
+        "/requestContext/http/method",
+    ] {
+        let Some(method) = event.pointer_mut(place) else {
+            continue;
+        };
+        let text = method.as_str().unwrap_or_default();
+        if Method::from_bytes(text.as_bytes()).is_err() {
+            *method = "GET".into();
+            mended = Err(Problem::MethodNotAllowed {
+                allow: "GET, PATCH, POST",
+            });
+        }
+    }
+    mended
+}
+
+/// Takes away what `lambda_http` would make a URL of, and what no header may have.
+fn mend_headers(event: &mut Value) -> Result<(), Problem> {
+    // Nothing of ours looks at the host, and any caller may write what is none.
+    if let Some(domain) = event.pointer_mut("/requestContext/domainName") {
+        domain.take();
+    }
+    // `lambda_http` lets the single values win, which are the last of several.
+    let all = event["multiValueHeaders"].as_object();
+    if all.is_some_and(|all| !all.is_empty())
+        && let Some(single) = event.get_mut("headers")
+    {
+        *single = json!({});
+    }
+    let mut mended = Ok(());
+    for place in ["headers", "multiValueHeaders"] {
+        let Some(headers) = event.get_mut(place).and_then(Value::as_object_mut) else {
+            continue;
+        };
+        headers.retain(|name, value| {
+            if ["host", "x-forwarded-proto"].contains(&&*name.to_ascii_lowercase()) {
+                return false;
+            }
+            let is_name = HeaderName::from_bytes(name.as_bytes()).is_ok();
+            let list = list(value).filter(|_| is_name);
+            let is_legal = list.is_some();
+            match list {
+                Some(list) => *value = list,
+                None => mended = Err(Problem::BrokenHeader),
+            }
+            is_legal
+        });
+    }
+    mended
+}
+
+/// The values in a list, so that none takes the place of another. `None`: HTTP forbids one of them.
+fn list(value: &Value) -> Option<Value> {
+    let texts = texts(value);
+    let is_legal = |text: &&str| HeaderValue::from_str(text).is_ok();
+    texts.iter().all(is_legal).then(|| json!(texts))
+}
+
+fn mend_body(event: &mut Value) -> Result<(), Problem> {
+    if event["isBase64Encoded"] == true
+        && let Some(body) = event.get_mut("body")
+        && STANDARD.decode(body.as_str().unwrap_or_default()).is_err()
+    {
+        body.take();
+        return Err(Problem::BrokenBody);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use courier_core::auth::signed;
+    use courier_core::catalogue::Catalogue;
+    use courier_core::config::Config;
+    use courier_core::crypto::secret::Secret;
+    use http::HeaderMap;
+    use lambda_runtime::Context;
+
+    use super::*;
+
+    const CONFIG: &str = r#"
+        [graph.tenants.contoso]
+        tenant_id = "t"
+        client_id = "c"
+        client_secret = "env:X"
+        [clients.webhooks]
+        tenant = "contoso"
+        operations = ["team.schedule"]
+        signed = { dialect = "standard-webhooks", secrets = ["env:WHSEC"] }
+        [seal]
+        key = "env:SEAL"
+    "#;
+    const BODY: &str = r#"{"operation":"team.schedule","parameters":{"teamId":"871dbd5c-3a6a-4392-bfe1-042452793a50","schedule":{"enabled":true,"timeZone":"Europe/Zürich ⌚"}}}"#;
+    /// The same in base64, as the platform writes a body that it takes for no text.
+    const ENCODED: &str = "eyJvcGVyYXRpb24iOiJ0ZWFtLnNjaGVkdWxlIiwicGFyYW1ldGVycyI6eyJ0ZWFtSWQiOiI4NzFkYmQ1Yy0zYTZhLTQzOTItYmZlMS0wNDI0NTI3OTNhNTAiLCJzY2hlZHVsZSI6eyJlbmFibGVkIjp0cnVlLCJ0aW1lWm9uZSI6IkV1cm9wZS9aw7xyaWNoIOKMmiJ9fX0=";
+
+    const DOORS: [&str; 4] = [
+        include_str!("../../../events/http-export.json"),
+        include_str!("../../../events/function-url-export.json"),
+        include_str!("../../../events/rest-export.json"),
+        include_str!("../../../events/alb-export.json"),
+    ];
+
+    /// The sample event of each door with these headers; `list` is of those that tell all values of a name.
+    fn events(headers: &Value, list: bool) -> impl Iterator<Item = Value> {
+        let events = DOORS.map(|text| serde_json::from_str::<Value>(text).unwrap());
+        events.into_iter().flat_map(move |mut event| {
+            let all = event.get("multiValueHeaders").is_some();
+            if all {
+                let lists = headers.as_object().unwrap().iter();
+                let lists = lists.map(|(name, value)| (name.clone(), json!(texts(value))));
+                event["multiValueHeaders"] = Value::Object(lists.collect());
+            }
+            let mut single = headers.clone();
+            for (_, value) in single.as_object_mut().unwrap() {
+                *value = texts(value).pop().unwrap().into();
+            }
+            event["headers"] = single;
+            (all || !list).then_some(event)
+        })
+    }
+
+    /// What the handler got of an event, if it got it, and what the caller got.
+    fn handled(event: Value) -> (Option<Request<Bytes>>, Value) {
+        let got = Mutex::new(None);
+        let event: HttpEvent = serde_json::from_value(event).unwrap();
+        let event = LambdaEvent::new(event, Context::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let answer = runtime.unwrap().block_on(answer(event, None, |request| {
+            *got.lock().unwrap() = Some(request);
+            async {
+                let answer = Response::builder().status(202).header("x-answer", "yes");
+                let answer = answer.header("content-type", "application/problem+json");
+                answer
+                    .body(Bytes::from_static("\u{fc}".as_bytes()))
+                    .unwrap()
+            }
+        }));
+        let answer = serde_json::to_value(answer.unwrap()).unwrap();
+        (got.into_inner().unwrap(), answer)
+    }
+
+    fn headers(event: Value) -> HeaderMap {
+        handled(event).0.unwrap().headers().clone()
+    }
+
+    /// The signature is of Python's hmac, over the bytes that the sender wrote.
+    #[test]
+    fn a_signed_body_arrives_as_it_was_signed() {
+        let config = Config::parse(CONFIG, Catalogue::shipped(), &|reference| {
+            let is_seal = format!("{reference:?}").contains("SEAL");
+            Ok(Secret::new(if is_seal {
+                "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+            } else {
+                "whsec_bmV3LXNlY3JldC1mb3Itc2lnbmVkLXJlcXVlc3Rz"
+            }))
+        });
+        let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+        let now = "2026-11-21T20:00:00Z".parse().unwrap();
+        let head = json!({
+            "content-type": "application/json",
+            "webhook-id": "msg_1",
+            "webhook-timestamp": "1795291200",
+            "webhook-signature": "v1,ofufwq3yOBrNX2qW+KKnfSHglkA63MlydDj6E3Z+fzQ=",
+        });
+        for (body, is_encoded, is_verified) in [
+            (BODY, false, true),
+            (ENCODED, true, true),
+            (ENCODED, false, false),
+            (&BODY.replace('ü', "u"), false, false),
+        ] {
+            for mut event in events(&head, false) {
+                event["body"] = body.into();
+                event["isBase64Encoded"] = is_encoded.into();
+                let told = event.to_string();
+                let request = handled(event).0.unwrap();
+                let verified =
+                    signed::verify(request.headers(), request.body(), &config.clients, now);
+                assert_eq!(verified.is_ok(), is_verified, "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_value_of_a_header_takes_the_place_of_another() {
+        let head = json!({ "X-Api-Key": ["a", "b"], "x-api-key": ["c"], "X-Name": "Zürich" });
+        let mut doors = 0;
+        for event in events(&head, true) {
+            let told = event.to_string();
+            let headers = headers(event);
+            let keys: Vec<_> = headers.get_all("x-api-key").iter().collect();
+            assert_eq!(keys, ["a", "b", "c"], "{told}");
+            assert_eq!(headers["x-name"].as_bytes(), "Zürich".as_bytes());
+            doors += 1;
+        }
+        assert_eq!(doors, 2, "REST API and load balancer");
+        // Two spellings of one name, in an event without lists.
+        let mut event: Value = serde_json::from_str(DOORS[3]).unwrap();
+        event.as_object_mut().unwrap().remove("multiValueHeaders");
+        event["headers"] = json!({ "X-Api-Key": "a", "x-api-key": "b" });
+        let headers = headers(event);
+        assert_eq!(headers.get_all("x-api-key").iter().count(), 2);
+    }
+
+    #[test]
+    fn whatever_a_header_says_the_handler_or_a_problem_answers() {
+        for (name, value, status) in [
+            ("x-name", "Zürich", 202),
+            ("x-name", "", 202),
+            ("host", "a b", 202),
+            ("Host", "\u{1}", 202),
+            ("X-Forwarded-Proto", "://", 202),
+            ("x-name", "a\u{1}b", 400),
+            ("x-name", "a\nb", 400),
+            ("x name", "a", 400),
+            ("", "a", 400),
+        ] {
+            for mut event in events(&json!({ name: value }), false) {
+                if let Some(domain) = event.pointer_mut("/requestContext/domainName") {
+                    *domain = "a b".into();
+                }
+                let told = event.to_string();
+                assert_eq!(handled(event).1["statusCode"], status, "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_method_and_no_base64_is_a_problem() {
+        for mut event in events(&json!({}), false) {
+            event["isBase64Encoded"] = true.into();
+            event["body"] = "=".into();
+            let answer = handled(event.clone()).1;
+            assert_eq!(answer["statusCode"], 400, "{answer}");
+            for place in [
+                "/httpMethod",
+                "/requestContext/httpMethod",
+                "/requestContext/http/method",
+            ] {
+                if let Some(method) = event.pointer_mut(place) {
+                    *method = "GE T".into();
+                }
+            }
+            let answer = handled(event).1;
+            assert_eq!(answer["statusCode"], 405, "{answer}");
+        }
+    }
+
+    #[test]
+    fn every_door_gets_its_form_of_the_answer() {
+        let [http, url, rest, alb] =
+            DOORS.map(|text| handled(serde_json::from_str(text).unwrap()).1);
+        for answer in [&http, &url, &rest, &alb] {
+            assert_eq!(answer["statusCode"], 202);
+            assert_eq!(answer["body"], "ü");
+            assert_eq!(answer["isBase64Encoded"], false);
+        }
+        assert_eq!(http["headers"]["x-answer"], "yes");
+        assert_eq!(url, http);
+        assert_eq!(rest["headers"], json!({}));
+        assert_eq!(rest["multiValueHeaders"]["x-answer"], json!(["yes"]));
+        assert_eq!(alb["headers"]["x-answer"], "yes");
+        assert_eq!(alb["multiValueHeaders"]["x-answer"], json!(["yes"]));
+        assert_eq!(alb["statusDescription"], "202 Accepted");
+    }
+}

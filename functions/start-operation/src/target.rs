@@ -1,0 +1,203 @@
+//! The target of a request, path and query, as its caller wrote it: no two doors tell it alike.
+//!
+//! | door | path | query |
+//! | --- | --- | --- |
+//! | HTTP API, function URL | behind the stage's name, unless it is `$default` | as written |
+//! | REST API | behind the base path of a custom domain | parameters, decoded |
+//! | load balancer | as written | parameters, as written |
+//!
+//! `lambda_http` gets none of it: it joins a URL of it and unwraps that, resolves dots, and splits values at commas.
+
+use std::fmt::Write as _;
+use std::slice;
+
+use http::Uri;
+use serde_json::{Map, Value};
+use url::form_urlencoded::byte_serialize;
+
+/// Path and query with `%` in front of what no URI may have.
+pub(crate) struct Target {
+    path: String,
+    query: String,
+}
+
+impl Target {
+    /// Takes the target out of an event.
+    pub(crate) fn take(event: &mut Map<String, Value>) -> Self {
+        let context = |name: &str| event.get("requestContext")?.get(name);
+        // Only load balancers leave the parameters as they are, and no REST API says a version.
+        let is_decoded = context("elb").is_none();
+        let stage = context("stage").and_then(Value::as_str);
+        let stage = stage.filter(|stage| *stage != "$default" && event.contains_key("version"));
+        let stage = stage.map(ToOwned::to_owned);
+        let [raw_path, path] = ["rawPath", "path"].map(|name| event.remove(name));
+        let path = raw_path.or(path);
+        let path = path.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let path = stage.map_or(path, |stage| behind(path, &stage));
+        let raw = event.remove("rawQueryString");
+        let [all, last] = ["multiValueQueryStringParameters", "queryStringParameters"]
+            .map(|name| event.remove(name));
+        let query = match raw {
+            Some(Value::String(raw)) => encoded(&raw),
+            _ => [all, last]
+                .iter()
+                .flatten()
+                .filter_map(Value::as_object)
+                .find(|parameters| !parameters.is_empty())
+                .map_or_else(String::new, |parameters| joined(parameters, is_decoded)),
+        };
+        Self {
+            // A path that was decoded may have a question mark, which begins no query.
+            path: encoded(path).replace('?', "%3F"),
+            query,
+        }
+    }
+
+    /// The target behind `base_path`. `None`: no URI is that long or begins like that.
+    pub(crate) fn uri(&self, base_path: Option<&str>) -> Option<Uri> {
+        let path = base_path.map_or(&*self.path, |base_path| behind(&self.path, base_path));
+        if self.query.is_empty() {
+            return path.parse().ok();
+        }
+        format!("{path}?{}", self.query).parse().ok()
+    }
+}
+
+/// The text of a value, or those of a list.
+pub(crate) fn texts(value: &Value) -> Vec<&str> {
+    let values = value
+        .as_array()
+        .map_or_else(|| slice::from_ref(value), Vec::as_slice);
+    values.iter().filter_map(Value::as_str).collect()
+}
+
+/// What follows `front` in a path that begins with it, else the whole path.
+fn behind<'p>(path: &'p str, front: &str) -> &'p str {
+    let rest = path
+        .strip_prefix('/')
+        .and_then(|path| path.strip_prefix(front));
+    rest.filter(|rest| rest.starts_with('/')).unwrap_or(path)
+}
+
+fn joined(parameters: &Map<String, Value>, is_decoded: bool) -> String {
+    let mut query = String::new();
+    for (name, values) in parameters {
+        for value in texts(values) {
+            if !query.is_empty() {
+                query.push('&');
+            }
+            if is_decoded {
+                query.extend(byte_serialize(name.as_bytes()));
+                query.push('=');
+                query.extend(byte_serialize(value.as_bytes()));
+            } else {
+                let _ = write!(query, "{}={}", encoded(name), encoded(value));
+            }
+        }
+    }
+    query
+}
+
+fn encoded(raw: &str) -> String {
+    let mut encoded = String::with_capacity(raw.len());
+    for byte in raw.bytes() {
+        if byte.is_ascii_graphic() && !br##"#"<>\^`{|}"##.contains(&byte) {
+            encoded.push(byte.into());
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn uri(event: &Value, base_path: Option<&str>) -> Option<String> {
+        let mut event = event.as_object().unwrap().clone();
+        let uri = Target::take(&mut event).uri(base_path);
+        let left = ["rawPath", "path", "rawQueryString", "queryStringParameters"];
+        assert!(left.iter().all(|name| !event.contains_key(*name)));
+        uri.map(|uri| uri.to_string())
+    }
+
+    #[test]
+    fn every_door_gives_the_query_that_the_caller_wrote() {
+        let decoded = "<a> & b=c+d,e%20ü";
+        let written = "%3Ca%3E%20%26%20b%3Dc%2Bd%2Ce%2520%C3%BC";
+        let serialized = "%3Ca%3E+%26+b%3Dc%2Bd%2Ce%2520%C3%BC";
+        let context = json!({ "stage": "$default" });
+        let elb = json!({ "elb": {} });
+        for (event, query) in [
+            (
+                json!({ "rawPath": "/v", "rawQueryString": format!("r={written}&r=<x>&s") }),
+                format!("r={written}&r=%3Cx%3E&s"),
+            ),
+            (
+                json!({ "path": "/v", "requestContext": context,
+                    "queryStringParameters": { "r": decoded },
+                    "multiValueQueryStringParameters": {} }),
+                format!("r={serialized}"),
+            ),
+            (
+                json!({ "path": "/v", "requestContext": context,
+                    "queryStringParameters": { "r": "2" },
+                    "multiValueQueryStringParameters": { "a&": ["="], "r": ["1", "2"] } }),
+                "a%26=%3D&r=1&r=2".to_owned(),
+            ),
+            (
+                json!({ "path": "/v", "requestContext": elb,
+                    "queryStringParameters": { "r": written, "<": "" } }),
+                format!("%3C=&r={written}"),
+            ),
+            (
+                json!({ "path": "/v", "requestContext": elb,
+                    "multiValueQueryStringParameters": { "r": ["a+b", "%zz"] } }),
+                "r=a+b&r=%zz".to_owned(),
+            ),
+        ] {
+            assert_eq!(uri(&event, None), Some(format!("/v?{query}")), "{event}");
+        }
+    }
+
+    #[test]
+    fn stage_and_base_path_are_no_part_of_the_path() {
+        let v2 = |path: &str, stage: &str| {
+            json!({ "version": "2.0", "rawPath": path, "rawQueryString": "",
+                "requestContext": { "stage": stage } })
+        };
+        let rest = |path: &str| json!({ "path": path, "requestContext": { "stage": "v1" } });
+        for (event, base_path, path) in [
+            (v2("/prod/v1/operations", "prod"), None, "/v1/operations"),
+            (v2("/v1/v1/operations", "v1"), None, "/v1/operations"),
+            (v2("/production/v1", "prod"), None, "/production/v1"),
+            (v2("/v1/operations", "$default"), None, "/v1/operations"),
+            (v2("/prod/it/graph/v1", "prod"), Some("it/graph"), "/v1"),
+            // A REST API has taken its stage away.
+            (rest("/v1/operations"), None, "/v1/operations"),
+            (
+                rest("/graph/v1/operations"),
+                Some("graph"),
+                "/v1/operations",
+            ),
+            (rest("/graphs/v1"), Some("graph"), "/graphs/v1"),
+            (rest("/v1/operations"), Some("graph"), "/v1/operations"),
+            (rest("/graph"), Some("graph"), "/graph"),
+        ] {
+            assert_eq!(uri(&event, base_path).as_deref(), Some(path), "{event}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_no_uri_is_none() {
+        let path = |path: &str| uri(&json!({ "rawPath": path }), None);
+        assert_eq!(path("/a/../%2e%2e/?"), Some("/a/../%2e%2e/%3F".to_owned()));
+        assert_eq!(path("//v1//\u{1}ü"), Some("//v1//%01%C3%BC".to_owned()));
+        assert_eq!(path(""), None);
+        assert_eq!(path("https://[::1/"), None);
+        assert_eq!(path(&format!("/{}", "a".repeat(64 * 1024))), None);
+    }
+}
