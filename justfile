@@ -10,12 +10,13 @@ test:
 
 # All tests: also needs Python 3.11 with pip, and installs what it needs under target/.
 test-all:
-    cargo test --workspace
+    cargo test --workspace --features second-tier
 
 # Formatting and lints, as they must be before a change lands.
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo clippy --workspace --all-targets --features second-tier --locked -- -D warnings
 
 # Three operations from request to verified callback on a simulated Graph.
 demo:

@@ -1,6 +1,10 @@
 //! graph-courier by its HTTP interface and as a process; the simulator's journal is the witness.
 
 #![cfg(test)]
+#![cfg_attr(
+    not(feature = "second-tier"),
+    expect(dead_code, reason = "some helpers serve the second tier only")
+)]
 
 mod lifecycle;
 

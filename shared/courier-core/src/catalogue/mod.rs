@@ -286,6 +286,22 @@ mod tests {
         }
     }
 
+    /// Reports whether this schema, or one below it, refuses fields that it does not name.
+    fn is_closed(schema: &Value) -> bool {
+        let below = schema["properties"].as_object().into_iter().flatten();
+        schema["additionalProperties"] == false || below.map(|(_, one)| one).any(is_closed)
+    }
+
+    #[test]
+    fn entities_of_graph_are_open_to_fields_that_graph_may_add() {
+        for operation in Catalogue::shipped().iter() {
+            assert_eq!(operation.parameters["additionalProperties"], false);
+            for (name, parameter) in operation.parameters["properties"].as_object().unwrap() {
+                assert!(!is_closed(parameter), "{}: {name}", operation.name);
+            }
+        }
+    }
+
     #[test]
     fn an_unknown_key_is_refused() {
         let text = FILES[0].replace("restart =", "restrat =");

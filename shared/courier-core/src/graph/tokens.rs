@@ -287,14 +287,14 @@ fn refusal(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> No
     match error.as_deref() {
         Some("temporarily_unavailable") => NotReady {
             reason: None,
-            retry_after: retry_after,
+            retry_after,
         },
         _ if passing => NotReady {
             reason: None,
-            retry_after: retry_after,
+            retry_after,
         },
         _ => NotReady {
-            retry_after: retry_after,
+            retry_after,
             ..lost()
         },
     }

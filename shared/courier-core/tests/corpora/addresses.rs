@@ -1,6 +1,7 @@
 //! Both sides of every edge of every special-purpose range, judged as Python's `ipaddress` does, but for what we refuse besides.
 
 use std::net::IpAddr;
+#[cfg(feature = "second-tier")]
 use std::process::Command;
 
 use courier_core::outbound::address::{Allowed, is_public};
@@ -19,6 +20,7 @@ fn every_edge_of_every_special_range_is_judged() {
     });
 }
 
+#[cfg(feature = "second-tier")]
 #[test]
 fn the_addresses_are_what_pythons_ipaddress_says() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpora");

@@ -3,12 +3,17 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use courier_core::operation::OperationId;
 use courier_testkit::tenants::REQUEST_SECRETS;
 use courier_testkit::world::World;
+#[cfg(feature = "second-tier")]
 use serde_json::{Value, json};
 
 use crate::auth::signed_corpus::corpus;
+#[cfg(feature = "second-tier")]
 use crate::callback::signatures::{library, python};
 
 /// What the clock of a World says, in seconds.
@@ -66,6 +71,7 @@ pub(crate) fn secret(name: &str) -> String {
     found.unwrap().1.to_owned()
 }
 
+#[cfg(feature = "second-tier")]
 const SIGN: &str = r#"
 import base64, hmac, json, sys
 from datetime import datetime, timezone
@@ -80,38 +86,59 @@ def signature(one):
 print(json.dumps([signature(one) for one in json.load(sys.stdin)]))
 "#;
 
-/// Whatever `build` makes, with signatures of PyPI's `standardwebhooks` and of Python's `hmac`, all in one go.
+/// Returns what `build` makes, with signatures by other people's code: the crates `standardwebhooks` and `aws-lc-rs`, and in
+/// the second tier also by PyPI's `standardwebhooks` and Python's `hmac`, which must agree with them.
 pub(crate) fn signed<T>(build: impl Fn(Sign<'_>) -> T) -> T {
-    let asked = RefCell::new(Vec::new());
+    let wanted = RefCell::new(Vec::new());
     build(&|one| {
-        asked.borrow_mut().push(one);
+        wanted.borrow_mut().push(one);
         format!("v1,{}", "A".repeat(128))
     });
-    let asked = asked.into_inner();
-    let input: Vec<Value> = asked
+    let wanted = wanted.into_inner();
+    let made: Vec<String> = wanted.iter().map(by_crates).collect();
+    #[cfg(feature = "second-tier")]
+    for (one, python) in wanted.iter().zip(by_python(&wanted)) {
+        assert_eq!(by_crates(one), python, "the libraries differ: {one:?}");
+    }
+    let made: BTreeMap<ToSign, String> = wanted.into_iter().zip(made).collect();
+    build(&|one| made[&one].clone())
+}
+
+fn by_crates(one: &ToSign) -> String {
+    let algorithm = match one.how {
+        "standard" => {
+            let second = one.before.parse().unwrap();
+            return courier_testkit::signing::standard(&one.secret, &one.id, second, &one.body);
+        }
+        "sha1" => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+        "sha256" => hmac::HMAC_SHA256,
+        "sha384" => hmac::HMAC_SHA384,
+        "sha512" => hmac::HMAC_SHA512,
+        other => panic!("{other}"),
+    };
+    let key = hmac::Key::new(algorithm, one.secret.as_bytes());
+    let tag = hmac::sign(&key, format!("{}{}", one.before, one.body).as_bytes());
+    match one.encoding {
+        "hex" => tag
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+        _ => STANDARD.encode(tag),
+    }
+}
+
+#[cfg(feature = "second-tier")]
+fn by_python(wanted: &[ToSign]) -> Vec<String> {
+    let input: Vec<Value> = wanted
         .iter()
         .map(|one| {
             json!({ "how": one.how, "encoding": one.encoding, "secret": one.secret,
                     "id": one.id, "before": one.before, "body": one.body })
         })
         .collect();
-    let output = python(
-        &["-c", SIGN],
-        Some(&library()),
-        &Value::Array(input).to_string(),
-    );
-    let made: Vec<String> = serde_json::from_str(&output).unwrap();
-    let made: BTreeMap<ToSign, String> = asked.into_iter().zip(made).collect();
-    for (one, python) in made.iter().filter(|(one, _)| one.how == "standard") {
-        let rust = courier_testkit::signing::standard(
-            &one.secret,
-            &one.id,
-            one.before.parse().unwrap(),
-            &one.body,
-        );
-        assert_eq!(rust, *python, "the two libraries differ: {one:?}");
-    }
-    build(&|one| made[&one].clone())
+    let input = Value::Array(input).to_string();
+    serde_json::from_str(&python(&["-c", SIGN], Some(&library()), &input)).unwrap()
 }
 
 /// What must come of a request.

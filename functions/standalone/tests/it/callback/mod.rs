@@ -6,4 +6,5 @@ mod guard;
 mod profiles;
 mod redelivery;
 mod retarget;
+#[cfg(feature = "second-tier")]
 pub(crate) mod signatures;

@@ -2,6 +2,8 @@
 
 pub(crate) mod authentication;
 mod caller_pages;
+mod graph_pages;
+#[cfg(feature = "second-tier")]
 mod local_example;
 mod reference;
 mod verify_scripts;

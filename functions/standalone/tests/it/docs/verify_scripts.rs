@@ -9,6 +9,7 @@ use courier_testkit::signing;
 use courier_testkit::tenants::{RECEIVER_HMAC, SIGNING_SECRETS};
 use serde_json::{Map, Value, json};
 
+#[cfg(feature = "second-tier")]
 use crate::callback::signatures::python;
 
 pub(crate) const GLIDE: &str = include_str!("glide.mjs");
@@ -181,6 +182,7 @@ fn every_signed_golden_callback_is_in_this_test() {
     assert_eq!(found, SIGNED);
 }
 
+#[cfg(feature = "second-tier")]
 #[test]
 fn the_python_script_takes_what_is_signed_and_nothing_else() {
     const DRIVER: &str = r#"

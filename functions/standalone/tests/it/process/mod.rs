@@ -1,15 +1,25 @@
 //! The real program as a process: its command line, killed, crashed, with a failing disk or a wrong clock.
 
+#[cfg(feature = "second-tier")]
 mod clock_jump;
 mod command_line;
+#[cfg(feature = "second-tier")]
 mod crash;
+#[cfg(feature = "second-tier")]
 mod crash_recovery;
+#[cfg(feature = "second-tier")]
 mod crash_run;
 mod demo;
 pub(crate) mod deployment;
+#[cfg(feature = "second-tier")]
 mod failing_disk;
+#[cfg(feature = "second-tier")]
 mod full_disk;
 mod hostile_clients;
+#[cfg(feature = "second-tier")]
 mod kill;
+#[cfg(feature = "second-tier")]
 mod load;
+#[cfg(feature = "second-tier")]
+mod log_leaks;
 pub(crate) mod program;

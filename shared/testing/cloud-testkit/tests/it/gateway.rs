@@ -273,7 +273,7 @@ async fn the_answer_is_read_from_the_fields_that_the_door_reads() {
         (Gateway::load_balancer(&function), 0, 2),
         (Gateway::load_balancer_of_last_values(&function), 1, 0),
     ] {
-        let answer = told(&gateway, &both).await;
+        let answer = invoke(&gateway, &both).await;
         let count = |name| answer.headers.iter().filter(|(one, _)| one == name).count();
         assert_eq!(
             (count("single"), count("list")),
@@ -284,11 +284,11 @@ async fn the_answer_is_read_from_the_fields_that_the_door_reads() {
             json!(["answer", { "free": "form" }]),
             json!(["fail", "Broken", "x"]),
         ] {
-            assert_eq!(told(&gateway, &broken).await.status, 502, "{broken}");
+            assert_eq!(invoke(&gateway, &broken).await.status, 502, "{broken}");
         }
     }
     let impatient = Gateway::rest_api(&function).with_integration_timeout(Duration::ZERO);
-    assert_eq!(told(&impatient, &json!(["hang"])).await.status, 504);
+    assert_eq!(invoke(&impatient, &json!(["hang"])).await.status, 504);
     let huge = vec![b'x'; 1024 * 1024 + 1];
     let balancer = Gateway::load_balancer(&function);
     assert_eq!(balancer.request("POST", "/", &[], &huge).await.status, 413);

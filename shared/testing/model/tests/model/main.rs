@@ -4,9 +4,9 @@
 //! order. Invariants I1 to I7 as ARCHITECTURE.md words them, I8 as "what is left leads to the end", I9 where it is cheap.
 //!
 //! Quick budget, a part of every test run:
-//!     cargo test -p courier-core --test model -- --nocapture
+//!     cargo test -p courier-model -- --nocapture
 //! Larger budget, one fault more, some GB of memory:
-//!     cargo test -p courier-core --test model --config 'profile.dev.package.courier-core.opt-level=2' -- --ignored --nocapture --test-threads 1
+//!     cargo test -p courier-model --config 'profile.dev.package.courier-core.opt-level=2' -- --ignored --nocapture --test-threads 1
 //!
 //! Not in the model: sleeping pauses between repeats of a write, rotation of tokens, a line of more than two schedules,
 //! answers of the queue that are lost (its messages may be doubled instead), `budget_per_hour`, more than four jobs or

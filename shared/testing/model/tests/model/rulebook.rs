@@ -69,9 +69,15 @@ impl Rulebook {
         variant: Option<Variant>,
     ) -> Self {
         let text = match class {
-            Restart::Never => include_str!("../../catalogue/user.exportPersonalData.toml"),
-            Restart::Adopt => include_str!("../../catalogue/goals.exportJob.toml"),
-            Restart::Idempotent => include_str!("../../catalogue/team.schedule.toml"),
+            Restart::Never => {
+                include_str!("../../../../courier-core/catalogue/user.exportPersonalData.toml")
+            }
+            Restart::Adopt => {
+                include_str!("../../../../courier-core/catalogue/goals.exportJob.toml")
+            }
+            Restart::Idempotent => {
+                include_str!("../../../../courier-core/catalogue/team.schedule.toml")
+            }
         };
         let operation = || Operation::parse(text).expect("a shipped file");
         let mut careless = operation();
