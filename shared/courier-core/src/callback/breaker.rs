@@ -238,9 +238,7 @@ mod tests {
         }
         assert_eq!(Health::of(None, None), DOWN);
         for status in [429, 503] {
-            let pause = Health::Down {
-                retry_after,
-            };
+            let pause = Health::Down { retry_after };
             assert_eq!(Health::of(Some(status), retry_after), pause, "{status}");
         }
     }
