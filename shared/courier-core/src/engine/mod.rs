@@ -1,4 +1,4 @@
-//! Carries out decisions: the step of one operation, the line of starts on one resource, the sweeper, and what they share.
+//! Carries out decisions: the step of one operation, the line of starts on one resource, and the sweeper.
 
 pub mod app;
 pub mod platform;

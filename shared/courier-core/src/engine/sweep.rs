@@ -65,7 +65,7 @@ async fn requeue(app: &App, record: Record) -> Result<(), StepError> {
     };
     match committed {
         Ok(_) => {
-            tracing::warn!(operation.id = %id, "an operation was overdue; queued a new message for it")
+            tracing::warn!(operation.id = %id, "an operation was overdue; queued a new message for it");
         }
         Err(error) => {
             tracing::error!(operation.id = %id, error = %chain(&error), "could not queue a new message for an overdue operation; the next sweep tries again");

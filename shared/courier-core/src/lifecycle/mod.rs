@@ -138,7 +138,7 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
     match event {
         Event::Arrived(message) => rules.arrived(message),
         Event::Prepared => rules.prepared(),
-        Event::NotReady(trouble) => rules.not_ready(trouble),
+        Event::NotReady(not_ready) => rules.not_ready(not_ready),
         Event::Started {
             attempt,
             client_request_id,
@@ -152,7 +152,7 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
             reply,
         } => match reply {
             Ok(reply) => rules.polled(*epoch, *receives, client_request_id, reply),
-            Err(trouble) => rules.poll_not_ready(*epoch, *receives, trouble),
+            Err(not_ready) => rules.poll_not_ready(*epoch, *receives, not_ready),
         },
         Event::Called {
             epoch,

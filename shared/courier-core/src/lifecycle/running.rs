@@ -73,16 +73,21 @@ impl Rules<'_> {
         }
     }
 
-    pub(super) fn poll_not_ready(&self, epoch: u32, receives: u32, trouble: &NotReady) -> Decision {
+    pub(super) fn poll_not_ready(
+        &self,
+        epoch: u32,
+        receives: u32,
+        not_ready: &NotReady,
+    ) -> Decision {
         if !matches!(self.record.state, State::Running { .. }) || epoch < self.record.epoch {
             return only(Next::Redecide);
         }
         let mut record = self.polled_record(epoch, receives);
         // Graph was not called, so this does not count as a poll.
         record.graph.polls = self.record.graph.polls;
-        match trouble.reason {
-            Some(reason) => self.lose_authorization(record, reason, trouble.retry_after),
-            None => self.still_running(record, trouble.retry_after),
+        match not_ready.reason {
+            Some(reason) => self.lose_authorization(record, reason, not_ready.retry_after),
+            None => self.still_running(record, not_ready.retry_after),
         }
     }
 

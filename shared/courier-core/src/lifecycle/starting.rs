@@ -134,7 +134,7 @@ impl Rules<'_> {
     ///
     /// Only the message waits. The record is written only if the reason has changed, or if the sweeper would otherwise
     /// take the message for lost.
-    pub(super) fn not_ready(&self, trouble: &NotReady) -> Decision {
+    pub(super) fn not_ready(&self, not_ready: &NotReady) -> Decision {
         let waiting = matches!(
             self.record.state,
             State::Accepted { .. } | State::Starting { .. }
@@ -143,20 +143,20 @@ impl Rules<'_> {
             return only(Next::Redecide);
         }
         let age = elapsed(self.record.created_at, self.now);
-        let pause = trouble
+        let pause = not_ready
             .retry_after
             .unwrap_or_else(|| (age / 10).clamp(Duration::from_secs(5), Duration::from_secs(900)));
         let until = later(self.now, pause).min(self.record.deadline.max(self.now));
-        let news = self.record.reason != trouble.reason;
+        let news = self.record.reason != not_ready.reason;
         if !news && !self.outlasts_sweeper(until) {
             return only(Next::Wait(until));
         }
         let mut record = self.changed();
         if news {
-            let detail = trouble.reason.map(|reason| reason.as_str().to_owned());
+            let detail = not_ready.reason.map(|reason| reason.as_str().to_owned());
             self.note(&mut record, "startPostponed", detail);
         }
-        record.reason = trouble.reason;
+        record.reason = not_ready.reason;
         record.due_at = Some(until);
         written(record, Next::Wait(until))
     }

@@ -18,7 +18,7 @@ use crate::lifecycle::Event;
 use crate::operation::{Reason, Record, SealedField, State};
 use crate::time::elapsed;
 
-/// Builds the start request before the start is claimed: waits for its turn, opens its secrets, fetches a token.
+/// Builds the start request before the start is claimed: checks its turn, opens its secrets, fetches a token.
 pub(super) async fn prepare(
     app: &App,
     record: &Record,

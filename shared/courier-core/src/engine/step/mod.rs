@@ -340,7 +340,7 @@ fn count(app: &App, old: &Record, new: &Record) {
     match (&old.state, &new.state, new.ended_at) {
         (State::Closed { .. }, _, _) => {}
         (_, State::Closed { how, .. }, Some(ended_at)) => match how {
-            // A redelivery is requested by the caller, so its lag says nothing about us.
+            // The caller requests a redelivery, so the lag of one does not measure our own deliveries.
             DeliveryOutcome::Delivered
                 if new.delivery.attempts > new.delivery.scheduled_attempts => {}
             DeliveryOutcome::Delivered => counts.add_lag(elapsed(ended_at, app.now())),
