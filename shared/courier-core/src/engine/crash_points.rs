@@ -25,7 +25,7 @@ use crate::ports::{
 ///
 /// Its value is a list of actions, separated by commas. `abort claim.write.after` aborts the process at that point.
 /// `kill poll.call.before:2` blocks the task there at the second pass, until the process is killed from outside; the
-/// other tasks go on. `say worker.sleep.before` or `say *` only prints. Every action is printed to standard error first.
+/// other tasks go on. `say worker.sleep.before` or `say *` only prints. Each action is printed to standard error first.
 pub const VARIABLE: &str = "COURIER_CRASH_POINT";
 /// Beginning of the line that is printed before an action; the name of the point follows.
 pub const TOLD: &str = "at crash point ";

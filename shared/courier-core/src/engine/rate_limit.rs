@@ -56,8 +56,9 @@ impl Budget {
     }
 }
 
-/// Longest step back of the time that is ignored. After a longer one the clock was set back, and waiting for the old time
-/// could take hours.
+/// Longest step back of the time that is ignored.
+///
+/// After a longer one the clock was set back, and waiting for the old time could take hours.
 const MAX_IGNORED_STEP_BACK: Duration = Duration::from_secs(2);
 
 struct Bucket {

@@ -33,9 +33,8 @@ const LAST_POLL_BEFORE_DEADLINE: SignedDuration = SignedDuration::from_secs(5);
 /// Returns the time of the next poll, which is never past the deadline.
 ///
 /// Our own pause is the longer of the catalogue's first pause (or a shorter `Retry-After`) and a tenth of the
-/// operation's age, at most the catalogue's longest pause. A `Retry-After` that is longer than our own pause replaces it.
-/// Jitter only lengthens the pause: by up to a tenth of it (60 s at most), or by up to our own pause after such a
-/// `Retry-After`.
+/// operation's age, at most the catalogue's longest pause. A longer `Retry-After` replaces our own pause. Jitter only
+/// lengthens the pause: by up to a tenth of it (60 s at most), or by up to our own pause after a longer `Retry-After`.
 pub fn next_poll_at(
     record: &Record,
     row: &PollSpec,
@@ -51,7 +50,7 @@ pub fn next_poll_at(
         .min(initial)
         .max(age / 10)
         .min(longest);
-    // Many operations may get the same Retry-After; spreading them over a pause of our own keeps them from polling at once.
+    // Many operations may get the same `Retry-After`. They are spread over a pause of our own, not to poll all at once.
     let (pause, spread) = match retry_after.filter(|pause| *pause > own) {
         Some(longer) => (longer, own),
         None => (own, (own / 10).min(Duration::from_secs(60))),

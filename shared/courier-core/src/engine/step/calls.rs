@@ -31,8 +31,8 @@ pub(super) async fn prepare(
     match start_line::turn(app, record, operation).await {
         Ok(true) => {}
         Ok(false) => {
-            // An operation that leaves the line wakes the next one. This pause is for the case that its process died before
-            // it did so.
+            // An operation that leaves the line wakes the next one. This pause is for the case that its process died
+            // before it did so.
             let age = elapsed(record.created_at, app.now());
             let pause = (age / 10).clamp(Duration::from_secs(2), Duration::from_secs(60));
             return Err(NotReady {
