@@ -78,8 +78,11 @@ fn key(record: &Record, operation: &Operation) -> Option<String> {
         .parameters
         .get(operation.serialize_by.as_ref()?)
         .and_then(Value::as_str)?;
-    let value = value.to_ascii_lowercase();
-    Some(format!("line/{}/{}/{value}", record.tenant, operation.name))
+    let resource = value.to_ascii_lowercase();
+    Some(format!(
+        "line/{}/{}/{resource}",
+        record.tenant, operation.name
+    ))
 }
 
 fn read(stored: Option<Document>) -> (u64, Vec<OperationId>) {

@@ -109,9 +109,9 @@ impl Graph {
         location: &str,
         token: &Secret,
     ) -> Result<(String, GraphReply), Unsendable> {
-        let url = monitor::trusted(location, &self.base, &operation.start.version)
+        let trusted = monitor::trusted(location, &self.base, &operation.start.version)
             .map_err(|untrusted| Unsendable(untrusted.to_string()))?;
-        let url = Url::parse(&url).map_err(|_| Unsendable("the monitor".to_owned()))?;
+        let url = Url::parse(&trusted).map_err(|_| Unsendable("the monitor".to_owned()))?;
         let client_request_id = (self.ids)().to_string();
         let mut headers = self.headers(operation, parameters, token, &client_request_id)?;
         headers.insert(

@@ -101,15 +101,15 @@ pub(super) async fn retarget(
     let url = requested.url.clone().unwrap_or_default();
     let reference = record.reference.as_deref();
     let allowed = &app.config.allowed;
-    let target = match errors.is_empty() {
+    let checked = match errors.is_empty() {
         true => requested.target(&url, reference, client, allowed, &mut errors)?,
         false => None,
     };
-    let Some(target) = target.filter(|_| errors.is_empty()) else {
+    let Some(target) = checked.filter(|_| errors.is_empty()) else {
         return Err(Problem::InvalidRequest(errors));
     };
-    let target = target.sealed(&record.id, &app.config.sealer);
-    let record = change(app, record, &Event::Retargeted(Box::new(target))).await?;
+    let sealed = target.sealed(&record.id, &app.config.sealer);
+    let record = change(app, record, &Event::Retargeted(Box::new(sealed))).await?;
     Ok(state(&record, app.now()))
 }
 

@@ -177,7 +177,7 @@ async fn try_poll(
 /// Makes one delivery attempt, unless the receiver's circuit breaker defers it.
 pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
     let target = record.callback.as_ref().map_or(0, |target| target.version);
-    let result = match app.config.clients.get(&record.client) {
+    let delivery = match app.config.clients.get(&record.client) {
         Some(client) => {
             let callbacks = &app.callbacks;
             callbacks.deliver(record, client, &app.config.sealer).await
@@ -186,7 +186,7 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
             DeliveryResult::Answered(CallbackReply::unsent("the client is no longer configured"))
         }
     };
-    let reply = match result {
+    let reply = match delivery {
         DeliveryResult::Answered(reply) => reply,
         DeliveryResult::Deferred(until) => {
             *app.metrics.counts().callbacks.entry("parked").or_default() += 1;

@@ -283,12 +283,12 @@ fn deadline(
 
 /// Parses a `date-time` of RFC 3339, section 5.6 in UTC, and nothing else that the parser would accept.
 fn time(text: &str) -> Option<Timestamp> {
-    let form = text.chars().map(|letter| match letter {
+    let shape_letters = text.chars().map(|letter| match letter {
         '0'..='9' => '0',
         other => other.to_ascii_uppercase(),
     });
-    let form: String = form.collect();
-    let after_seconds = form.strip_prefix("0000-00-00T00:00:00")?;
+    let shape: String = shape_letters.collect();
+    let after_seconds = shape.strip_prefix("0000-00-00T00:00:00")?;
     let offset = after_seconds
         .strip_prefix('.')
         .map_or(after_seconds, |fraction| fraction.trim_start_matches('0'));
