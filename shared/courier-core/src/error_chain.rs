@@ -1,6 +1,6 @@
-//! How errors are written to the log.
+//! Formats errors for the log.
 
-/// Writes an error and its causes in one line, each after a colon.
+/// Returns an error and its causes as one line, with a colon before each cause.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,7 +1,7 @@
-//! Every rule of graph-courier, for any platform: no cloud, no clock, no environment.
+//! Every rule of graph-courier, independent of platform, clock and environment.
 //!
 //! The modules are declared from the caller's request down to the tools. Each uses only those below it, which
-//! `functions/standalone/tests/it/rules.rs` holds.
+//! `functions/standalone/tests/it/rules.rs` checks.
 
 pub mod http;
 
@@ -31,7 +31,7 @@ mod redact;
 pub mod strict_json;
 pub mod time;
 
-/// A moment at which a test may let the program die; nothing in a normal build.
+/// Marks a point at which a test may let the program die. Expands to nothing in a normal build.
 #[cfg(all(feature = "crash-points", debug_assertions))]
 #[macro_export]
 macro_rules! crash_point {
@@ -46,7 +46,7 @@ macro_rules! crash_point {
     ($name:literal, $when:literal) => {};
 }
 
-/// Lets a main say, by its environment, where to die; nothing in a normal build.
+/// Arms the crash points that the environment of a main names. Expands to nothing in a normal build.
 #[cfg(all(feature = "crash-points", debug_assertions))]
 #[macro_export]
 macro_rules! arm_crash_points {

@@ -1,4 +1,4 @@
-//! The two seams to a platform. Each has a contract suite in `courier-testkit` that every implementation passes.
+//! The two ports to a platform. Each has a contract suite in `courier-testkit` that every implementation passes.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -6,58 +6,66 @@ use jiff::Timestamp;
 use crate::operation::message::Message;
 use crate::operation::{OperationId, Record};
 
-/// Durable records. A write that returns `Applied` survives a crash of the process and of the machine.
+/// Keeps records durably. A write that returns `Applied` survives a crash of the process and of the machine.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Stores a new record unless its id exists.
+    /// Stores a new record, unless one with its id exists.
     async fn insert(&self, record: &Record) -> Result<Write, StoreError>;
 
+    /// Returns the record of this id, or `None` if there is none.
     async fn load(&self, id: &OperationId) -> Result<Option<Record>, StoreError>;
 
-    /// The records of these ids, as far as they exist and can be read at once; `load` tells what is missing.
+    /// Returns those records of these ids that exist and can be read at once.
+    ///
+    /// A record that is left out may still exist; `load` reports whether it does.
     async fn load_many(&self, ids: &[OperationId]) -> Result<Vec<Record>, StoreError>;
 
     /// Replaces the record if the stored revision is `record.revision - 1`.
     ///
-    /// The revision moves with every write, so this guards state, attempt and epoch at once. A refusal returns the
+    /// Every write increments the revision, so this guards state, attempt and epoch at once. A refusal returns the
     /// current record. A repeat of our own write (same `writer`) counts as applied.
     async fn update(&self, record: &Record) -> Result<Write, StoreError>;
 
-    /// Open records whose `due_at` is before `before`, most overdue first, at most `limit`.
+    /// Returns at most `limit` open records whose `due_at` is before `before`, most overdue first.
     async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, StoreError>;
 
-    /// The client's records, newest first.
+    /// Returns a page of the client's records, newest first.
     async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError>;
 
-    /// Forgets closed records that ended before `before`, at most `limit`. Returns how many; 0 where the platform
-    /// itself lets them expire.
+    /// Deletes at most `limit` closed records that ended before `before`, and returns how many.
+    ///
+    /// Returns 0 where the platform itself lets them expire.
     async fn forget(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
-    /// A small document beside the records (a team's line of starts, a rotated refresh token).
+    /// Returns a small document that is kept beside the records (a team's line of starts, a rotated refresh token).
     async fn load_document(&self, key: &str) -> Result<Option<Document>, StoreError>;
 
-    /// Writes the document if its stored revision is `expected` (0: it does not exist yet). `false` when refused.
+    /// Writes the document if its stored revision is `expected`, and reports whether it did.
+    ///
+    /// An `expected` of 0 means that the document does not exist yet.
     async fn swap_document(&self, key: &str, expected: u64, body: &str)
     -> Result<bool, StoreError>;
 }
 
-/// Messages that come back until they are deleted. How they are received is the platform's business.
+/// Holds messages, each of which is delivered again and again until it is deleted. The platform receives them.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Queues `message`, to be delivered at `due` or later, at least once.
     async fn send(&self, message: &Message, due: Timestamp) -> Result<(), QueueError>;
 }
 
-/// What became of a guarded write.
+/// The result of a guarded write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
     Applied,
-    /// Somebody else was first: the record as it stands.
+    /// Another write came first; holds the current record.
     Refused(Box<Record>),
 }
 
 impl Write {
-    /// Judges a refused write of `mine` against the `current` record: our own write, seen twice, was applied.
+    /// Decides whether a refused write of `mine` was in fact applied, given the `current` record.
+    ///
+    /// It was if the current record is our own write, which the platform has repeated.
     pub fn settle(mine: &Record, current: Record) -> Self {
         if current.revision == mine.revision && current.writer == mine.writer {
             Self::Applied
@@ -67,26 +75,28 @@ impl Write {
     }
 }
 
-/// Which records to list.
+/// Selects the records to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// A public status word (`running`, `succeeded`, …).
+    /// A public status (`running`, `succeeded`, …).
     pub status: Option<String>,
     pub operation: Option<String>,
     pub reference: Option<String>,
-    /// A word of the callback (`pending`, `undeliverable`, …).
+    /// A status of the callback (`pending`, `undeliverable`, …).
     pub callback: Option<String>,
-    /// Opaque, from `Page::next`.
+    /// The opaque `Page::next` of the page before.
     pub cursor: Option<String>,
     pub limit: usize,
 }
 
+/// One page of a list, and the cursor of the next one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     pub records: Vec<Record>,
     pub next: Option<String>,
 }
 
+/// A small stored document with its revision, which increases with every write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     pub revision: u64,
@@ -95,14 +105,14 @@ pub struct Document {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Busy, full, read-only, throttled, unreachable: nothing was half written; a repeat is safe.
-    #[error("the store cannot be used now")]
+    /// The store is busy, full, read-only, throttled or unreachable. Nothing was half written; a repeat is safe.
+    #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the stored record {0} cannot be read")]
     Corrupt(String, #[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the record {0} does not exist")]
     Missing(OperationId),
-    #[error("the cursor is not one of ours")]
+    #[error("the cursor did not come from a page of this store")]
     BadCursor,
 }
 

@@ -1,7 +1,7 @@
-//! Takes secrets and persons out of foreign texts. Errs on the side of taking too much.
+//! Replaces secrets and user names in texts of other systems; in doubt, it replaces too much.
 
 const REDACTED: &str = "[redacted]";
-/// A name that ends so holds a secret (`accessToken`, `%26sig`).
+/// Endings of the names whose values are secret (`accessToken`, `%26sig`).
 const SECRET_SUFFIXES: [&str; 12] = [
     "sig",
     "signature",
@@ -16,20 +16,24 @@ const SECRET_SUFFIXES: [&str; 12] = [
     "api_key",
     "api-key",
 ];
-/// An authorization code; `errorCode=…` is none. `26` and `3f` are left of `%26` and `%3F`.
+/// Names of an authorization code, to be matched as a whole: `errorCode=…` holds none.
+///
+/// `26` and `3f` are what remains of a preceding `%26` and `%3F`.
 const CODE_NAMES: [&str; 4] = ["code", "26code", "3fcode", "device_code"];
 
-/// Stand between a name, its `=` or `:` and its value; the backslash where JSON is nested in a text.
+/// Characters that may stand between a name, its `=` or `:`, and its value.
+///
+/// The backslash stands there where JSON is nested in a text.
 const AROUND_VALUES: [char; 4] = [' ', '"', '\'', '\\'];
-/// Shorter words after `Bearer` are English, not tokens.
-const SHORTEST_TOKEN: usize = 20;
+/// Least length of a token; a shorter word after `Bearer` is taken for English.
+const MIN_TOKEN_BYTES: usize = 20;
 
-/// Takes secrets and persons out of a text: queries of URLs, `sig=…` and its like, bearer tokens, user names.
+/// Replaces secrets and user names in a text: queries of URLs, values such as of `sig=…`, bearer tokens, user names.
 pub fn scrub(text: &str) -> String {
-    let text = without_queries(text);
-    let text = without_bearers(&text);
-    let text = without_assignments(&text);
-    without_user_names(&text)
+    let no_queries = without_queries(text);
+    let no_bearers = without_bearers(&no_queries);
+    let no_assignments = without_assignments(&no_bearers);
+    without_user_names(&no_assignments)
 }
 
 fn ends_url(letter: char) -> bool {
@@ -57,7 +61,7 @@ fn without_queries(text: &str) -> String {
     kept + rest
 }
 
-/// Replaces the value after `name=`, where the name is one of a secret. `%3D` is an equals sign in a nested URL.
+/// Replaces the value after `name=` where the name is that of a secret. `%3D` is an equals sign in a nested URL.
 fn without_assignments(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -80,7 +84,7 @@ fn without_assignments(text: &str) -> String {
     kept + rest
 }
 
-/// Where the next assignment's name ends and its value begins.
+/// Returns the offsets at which the name of the next assignment ends and its value begins.
 fn find_equals(text: &str) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     (0..bytes.len()).find_map(|at| match bytes[at] {
@@ -93,7 +97,7 @@ fn find_equals(text: &str) -> Option<(usize, usize)> {
     })
 }
 
-/// `"password":"…"` is an assignment as well; `code: 404` is not.
+/// Reports whether a colon after this text assigns a secret: it does in `"password":"…"`, but not in `code: 404`.
 fn names_colon_secret(before: &str) -> bool {
     let name = last_name(before);
     SECRET_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
@@ -116,13 +120,13 @@ fn ends_value(letter: char) -> bool {
     letter.is_whitespace() || matches!(letter, '&' | '"' | '\'' | '<' | '>' | ',' | ';' | ')' | '}')
 }
 
-/// Replaces what follows the word `Bearer`, and anything that begins like a JWT.
+/// Replaces the token after `Bearer`, and every word that contains the beginning of a JWT.
 fn without_bearers(text: &str) -> String {
     let mut after_bearer = false;
     text.split_inclusive(char::is_whitespace)
         .map(|word| {
             let bare = word.trim_end();
-            let is_token = bare.len() >= SHORTEST_TOKEN && (after_bearer || bare.contains("eyJ"));
+            let is_token = bare.len() >= MIN_TOKEN_BYTES && (after_bearer || bare.contains("eyJ"));
             after_bearer = bare.to_ascii_lowercase().ends_with("bearer");
             if is_token {
                 word.replace(bare, REDACTED)
@@ -133,7 +137,7 @@ fn without_bearers(text: &str) -> String {
         .collect()
 }
 
-/// Replaces every word around an `@` (also `%40`) that has a left side: `someone@contoso.com`, `a_b.com#EXT#@c.com`.
+/// Replaces each word with a letter or digit before an `@` (or `%40`): `someone@contoso.com`, `a_b.com#EXT#@c.com`.
 fn without_user_names(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -174,11 +178,11 @@ mod tests {
 
     fn check(text: &str, expected: &str) {
         assert_eq!(scrub(text), expected);
-        assert_eq!(scrub(expected), expected, "twice is as good as once");
+        assert_eq!(scrub(expected), expected, "scrubbing twice changes nothing");
     }
 
     #[test]
-    fn queries_of_urls_are_taken_out() {
+    fn queries_of_urls_are_redacted() {
         check(
             "see https://a.example/c?sv=1&sig=x for it",
             "see https://a.example/c?[redacted] for it",
@@ -207,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn secret_assignments_are_taken_out() {
+    fn values_of_secret_names_are_redacted() {
         check("sig=abc%2B/+= and more", "sig=[redacted] and more");
         check(
             "a.example/c?sv=1&SIG=abc&se=2",
@@ -242,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_taken_out() {
+    fn tokens_are_redacted() {
         check(
             "Authorization: Bearer abcdefghijklmnopqrstuvwxyz refused",
             "Authorization: Bearer [redacted] refused",
@@ -255,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn user_names_are_taken_out() {
+    fn user_names_are_redacted() {
         check(
             "User john.doe+x@contoso.com not found",
             "User [redacted] not found",
@@ -275,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_messages_stay_as_they_are() {
+    fn text_without_secrets_is_unchanged() {
         for text in [
             "",
             "Goals organization not found",
@@ -290,13 +294,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_signature_never_survives(before in "[ -~]{0,20}", lead in "([ &?,;(/]|%26|%3F)", equals in "(=|%3D|%3d)", after in "([ &,;]|)[ -~]{0,20}") {
+        fn signature_is_redacted_whatever_surrounds_it(before in "[ -~]{0,20}", lead in "([ &?,;(/]|%26|%3F)", equals in "(=|%3D|%3d)", after in "([ &,;]|)[ -~]{0,20}") {
             let scrubbed = scrub(&format!("{before}{lead}sig{equals}Q9Canary{after}"));
             prop_assert!(!scrubbed.contains("Canary"), "{}", scrubbed);
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "(\\PC|[@=%:/?\"' ]|sig|%3D|%40|://){0,40}") {
+        fn arbitrary_text_does_not_panic(text in "(\\PC|[@=%:/?\"' ]|sig|%3D|%40|://){0,40}") {
             scrub(&text);
         }
     }

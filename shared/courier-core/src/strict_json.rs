@@ -1,22 +1,23 @@
-//! Reads JSON as RFC 8259 means it and refuses what parsers disagree on: duplicate keys, byte order marks, lone surrogates.
+//! Parses JSON (RFC 8259) and refuses what parsers disagree on: duplicate keys, byte order marks, lone surrogates.
 //!
-//! The place of a mistake is told as a JSON pointer (RFC 6901); a value is never repeated, it may be a secret.
+//! An error gives its place as a JSON pointer (RFC 6901) and never contains a value, which may be a secret.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+/// Most levels of nested arrays and objects.
 const MAX_DEPTH: usize = 64;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Where the text is not acceptable JSON, and which rule it breaks.
+/// The place at which a text is not acceptable JSON, and the rule that it breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the JSON at \"{pointer}\" {rule}")]
 pub struct JsonError {
-    /// RFC 6901; empty for the whole document.
+    /// A JSON pointer (RFC 6901); empty for the whole document.
     pub pointer: String,
-    /// Continues "the value …".
+    /// Continues a sentence that begins with "the value".
     pub rule: String,
 }
 
@@ -49,7 +50,7 @@ pub fn child(pointer: &str, token: &str) -> String {
     format!("{pointer}/{}", token.replace('~', "~0").replace('/', "~1"))
 }
 
-/// The way from the root to the value being read. It is left standing where reading fails.
+/// The path from the root to the value being read. When reading fails, it is the path to the mistake.
 #[derive(Default)]
 struct Trail {
     tokens: Vec<String>,
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_reads_as_serde_json_reads_it() {
+    fn valid_document_parses_as_with_serde_json() {
         let text =
             r#" {"a":[1,-2,3.5,1e3,true,false,null,"\u00e9\ud83d\ude00\u0000"],"":{},"b":[]} "#;
         let expected: Value = serde_json::from_str(text).unwrap();
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicate_keys_are_refused_with_their_place() {
+    fn duplicate_key_is_refused_with_its_pointer() {
         check(r#"{"a":1,"a":1}"#, "/a", "appears twice");
         check(r#"{"a":{"b/~":1,"b/~":2}}"#, "/a/b~1~0", "appears twice");
         check(
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_ends_at_64_levels() {
+    fn nesting_deeper_than_64_levels_is_refused() {
         let nested = |open: &str, close: &str, depth| open.repeat(depth) + &close.repeat(depth);
         assert!(parse(nested("[", "]", 64).as_bytes()).is_ok());
         check(nested("[", "]", 65), &"/0".repeat(64), "deeper than 64");
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused_with_its_place() {
+    fn malformed_json_is_refused_with_its_pointer() {
         check("", "", "EOF");
         check("  ", "", "EOF");
         check("\u{feff}{}", "", "byte order mark");
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_repeats_no_value() {
+    fn error_contains_no_value_of_the_document() {
         for text in [
             r#"{"a":"canary","a":"canary"}"#,
             r#"{"a":"canary" "b"}"#,
@@ -255,14 +256,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn accepted_text_means_the_same_to_serde_json(text in "[\\[\\]{}:,\"a0-2 \\\\eut-]{0,24}") {
+        fn accepted_text_parses_as_with_serde_json(text in "[\\[\\]{}:,\"a0-2 \\\\eut-]{0,24}") {
             if let Ok(value) = parse(text.as_bytes()) {
                 prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
             }
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = parse(&bytes);
         }
     }

@@ -1,20 +1,20 @@
-//! Times and pauses. Time is an argument everywhere in this crate: only a main or a test holds a [`Clock`].
+//! Times and pauses. Time is an argument of the rules of this crate; only mains and tests make a [`Clock`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
-/// Returns the present time. Only mains and tests make one.
+/// A function that returns the present time. Only mains and tests make one.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// `time` plus `pause`, rounded up to the millisecond that stores and queues keep.
+/// Returns `time` plus `pause`, rounded up to the millisecond, which is the precision of stores and queues.
 pub fn later(time: Timestamp, pause: Duration) -> Timestamp {
     let exact = time.saturating_add(pause).unwrap_or(Timestamp::MAX);
-    let up = TimestampRound::new()
+    let round_up = TimestampRound::new()
         .smallest(Unit::Millisecond)
         .mode(RoundMode::Ceil);
-    exact.round(up).unwrap_or(exact)
+    exact.round(round_up).unwrap_or(exact)
 }
 
 /// Writes a time as RFC 3339 in UTC, always with three decimals: such texts sort like the times they stand for.

@@ -1,4 +1,4 @@
-//! The few long-lived things a host builds once: configuration, ports, clock and HTTP clients.
+//! The long-lived objects that a host builds once: configuration, ports, clock and HTTP clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use crate::ports::{Queue, Store};
 use crate::time::Clock;
 use crate::time::later;
 
+/// Everything that a request, a step or a sweep works with.
 pub struct App {
     pub config: Config,
     pub catalogue: &'static Catalogue,
@@ -40,8 +41,8 @@ pub struct App {
     pub(crate) budget: Budget,
 }
 
-/// What a step needs after a call to write down what came of it.
-const WRITE_DOWN: Duration = Duration::from_secs(2);
+/// Time that a step needs after a call to write the result to the record.
+const WRITE_RESULT_TIME: Duration = Duration::from_secs(2);
 
 impl App {
     pub fn new(config: Config, platform: Platform) -> Self {
@@ -97,12 +98,14 @@ impl App {
         (self.clock)()
     }
 
-    /// Whether a call of at most `pause` and the writes after it fit in before the host ends us at `ends_at`.
+    /// Reports whether a call of at most `pause` and the writes after it fit in before the host ends us at `ends_at`.
     pub(crate) fn has_time_for(&self, pause: Duration, ends_at: Timestamp) -> bool {
-        later(self.now(), pause + WRITE_DOWN) <= ends_at
+        later(self.now(), pause + WRITE_RESULT_TIME) <= ends_at
     }
 
-    /// An authorization server has refused our secrets since this was last asked: they may have been replaced.
+    /// Reports whether an authorization server has refused our secrets since the last call of this function.
+    ///
+    /// If so, the secrets may have been replaced.
     pub fn credentials_refused(&self) -> bool {
         self.tokens.refused()
     }
@@ -119,7 +122,7 @@ impl App {
         may_start(record, self.now(), &self.timing)
     }
 
-    /// The client's record; another client's is not there.
+    /// Loads a record of the client; a record of another client counts as missing.
     pub(crate) async fn load_owned(
         &self,
         client: &str,

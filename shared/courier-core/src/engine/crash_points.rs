@@ -1,10 +1,7 @@
-//! Named moments before and after every durable or outgoing step, at which a test lets the program die.
+//! Named points before and after every durable or outgoing step, at which a test lets the program die.
 //!
 //! Compiled only with the feature `crash-points` *and* debug assertions: a release build has none of it whatever its
-//! features are, and no normal build asks for the feature. `COURIER_CRASH_POINT` says what to do where, as a list:
-//! `abort claim.write.after` ends the process by itself; `kill poll.call.before:2` stays there, the second time, until
-//! somebody kills it from outside, while the other tasks go on; `say worker.sleep.before` or `say *` only tells. Whatever
-//! happens is told on standard error first.
+//! features are, and no normal build enables the feature.
 
 use std::future::{Future, pending};
 use std::io::Write;
@@ -24,9 +21,13 @@ use crate::ports::{
     Document, Filter, Page, Queue, QueueError, Store, StoreError, Write as Written,
 };
 
-/// Read by the mains, through [`arm`](crate::arm_crash_points).
+/// Name of the environment variable that the mains read through [`arm`](crate::arm_crash_points).
+///
+/// Its value is a list of actions, separated by commas. `abort claim.write.after` aborts the process at that point.
+/// `kill poll.call.before:2` blocks the task there at the second pass, until the process is killed from outside; the
+/// other tasks go on. `say worker.sleep.before` or `say *` only prints. Each action is printed to standard error first.
 pub const VARIABLE: &str = "COURIER_CRASH_POINT";
-/// What is told before anything happens; the point follows.
+/// Beginning of the line that is printed before an action; the name of the point follows.
 pub const TOLD: &str = "at crash point ";
 
 static ARMED: OnceLock<Vec<Armed>> = OnceLock::new();
@@ -35,8 +36,8 @@ struct Armed {
     action: Action,
     /// `name.before`, `name.after`, or `*`.
     point: String,
-    /// Passed so often before it strikes; `say` strikes every time.
-    left: AtomicUsize,
+    /// Number of passes that are still ignored before the action; `say` acts at every pass.
+    ignored_passes: AtomicUsize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,14 +47,14 @@ enum Action {
     Say,
 }
 
-/// Reads what is to happen where, once for the process. What cannot be understood ends it.
+/// Reads the actions from the environment, once for the process. Aborts the process if they cannot be parsed.
 pub fn arm(variable: impl Fn(&str) -> Option<String>) {
     let Some(text) = variable(VARIABLE) else {
         return;
     };
     let parsed: Option<Vec<Armed>> = text.split(',').map(Armed::parse).collect();
     let Some(armed) = parsed else {
-        tell(&format!("{VARIABLE} is not understood: {text}"));
+        print_line(&format!("{VARIABLE} cannot be parsed: {text}"));
         abort();
     };
     ARMED.get_or_init(|| armed);
@@ -69,34 +70,34 @@ impl Armed {
             _ => return None,
         };
         let (point, number) = point.split_once(':').unwrap_or((point, "1"));
-        let left = number.parse::<usize>().ok()?.checked_sub(1)?;
+        let ignored_passes = number.parse::<usize>().ok()?.checked_sub(1)?;
         Some(Self {
             action,
             point: point.to_owned(),
-            left: AtomicUsize::new(left),
+            ignored_passes: AtomicUsize::new(ignored_passes),
         })
     }
 
-    /// Whether it strikes now.
-    fn passed(&self, point: &str) -> bool {
+    /// Counts a pass of `point` and reports whether the action is due.
+    fn is_due(&self, point: &str) -> bool {
         let counted = |left: usize| left.checked_sub(1);
         (self.point == "*" || self.point == point)
             && (self.action == Action::Say
                 || self
-                    .left
+                    .ignored_passes
                     .fetch_update(Ordering::SeqCst, Ordering::SeqCst, counted)
                     == Err(0))
     }
 }
 
-/// The moment `name.when`, `when` being `before` or `after`. Returns unless it is armed.
+/// Passes the point `name.when`, `when` being `before` or `after`, and takes the actions that are due there.
 pub async fn reach(name: &str, when: &str) {
     let Some(armed) = ARMED.get() else {
         return;
     };
     let point = format!("{name}.{when}");
-    for one in armed.iter().filter(|one| one.passed(&point)) {
-        tell(&format!("{TOLD}{point}"));
+    for one in armed.iter().filter(|one| one.is_due(&point)) {
+        print_line(&format!("{TOLD}{point}"));
         match one.action {
             Action::Abort => abort(),
             Action::Kill => pending().await,
@@ -105,8 +106,8 @@ pub async fn reach(name: &str, when: &str) {
     }
 }
 
-/// One write: lines of several tasks do not mix. Nothing is left to do when standard error is closed.
-fn tell(line: &str) {
+/// Prints a line in one write, so that lines of several tasks do not mix. Ignores a closed standard error.
+fn print_line(line: &str) {
     drop(std::io::stderr().write_all(format!("{line}\n").as_bytes()));
 }
 
@@ -117,7 +118,7 @@ async fn around<T>(name: &str, work: impl Future<Output = T>) -> T {
     done
 }
 
-/// Puts the points around everything that goes through the platform, if any is armed.
+/// Wraps the ports and the transport of the platform in crash points, if any is armed.
 pub(crate) fn around_all(platform: Platform) -> Platform {
     if ARMED.get().is_none() {
         return platform;
@@ -210,15 +211,15 @@ impl Transport for Around<Arc<dyn Transport>> {
     }
 }
 
-/// What a write of `new` over `old` means.
+/// Returns the name of the point for a write of `new` over `old`.
 fn transition(old: &Record, new: &Record) -> &'static str {
-    let told = old.history.last() != new.history.last();
+    let history_changed = old.history.last() != new.history.last();
     match (&old.state, &new.state) {
         _ if new.step_crashes > old.step_crashes => "stumble.write",
         _ if new.ended_at.is_some() && old.ended_at.is_none() => "ended.write",
         (State::Closed { .. }, _) => "redelivery.write",
         (_, State::Closed { .. }) => "closed.write",
-        (State::Ended { .. }, State::Ended { .. }) if told => "attempt.write",
+        (State::Ended { .. }, State::Ended { .. }) if history_changed => "attempt.write",
         (State::Running { .. }, State::Running { .. }) if new.graph.polls > old.graph.polls => {
             "status.write"
         }
@@ -229,15 +230,15 @@ fn transition(old: &Record, new: &Record) -> &'static str {
             "hold.write"
         }
         (_, State::Starting { .. }) if new.attempt > old.attempt => "claim.write",
-        (State::Starting { .. }, State::Starting { .. }) if told => "lost.write",
+        (State::Starting { .. }, State::Starting { .. }) if history_changed => "lost.write",
         (State::Starting { .. }, State::Accepted { .. }) => "again.write",
-        (State::Accepted { .. }, State::Accepted { .. }) if told => "postpone.write",
+        (State::Accepted { .. }, State::Accepted { .. }) if history_changed => "postpone.write",
         (before, after) if before.status() == after.status() => "due.write",
         _ => "other.write",
     }
 }
 
-/// What a write of a document means.
+/// Returns the name of the point for a write of a document.
 fn exchange(key: &str, old: Option<&Document>, body: &str) -> &'static str {
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let new = parsed(body);

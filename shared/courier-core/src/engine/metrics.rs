@@ -1,39 +1,40 @@
-//! What the steps have done since a host last asked: counted here, told by the host in its own way.
+//! Counts of what the steps have done. The host takes them from time to time and emits them in its own way.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A host that never asks must not make this grow; CloudWatch takes no more in one metric.
-const LAGS: usize = 100;
+/// Most lags that are kept, so that memory is bounded when no host takes them; CloudWatch takes no more in one metric.
+const MAX_COMPLETION_LAGS: usize = 100;
 
-/// Counts of one process.
+/// Counts of one process since they were last taken.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Counts {
-    /// Operations that Graph has begun, adopted ones included.
+    /// Operations that Graph has started, including adopted ones.
     pub started: u64,
-    /// By outcome word.
+    /// Ended operations by outcome.
     pub ended: BTreeMap<&'static str, u64>,
-    /// Looks that Graph answered with the state of the operation.
+    /// Polls that Graph answered with a status code below 300.
     pub polls: u64,
-    /// Calls that Graph answered 429.
+    /// Calls that Graph answered with 429.
     pub throttled: u64,
-    /// `delivered`, `refused` (any other status), `unanswered`, or `parked` (nothing was sent).
+    /// Callbacks by result: `delivered`, `refused` (any other status), `unanswered`, or `parked` (nothing was sent).
     pub callbacks: BTreeMap<&'static str, u64>,
-    /// From the end of each operation to its delivered completion; the first 100 since a host asked.
+    /// Times from the end of an operation to the delivery of its completion; the first 100 since counts were taken.
     pub completion_lags: Vec<Duration>,
-    /// Operations that ended while a job may run that nobody follows: the answer to their start was lost or unusable.
+    /// Operations that ended while their job may still run unfollowed: the answer to the start was lost or unusable.
     pub start_unknown: u64,
+    /// Completions whose delivery was given up.
     pub undeliverable: u64,
     /// Steps that panicked or hung.
     pub step_crashes: u64,
-    /// Open records the sweeper found without a message.
+    /// Open records that the sweeper found overdue.
     pub overdue: u64,
 }
 
 impl Counts {
     pub(crate) fn add_lag(&mut self, lag: Duration) {
-        if self.completion_lags.len() < LAGS {
+        if self.completion_lags.len() < MAX_COMPLETION_LAGS {
             self.completion_lags.push(lag);
         }
     }
@@ -43,7 +44,7 @@ impl Counts {
 pub struct Metrics(Mutex<Counts>);
 
 impl Metrics {
-    /// What has happened since the last call.
+    /// Returns the counts since the last call and resets them.
     pub fn take(&self) -> Counts {
         std::mem::take(&mut self.counts())
     }
@@ -58,12 +59,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_that_nobody_takes_do_not_grow() {
+    fn completion_lags_are_bounded_when_the_counts_are_not_taken() {
         let metrics = Metrics::default();
         for _ in 0..1000 {
             metrics.counts().add_lag(Duration::from_secs(1));
         }
-        assert_eq!(metrics.take().completion_lags.len(), LAGS);
+        assert_eq!(metrics.take().completion_lags.len(), MAX_COMPLETION_LAGS);
         assert_eq!(metrics.take(), Counts::default());
     }
 }

@@ -1,4 +1,4 @@
-//! Carries decisions out: one step of one operation, the line of starts of a team, the sweeper, and what they share.
+//! Carries out decisions: the step of one operation, the line of starts on one resource, and the sweeper.
 
 pub mod app;
 pub mod platform;

@@ -1,4 +1,4 @@
-//! What a host brings along.
+//! The parts that a host provides.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::outbound::{Timeouts, Transport};
 use crate::ports::{Queue, Store};
 use crate::time::Clock;
 
-/// The ports, the clock and the limits of the process that runs the rules.
+/// The ports, clock, ids and time limits of the process that runs the rules.
 pub struct Platform {
     pub store: Arc<dyn Store>,
     pub queue: Arc<dyn Queue>,

@@ -1,4 +1,4 @@
-//! Token buckets: requests per client and minute, Graph requests per tenant and hour.
+//! Token buckets: requests of each client per minute, and Graph requests of each tenant and operation per hour.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,14 +8,14 @@ use jiff::Timestamp;
 
 use crate::time::elapsed;
 
-/// Requests of each client (`requests_per_minute`).
+/// Limits the requests of each client (`requests_per_minute`).
 #[derive(Default)]
 pub(crate) struct RateLimiter {
     buckets: Mutex<HashMap<String, Bucket>>,
 }
 
 impl RateLimiter {
-    /// Takes one request of `client`, or says how long to wait for it.
+    /// Takes one request of `client`, or returns how long to wait for the next.
     pub(crate) fn take(
         &self,
         client: &str,
@@ -27,15 +27,16 @@ impl RateLimiter {
     }
 }
 
-/// Requests Graph allows per hour and tenant, for operations where it publishes a number.
+/// Limits the Graph requests of each tenant per hour, for operations with a limit that Graph publishes.
 ///
-/// A minute's worth may go at once, so no hour sees more than the limit and one minute's worth.
+/// One minute's share may be sent at once, so no hour has more requests than the limit and one minute's share.
 #[derive(Default)]
 pub(crate) struct Budget {
     buckets: Mutex<HashMap<String, Bucket>>,
 }
 
 impl Budget {
+    /// Takes one request of `tenant` for `operation`, or returns how long to wait for the next.
     pub(crate) fn take(
         &self,
         tenant: &str,
@@ -55,8 +56,10 @@ impl Budget {
     }
 }
 
-/// A clock that goes back further than this was set back: waiting for the old time could take hours.
-const SET_BACK: Duration = Duration::from_secs(2);
+/// Longest step back of the time that is ignored.
+///
+/// After a longer one the clock was set back, and waiting for the old time could take hours.
+const MAX_IGNORED_STEP_BACK: Duration = Duration::from_secs(2);
 
 struct Bucket {
     left: f64,
@@ -84,8 +87,9 @@ fn take(
     };
     let refilled = bucket.left + elapsed(bucket.at, now).as_secs_f64() * per_second;
     bucket.left = refilled.min(size);
-    // Callers read the clock before they come here, so a little earlier is no news; much earlier is a clock set back.
-    if now > bucket.at || elapsed(now, bucket.at) > SET_BACK {
+    // Callers read the clock before they take the lock, so `now` may be a little earlier than the last one; when it is
+    // much earlier, the clock was set back.
+    if now > bucket.at || elapsed(now, bucket.at) > MAX_IGNORED_STEP_BACK {
         bucket.at = now;
     }
     if bucket.left >= 1.0 {
@@ -104,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_over_its_rate_is_told_how_long_to_wait_and_others_are_not_held() {
+    fn client_over_its_rate_gets_the_time_to_wait_and_others_are_not_limited() {
         let limiter = RateLimiter::default();
         let now = Timestamp::UNIX_EPOCH;
         assert_eq!(limiter.take("a", 2, now), Ok(()));
@@ -116,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_neither_refuses_for_hours_nor_gives_anything_away() {
+    fn clock_set_back_neither_blocks_a_client_for_hours_nor_grants_extra_requests() {
         let limiter = RateLimiter::default();
         let before = Timestamp::UNIX_EPOCH + Duration::from_secs(7200);
         assert_eq!(limiter.take("a", 2, before), Ok(()));
@@ -125,7 +129,7 @@ mod tests {
         assert_eq!(limiter.take("a", 2, now), Err(Duration::from_secs(30)));
         let later = now + Duration::from_secs(30);
         assert_eq!(limiter.take("a", 2, later), Ok(()));
-        // Two callers that overtook each other are no clock set back.
+        // A caller that read the clock a second before another one does not count as a clock set back.
         let earlier = later - Duration::from_secs(1);
         assert!(limiter.take("a", 2, earlier).is_err());
         let refusal = limiter.take("a", 2, later);
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_refills_evenly_and_holds_no_more_than_a_minute() {
+    fn bucket_refills_evenly_and_holds_at_most_one_minute() {
         let limiter = RateLimiter::default();
         let at = |second: i64| Timestamp::from_second(1_000_000 + second).unwrap();
         let taken = |second| {
@@ -150,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenants_budget_is_spread_over_the_hour_and_of_each_operation() {
+    fn budget_of_each_tenant_and_operation_is_spread_over_the_hour() {
         let budget = Budget::default();
         let at = |second: i64| Timestamp::from_second(1_000_000 + second).unwrap();
         let take = |tenant, operation, second| budget.take(tenant, operation, 600, at(second));
@@ -162,7 +166,7 @@ mod tests {
         assert_eq!(take("u", "o", 0), Ok(()));
         assert_eq!(take("t", "o", 6), Ok(()));
         assert_eq!(take("t", "o", 7), Err(Duration::from_secs(5)));
-        // Less than one a minute: one may still go at once.
+        // A limit below one request a minute still lets one through at once.
         assert_eq!(budget.take("v", "o", 6, at(0)), Ok(()));
         let wait = budget.take("v", "o", 6, at(0)).unwrap_err();
         assert_eq!(wait.as_secs_f64().round(), 600.0);

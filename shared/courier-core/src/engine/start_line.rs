@@ -9,10 +9,12 @@ use crate::operation::message::Message;
 use crate::operation::{OperationId, Record};
 use crate::ports::{Document, StoreError};
 
-/// Lost races in a row before the caller tries again later.
-const ROUNDS: usize = 8;
+/// Attempts to write the line before the caller tries again later; each fails because another process wrote first.
+const MAX_WRITE_ATTEMPTS: usize = 8;
 
-/// Joins the line of the record's resource. `true` when it is this record's turn (or it needs none).
+/// Joins the line of the record's resource and reports whether it is this record's turn.
+///
+/// A record whose operation has no line is always first.
 pub(crate) async fn turn(
     app: &App,
     record: &Record,
@@ -21,15 +23,15 @@ pub(crate) async fn turn(
     let Some(key) = key(record, operation) else {
         return Ok(true);
     };
-    for _ in 0..ROUNDS {
+    for _ in 0..MAX_WRITE_ATTEMPTS {
         let (revision, before) = read(app.store.load_document(&key).await?);
         let mut line = before.clone();
         if !line.contains(&record.id) {
             line.push(record.id.clone());
         }
         while let Some(first) = line.first().filter(|first| **first != record.id) {
-            let record = app.store.load(first).await?;
-            if record.is_some_and(|record| app.may_start(&record)) {
+            let ahead = app.store.load(first).await?;
+            if ahead.is_some_and(|ahead| app.may_start(&ahead)) {
                 break;
             }
             line.remove(0);
@@ -46,7 +48,9 @@ pub(crate) async fn turn(
     Ok(false)
 }
 
-/// Leaves the line and wakes the next. Only for speed: [`turn`] passes over those who have started.
+/// Leaves the line and wakes the next operation in it.
+///
+/// This only saves time: [`turn`] removes operations that have started.
 pub(crate) async fn leave(app: &App, record: &Record, operation: &Operation) {
     let Some(key) = key(record, operation) else {
         return;
@@ -64,7 +68,7 @@ pub(crate) async fn leave(app: &App, record: &Record, operation: &Operation) {
             operation_id: next.clone(),
         };
         if let Err(error) = app.queue.send(&message, app.now()).await {
-            tracing::warn!(operation.id = %next, %error, "the next start in line was not woken");
+            tracing::warn!(operation.id = %next, %error, "could not wake the next operation in the line of starts; it starts when its own message is due");
         }
     }
 }
@@ -74,8 +78,11 @@ fn key(record: &Record, operation: &Operation) -> Option<String> {
         .parameters
         .get(operation.serialize_by.as_ref()?)
         .and_then(Value::as_str)?;
-    let value = value.to_ascii_lowercase();
-    Some(format!("line/{}/{}/{value}", record.tenant, operation.name))
+    let resource = value.to_ascii_lowercase();
+    Some(format!(
+        "line/{}/{}/{resource}",
+        record.tenant, operation.name
+    ))
 }
 
 fn read(stored: Option<Document>) -> (u64, Vec<OperationId>) {

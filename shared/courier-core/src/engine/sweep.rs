@@ -1,4 +1,4 @@
-//! The net under everything: records whose message is lost get a new one; old ones are forgotten.
+//! The sweeper: gives a new message to records whose message was lost, and deletes old records.
 
 use std::time::Duration;
 
@@ -10,59 +10,65 @@ use crate::error_chain::chain;
 use crate::lifecycle::Event;
 use crate::operation::Record;
 
-/// An open record this much overdue has lost its message.
-const GRACE: Duration = Duration::from_secs(600);
-/// Idempotency keys are promised for 30 days after the end; we keep the whole record for 90.
-pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
-const BATCH: usize = 500;
-
-/// One sweep, over before `ends_at`: how many records were overdue. Call it every five minutes.
+/// Time by which an open record must be overdue before its message counts as lost.
+const OVERDUE_GRACE: Duration = Duration::from_secs(600);
+/// Time for which a record is kept after the end of its operation.
 ///
-/// A record that cannot be helped now keeps none of the others from it; the last such trouble is the error.
+/// Idempotency keys are promised for 30 days after the end.
+pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Most records that are read or deleted at a time.
+const BATCH_RECORDS: usize = 500;
+
+/// Runs one sweep, which finishes before `ends_at`, and returns how many records were overdue.
+///
+/// Call it every five minutes. A record that cannot get a message does not keep the others from theirs; the last such
+/// failure is returned as the error.
 pub async fn sweep(app: &App, ends_at: Timestamp) -> Result<usize, StepError> {
     let now = app.now();
-    let before = now.saturating_sub(GRACE).unwrap_or(now);
+    let before = now.saturating_sub(OVERDUE_GRACE).unwrap_or(now);
     let mut found = 0;
-    let mut trouble = None;
+    let mut failure = None;
     loop {
-        let overdue = app.store.overdue(before, BATCH).await?;
-        let full = overdue.len() == BATCH;
-        let mut helped = 0;
+        let overdue = app.store.overdue(before, BATCH_RECORDS).await?;
+        let full = overdue.len() == BATCH_RECORDS;
+        let mut requeued = 0;
         for record in overdue {
             if !app.has_time_for(Duration::ZERO, ends_at) {
                 break;
             }
             found += 1;
-            match help(app, record).await {
-                Ok(()) => helped += 1,
-                Err(error) => trouble = Some(error),
+            match requeue(app, record).await {
+                Ok(()) => requeued += 1,
+                Err(error) => failure = Some(error),
             }
         }
-        if !full || helped == 0 || !app.has_time_for(Duration::ZERO, ends_at) {
+        if !full || requeued == 0 || !app.has_time_for(Duration::ZERO, ends_at) {
             break;
         }
     }
     app.metrics.counts().overdue += found as u64;
     let ended_before = now.saturating_sub(KEPT).unwrap_or(now);
-    app.store.forget(ended_before, BATCH).await?;
-    trouble.map_or(Ok(found), Err)
+    app.store.forget(ended_before, BATCH_RECORDS).await?;
+    failure.map_or(Ok(found), Err)
 }
 
-/// Queues the message anew that an overdue record has lost.
-async fn help(app: &App, record: Record) -> Result<(), StepError> {
+/// Queues a new message for an overdue record.
+async fn requeue(app: &App, record: Record) -> Result<(), StepError> {
     let id = record.id.clone();
     let operation = app
         .catalogue
         .find(&record.operation)
         .ok_or_else(|| StepError::UnknownOperation(record.operation.clone()));
-    let helped = match operation {
+    let committed = match operation {
         Ok(operation) => step::commit(app, record, operation, &Event::Overdue).await,
         Err(error) => Err(error),
     };
-    match helped {
-        Ok(_) => tracing::warn!(operation.id = %id, "an overdue operation has a new message"),
+    match committed {
+        Ok(_) => {
+            tracing::warn!(operation.id = %id, "an operation was overdue; queued a new message for it");
+        }
         Err(error) => {
-            tracing::error!(operation.id = %id, error = %chain(&error), "an overdue operation got no message");
+            tracing::error!(operation.id = %id, error = %chain(&error), "could not queue a new message for an overdue operation; the next sweep tries again");
             return Err(error);
         }
     }

@@ -1,4 +1,4 @@
-//! Microsoft Graph over HTTP: builds, sends and reads the two calls. What an answer means is `judge`'s business.
+//! Microsoft Graph over HTTP: builds and sends the two calls and reads their answers, which `verdict` interprets.
 //!
 //! A token goes to the configured origin and nowhere else (invariant I9).
 
@@ -19,6 +19,7 @@ use crate::outbound::retry_after;
 use crate::outbound::{Answered, Call, Read, Route, Transport, Unanswered};
 use crate::time::Clock;
 
+/// A client of the configured Graph host.
 pub(crate) struct Graph {
     pub(crate) base: Url,
     pub(crate) transport: Arc<dyn Transport>,
@@ -27,12 +28,12 @@ pub(crate) struct Graph {
     pub(crate) ids: Ids,
 }
 
-/// A start, ready to be sent: nothing is left to fail between the claim and the first byte.
+/// A start request that is ready to be sent, so that nothing can fail between the claim and the first byte.
 pub(crate) struct StartRequest {
     pub(crate) url: String,
-    /// Sent as `client-request-id` and kept, so that Microsoft's support can find the call.
+    /// The `client-request-id` of the call, which is stored so that Microsoft's support can find the call.
     pub(crate) client_request_id: String,
-    /// The token among the headers.
+    /// The token that the headers carry.
     pub(crate) token: Secret,
     method: Method,
     parsed: Url,
@@ -40,18 +41,18 @@ pub(crate) struct StartRequest {
     body: Vec<u8>,
 }
 
-/// A value that cannot be sent. It names the place, not the value.
+/// A request that cannot be built. Names the place of the unusable value, not the value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the request cannot be built from {0}")]
 pub(crate) struct Unsendable(String);
 
 impl Graph {
-    /// The configured origin.
+    /// Returns the configured origin.
     pub(crate) fn base(&self) -> &Url {
         &self.base
     }
 
-    /// Builds the start of `operation` from all its parameters.
+    /// Builds the start request of `operation` from all its parameters.
     pub(crate) fn start_request(
         &self,
         operation: &Operation,
@@ -86,7 +87,7 @@ impl Graph {
         })
     }
 
-    /// Sends a start, once, on a connection of its own.
+    /// Sends a start request once, on a new connection.
     pub(crate) async fn start(&self, request: StartRequest) -> GraphReply {
         let sent = self.transport.send(Call {
             route: Route::Fresh,
@@ -100,7 +101,7 @@ impl Graph {
         self.read(sent.await)
     }
 
-    /// Asks the monitor once. Returns the `client-request-id` and the answer.
+    /// Polls the monitor once. Returns the `client-request-id` and the answer.
     pub(crate) async fn poll(
         &self,
         operation: &Operation,
@@ -108,9 +109,9 @@ impl Graph {
         location: &str,
         token: &Secret,
     ) -> Result<(String, GraphReply), Unsendable> {
-        let url = monitor::trusted(location, &self.base, &operation.start.version)
+        let trusted = monitor::trusted(location, &self.base, &operation.start.version)
             .map_err(|untrusted| Unsendable(untrusted.to_string()))?;
-        let url = Url::parse(&url).map_err(|_| Unsendable("the monitor".to_owned()))?;
+        let url = Url::parse(&trusted).map_err(|_| Unsendable("the monitor".to_owned()))?;
         let client_request_id = (self.ids)().to_string();
         let mut headers = self.headers(operation, parameters, token, &client_request_id)?;
         headers.insert(
@@ -191,7 +192,7 @@ impl Graph {
             .next()
             .and_then(|id| short_id(&id));
         let status = status.as_u16();
-        // Status and headers decide a start; a body that is cut off is no body.
+        // Status and headers suffice to judge a start, so a body that was cut off counts as missing.
         let error = body
             .as_deref()
             .filter(|_| status >= 400)
@@ -210,13 +211,13 @@ impl Graph {
     }
 }
 
-/// Graph's ids are GUIDs; anything else in that header is not worth keeping.
+/// Returns the id if it can be one of Graph's, which are GUIDs. Anything else in that header is ignored.
 fn short_id(text: &str) -> Option<String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (text.len() <= 64 && !text.is_empty() && text.bytes().all(fits)).then(|| text.to_owned())
 }
 
-/// Fills `{name}` with the parameter, percent-encoded as one path segment (RFC 3986 §3.3).
+/// Replaces each `{name}` by the parameter, percent-encoded as one path segment (RFC 3986 §3.3).
 fn expand(template: &str, parameters: &Map<String, Value>) -> Result<String, Unsendable> {
     let mut path = String::new();
     let mut rest = template;
@@ -248,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_stays_one_path_segment() {
+    fn parameter_with_slashes_stays_one_path_segment() {
         let parameters = json!({ "id": "../a b" });
         let path = expand("/users/{id}/export", parameters.as_object().unwrap()).unwrap();
         assert_eq!(path, "/users/%2E%2E%2Fa%20b/export");

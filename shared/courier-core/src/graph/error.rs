@@ -1,25 +1,27 @@
-//! Reads Graph's error bodies in all their shapes, and takes out of their texts what must not travel on.
+//! Reads Graph's error bodies in all their shapes, and removes secrets and user names from their texts.
 
 pub use crate::redact::scrub;
 
 use serde_json::{Map, Value};
 
-const MAX_CHARACTERS: usize = 512;
-/// Looked at of a text; what lies beyond is not kept anyway.
-const MAX_SCRUBBED: usize = 8192;
-/// Inner errors nest; services that nest JSON in their messages nest it two deep at most.
-const MAX_DEPTH: usize = 16;
+/// Longest text that is stored.
+const MAX_TEXT_CHARACTERS: usize = 512;
+/// Number of characters of a text that are scrubbed; the rest is dropped, as less than this is stored.
+const MAX_SCRUBBED_CHARACTERS: usize = 8192;
+/// Most levels of inner errors that are read.
+const MAX_INNER_ERRORS: usize = 16;
+/// Most levels of JSON in messages that are read; services nest it two deep at most.
 const MAX_NESTED_MESSAGES: usize = 4;
 
-/// What Graph said about a refusal. Fit to be stored, logged and passed on.
+/// The content of a Graph error body. It is scrubbed, so it may be stored, logged and passed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphError {
-    /// The outermost code; `unknown` where the body has none.
+    /// The outermost code; `unknown` if the body has none.
     pub code: String,
     pub message: String,
-    /// The deepest code that is a word.
+    /// The deepest inner code that has a letter and is not `unknown`.
     pub inner_code: Option<String>,
-    /// For a goals conflict: the key of the job that is already there.
+    /// The target of the error; for a goals conflict, the key of the job that already exists.
     pub target: Option<String>,
     pub request_id: Option<String>,
 }
@@ -31,7 +33,7 @@ impl GraphError {
     }
 }
 
-/// Reads `{"error":{…}}`; `None` for anything else (HTML of a proxy, an empty body, Entra's own shape).
+/// Reads `{"error":{…}}`. Returns `None` for anything else: HTML of a proxy, an empty body, Entra's own error shape.
 pub fn parse(body: &[u8]) -> Option<GraphError> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let document: Value = serde_json::from_slice(body).ok()?;
@@ -52,11 +54,11 @@ pub fn parse(body: &[u8]) -> Option<GraphError> {
     })
 }
 
-/// What was found on the way inwards, outermost first.
+/// The values found in the nested objects of a body, outermost first.
 #[derive(Default)]
 struct Parts {
     codes: Vec<String>,
-    /// Codes in `details`: they count as inner where nothing else does.
+    /// The codes in `details`, which count as inner codes if there is no other one.
     detail_codes: Vec<String>,
     message: Option<String>,
     target: Option<String>,
@@ -66,7 +68,7 @@ struct Parts {
 impl Parts {
     fn read(&mut self, error: &Map<String, Value>, nested: usize) {
         let mut level = Some(error);
-        for _ in 0..MAX_DEPTH {
+        for _ in 0..MAX_INNER_ERRORS {
             let Some(object) = level else { break };
             self.read_level(object, nested);
             level = field(object, "innererror").and_then(Value::as_object);
@@ -109,17 +111,17 @@ impl Parts {
     }
 
     fn inner_code(&self) -> Option<&str> {
-        let says_something = |code: &&String| {
+        let is_meaningful = |code: &&String| {
             !code.eq_ignore_ascii_case("unknown") && code.chars().any(char::is_alphabetic)
         };
-        let inner = self.codes.iter().skip(1).rev().find(says_something);
+        let inner = self.codes.iter().skip(1).rev().find(is_meaningful);
         inner
-            .or_else(|| self.detail_codes.iter().find(says_something))
+            .or_else(|| self.detail_codes.iter().find(is_meaningful))
             .map(String::as_str)
     }
 }
 
-/// A field by its name in any casing: `innerError`, `innererror`, `Message`.
+/// Returns a field by its name in any letter case: `innerError`, `innererror`, `Message`.
 fn field<'v>(object: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
     object
         .iter()
@@ -136,13 +138,14 @@ fn text_field(object: &Map<String, Value>, name: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
+/// Returns a text without control characters, secrets and user names, cut to the longest length that is stored.
 fn clean(text: &str) -> String {
     let plain: String = text
         .chars()
-        .take(MAX_SCRUBBED)
+        .take(MAX_SCRUBBED_CHARACTERS)
         .map(|letter| if letter.is_control() { ' ' } else { letter })
         .collect();
-    scrub(&plain).chars().take(MAX_CHARACTERS).collect()
+    scrub(&plain).chars().take(MAX_TEXT_CHARACTERS).collect()
 }
 
 #[cfg(test)]
@@ -156,7 +159,7 @@ mod tests {
         parse(body.to_string().as_bytes()).unwrap()
     }
 
-    /// Code, inner code (`-` for none) and message.
+    /// Asserts code, inner code (`-` for none) and message.
     fn check(body: Value, code: &str, inner_code: &str, message: &str) {
         let error = read(&body);
         let inner = error.inner_code.as_deref().unwrap_or("-");
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_bodies_are_read() {
+    fn documented_bodies_are_read() {
         let conflict = json!({"error":{"code":"notAllowed","message":"Another export job is still active","target":"j!uJJZ_a-.~","innererror":{"code":"exportJobAlreadyExists","date":"2023-06-19T12-06-03","request-id":"r","client-request-id":"c"}}});
         assert_eq!(
             read(&conflict),
@@ -201,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deepest_word_is_the_inner_code() {
+    fn deepest_meaningful_code_is_the_inner_code() {
         let nested = json!({"error":{"code":"a","message":"m","innerError":{"code":"b","innererror":{"code":"c","InnerError":{"code":"500","innerError":{"code":"Unknown"}}}}}});
         check(nested, "a", "c", "m");
         let mut deep = json!({"code":"deepest"});
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_unwrapped_four_deep() {
+    fn bodies_nested_in_messages_are_unwrapped_to_a_limited_depth() {
         let mut text = "innermost".to_owned();
         for (depth, unwrapped) in [(1, true), (4, true), (5, true), (6, false)] {
             text.clear();
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_nested_in_the_message_is_unwrapped() {
+    fn body_nested_in_the_message_is_unwrapped() {
         let inner = json!({"error":{"code":"NotFound","message":"Sorry, the team was not found","innerError":{"code":"TeamGone","request-id":"r"}}}).to_string();
         check(
             json!({"error":{"code":"UnknownError","message":inner}}),
@@ -288,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_and_odd_pieces_do_no_harm() {
+    fn missing_and_malformed_fields_are_skipped() {
         check(json!({"error":{"code":429,"message":"m"}}), "429", "-", "m");
         check(
             json!({"error":{"code":"","message":"m"}}),
@@ -330,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_graph_error() {
+    fn body_of_any_other_shape_is_no_graph_error() {
         for body in [
             "",
             " ",
@@ -354,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_short_plain_and_scrubbed() {
+    fn texts_are_cut_scrubbed_and_without_control_characters() {
         let message = format!(
             "a\r\n\u{1b}[31mb https://x.example/c?sig=canary of canary@contoso.com {}",
             "é".repeat(600)
@@ -376,7 +379,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), text in "\\PC{0,64}") {
+        fn arbitrary_body_does_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), text in "\\PC{0,64}") {
             parse(&bytes);
             parse(text.as_bytes());
             parse(json!({"error":{"code":text,"message":text,"innerError":{"message":text}}}).to_string().as_bytes());

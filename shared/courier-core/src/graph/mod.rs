@@ -1,4 +1,4 @@
-//! Microsoft Graph: its tokens, the calls, the URLs to poll, and what each of its answers means.
+//! Microsoft Graph: its tokens, the calls, the URLs to poll, and the meaning of each answer.
 
 pub(crate) mod client;
 pub mod error;

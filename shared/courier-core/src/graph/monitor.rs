@@ -1,14 +1,15 @@
-//! The firewall for `Location`: what Graph names as the monitor is input, and our token goes to the configured host only.
+//! Validates the monitor's URL. Graph sends it in `Location`, and our token goes to the configured host only.
 //!
 //! Path and query stay byte for byte as received: keys hold quotes, `!` and `%20`, and queries hold routing hints.
 
 use url::Url;
 
-const MAX_BYTES: usize = 4096;
+/// Longest accepted `Location`, and longest accepted URL made from one.
+const MAX_LOCATION_BYTES: usize = 4096;
 const MAX_KEY_BYTES: usize = 256;
 const VERSIONS: [&str; 2] = ["v1.0", "beta"];
 
-/// Why a `Location` is not followed. The URL is not shown: it may carry a token.
+/// The reason why a `Location` is not followed. Does not contain the URL, which may carry a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
     #[error("the monitor location is missing")]
@@ -19,12 +20,12 @@ pub enum Untrusted {
     ForeignOrigin,
 }
 
-/// The monitor's URL below the origin of `graph`.
+/// Returns the monitor's URL, which is always on the origin of `graph`.
 ///
 /// One pair of double quotes around it is stripped (the goals documentation shows them); a relative location continues
 /// the versioned service root, not the origin (DESIGN.md §7; graph-facts.md §8, items 1, 2, 4 and 12).
 pub fn trusted(location: &str, graph: &Url, version: &str) -> Result<String, Untrusted> {
-    if location.len() > MAX_BYTES {
+    if location.len() > MAX_LOCATION_BYTES {
         return Err(Untrusted::Unparsable("is too long"));
     }
     let text = unquoted(location.trim_matches([' ', '\t']))?;
@@ -38,14 +39,14 @@ pub fn trusted(location: &str, graph: &Url, version: &str) -> Result<String, Unt
     };
     check_path(&path)?;
     let url = graph.origin().ascii_serialization() + &path;
-    // It is judged again when it is polled.
-    if url.len() > MAX_BYTES {
+    // The URL is checked again at each poll, so it must not be too long for that check.
+    if url.len() > MAX_LOCATION_BYTES {
         return Err(Untrusted::Unparsable("is too long"));
     }
     Ok(url)
 }
 
-/// Rebuilds the monitor's URL from the key in a refusal's `error.target` (goals, 409 without a usable `Location`).
+/// Builds the monitor's URL from the key in a refusal's `error.target` (goals, 409 without a usable `Location`).
 pub fn from_target(
     target: &str,
     collection_url_path: &str,
@@ -76,7 +77,7 @@ fn unquoted(text: &str) -> Result<&str, Untrusted> {
     Ok(inner)
 }
 
-/// Refuses what URL parsers silently drop, rewrite or read differently.
+/// Refuses characters that URL parsers silently drop, rewrite or read differently.
 fn check_characters(text: &str) -> Result<(), Untrusted> {
     let rule = if !text.is_ascii() {
         "is not ASCII"
@@ -94,7 +95,7 @@ fn check_characters(text: &str) -> Result<(), Untrusted> {
     Err(Untrusted::Unparsable(rule))
 }
 
-/// Splits an absolute URL after its scheme (RFC 3986 §3.1). A colon further right, as in a key, is no scheme.
+/// Splits an absolute URL after its scheme (RFC 3986 §3.1). A colon further right, as in a key, ends no scheme.
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -104,7 +105,7 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
     is_scheme.then_some((scheme, rest))
 }
 
-/// Path and query of an absolute URL, provided scheme, host and port are exactly the configured ones.
+/// Returns path and query of an absolute URL, provided that scheme, host and port are exactly the configured ones.
 fn path_on_graph<'t>(scheme: &str, rest: &'t str, graph: &Url) -> Result<&'t str, Untrusted> {
     if !scheme.eq_ignore_ascii_case(graph.scheme()) {
         return Err(Untrusted::ForeignOrigin);
@@ -131,7 +132,7 @@ fn path_on_graph<'t>(scheme: &str, rest: &'t str, graph: &Url) -> Result<&'t str
     }
 }
 
-/// A colon inside the brackets of an IPv6 address is no port.
+/// Splits an authority into host and port. A colon inside the brackets of an IPv6 address begins no port.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -159,7 +160,7 @@ fn is_version(segment: &str) -> bool {
         .any(|version| version.eq_ignore_ascii_case(segment))
 }
 
-/// Refuses paths that a server in between may read as another path.
+/// Refuses paths that an intermediary may read as another path.
 fn check_path(path_and_query: &str) -> Result<(), Untrusted> {
     let path = path_and_query
         .split_once('?')
@@ -192,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_location_continues_the_configured_version() {
+    fn relative_location_is_resolved_against_the_operations_version() {
         let beta = at(GLOBAL, "beta", "/teams('a')/b('c')");
         assert_eq!(beta.unwrap(), format!("{GLOBAL}/beta/teams('a')/b('c')"));
     }
 
     #[test]
-    fn another_configured_host_is_trusted_instead() {
+    fn only_the_configured_origin_is_trusted() {
         for (origin, path) in [
             ("https://dod-graph.microsoft.us", "/v1.0/x"),
             ("http://127.0.0.1:8080", "/v1.0/x"),
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_does_not_show_the_location() {
+    fn refusal_does_not_contain_the_location() {
         for location in "https://canary.example/canary /canary# canary\" /canary/..".split(' ') {
             let error = at(GLOBAL, "v1.0", location).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("canary"));
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_key_rebuilds_the_monitor() {
+    fn valid_target_key_gives_the_monitor_url_and_any_other_none() {
         let graph = Url::parse(GLOBAL).unwrap();
         let rebuilt = |key: &str| from_target(key, "/goals/exportJobs", &graph, "beta");
         for key in ["j!uJJZ_Gy-1.2~", "a", "...", &"k".repeat(256)] {
@@ -245,7 +246,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_trusted_has_the_configured_origin(
+        fn every_trusted_url_has_the_configured_origin(
             location in "(\"|)(https?|HTTPS|)(:|)(/{0,3})(graph[.]microsoft[.]com|evil[.]com|[a-z@:.\\\\]{0,4})([@:.\\\\/?#%]|:443|:80|)[ -~]{0,12}(\"|)",
             origin in prop::sample::select(vec![GLOBAL, "http://127.0.0.1:8080", "http://[::1]:8080"]),
         ) {
@@ -257,7 +258,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(location in "\\PC{0,40}") {
+        fn arbitrary_text_does_not_panic(location in "\\PC{0,40}") {
             let _ = at(GLOBAL, "v1.0", &location);
         }
     }

@@ -25,13 +25,14 @@ use crate::ports::{Document, Store};
 use crate::time::Clock;
 use crate::time::later;
 
-/// Renewed this long before the end.
-const EARLY: Duration = Duration::from_secs(300);
-/// A refusal is remembered this long, so that a thousand waiting operations ask once.
-const REFUSED_FOR: Duration = Duration::from_secs(60);
-/// One refresh may take this long before another process tries.
+/// Time before its expiry at which a token is renewed.
+const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(300);
+/// Time for which a refusal is remembered, so that a thousand waiting operations cause one request.
+const REFUSAL_RETENTION: Duration = Duration::from_secs(60);
+/// Time that a process has for one refresh before another process may try.
 const REFRESH_LEASE: Duration = Duration::from_secs(30);
 
+/// The access tokens for Graph of all tenants.
 pub(crate) struct Tokens {
     transport: Arc<dyn Transport>,
     login: Url,
@@ -43,7 +44,7 @@ pub(crate) struct Tokens {
     refused: AtomicBool,
 }
 
-/// One lock a token, so that it is fetched once however many wait for it.
+/// The tokens in memory, each with its own lock, so that a token is fetched once however many tasks wait for it.
 type Slots = HashMap<(String, TokenKind), Arc<Mutex<Slot>>>;
 
 #[derive(Default)]
@@ -52,10 +53,10 @@ struct Slot {
     refused: Option<(NotReady, Timestamp)>,
 }
 
-/// The rotated refresh token of a tenant, as the store keeps it.
+/// The stored form of a tenant's rotated refresh token.
 #[derive(Serialize, Deserialize)]
 struct Rotation {
-    /// Hash of the configured token the chain began with: another one begins a new chain.
+    /// Hash of the configured token that the chain of rotations began with; another configured token begins a new one.
     seed: String,
     token: Option<Sealed>,
     leased_until: Option<Timestamp>,
@@ -83,7 +84,7 @@ impl Tokens {
         }
     }
 
-    /// A token of the tenant, from memory if it is still good.
+    /// Returns a token of the tenant, from memory if it is still valid.
     pub(crate) async fn get(
         &self,
         tenant: &Tenant,
@@ -98,10 +99,10 @@ impl Tokens {
         {
             return Ok(token.clone());
         }
-        if let Some((trouble, until)) = &slot.refused
+        if let Some((not_ready, until)) = &slot.refused
             && now < *until
         {
-            return Err(trouble.clone());
+            return Err(not_ready.clone());
         }
         let fetched = match kind {
             TokenKind::Application => self.application(tenant).await,
@@ -109,24 +110,32 @@ impl Tokens {
         };
         match fetched {
             Ok(grant) => {
-                let life = Duration::from_secs(grant.expires_in);
-                let kept = life.saturating_sub(EARLY).max(life / 2);
+                let lifetime = Duration::from_secs(grant.expires_in);
+                let kept = lifetime
+                    .saturating_sub(RENEW_BEFORE_EXPIRY)
+                    .max(lifetime / 2);
                 slot.token = Some((grant.access_token.clone(), later(now, kept)));
                 slot.refused = None;
                 Ok(grant.access_token)
             }
-            Err(trouble) => {
-                if trouble.reason.is_some() {
-                    tracing::warn!(tenant = tenant.name, kind = kind.as_str(), "token refused");
+            Err(not_ready) => {
+                if not_ready.reason.is_some() {
+                    tracing::warn!(
+                        tenant = tenant.name,
+                        kind = kind.as_str(),
+                        "could not get a token; the operations of this tenant that need it wait"
+                    );
                     self.refused.store(true, Ordering::Relaxed);
-                    slot.refused = Some((trouble.clone(), later(now, REFUSED_FOR)));
+                    slot.refused = Some((not_ready.clone(), later(now, REFUSAL_RETENTION)));
                 }
-                Err(trouble)
+                Err(not_ready)
             }
         }
     }
 
-    /// Graph refused this token: the next call fetches another, unless somebody else has done so meanwhile.
+    /// Drops a token that Graph refused, so that the next call of `get` fetches another.
+    ///
+    /// Keeps the token in memory if it has been replaced since.
     pub(crate) async fn forget(&self, tenant: &Tenant, kind: TokenKind, refused: &Secret) {
         let slot = self.slot(&tenant.name, kind);
         let mut slot = slot.lock().await;
@@ -139,7 +148,7 @@ impl Tokens {
         }
     }
 
-    /// A token was refused since this was last asked.
+    /// Reports whether a token request was refused since the last call of this function.
     pub(crate) fn refused(&self) -> bool {
         self.refused.swap(false, Ordering::Relaxed)
     }
@@ -161,17 +170,20 @@ impl Tokens {
     }
 
     async fn delegated(&self, tenant: &Tenant, sealer: &Sealer) -> Result<Grant, NotReady> {
-        let configured = tenant.refresh_token.as_ref().ok_or_else(lost)?;
+        let configured = tenant
+            .refresh_token
+            .as_ref()
+            .ok_or_else(authorization_lost)?;
         let key = format!("refresh-token/{}", tenant.name);
         let stored = self
             .store
             .load_document(&key)
             .await
-            .map_err(|_| later_again())?;
+            .map_err(|_| try_later())?;
         let (revision, mut rotation) = read_rotation(stored, configured);
         let now = (self.clock)();
         if rotation.leased_until.is_some_and(|until| now < until) {
-            return Err(later_again());
+            return Err(try_later());
         }
         let current = match &rotation.token {
             None => configured.clone(),
@@ -182,7 +194,7 @@ impl Tokens {
         };
         rotation.leased_until = Some(later(now, REFRESH_LEASE));
         if !self.save(&key, revision, &rotation).await? {
-            return Err(later_again());
+            return Err(try_later());
         }
         let scope = format!("{} offline_access", self.scope);
         let form = [
@@ -199,17 +211,17 @@ impl Tokens {
             rotation.token = Some(sealer.seal(&key, newest));
         }
         rotation.leased_until = None;
-        // If this write is lost the old token is still good: Entra does not revoke it.
+        // If this write is lost, the old refresh token is still valid: Entra does not revoke it.
         self.save(&key, revision + 1, &rotation).await?;
         granted
     }
 
     async fn save(&self, key: &str, revision: u64, rotation: &Rotation) -> Result<bool, NotReady> {
-        let body = serde_json::to_string(rotation).map_err(|_| later_again())?;
+        let body = serde_json::to_string(rotation).map_err(|_| try_later())?;
         self.store
             .swap_document(key, revision, &body)
             .await
-            .map_err(|_| later_again())
+            .map_err(|_| try_later())
     }
 
     async fn request(&self, tenant: &Tenant, grant: &[(&str, &str)]) -> Result<Grant, NotReady> {
@@ -233,8 +245,8 @@ impl Tokens {
             timeout: self.timeout,
         });
         let answered = sent.await.map_err(|error| {
-            tracing::warn!(%error, "the token endpoint did not answer");
-            later_again()
+            tracing::warn!(%error, "the token endpoint did not answer; trying again later");
+            try_later()
         })?;
         let status = answered.status;
         let headers = &answered.headers;
@@ -243,9 +255,9 @@ impl Tokens {
             headers.get("date"),
             (self.clock)(),
         );
-        let body = answered.body.ok_or_else(later_again)?;
+        let body = answered.body.ok_or_else(try_later)?;
         if status == StatusCode::OK {
-            return Grant::parse(&body).ok_or_else(later_again);
+            return Grant::parse(&body).ok_or_else(try_later);
         }
         Err(refusal(status, &body, retry_after))
     }
@@ -280,7 +292,7 @@ fn refusal(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> No
     struct Wire {
         error: String,
     }
-    let passing = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
+    let temporary = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
     let error = serde_json::from_slice::<Wire>(body)
         .ok()
         .map(|wire| wire.error);
@@ -289,13 +301,13 @@ fn refusal(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> No
             reason: None,
             retry_after,
         },
-        _ if passing => NotReady {
+        _ if temporary => NotReady {
             reason: None,
             retry_after,
         },
         _ => NotReady {
             retry_after,
-            ..lost()
+            ..authorization_lost()
         },
     }
 }
@@ -318,14 +330,14 @@ fn read_rotation(stored: Option<Document>, configured: &Secret) -> (u64, Rotatio
     )
 }
 
-fn lost() -> NotReady {
+fn authorization_lost() -> NotReady {
     NotReady {
         reason: Some(Reason::AuthorizationLost),
         retry_after: None,
     }
 }
 
-fn later_again() -> NotReady {
+fn try_later() -> NotReady {
     NotReady {
         reason: None,
         retry_after: None,

@@ -1,13 +1,14 @@
-//! Why a call to Graph could not be made.
+//! The reason why a call to Graph could not be made.
 
 use std::time::Duration;
 
 use crate::operation::Reason;
 
-/// Why a call to Graph could not be made now.
+/// The reason why a call to Graph could not be made now, and when to try again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotReady {
-    /// Shown while the operation waits; `None` for a passing trouble.
+    /// The reason shown while the operation waits; `None` for a temporary failure.
     pub reason: Option<Reason>,
+    /// The time to wait; `None` leaves it to the schedule.
     pub retry_after: Option<Duration>,
 }

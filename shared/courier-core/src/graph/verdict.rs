@@ -10,21 +10,21 @@ use crate::graph::error::{GraphError, scrub};
 use crate::graph::monitor;
 use crate::operation::{OperationError, Outcome, Reason};
 
-/// What came back from one HTTP call.
+/// The result of one HTTP call to Graph.
 #[derive(Debug, Clone)]
 pub enum GraphReply {
-    /// No connection: provably no byte of the request was sent.
+    /// There was no connection, so provably no byte of the request was sent.
     NotSent,
-    /// The request may have been processed; the answer is lost. The text says how, without secrets.
+    /// The request may have been processed, but its answer was lost. The text says how and contains no secrets.
     Lost(&'static str),
     Answer(Box<Answer>),
 }
 
-/// The parts of an HTTP answer that rules look at.
+/// The parts of an HTTP answer that the rules use.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
     pub status: u16,
-    /// Every `Location` (or, where there is none, `Operation-Location`) value.
+    /// All values of `Location`, or of `Operation-Location` if there is no `Location`.
     pub locations: Vec<String>,
     pub retry_after: Option<Duration>,
     /// `None` when the body was cut off, too long or not JSON.
@@ -33,35 +33,36 @@ pub struct Answer {
     pub request_id: Option<String>,
 }
 
-/// What an answer to a start means.
+/// The meaning of an answer to a start.
 #[derive(Debug, PartialEq)]
 pub enum StartVerdict {
     NotSent,
     Throttled(Option<Duration>),
     /// The token was refused; nothing was started.
     Unauthorized(OperationError),
-    /// Refused for good; nothing was started by this call.
+    /// The start was refused for good; this call started nothing.
     Refused(OperationError),
     Lost {
         detail: String,
         retry_after: Option<Duration>,
     },
-    /// Started, but there is nothing to follow.
+    /// A job was started, but there is no usable URL to poll.
     Untrackable(Reason),
     Started(Started),
 }
 
+/// A job that runs, and the URL to poll it at.
 #[derive(Debug, PartialEq)]
 pub struct Started {
     pub monitor: String,
     pub adopted: bool,
     pub retry_after: Option<Duration>,
-    /// What the answer itself already says of the status.
+    /// The status, if the answer itself already contains it.
     pub snapshot: Option<StatusSnapshot>,
     pub note: Option<String>,
 }
 
-/// Judges the answer to a start of `operation`, sent to `start_url` at the `graph` origin.
+/// Classifies the answer to a start of `operation` that was sent to `start_url` on the `graph` origin.
 pub fn classify_start(
     reply: &GraphReply,
     operation: &Operation,
@@ -159,19 +160,20 @@ fn location(answer: &Answer, operation: &Operation, graph: &Url) -> Result<Strin
     })
 }
 
-/// What an answer to a poll means.
+/// The meaning of an answer to a poll.
 #[derive(Debug, PartialEq)]
 pub enum PollVerdict {
-    /// A status document.
+    /// The answer is a status document.
     Seen(StatusSnapshot),
-    /// The operation resource is not there.
+    /// The operation resource does not exist, at least not now.
     Missing(OperationError),
-    /// The token may not read it.
+    /// The token does not permit reading the operation resource.
     Unauthorized,
-    /// Nothing learnt; look again, not sooner than this.
+    /// The answer contains no status; the next poll comes no sooner than after this time.
     Nothing(Option<Duration>),
 }
 
+/// Classifies the answer to a poll of an operation with these `parameters`.
 pub fn classify_poll(
     reply: &GraphReply,
     row: &PollSpec,
@@ -203,12 +205,12 @@ pub fn classify_poll(
     }
 }
 
-/// A status document, read by the catalogue's pointers.
+/// The content of a status document, read with the catalogue's JSON pointers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatusSnapshot {
     pub word: String,
     pub progress: Option<f64>,
-    /// `None` while it is not terminal, and for every word we do not know.
+    /// The outcome; `None` while the status is not terminal, and for every status that the catalogue does not list.
     pub outcome: Option<Outcome>,
     pub result: Map<String, Value>,
     pub error: Option<OperationError>,
@@ -250,8 +252,8 @@ fn snapshot(
     })
 }
 
-/// Longer texts are no result but a document; a record has room for a few.
-const RESULT_BYTES: usize = 16 * 1024;
+/// Longest text that is stored as a result. A longer one is a document, and a record has room for few of this size.
+const MAX_RESULT_BYTES: usize = 16 * 1024;
 
 fn result(body: &Value, row: &PollSpec) -> Map<String, Value> {
     let mut found = Map::new();
@@ -271,7 +273,10 @@ fn result(body: &Value, row: &PollSpec) -> Map<String, Value> {
             Value::Bool(_) | Value::Number(_) => value.clone(),
             Value::Null | Value::Array(_) | Value::Object(_) => continue,
         };
-        if kept.as_str().is_some_and(|text| text.len() > RESULT_BYTES) {
+        if kept
+            .as_str()
+            .is_some_and(|text| text.len() > MAX_RESULT_BYTES)
+        {
             continue;
         }
         found.insert(name.clone(), kept);

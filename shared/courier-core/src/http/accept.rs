@@ -15,17 +15,19 @@ use crate::operation::{Record, State};
 use crate::ports::{StoreError, Write};
 use crate::time::later;
 
-/// How long an answer waits for the record as it is after a failed start.
-const LAST_LOAD: Duration = Duration::from_secs(1);
+/// Longest time to load the current record for the answer after a failed start.
+const LAST_LOAD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// An operation that is on disk, and whether this request put it there.
+/// An operation that is on disk; `replayed` if an earlier request put it there.
 pub(crate) struct Begun {
     pub(crate) record: Record,
     pub(crate) replayed: bool,
 }
 
-/// Records the request and, unless `deferred`, starts it. Whatever goes wrong after the record is durable and its
-/// watchdog queued, the operation is accepted: the watchdog goes on with it.
+/// Records the request and, unless `deferred`, starts the operation.
+///
+/// Once the record is durable and its watchdog is queued, the operation is accepted whatever goes wrong afterwards: the
+/// watchdog goes on with it.
 pub(crate) async fn begin(
     app: &App,
     new: NewOperation<'_>,
@@ -65,7 +67,7 @@ pub(crate) async fn begin(
     if let Some(operation) = app.catalogue.find(&record.operation)
         && let Err(error) = start_line::turn(app, &record, operation).await
     {
-        tracing::warn!(operation.id = %record.id, error = %chain(&error), "it joins its line when it starts");
+        tracing::warn!(operation.id = %record.id, error = %chain(&error), "could not join the line of starts; the operation joins it when it starts");
     }
     let watchdog = Message::WatchdogV1 {
         operation_id: record.id.clone(),
@@ -80,16 +82,16 @@ pub(crate) async fn begin(
     let id = record.id.clone();
     let begun = match step::advance(app, record.clone(), &watchdog, 1, ends_at).await {
         Ok((record, Disposition::WaitUntil(until))) => {
-            // The watchdog waits for the end of a lease; this start is due at another time.
+            // The watchdog that is queued waits for the end of the lease, but this start is due at another time.
             if send(app, &watchdog, until).await.is_err() {
-                tracing::warn!(operation.id = %id, "the start is left to the first watchdog");
+                tracing::warn!(operation.id = %id, "could not queue a watchdog for the next attempt; the first watchdog makes it");
             }
             record
         }
         Ok((record, Disposition::Delete)) => record,
         Err(error) => {
-            tracing::error!(operation.id = %id, error = %chain(&error), "the start is left to the watchdog");
-            let current = tokio::time::timeout(LAST_LOAD, app.store.load(&id)).await;
+            tracing::error!(operation.id = %id, error = %chain(&error), "the step of the request failed; the watchdog goes on with the operation");
+            let current = tokio::time::timeout(LAST_LOAD_TIMEOUT, app.store.load(&id)).await;
             current
                 .ok()
                 .and_then(Result::ok)
@@ -103,11 +105,12 @@ pub(crate) async fn begin(
     })
 }
 
+/// Answers a repeated request with the record of the first one.
 async fn replay(app: &App, current: Record, fingerprint: &str) -> Result<Begun, Problem> {
     if current.fingerprint != fingerprint {
         return Err(Problem::KeyReused);
     }
-    // The first request may have died between record and message; nobody has touched the record since.
+    // The process of the first request may have died between record and message; the record is unchanged since.
     if matches!(current.state, State::Accepted { .. }) && current.revision == FIRST_REVISION {
         let watchdog = Message::WatchdogV1 {
             operation_id: current.id.clone(),
@@ -122,12 +125,12 @@ async fn replay(app: &App, current: Record, fingerprint: &str) -> Result<Begun, 
 
 async fn send(app: &App, message: &Message, due: Timestamp) -> Result<(), Problem> {
     app.queue.send(message, due).await.map_err(|error| {
-        tracing::error!(operation.id = %message.operation_id(), error = %chain(&error), "not queued");
+        tracing::error!(operation.id = %message.operation_id(), error = %chain(&error), "could not queue a message");
         Problem::Unavailable
     })
 }
 
 fn unavailable(error: &StoreError) -> Problem {
-    tracing::error!(error = %chain(error), "the store cannot be used");
+    tracing::error!(error = %chain(error), "the store failed; the request is answered with 503");
     Problem::Unavailable
 }

@@ -1,4 +1,4 @@
-//! What a caller may do about a completion: have it delivered again, one or many, or elsewhere.
+//! Requests about completions: deliver one or many of them again, or deliver one to another receiver.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -16,6 +16,7 @@ use crate::operation::view::document;
 use crate::operation::{CallbackTarget, Record, SealedField};
 use crate::strict_json;
 
+/// Answers `POST /v1/operations/{id}/callback/redeliver`: delivers the completion again.
 pub(super) async fn redeliver(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
     if record.callback.is_none() {
         return Err(Problem::Conflict {
@@ -34,8 +35,9 @@ pub(super) async fn redeliver(app: &App, record: Record) -> Result<Response<Byte
     ))
 }
 
-/// `POST /v1/operations/callback/redeliver`: a page of those the filter finds, by default what is undeliverable.
-/// Repeating it is safe; `next` is the `cursor` of what is left.
+/// Answers `POST /v1/operations/callback/redeliver`: redelivers a page of the completions that the filter finds.
+///
+/// By default it finds the undeliverable ones. Repeating the request is safe; `next` is the `cursor` of the rest.
 pub(super) async fn redeliver_all(
     app: &App,
     client: &Client,
@@ -58,7 +60,7 @@ pub(super) async fn redeliver_all(
     Ok(json_response(StatusCode::ACCEPTED, &body))
 }
 
-/// `PATCH /v1/operations/{id}/callback`: another URL, profile or token; what is not named stays.
+/// Answers `PATCH /v1/operations/{id}/callback`: changes URL, profile or token; a field that is left out stays.
 pub(super) async fn retarget(
     app: &App,
     client: &Client,
@@ -93,26 +95,26 @@ pub(super) async fn retarget(
                 rule: "the completion is frozen in the form of its profile",
             });
         }
-        keep(app, &record, current, profile, &mut requested);
+        fill_in_current(app, &record, current, profile, &mut requested);
     }
     requested.require_url(&mut errors);
     let url = requested.url.clone().unwrap_or_default();
     let reference = record.reference.as_deref();
     let allowed = &app.config.allowed;
-    let target = match errors.is_empty() {
+    let checked = match errors.is_empty() {
         true => requested.target(&url, reference, client, allowed, &mut errors)?,
         false => None,
     };
-    let Some(target) = target.filter(|_| errors.is_empty()) else {
+    let Some(target) = checked.filter(|_| errors.is_empty()) else {
         return Err(Problem::InvalidRequest(errors));
     };
-    let target = target.sealed(&record.id, &app.config.sealer);
-    let record = change(app, record, &Event::Retargeted(Box::new(target))).await?;
+    let sealed = target.sealed(&record.id, &app.config.sealer);
+    let record = change(app, record, &Event::Retargeted(Box::new(sealed))).await?;
     Ok(state(&record, app.now()))
 }
 
-/// What the change does not name.
-fn keep(
+/// Fills in the fields that the change leaves out from the current callback.
+fn fill_in_current(
     app: &App,
     record: &Record,
     current: &CallbackTarget,
@@ -120,7 +122,7 @@ fn keep(
     requested: &mut RequestedCallback,
 ) {
     let sealer = &app.config.sealer;
-    // What another key has sealed cannot be kept, only replaced.
+    // A field that was sealed with another key cannot be opened, so it stays empty and must be sent.
     if requested.url.is_none() {
         let url = sealer.open(
             &SealedField::CallbackUrl.seal_context(&record.id),
@@ -128,15 +130,17 @@ fn keep(
         );
         requested.url = url.ok().map(|url| url.expose().to_owned());
     }
-    let same = requested
+    let same_profile = requested
         .profile
         .as_deref()
         .is_none_or(|requested| requested == profile);
-    if requested.token.is_none() && same {
-        let token = current.token.as_ref();
-        let token =
-            token.map(|token| sealer.open(&SealedField::TaskToken.seal_context(&record.id), token));
-        requested.token = token.and_then(Result::ok);
+    if requested.token.is_none() && same_profile {
+        let context = SealedField::TaskToken.seal_context(&record.id);
+        let opened = current
+            .token
+            .as_ref()
+            .map(|token| sealer.open(&context, token));
+        requested.token = opened.and_then(Result::ok);
     }
     requested.profile.get_or_insert_with(|| profile.to_owned());
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/operations`: what the caller would like of the answer (RFC 7240), and the answer.
+//! `POST /v1/operations`: reads the caller's preferences (RFC 7240), begins the operation and builds the answer.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::operation::view::document;
 use crate::operation::{Reason, Record};
 use crate::time::{elapsed, later};
 
-/// The longest a request waits for the end (`Prefer: wait`), within the 30 s of an HTTP API.
-const LONGEST_WAIT: Duration = Duration::from_secs(25);
-/// What is kept back to answer before the host ends us.
-const ANSWERING: Duration = Duration::from_secs(2);
+/// Longest time that a request waits for the end (`Prefer: wait`), within the 30 s limit of an HTTP API.
+const MAX_WAIT: Duration = Duration::from_secs(25);
+/// Time that is reserved for the answer before the host ends this process.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 pub(super) async fn create(
     app: &App,
@@ -43,9 +43,8 @@ pub(super) async fn create(
         replayed,
     } = accept::begin(app, new, preference.respond_async, ends_at).await?;
     if let Some(wait) = preference.wait {
-        let left = elapsed(later(app.now(), ANSWERING), ends_at);
-        let wait = wait.min(left);
-        record = await_end(app, record, wait).await;
+        let time_left = elapsed(later(app.now(), ANSWER_TIME), ends_at);
+        record = await_end(app, record, wait.min(time_left)).await;
     }
     let mut response = if record.reason == Some(Reason::StartRejected) {
         Problem::StartRejected {
@@ -71,7 +70,7 @@ pub(super) async fn create(
     Ok(response)
 }
 
-/// JSON, and not too much of it.
+/// Refuses a body that is not JSON or is too long.
 pub(super) fn check_body(request: &Request<Bytes>) -> Result<(), Problem> {
     if !is_json(request.headers()) {
         return Err(Problem::UnsupportedMediaType);
@@ -82,7 +81,9 @@ pub(super) fn check_body(request: &Request<Bytes>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Looks at the record until it has ended or the time is up. What goes wrong meanwhile is no matter of this request.
+/// Loads the record repeatedly until it has ended or the time is up.
+///
+/// A failure to load it is ignored: the request itself has already succeeded.
 async fn await_end(app: &App, mut record: Record, wait: Duration) -> Record {
     let until = tokio::time::Instant::now() + wait;
     let mut pause = Duration::from_millis(50);
@@ -97,7 +98,7 @@ async fn await_end(app: &App, mut record: Record, wait: Duration) -> Record {
     record
 }
 
-/// RFC 7240: what the caller would like.
+/// The caller's preferences for the answer (RFC 7240).
 #[derive(Default)]
 struct Preference {
     respond_async: bool,
@@ -117,9 +118,9 @@ impl Preference {
             match name.trim().to_ascii_lowercase().as_str() {
                 "respond-async" => preference.respond_async = true,
                 "wait" => {
-                    let wait = value.parse().map(Duration::from_secs).ok();
-                    let wait = wait.map(|wait| wait.min(LONGEST_WAIT));
-                    preference.wait = preference.wait.or(wait);
+                    let requested = value.parse().map(Duration::from_secs).ok();
+                    let capped = requested.map(|wait| wait.min(MAX_WAIT));
+                    preference.wait = preference.wait.or(capped);
                 }
                 _ => {}
             }
@@ -127,7 +128,7 @@ impl Preference {
         preference
     }
 
-    /// What of it was followed.
+    /// Returns the value of `Preference-Applied`, or `None` if there was no known preference.
     fn applied(&self) -> Option<String> {
         let wait = self.wait.map(|wait| format!("wait={}", wait.as_secs()));
         let parts = [self.respond_async.then(|| "respond-async".to_owned()), wait];

@@ -1,4 +1,4 @@
-//! `GET /v1/operations`: the client's operations, newest first, by filter.
+//! `GET /v1/operations`: lists the client's operations that match a filter, newest first.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -13,8 +13,8 @@ use crate::operation::view::document;
 use crate::operation::{CALLBACK_STATUSES, Outcome};
 use crate::ports::{Filter, Page, StoreError};
 
-/// Records of one page of the list.
-const PAGE: usize = 50;
+/// Most records on one page of the list.
+const PAGE_RECORDS: usize = 50;
 
 pub(super) async fn list(
     app: &App,
@@ -32,10 +32,10 @@ pub(super) async fn list(
     Ok(json_response(StatusCode::OK, &body))
 }
 
-/// Reads `status`, `operation`, `reference`, `callback` and `cursor`.
+/// Reads the filter from the query parameters `status`, `operation`, `reference`, `callback` and `cursor`.
 pub(super) fn filter(query: &str) -> Result<Filter, Problem> {
     let mut filter = Filter {
-        limit: PAGE,
+        limit: PAGE_RECORDS,
         ..Filter::default()
     };
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -51,19 +51,19 @@ pub(super) fn filter(query: &str) -> Result<Filter, Problem> {
             return Err(bad_query(&name, "must be sent once"));
         }
     }
-    let mut words = Outcome::ALL.iter().map(|outcome| outcome.as_str());
+    let mut outcomes = Outcome::ALL.iter().map(|outcome| outcome.as_str());
     let open = ["accepted", "starting", "running"];
     if filter
         .status
         .as_deref()
-        .is_some_and(|word| !open.contains(&word) && !words.any(|known| known == word))
+        .is_some_and(|status| !open.contains(&status) && !outcomes.any(|known| known == status))
     {
         return Err(bad_query("status", "is not a status"));
     }
     if filter
         .callback
         .as_deref()
-        .is_some_and(|word| !CALLBACK_STATUSES.contains(&word))
+        .is_some_and(|status| !CALLBACK_STATUSES.contains(&status))
     {
         return Err(bad_query("callback", "is not a status of a callback"));
     }

@@ -30,8 +30,9 @@ use create::create;
 use list::list;
 use request::BODY_BYTES;
 
-/// Answers one request before the host ends this process at `ends_at`. Never panics on bad input; every refusal is a
-/// problem document.
+/// Answers one request before the host ends this process at `ends_at`.
+///
+/// Never panics on bad input. Every refusal is a problem document.
 pub async fn handle(app: &App, request: Request<Bytes>, ends_at: Timestamp) -> Response<Bytes> {
     match route(app, &request, ends_at).await {
         Ok(response) => response,
@@ -118,7 +119,7 @@ fn allow(request: &Request<Bytes>, method: &Method, allow: &'static str) -> Resu
     }
 }
 
-/// The document: 202 and when to ask again while it is open, 200 once it has ended.
+/// Returns the operation's document: 202 with `Retry-After` while the operation is open, 200 once it has ended.
 fn state(record: &Record, now: Timestamp) -> Response<Bytes> {
     let ended = record.ended_at.is_some();
     let status = if ended {
@@ -148,6 +149,7 @@ async fn cancel(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
     Ok(state(&record, app.now()))
 }
 
+/// Applies an event of the API to a record and returns the changed record.
 async fn change(app: &App, record: Record, event: &Event) -> Result<Record, Problem> {
     let id = record.id.clone();
     let Some(operation) = app.catalogue.find(&record.operation) else {
@@ -156,8 +158,8 @@ async fn change(app: &App, record: Record, event: &Event) -> Result<Record, Prob
     match step::commit(app, record, operation, event).await {
         Ok((record, _)) => Ok(record),
         Err(StepError::Queue(error)) => {
-            // The change is durable; the sweeper queues what this could not.
-            tracing::error!(operation.id = %id, error = %chain(&error), "not queued");
+            // The change is durable, and the sweeper will queue a message in place of this one.
+            tracing::error!(operation.id = %id, error = %chain(&error), "could not queue a message; the sweeper queues it");
             let current = app.store.load(&id).await.map_err(|error| store(&error))?;
             current.ok_or(Problem::NotFound)
         }
@@ -168,6 +170,7 @@ async fn change(app: &App, record: Record, event: &Event) -> Result<Record, Prob
     }
 }
 
+/// Loads the client's record of this id; any other id is not found.
 async fn own(app: &App, client: &Client, id: &str) -> Result<Record, Problem> {
     let id = OperationId::parse(id).ok_or(Problem::NotFound)?;
     let record = app
@@ -178,7 +181,7 @@ async fn own(app: &App, client: &Client, id: &str) -> Result<Record, Problem> {
 }
 
 fn store(error: &StoreError) -> Problem {
-    tracing::error!(error = %chain(error), "the store cannot be used");
+    tracing::error!(error = %chain(error), "the store failed; the request is answered with 503");
     Problem::Unavailable
 }
 

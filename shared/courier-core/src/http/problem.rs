@@ -1,4 +1,4 @@
-//! The one place that turns a refusal into HTTP: `application/problem+json` (RFC 9457) with a stable `type`.
+//! Turns each refusal into an HTTP response: `application/problem+json` (RFC 9457) with a stable `type`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::auth::Denied;
 use crate::catalogue::schema::Violation;
 use crate::strict_json::JsonError;
 
-/// Why a request was not carried out. No variant carries a value of the request.
+/// The reason why a request was not carried out. No variant contains a value of the request.
 #[derive(Debug)]
 pub enum Problem {
     BadJson(JsonError),
@@ -24,7 +24,7 @@ pub enum Problem {
         rule: &'static str,
     },
     Unauthenticated,
-    /// The caller knows the secret, but breaks a rule.
+    /// The credential proves that the caller knows the secret, but it breaks a rule.
     CredentialRefused {
         rule: &'static str,
     },
@@ -40,20 +40,20 @@ pub enum Problem {
     PayloadTooLarge,
     /// The body did not arrive in time.
     SlowBody,
-    /// The body ended before its length, or is not framed as HTTP says.
+    /// The body is shorter than its declared length, or is not framed as HTTP requires.
     BrokenBody,
-    /// A name or value with a character that HTTP forbids there (RFC 9110, section 5).
+    /// A header's name or value contains a character that HTTP forbids there (RFC 9110, section 5).
     BrokenHeader,
     UnsupportedMediaType,
     KeyReused,
     RateLimited {
         retry_after: Duration,
     },
-    /// The operation is in a state that does not allow it.
+    /// The state of the operation does not allow the request.
     Conflict {
         rule: &'static str,
     },
-    /// Graph refused the start; the operation's document tells the rest.
+    /// Graph refused the start; the operation's document contains the details.
     StartRejected {
         operation: Value,
     },
@@ -72,7 +72,7 @@ impl From<Denied<'_>> for Problem {
 }
 
 impl Problem {
-    /// Status, last part of the type, and title.
+    /// Returns the HTTP status, the last part of the type, and the title.
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BadJson(_) => (
@@ -170,15 +170,16 @@ impl Problem {
         }
     }
 
-    /// The last part of the type.
+    /// Returns the last part of the problem's type.
     pub fn as_str(&self) -> &'static str {
         self.kind().1
     }
 
+    /// Returns the problem document with its headers.
     pub fn into_response(self) -> Response<Bytes> {
-        let (status, word, title) = self.kind();
+        let (status, kind, title) = self.kind();
         let mut body = json!({
-            "type": format!("urn:graph-courier:problem:{word}"),
+            "type": format!("urn:graph-courier:problem:{kind}"),
             "title": title,
             "status": status.as_u16(),
         });
@@ -243,7 +244,7 @@ impl Problem {
     }
 }
 
-/// Graph's own words: code, message, request id.
+/// Adds Graph's own code, message, status and request id, and the operation's document.
 fn start_rejected(body: &mut Value, operation: Value) {
     let error = &operation["error"];
     body["detail"] = error["message"].clone();
@@ -256,7 +257,7 @@ fn start_rejected(body: &mut Value, operation: Value) {
     body["operation"] = operation;
 }
 
-/// Whole seconds, rounded up.
+/// Returns a pause as a header value in whole seconds, rounded up.
 pub fn seconds(pause: Duration) -> HeaderValue {
     HeaderValue::from(pause.as_secs() + u64::from(pause.subsec_nanos() > 0))
 }

@@ -1,4 +1,4 @@
-//! The attempts after the end: what a receiver's answer changes, and the calls of the API that offer the completion anew.
+//! Delivery of the completion: what a receiver's answer changes, and the API calls that have it delivered again.
 
 use std::time::Duration;
 
@@ -11,11 +11,13 @@ use crate::operation::{
     CallbackTarget, Delivery, DeliveryOutcome, HistoryEntry, Outcome, Record, State,
 };
 
-/// Deliveries that wait for one receiver come back spread over this time.
+/// Width over which the deferred deliveries to one receiver are spread.
 const DEFERRED_SPREAD: Duration = Duration::from_secs(10);
 
 impl Rules<'_> {
-    /// An attempt has come back. What an earlier receiver says, or an earlier message learnt, changes nothing.
+    /// Applies the result of a delivery attempt.
+    ///
+    /// A result from a replaced receiver, or for a message of a lower epoch than the record's, changes nothing.
     pub(super) fn called(&self, epoch: u32, target: u32, reply: &CallbackReply) -> Decision {
         let State::Ended { outcome } = self.record.state else {
             return only(Next::Redecide);
@@ -32,7 +34,7 @@ impl Rules<'_> {
         delivery.last_status = reply.status;
         let since = *delivery.scheduled_since.get_or_insert(self.now);
         let attempts = delivery.scheduled_attempts;
-        let how = match reply.status {
+        let delivery_outcome = match reply.status {
             _ if reply.taken => Some(DeliveryOutcome::Delivered),
             Some(410) => Some(DeliveryOutcome::Undeliverable),
             _ => None,
@@ -44,14 +46,14 @@ impl Rules<'_> {
             answer: reply.answer.clone(),
             ..self.entry("callbackAttempt", outcome.as_str(), reply.detail.clone())
         });
-        match (how, next) {
+        match (delivery_outcome, next) {
             (None, Some(next)) => {
                 record.delivery.next_attempt_at = Some(next);
                 record.due_at = Some(next);
                 written(record, Next::Wait(next))
             }
-            (how, _) => {
-                let how = how.unwrap_or(DeliveryOutcome::Undeliverable);
+            (delivery_outcome, _) => {
+                let how = delivery_outcome.unwrap_or(DeliveryOutcome::Undeliverable);
                 record.state = State::Closed { outcome, how };
                 record.delivery.next_attempt_at = None;
                 record.due_at = None;
@@ -63,9 +65,10 @@ impl Rules<'_> {
         }
     }
 
-    /// Nothing was sent: no attempt is counted, and the schedule stands. Writes only when the sweeper would come else.
+    /// Waits with a delivery that was not sent; it counts as no attempt and leaves the schedule as it is.
     ///
-    /// All that wait for one receiver are told the same time: they come back spread over [`DEFERRED_SPREAD`] after it.
+    /// Writes only for a new epoch, or if the sweeper would otherwise take the message for lost. All deliveries that
+    /// wait for one receiver get the same `until`, so they are spread over [`DEFERRED_SPREAD`] after it.
     pub(super) fn deferred(&self, epoch: u32, until: Timestamp) -> Decision {
         if !matches!(self.record.state, State::Ended { .. }) || epoch < self.record.epoch {
             return only(Next::Redecide);
@@ -81,7 +84,7 @@ impl Rules<'_> {
         written(record, Next::Wait(until))
     }
 
-    /// The same completion again, on a schedule of its own. The outcome stays as it was written.
+    /// Delivers the same completion again on a new schedule. The outcome stays as it was written.
     pub(super) fn redelivery_requested(&self) -> Decision {
         // Without a callback there is no completion to deliver.
         let (Some(outcome), Some(_)) = (self.record.state.outcome(), &self.record.event) else {
@@ -89,14 +92,16 @@ impl Rules<'_> {
         };
         let mut record = self.changed();
         self.note(&mut record, "redeliveryAsked", None);
-        self.offer_anew(record, outcome)
+        self.deliver_anew(record, outcome)
     }
 
-    /// Another receiver, or another secret of the same one. What is still owed goes there at once, and what was given up
-    /// as undeliverable is offered again; what has been delivered stays so.
+    /// Replaces the callback: another receiver, or another secret of the same one.
+    ///
+    /// A completion that is not delivered yet, or was given up as undeliverable, is delivered there at once. One that
+    /// has been delivered is not delivered again.
     pub(super) fn retargeted(&self, target: &CallbackTarget) -> Decision {
         let outcome = self.record.state.outcome();
-        // Without a completion there is nothing to deliver: nobody asked for one before the end.
+        // An operation that ended without a callback has no completion that could be delivered.
         if outcome.is_some() && self.record.event.is_none() {
             return only(Next::Drop);
         }
@@ -116,11 +121,11 @@ impl Rules<'_> {
                 _,
             )
             | (_, None) => written(record, Next::Drop),
-            (_, Some(outcome)) => self.offer_anew(record, outcome),
+            (_, Some(outcome)) => self.deliver_anew(record, outcome),
         }
     }
 
-    fn offer_anew(&self, mut record: Record, outcome: Outcome) -> Decision {
+    fn deliver_anew(&self, mut record: Record, outcome: Outcome) -> Decision {
         record.state = State::Ended { outcome };
         record.due_at = Some(self.now);
         record.delivery = Delivery {

@@ -1,4 +1,4 @@
-//! The one write into Ended, and what puts a record that has lost its message back to work.
+//! The one write into the state Ended, and the new message for a record that has lost its own.
 
 use super::{Decision, Next, Rules, only, written};
 use crate::operation::message::Message;
@@ -13,13 +13,15 @@ impl Rules<'_> {
             return only(Next::Drop);
         }
         let mut record = self.changed();
-        // Nobody will read the answer of a start that is under way.
+        // The answer to a start that is under way will not be read, so Graph may have started the job.
         record.maybe_started |= matches!(self.record.state, State::Starting { .. });
         let (outcome, reason) = (Outcome::Cancelled, Reason::CancelledByCaller);
         self.carry_anew(self.end_as(record, outcome, reason, None))
     }
 
-    /// Queues the message that may be lost. The write keeps the next sweep from doing the same at once.
+    /// Queues a new message in place of the one that may be lost.
+    ///
+    /// The write keeps the next sweep from doing the same again at once.
     pub(super) fn found_overdue(&self) -> Decision {
         if self.record.due_at.is_none_or(|due| due > self.now) {
             return only(Next::Drop);
@@ -38,15 +40,16 @@ impl Rules<'_> {
         self.carry_anew(written(record, Next::Drop))
     }
 
-    /// Another message carries the record from here: an API call ended or reopened it, or its own was lost.
+    /// Adds a new message that carries the record from here: an API call ended or reopened it, or its own was lost.
     ///
-    /// Its epoch is higher than any before, but is written when it is first used: should this process die between the
-    /// write and the message, the older one still carries the record.
+    /// The message's epoch is higher than any before it. The record takes it over only when it is first used: should
+    /// this process die between the write and the message, the older message still carries the record.
     pub(super) fn carry_anew(&self, mut decision: Decision) -> Decision {
         if let Some(record) = &decision.write
             && record.due_at.is_some()
         {
-            // Every use of an epoch is a write, so the revision is ahead of all epochs but those of `take_over` and `renewed`.
+            // The first use of an epoch is a write, so the revision is ahead of all epochs except the ones that
+            // `take_over` and `Message::renewed` give out.
             let epoch = u32::try_from(record.revision).unwrap_or(u32::MAX);
             decision.send = Some((Message::poll(record, epoch.saturating_add(2)), self.now));
         }
@@ -54,6 +57,7 @@ impl Rules<'_> {
         decision
     }
 
+    /// Ends the operation with an outcome and the reason for it.
     pub(super) fn end(
         &self,
         outcome: Outcome,
@@ -63,6 +67,7 @@ impl Rules<'_> {
         self.end_as(self.changed(), outcome, reason, error)
     }
 
+    /// Ends `record`, a changed copy, with an outcome and the reason for it.
     pub(super) fn end_as(
         &self,
         mut record: Record,
@@ -80,7 +85,7 @@ impl Rules<'_> {
         self.finish(record, outcome)
     }
 
-    /// The one write into Ended: freezes outcome, event id and body.
+    /// Writes the state Ended and freezes outcome, event id and body; nothing else does.
     pub(super) fn finish(&self, mut record: Record, outcome: Outcome) -> Decision {
         record.ended_at = Some(self.now);
         record.sealed_parameters = None;

@@ -20,51 +20,51 @@ mod running;
 pub mod schedule;
 mod starting;
 
-/// What happened.
+/// An event that may change a record.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A message came, or came back. The request half begins with a watchdog of its own.
+    /// The queue delivered a message, for the first time or again. Handling a new request begins with its watchdog.
     Arrived(Message),
-    /// The start request is built and a token is at hand: it may be claimed.
+    /// The start request is built and has a token, so the start may be claimed.
     Prepared,
-    /// It could not be prepared.
+    /// The start request could not be prepared.
     NotReady(NotReady),
-    /// Graph answered the start of this attempt, or did not.
+    /// The start call of this attempt returned, with or without an answer.
     Started {
         attempt: u32,
         client_request_id: String,
         start_url: String,
         reply: GraphReply,
     },
-    /// Graph answered a poll of the message `epoch`, which has come `receives` times, or could not be asked.
+    /// A poll for the message of `epoch`, received `receives` times, returned; or it could not be made.
     Polled {
         epoch: u32,
         receives: u32,
         client_request_id: String,
         reply: Result<GraphReply, NotReady>,
     },
-    /// The receiver, `target` in the count of changes, answered the callback, or did not.
+    /// The callback request to version `target` of the callback returned, with or without an answer.
     Called {
         epoch: u32,
         target: u32,
         reply: CallbackReply,
     },
-    /// The receiver is down or has enough to do: nothing was sent.
+    /// Nothing was sent: the receiver's circuit breaker is open, or too many deliveries to it are in flight.
     Deferred {
         epoch: u32,
         until: Timestamp,
     },
     Cancelled,
     RedeliveryRequested,
-    /// The caller wants the completion elsewhere.
+    /// The caller changed the URL, profile or token of the callback.
     Retargeted(Box<CallbackTarget>),
-    /// The sweeper found it overdue: its message may be lost.
+    /// The sweeper found the record overdue: its message may be lost.
     Overdue,
-    /// A step panicked, or hung until its host gave it up.
+    /// A step panicked, or hung until its host abandoned it.
     StepCrashed,
 }
 
-/// What to do: write first (guarded by the revision), then send, then `next`.
+/// The work to do, in this order: the write (guarded by the revision), then the message, then `next`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     pub write: Option<Box<Record>>,
@@ -74,41 +74,43 @@ pub struct Decision {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
-    /// Build the start request and fetch a token; then `Prepared` or `NotReady`.
+    /// Build the start request and fetch a token; the next event is `Prepared` or `NotReady`.
     Prepare,
-    /// Send the prepared request, once; then `Started`.
+    /// Send the prepared request once; the next event is `Started`.
     Start { attempt: u32 },
-    /// Ask Graph; then `Polled`.
+    /// Poll the monitor once; the next event is `Polled`.
     Poll,
-    /// Offer the completion to the receiver; then `Called`.
+    /// Deliver the completion to the receiver; the next event is `Called` or `Deferred`.
     Deliver,
-    /// Decide about the message again, on the record as it is now.
+    /// Decide about the message again, with the record as it is now.
     Redecide,
-    /// Let the message come back at this time.
+    /// Have the queue deliver the message again at this time.
     Wait(Timestamp),
     /// Delete the message.
     Drop,
 }
 
-/// What the rules need to know besides the record.
+/// The configuration that the rules need besides the record.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy<'a> {
     pub operation: &'a Operation,
-    /// The configured Graph origin: the only place a token goes.
+    /// The configured Graph origin, the only one that a token is sent to.
     pub graph: &'a Url,
     pub timing: &'a Timing,
 }
 
-/// Times of the rules. A lease is longer than a start can live: token, Graph and two writes.
+/// Durations and limits of the rules.
 #[derive(Debug, Clone)]
 pub struct Timing {
+    /// Lease of a claimed start; longer than a start can take: a token, the call to Graph and two writes.
     pub lease: Duration,
-    /// How long a lost start of class never waits for a late answer.
+    /// Time that a start of class never, whose answer was lost, waits for a late answer.
     pub hold: Duration,
-    /// When the watchdog looks after a request that has just been recorded.
+    /// Time from the recording of a request until its watchdog checks it for the first time.
     pub first_watch: Duration,
-    /// A monitor that is not there ends the operation after this long and this many looks.
+    /// Least time for which the monitor must be missing before the operation ends.
     pub missing_for: Duration,
+    /// Least number of polls that must find the monitor missing before the operation ends.
     pub missing_polls: u32,
 }
 
@@ -124,7 +126,9 @@ impl Default for Timing {
     }
 }
 
-/// Decides what follows. An event that no longer fits the record changes nothing: look again.
+/// Decides what follows from an event.
+///
+/// An event that no longer fits the record changes nothing and leads to [`Next::Redecide`] or [`Next::Drop`].
 pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_>) -> Decision {
     let rules = Rules {
         record,
@@ -134,7 +138,7 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
     match event {
         Event::Arrived(message) => rules.arrived(message),
         Event::Prepared => rules.prepared(),
-        Event::NotReady(trouble) => rules.not_ready(trouble),
+        Event::NotReady(not_ready) => rules.not_ready(not_ready),
         Event::Started {
             attempt,
             client_request_id,
@@ -148,7 +152,7 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
             reply,
         } => match reply {
             Ok(reply) => rules.polled(*epoch, *receives, client_request_id, reply),
-            Err(trouble) => rules.poll_not_ready(*epoch, *receives, trouble),
+            Err(not_ready) => rules.poll_not_ready(*epoch, *receives, not_ready),
         },
         Event::Called {
             epoch,
@@ -164,9 +168,11 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
     }
 }
 
-/// A start of `record` is to come or may be under way: whoever stands in line behind it must not start yet.
+/// Reports whether a start of `record` is to come or may be under way.
+///
+/// An operation that waits behind it in the line of starts must not start yet.
 pub fn may_start(record: &Record, now: Timestamp, timing: &Timing) -> bool {
-    // A cancel does not call back what a claim has led to.
+    // Cancelling does not stop a start call that is already under way.
     let cancelled = record.state.outcome() == Some(Outcome::Cancelled);
     let called = record.maybe_started && record.started_at.is_none();
     let until = record.ended_at.map(|ended| later(ended, timing.lease));
@@ -181,7 +187,9 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Tries again after 1, 4, 16 and 64 minutes, then every four hours: a poison record costs little and is not lost.
+    /// Schedules a crashed step again after 1, 4, 16 and 64 minutes, then every four hours.
+    ///
+    /// So a record that crashes every step costs little and is not lost.
     fn step_crashed(&self) -> Decision {
         if self.record.due_at.is_none() {
             return only(Next::Drop);
@@ -196,6 +204,7 @@ impl Rules<'_> {
         written(record, Next::Wait(until))
     }
 
+    /// Returns a copy of the record with the next revision, ready to be changed.
     fn changed(&self) -> Record {
         let mut record = self.record.clone();
         record.revision += 1;
@@ -206,7 +215,7 @@ impl Rules<'_> {
         self.policy.operation.restart
     }
 
-    /// Waiting until then without a write would look to the sweeper like a lost message.
+    /// Reports whether the sweeper would take the message for lost if it waits until then without a write.
     fn outlasts_sweeper(&self, until: Timestamp) -> bool {
         let grace = Duration::from_secs(300);
         let due = self.record.due_at;

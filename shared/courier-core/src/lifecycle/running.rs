@@ -1,4 +1,4 @@
-//! Polling: what an answer changes, and when to look again.
+//! Polling: what an answer to a poll changes, and when to poll again.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::lifecycle::schedule;
 use crate::operation::{OperationError, Outcome, Reason, Record, State};
 use crate::time::elapsed;
 
-/// A longer `Retry-After` is written down.
-const UNWRITTEN: Duration = Duration::from_secs(300);
+/// Longest `Retry-After` that is not written to the record.
+const MAX_UNWRITTEN_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 impl Rules<'_> {
     pub(super) fn polled(
@@ -31,33 +31,33 @@ impl Rules<'_> {
             GraphReply::NotSent | GraphReply::Lost(_) => None,
         };
         match verdict {
-            PollVerdict::Seen(look) => {
+            PollVerdict::Seen(snapshot) => {
                 record.graph.seen = true;
                 record.graph.missing = 0;
                 record.graph.missing_since = None;
-                record.graph.progress = look.progress;
+                record.graph.progress = snapshot.progress;
                 record.reason = None;
-                if record.graph.status.as_deref() != Some(look.word.as_str()) {
-                    record.graph.status = Some(look.word.clone());
-                    if look.outcome.is_none() {
+                if record.graph.status.as_deref() != Some(snapshot.word.as_str()) {
+                    record.graph.status = Some(snapshot.word.clone());
+                    if snapshot.outcome.is_none() {
                         self.note_call(
                             &mut record,
                             "statusChanged",
-                            Some(look.word),
+                            Some(snapshot.word),
                             request_id,
                             reply,
                         );
                     }
                 }
-                let Some(outcome) = look.outcome else {
+                let Some(outcome) = snapshot.outcome else {
                     return self.still_running(record, retry_after);
                 };
                 record.graph.next_poll_at = None;
                 if let GraphReply::Answer(answer) = reply {
                     record.graph.request_id.clone_from(&answer.request_id);
                 }
-                record.result = Some(look.result).filter(|_| outcome != Outcome::Failed);
-                match look.error {
+                record.result = Some(snapshot.result).filter(|_| outcome != Outcome::Failed);
+                match snapshot.error {
                     Some(error) => {
                         self.end_as(record, outcome, Reason::OperationFailed, Some(error))
                     }
@@ -74,16 +74,21 @@ impl Rules<'_> {
         }
     }
 
-    pub(super) fn poll_not_ready(&self, epoch: u32, receives: u32, trouble: &NotReady) -> Decision {
+    pub(super) fn poll_not_ready(
+        &self,
+        epoch: u32,
+        receives: u32,
+        not_ready: &NotReady,
+    ) -> Decision {
         if !matches!(self.record.state, State::Running { .. }) || epoch < self.record.epoch {
             return only(Next::Redecide);
         }
         let mut record = self.polled_record(epoch, receives);
-        // Graph was not asked: this is no poll.
+        // Graph was not called, so this does not count as a poll.
         record.graph.polls = self.record.graph.polls;
-        match trouble.reason {
-            Some(reason) => self.lose_authorization(record, reason, trouble.retry_after),
-            None => self.still_running(record, trouble.retry_after),
+        match not_ready.reason {
+            Some(reason) => self.lose_authorization(record, reason, not_ready.retry_after),
+            None => self.still_running(record, not_ready.retry_after),
         }
     }
 
@@ -134,7 +139,9 @@ impl Rules<'_> {
         self.still_running(record, Some(retry_after))
     }
 
-    /// Waits for the next look. Writes only news, and the sweeper's time when it would run out.
+    /// Waits for the next poll.
+    ///
+    /// Writes only a change, a long `Retry-After`, or a new `due_at` when the sweeper would take the message for lost.
     pub(super) fn still_running(
         &self,
         mut record: Record,
@@ -143,18 +150,20 @@ impl Rules<'_> {
         if self.overdue() {
             return self.end_as(record, Outcome::Expired, Reason::DeadlinePassed, None);
         }
-        let look =
+        let next_poll =
             schedule::next_poll_at(&record, &self.policy.operation.poll, retry_after, self.now);
-        // What Graph asked for must be known to a message that comes back before its time; our own pacing need not.
-        let long = retry_after.is_some_and(|retry_after| retry_after > UNWRITTEN);
-        if !long && !self.outlasts_sweeper(look) && !self.is_news(&record) {
-            return only(Next::Wait(look));
+        // A message that the queue delivers too early must find Graph's long pause in the record; our own pacing is
+        // computed again.
+        let long = retry_after.is_some_and(|retry_after| retry_after > MAX_UNWRITTEN_RETRY_AFTER);
+        if !long && !self.outlasts_sweeper(next_poll) && !self.is_news(&record) {
+            return only(Next::Wait(next_poll));
         }
-        record.graph.next_poll_at = Some(look);
-        record.due_at = Some(schedule::sweep_after(&record, look, self.now));
-        written(record, Next::Wait(look))
+        record.graph.next_poll_at = Some(next_poll);
+        record.due_at = Some(schedule::sweep_after(&record, next_poll, self.now));
+        written(record, Next::Wait(next_poll))
     }
 
+    /// Reports whether `record` differs from the stored record in anything that is worth a write.
     pub(super) fn is_news(&self, record: &Record) -> bool {
         let (old, new) = (&self.record.graph, &record.graph);
         record.epoch != self.record.epoch
@@ -167,7 +176,9 @@ impl Rules<'_> {
     }
 }
 
-/// Progress is written in tenths: an export that tells every percent would cost a write each. Graph counts to 1 or to 100.
+/// Returns the tenth that the progress is in; Graph counts either to 1 or to 100.
+///
+/// Only another tenth is written: an export that reports every percent would otherwise cost a write for each.
 fn progress_step(progress: Option<f64>) -> Option<i64> {
     let progress = progress?;
     let tenth = if progress <= 1.0 { 0.1 } else { 10.0 };

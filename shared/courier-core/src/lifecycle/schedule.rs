@@ -1,4 +1,4 @@
-//! When to look again: at Graph, at a refused start, at a receiver that did not take its callback.
+//! Computes when to poll Graph again, to repeat a refused start, and to repeat a callback that was not accepted.
 //!
 //! Pacing needs no state (DESIGN §6): age and `Retry-After` decide. Jitter is a hash, so `decide` stays pure.
 
@@ -24,15 +24,17 @@ pub const CALLBACK_PAUSES: [Duration; 9] = [
     Duration::from_secs(24 * 3600),
 ];
 
-/// How long a completion is offered: the sum of the pauses, 75 h 35 min 5 s.
+/// Time within which delivery of a completion is tried: the sum of the pauses, 75 h 35 min 5 s.
 pub const CALLBACK_WINDOW: Duration = Duration::from_secs(272_105);
 
-/// A last poll is made this long before the deadline, unless Graph asked for a longer pause.
+/// Time before the deadline at which a last poll is made, unless Graph requested a longer pause.
 const LAST_POLL_BEFORE_DEADLINE: SignedDuration = SignedDuration::from_secs(5);
 
-/// When to poll next: after the longest of `Retry-After` (or the catalogue's first pause) and a tenth of the age,
-/// at most the catalogue's longest pause, never past the deadline. Jitter goes upward only: a tenth of the pause, or a
-/// whole pause of our own after a `Retry-After` that is longer than that.
+/// Returns the time of the next poll, which is never past the deadline.
+///
+/// Our own pause is the longer of the catalogue's first pause (or a shorter `Retry-After`) and a tenth of the
+/// operation's age, at most the catalogue's longest pause. A longer `Retry-After` replaces our own pause. Jitter only
+/// lengthens the pause: by up to a tenth of it (60 s at most), or by up to our own pause after a longer `Retry-After`.
 pub fn next_poll_at(
     record: &Record,
     row: &PollSpec,
@@ -48,7 +50,7 @@ pub fn next_poll_at(
         .min(initial)
         .max(age / 10)
         .min(longest);
-    // Many who are told the same time come back spread over one of their own pauses, not all at once.
+    // Many operations may get the same `Retry-After`. They are spread over a pause of our own, not to poll all at once.
     let (pause, spread) = match retry_after.filter(|pause| *pause > own) {
         Some(longer) => (longer, own),
         None => (own, (own / 10).min(Duration::from_secs(60))),
@@ -61,7 +63,7 @@ pub fn next_poll_at(
     if next <= last_poll {
         return next;
     }
-    // Not sooner than Graph allows, nor twice in the last seconds.
+    // The last poll comes no sooner than Graph allows, and there is only one in the last seconds.
     let earliest = later(now, retry_after.unwrap_or(Duration::from_secs(1)));
     let last = if last_poll > now {
         last_poll.max(earliest)
@@ -71,11 +73,13 @@ pub fn next_poll_at(
     last.min(record.deadline).max(now)
 }
 
-/// Until when the sweeper leaves a record alone whose next look is `look`: so long that a poll which learns
-/// nothing writes at most about every four hours, so short that a lost message is found well within Graph's 24 h.
-pub fn sweep_after(record: &Record, look: Timestamp, now: Timestamp) -> Timestamp {
+/// Returns the `due_at` of a record whose next poll is at `next_poll`: the sweeper leaves it alone until then.
+///
+/// The margin is long enough that polls without news cause a write at most about every four hours, and short enough
+/// that a lost message is found well within Graph's 24 h.
+pub fn sweep_after(record: &Record, next_poll: Timestamp, now: Timestamp) -> Timestamp {
     let age = elapsed(record.started_at.unwrap_or(record.created_at), now);
-    later(look, age.min(Duration::from_secs(4 * 3600)))
+    later(next_poll, age.min(Duration::from_secs(4 * 3600)))
 }
 
 /// Pause before the start after `attempt` (graph-facts §5: 3 s × attempt², at most 180 s; a quarter of an hour once
@@ -89,9 +93,10 @@ pub fn start_again(record: &Record, retry_after: Option<Duration>, now: Timestam
     later(now, (pause + spread).max(at_least)).min(record.deadline.max(now))
 }
 
-/// When to offer the completion again after `attempts` attempts, `since` the first; `None` when the window is over.
+/// Returns the time of the next delivery attempt after `attempts` attempts, or `None` when the window is over.
 ///
-/// `Retry-After` is honoured in full while the window lasts: the last attempt falls on its end.
+/// `since` is the time of the first attempt. `Retry-After` is honoured in full while the window lasts: the last attempt
+/// falls on the window's end.
 pub fn next_callback(
     record: &Record,
     since: Timestamp,
@@ -109,7 +114,7 @@ pub fn next_callback(
     Some(later(now, jittered.max(retry_after.unwrap_or_default())).min(end))
 }
 
-/// A time up to `width` after `time`, so that those who wait for the same one do not come at once.
+/// Returns a time up to `width` after `time`, so that operations that wait for the same time do not act all at once.
 pub(crate) fn spread(
     record: &Record,
     time: Timestamp,
@@ -119,7 +124,7 @@ pub(crate) fn spread(
     later(time, width.mul_f64(fraction(record, now)))
 }
 
-/// A number in [0, 1) from the operation and the time (FNV-1a, finished by a multiply-shift).
+/// Returns a number in [0, 1) that depends on the operation and the time (FNV-1a, finished by a multiply-shift).
 fn fraction(record: &Record, now: Timestamp) -> f64 {
     let millis = now.as_millisecond().to_le_bytes();
     let bytes = record.id.as_str().bytes().chain(millis);

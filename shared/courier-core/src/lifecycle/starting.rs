@@ -1,4 +1,4 @@
-//! Messages, and the start phase: Accepted, Starting, StartUnknown.
+//! Decides about a received message, and about the states before Running: Accepted, Starting and StartUnknown.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::operation::message::Message;
 use crate::operation::{Outcome, Reason, Record, State};
 use crate::time::{elapsed, later};
 
-/// How late a first look may be before its message counts as lost.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time by which a first poll may be late before its message counts as lost.
+const FIRST_POLL_GRACE: Duration = Duration::from_secs(60);
 
 impl Rules<'_> {
     pub(super) fn arrived(&self, message: &Message) -> Decision {
@@ -40,7 +40,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Polling and delivery belong to one message: the one of the highest epoch.
+    /// Decides about a message that may poll or deliver, which only the one of the highest epoch does.
     pub(super) fn carried(&self, message: &Message, monitor: Option<&str>) -> Decision {
         let (epoch, location) = match message {
             Message::WatchdogV1 { .. } if self.record.epoch == 0 => return self.take_over(),
@@ -67,7 +67,7 @@ impl Rules<'_> {
             .unwrap_or(self.now)
             .min(self.record.deadline);
         if location != Some(monitor) {
-            // The record is the authority: a foreign Location changes nothing and reaches no one.
+            // The record is the authority: a message with another URL changes nothing, and the URL is not called.
             only(Next::Drop)
         } else if self.overdue() {
             self.end(Outcome::Expired, Reason::DeadlinePassed, None)
@@ -78,9 +78,10 @@ impl Rules<'_> {
         }
     }
 
-    /// Nobody has polled yet: the message that should may never have been sent. Ours goes one epoch further than it.
+    /// Takes over from a first poll message that may never have been sent, as no poll is recorded yet.
     ///
-    /// Nothing is written: a process that dies between a write and the message would leave neither.
+    /// The new message has the epoch after that one's. The record is not written: if it were and this process died
+    /// before the new message was sent, neither message would carry the record.
     pub(super) fn take_over(&self) -> Decision {
         let due = match &self.record.state {
             State::Running { .. } => self.record.graph.next_poll_at,
@@ -90,8 +91,8 @@ impl Rules<'_> {
             | State::Ended { .. }
             | State::Closed { .. } => None,
         };
-        let patience = due.map(|due| later(due, PATIENCE));
-        if let Some(until) = patience.filter(|until| self.now < *until) {
+        let lost_at = due.map(|due| later(due, FIRST_POLL_GRACE));
+        if let Some(until) = lost_at.filter(|until| self.now < *until) {
             return only(Next::Wait(until.min(self.record.deadline.max(self.now))));
         }
         Decision {
@@ -101,8 +102,9 @@ impl Rules<'_> {
         }
     }
 
+    /// Claims the start; the claim is written before Graph is called.
     pub(super) fn prepared(&self) -> Decision {
-        let lease_over = match &self.record.state {
+        let may_claim = match &self.record.state {
             State::Accepted { not_before } => self.now >= *not_before,
             State::Starting { lease_until } => {
                 self.now >= *lease_until && self.class() != Restart::Never
@@ -112,7 +114,7 @@ impl Rules<'_> {
             | State::Ended { .. }
             | State::Closed { .. } => false,
         };
-        if !lease_over {
+        if !may_claim {
             return only(Next::Redecide);
         }
         let mut record = self.changed();
@@ -128,9 +130,11 @@ impl Rules<'_> {
         written(record, Next::Start { attempt })
     }
 
-    /// Nothing was sent. The message alone waits; the record is written only with news, and before the sweeper would
-    /// take it for lost.
-    pub(super) fn not_ready(&self, trouble: &NotReady) -> Decision {
+    /// Waits with a start that could not be prepared; nothing was sent to Graph.
+    ///
+    /// Only the message waits. The record is written only if the reason has changed, or if the sweeper would otherwise
+    /// take the message for lost.
+    pub(super) fn not_ready(&self, not_ready: &NotReady) -> Decision {
         let waiting = matches!(
             self.record.state,
             State::Accepted { .. } | State::Starting { .. }
@@ -139,20 +143,20 @@ impl Rules<'_> {
             return only(Next::Redecide);
         }
         let age = elapsed(self.record.created_at, self.now);
-        let pause = trouble
+        let pause = not_ready
             .retry_after
             .unwrap_or_else(|| (age / 10).clamp(Duration::from_secs(5), Duration::from_secs(900)));
         let until = later(self.now, pause).min(self.record.deadline.max(self.now));
-        let news = self.record.reason != trouble.reason;
+        let news = self.record.reason != not_ready.reason;
         if !news && !self.outlasts_sweeper(until) {
             return only(Next::Wait(until));
         }
         let mut record = self.changed();
         if news {
-            let detail = trouble.reason.map(|reason| reason.as_str().to_owned());
+            let detail = not_ready.reason.map(|reason| reason.as_str().to_owned());
             self.note(&mut record, "startPostponed", detail);
         }
-        record.reason = trouble.reason;
+        record.reason = not_ready.reason;
         record.due_at = Some(until);
         written(record, Next::Wait(until))
     }
@@ -179,14 +183,14 @@ impl Rules<'_> {
         let mut record = self.changed();
         record.step_crashes = 0;
         record.graph.client_request_id = Some(request_id.to_owned());
-        // Of this call: without an answer there is none, and an earlier one would mislead.
+        // The id belongs to this call: without an answer there is none, and the id of an earlier call would mislead.
         record.graph.request_id = match reply {
             GraphReply::Answer(answer) => answer.request_id.clone(),
             GraphReply::NotSent | GraphReply::Lost(_) => None,
         };
         match verdict {
             StartVerdict::Started(started) => self.run(record, started),
-            // In the hold only a success of the original attempt is news.
+            // While the record is held, only a success of the original attempt changes anything.
             _ if held => only(Next::Redecide),
             StartVerdict::NotSent => self.again(record, "startNotSent", None),
             StartVerdict::Throttled(retry_after) => {
@@ -215,7 +219,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Provably not started: the start may be repeated in every class.
+    /// Repeats a start that Graph provably did not begin, which every restart class allows.
     pub(super) fn again(
         &self,
         mut record: Record,
@@ -229,7 +233,7 @@ impl Rules<'_> {
         written(record, Next::Wait(not_before))
     }
 
-    /// The answer is lost: from now on a refusal proves nothing.
+    /// Records that the answer to a start was lost; from then on a refusal does not prove that no job runs.
     pub(super) fn lose(
         &self,
         mut record: Record,
@@ -247,6 +251,7 @@ impl Rules<'_> {
         written(record, Next::Wait(lease_until))
     }
 
+    /// Records a lost answer and waits in StartUnknown for a late one.
     pub(super) fn hold(&self, why: &str) -> Decision {
         let mut record = self.changed();
         record.maybe_started = true;
@@ -255,7 +260,7 @@ impl Rules<'_> {
     }
 
     pub(super) fn hold_as(&self, mut record: Record) -> Decision {
-        // It is not sent again, so its secrets are needed no more.
+        // The start is not sent again, so its secrets are no longer needed.
         record.sealed_parameters = None;
         let hold_until = later(self.now, self.policy.timing.hold);
         record.state = State::StartUnknown { hold_until };
@@ -263,7 +268,7 @@ impl Rules<'_> {
         written(record, Next::Wait(hold_until))
     }
 
-    /// The deadline has come before a start succeeded.
+    /// Ends an operation whose deadline has passed before a start succeeded.
     pub(super) fn give_up_start(&self) -> Decision {
         // A claim whose lease is over may have led to a call.
         let claimed = matches!(self.record.state, State::Starting { .. });
@@ -287,24 +292,25 @@ impl Rules<'_> {
             "started"
         };
         self.note(&mut record, event, started.note);
-        if let Some(look) = started.snapshot {
-            record.graph.status = Some(look.word);
-            record.graph.progress = look.progress;
-            // A schedule that failed before may still say so in the answer to the PUT that mends it.
-            if let Some(outcome @ (Outcome::Succeeded | Outcome::PartiallySucceeded)) = look.outcome
+        if let Some(snapshot) = started.snapshot {
+            record.graph.status = Some(snapshot.word);
+            record.graph.progress = snapshot.progress;
+            // The answer to the PUT that repairs a schedule may still show the failure of the one before.
+            if let Some(outcome @ (Outcome::Succeeded | Outcome::PartiallySucceeded)) =
+                snapshot.outcome
             {
                 record.graph.seen = true;
-                record.result = Some(look.result);
+                record.result = Some(snapshot.result);
                 return self.end_without_reason(record, outcome);
             }
         }
         let row = &self.policy.operation.poll;
-        let look = schedule::next_poll_at(&record, row, started.retry_after, self.now);
-        record.graph.next_poll_at = Some(look);
-        record.due_at = Some(look);
+        let first_poll = schedule::next_poll_at(&record, row, started.retry_after, self.now);
+        record.graph.next_poll_at = Some(first_poll);
+        record.due_at = Some(first_poll);
         let message = Message::poll(&record, 1);
         Decision {
-            send: Some((message, look)),
+            send: Some((message, first_poll)),
             ..written(record, Next::Drop)
         }
     }

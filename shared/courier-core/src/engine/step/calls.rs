@@ -1,4 +1,4 @@
-//! The calls of a step: what goes out to Entra, to Graph and to the receiver, and the event that comes of it.
+//! The outgoing calls of a step, to Entra, to Graph and to the receiver, and the event that follows from each.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::lifecycle::Event;
 use crate::operation::{Reason, Record, SealedField, State};
 use crate::time::elapsed;
 
-/// Builds the start before it is claimed: its turn, its secrets, its token.
+/// Builds the start request before the start is claimed: checks its turn, opens its secrets, fetches a token.
 pub(super) async fn prepare(
     app: &App,
     record: &Record,
@@ -31,7 +31,8 @@ pub(super) async fn prepare(
     match start_line::turn(app, record, operation).await {
         Ok(true) => {}
         Ok(false) => {
-            // Whoever leaves the line wakes the next; this is for the case that it died first.
+            // An operation that leaves the line wakes the next one. This pause is for the case that its process died
+            // before it did so.
             let age = elapsed(record.created_at, app.now());
             let pause = (age / 10).clamp(Duration::from_secs(2), Duration::from_secs(60));
             return Err(NotReady {
@@ -62,11 +63,12 @@ pub(super) async fn prepare(
     app.graph
         .start_request(operation, &parameters, &token)
         .map_err(|error| {
-            tracing::error!(operation.id = %record.id, %error, "the start cannot be sent");
+            tracing::error!(operation.id = %record.id, %error, "could not build the start request; trying again in five minutes");
             wait(None, 300)
         })
 }
 
+/// Sends the start request and drops a token that Graph refused.
 pub(super) async fn start(
     app: &App,
     record: &Record,
@@ -92,6 +94,7 @@ pub(super) async fn start(
     }
 }
 
+/// Polls the monitor, and once more with a new token when Graph refuses the first one.
 pub(super) async fn poll(
     app: &App,
     record: &Record,
@@ -100,7 +103,7 @@ pub(super) async fn poll(
     ends_at: Timestamp,
 ) -> Event {
     let polled = match try_poll(app, record, operation).await {
-        // The token may have been revoked before its time: once more with a new one, if there is time.
+        // The token may have been revoked before it expired, so the poll is repeated with a new one if there is time.
         Ok((id, reply, token)) if is_unauthorized(&reply) => match tenant(app, record) {
             Ok(tenant) => {
                 app.tokens.forget(tenant, operation.token, &token).await;
@@ -110,7 +113,7 @@ pub(super) async fn poll(
                     Ok((id, reply, token))
                 }
             }
-            Err(trouble) => Err(trouble),
+            Err(not_ready) => Err(not_ready),
         },
         other => other,
     };
@@ -122,7 +125,7 @@ pub(super) async fn poll(
     }
     let (client_request_id, reply) = match polled {
         Ok((id, reply, _)) => (id, Ok(reply)),
-        Err(trouble) => (String::new(), Err(trouble)),
+        Err(not_ready) => (String::new(), Err(not_ready)),
     };
     Event::Polled {
         epoch,
@@ -132,7 +135,7 @@ pub(super) async fn poll(
     }
 }
 
-/// The `client-request-id`, the answer, and the token it was asked with.
+/// Polls once and returns the `client-request-id`, the answer, and the token that was sent.
 async fn try_poll(
     app: &App,
     record: &Record,
@@ -163,7 +166,7 @@ async fn try_poll(
         .await
         .map(|(id, reply)| (id, reply, token))
         .map_err(|error| {
-            tracing::error!(operation.id = %record.id, %error, "the monitor cannot be asked");
+            tracing::error!(operation.id = %record.id, %error, "could not build the poll request; trying again at the next poll");
             NotReady {
                 reason: None,
                 retry_after: None,
@@ -171,9 +174,10 @@ async fn try_poll(
         })
 }
 
+/// Makes one delivery attempt, unless the receiver's circuit breaker defers it.
 pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
     let target = record.callback.as_ref().map_or(0, |target| target.version);
-    let result = match app.config.clients.get(&record.client) {
+    let delivery = match app.config.clients.get(&record.client) {
         Some(client) => {
             let callbacks = &app.callbacks;
             callbacks.deliver(record, client, &app.config.sealer).await
@@ -182,7 +186,7 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
             DeliveryResult::Answered(CallbackReply::unsent("the client is no longer configured"))
         }
     };
-    let reply = match result {
+    let reply = match delivery {
         DeliveryResult::Answered(reply) => reply,
         DeliveryResult::Deferred(until) => {
             *app.metrics.counts().callbacks.entry("parked").or_default() += 1;
@@ -197,7 +201,7 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
     *app.metrics.counts().callbacks.entry(result).or_default() += 1;
     if result != "delivered" {
         let detail = reply.detail.as_deref().unwrap_or("refused");
-        tracing::warn!(operation.id = %record.id, status = reply.status, detail, "callback not taken");
+        tracing::warn!(operation.id = %record.id, status = reply.status, detail, "the receiver did not accept the callback; it is tried again or given up as the schedule says");
     }
     Event::Called {
         epoch,

@@ -1,4 +1,4 @@
-//! One step of work: a message in, decisions carried out until it waits or is done. The loop is the platform's.
+//! One step of work: takes a message and carries out decisions until it waits or is done. The platform runs the loop.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ use crate::time::{elapsed, later};
 
 mod calls;
 
-/// Decisions one step may take; a correct one needs about ten.
-const MAX_ROUNDS: usize = 64;
-/// Pause of a message whose record is missing, or whose store cannot be used.
+/// Most decisions in one step; a correct step needs about ten.
+const MAX_DECISIONS: usize = 64;
+/// Pause of a message whose step failed, for example because the store is unavailable.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// Pause of a message whose record cannot be read: a newer version may have written it.
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(15 * 60);
-/// Pause after a stumble that could not be written down.
+/// Pause after a crashed step that could not be recorded.
 const STEP_CRASH_PAUSE: Duration = Duration::from_secs(5 * 60);
-/// Pauses between repeats of a write that must not be lost: what it says happened outside cannot be asked for again.
+/// Pauses between repeats of a write that must not be lost: the outcome of an outgoing call cannot be obtained again.
 const WRITE_RETRY_PAUSES: [Duration; 6] = [
     Duration::from_millis(50),
     Duration::from_millis(200),
@@ -36,8 +36,9 @@ const WRITE_RETRY_PAUSES: [Duration; 6] = [
     Duration::from_secs(4),
 ];
 
-/// Handles one delivery of `message`, its `receives`-th. Begins nothing that could not be written down before the host
-/// ends this process at `ends_at`.
+/// Handles the `receives`-th delivery of `message`.
+///
+/// Begins no call whose result could not be recorded before the host ends this process at `ends_at`.
 pub async fn step(app: &App, message: &Message, receives: u32, ends_at: Timestamp) -> Disposition {
     match load(app, message.operation_id(), receives).await {
         Ok(record) => step_on(app, record, message, receives, ends_at).await,
@@ -45,7 +46,7 @@ pub async fn step(app: &App, message: &Message, receives: u32, ends_at: Timestam
     }
 }
 
-/// The same on a record that has just been loaded.
+/// Handles a delivery as [`step`] does, with a record that has just been loaded.
 pub async fn step_on(
     app: &App,
     record: Record,
@@ -57,50 +58,51 @@ pub async fn step_on(
     match advance(app, record, message, receives, ends_at).await {
         Ok((_, disposition)) => disposition,
         Err(error) => {
-            tracing::error!(operation.id = %id, error = %chain(&error), "the step was not finished");
-            let again = later(app.now(), RETRY_PAUSE);
+            tracing::error!(operation.id = %id, error = %chain(&error), "a step failed; the queue delivers its message again");
+            let retry_at = later(app.now(), RETRY_PAUSE);
             Disposition::WaitUntil(
                 error
                     .not_before()
-                    .map_or(again, |retry_after| retry_after.max(again)),
+                    .map_or(retry_at, |not_before| not_before.max(retry_at)),
             )
         }
     }
 }
 
-/// Writes down that the step for this operation panicked or hung, and says when to try again.
+/// Records that a step of this operation panicked or hung, and returns when to try again.
 pub async fn step_crashed(app: &App, id: &OperationId) -> Disposition {
     app.metrics.counts().step_crashes += 1;
     let record = match load(app, id, 1).await {
         Ok(record) => record,
         Err(disposition) => return disposition,
     };
-    let again = Disposition::WaitUntil(later(app.now(), STEP_CRASH_PAUSE));
+    let retry = Disposition::WaitUntil(later(app.now(), STEP_CRASH_PAUSE));
     let Some(operation) = app.catalogue.find(&record.operation) else {
-        return again;
+        return retry;
     };
     match commit(app, record, operation, &Event::StepCrashed).await {
         Ok((record, Next::Wait(until))) => {
-            tracing::error!(operation.id = %id, step_crashes = record.step_crashes, "a step stumbled");
+            tracing::error!(operation.id = %id, step_crashes = record.step_crashes, "a step panicked or hung; it is tried again after a pause");
             Disposition::WaitUntil(until)
         }
-        Ok(_) => again,
+        Ok(_) => retry,
         Err(error) => {
-            tracing::error!(operation.id = %id, error = %chain(&error), "a stumble was not written down");
-            again
+            tracing::error!(operation.id = %id, error = %chain(&error), "could not record that a step panicked or hung; it is tried again after a pause");
+            retry
         }
     }
 }
 
+/// Loads the record of a message, or returns how long the message waits.
 async fn load(app: &App, id: &OperationId, receives: u32) -> Result<Record, Disposition> {
     let pause = match app.store.load(id).await {
         Ok(Some(record)) => return Ok(record),
         Ok(None) => {
-            tracing::warn!(operation.id = %id, "a message without a record waits");
+            tracing::warn!(operation.id = %id, "a message has no record; it waits and is tried again");
             Duration::from_secs(60 * u64::from(receives.min(60)))
         }
         Err(error) => {
-            tracing::error!(operation.id = %id, error = %chain(&error), "the record was not read");
+            tracing::error!(operation.id = %id, error = %chain(&error), "could not read the record; its message waits and is tried again");
             match error {
                 StoreError::Corrupt(..) => UNREADABLE_PAUSE,
                 StoreError::Unavailable(_) | StoreError::Missing(_) | StoreError::BadCursor => {
@@ -112,12 +114,13 @@ async fn load(app: &App, id: &OperationId, receives: u32) -> Result<Record, Disp
     Err(Disposition::WaitUntil(later(app.now(), pause)))
 }
 
+/// An error that ended a step before its message waits or is done.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Graph has answered a poll, what follows could not be written, and Graph may not be asked again before `until`.
-    #[error("a poll was not written down")]
+    /// Graph answered a poll, the result could not be written, and Graph must not be polled again before `until`.
+    #[error("could not write the result of a poll")]
     Unwritten {
         until: Timestamp,
         source: StoreError,
@@ -126,7 +129,7 @@ pub enum StepError {
     Queue(#[from] QueueError),
     #[error("the operation {0} is not in the catalogue")]
     UnknownOperation(String),
-    #[error("the rules did not come to rest")]
+    #[error("the step took more decisions than a correct one needs")]
     TooManyRounds,
 }
 
@@ -166,7 +169,7 @@ pub(crate) async fn advance(
     let mut event = Event::Arrived(message.clone());
     let mut prepared: Option<StartRequest> = None;
     let (timeouts, receives) = (&app.timeouts, message.total_receives(receives));
-    let mut rounds = 0;
+    let mut decisions = 0;
     loop {
         let (current, next) = commit(app, record, operation, &event).await?;
         record = current;
@@ -174,7 +177,7 @@ pub(crate) async fn advance(
             Next::Wait(until) => return Ok((record, Disposition::WaitUntil(until))),
             Next::Drop => return Ok((record, Disposition::Delete)),
             Next::Redecide => Event::Arrived(message.clone()),
-            // A claim whose call is cut off is a lost answer: better no claim.
+            // A claimed start whose call is cut off is a lost answer, so without enough time there is no claim.
             Next::Prepare if !app.has_time_for(timeouts.token + timeouts.graph, ends_at) => break,
             Next::Poll if !app.has_time_for(timeouts.token + timeouts.graph, ends_at) => break,
             Next::Deliver if !app.has_time_for(app.callbacks.longest(), ends_at) => break,
@@ -184,10 +187,11 @@ pub(crate) async fn advance(
                     prepared = Some(request);
                     Event::Prepared
                 }
-                Err(trouble) => Event::NotReady(trouble),
+                Err(not_ready) => Event::NotReady(not_ready),
             },
             Next::Start { attempt } => match prepared.take() {
-                // The claim took too long: nothing has been sent, and after the lease it would surprise others.
+                // The claim took too long. Nothing has been sent, and a call that outlasts the lease could follow
+                // another process's decision about this start.
                 Some(request) if !app.has_time_for(timeouts.graph, ends_at.min(lease(&record))) => {
                     Event::Started {
                         attempt,
@@ -204,17 +208,19 @@ pub(crate) async fn advance(
             }
             Next::Deliver => calls::deliver(app, &record, epoch(message)).await,
         };
-        rounds += 1;
-        if rounds > MAX_ROUNDS {
+        decisions += 1;
+        if decisions > MAX_DECISIONS {
             return Err(StepError::TooManyRounds);
         }
     }
-    // The next delivery has the time that this one lacks.
+    // There is too little time left in this delivery of the message; the next one has more.
     let now = app.now();
     Ok((record, Disposition::WaitUntil(now)))
 }
 
-/// Decides about `event` and makes the decision durable: write, then send. A lost race decides again on the winner.
+/// Decides about `event` and makes the decision durable: first the write, then the message.
+///
+/// When another process has written the record first, decides again with the record as it is then.
 pub(crate) async fn commit(
     app: &App,
     mut record: Record,
@@ -248,7 +254,7 @@ pub(crate) async fn commit(
     }
 }
 
-/// The event tells of something outside that happened once.
+/// Reports whether the event records an outgoing call whose outcome cannot be obtained again.
 fn records_external_effect(event: &Event) -> bool {
     match event {
         Event::Started { .. } | Event::Called { .. } => true,
@@ -267,7 +273,7 @@ fn records_external_effect(event: &Event) -> bool {
 
 async fn update(app: &App, record: &Record, is_external_effect: bool) -> Result<Write, StoreError> {
     let mut pauses = WRITE_RETRY_PAUSES.iter().filter(|_| is_external_effect);
-    let mut told = false;
+    let mut logged = false;
     loop {
         let cause = match app.store.update(record).await {
             Err(StoreError::Unavailable(cause)) => cause,
@@ -275,9 +281,10 @@ async fn update(app: &App, record: &Record, is_external_effect: bool) -> Result<
         };
         if let State::Running { monitor } = &record.state
             && is_external_effect
-            && !std::mem::replace(&mut told, true)
+            && !std::mem::replace(&mut logged, true)
         {
-            // The host may end us before the next try. The id at the end of the monitor is no secret.
+            // The host may end this process before the next attempt; then the log is the only trace of the job. The id
+            // at the end of the monitor's URL is not a secret.
             let monitor = monitor.split('?').next().unwrap_or_default();
             let tail = monitor.rsplit('/').next().unwrap_or_default();
             tracing::error!(operation.id = %record.id, monitor.id = tail, "the monitor is not stored yet");
@@ -289,7 +296,7 @@ async fn update(app: &App, record: &Record, is_external_effect: bool) -> Result<
     }
 }
 
-/// Until when a claimed start may be under way.
+/// Returns the end of the lease of a claimed start.
 fn lease(record: &Record) -> Timestamp {
     match record.state {
         State::Starting { lease_until } => lease_until,
@@ -308,7 +315,7 @@ fn epoch(message: &Message) -> u32 {
     }
 }
 
-/// One line at `info` for each change of the public status; nothing for a poll that saw nothing new.
+/// Logs a line at `info` for each change of the public status or its reason, and none for a poll without news.
 fn report(app: &App, old: &Record, new: &Record) {
     count(app, old, new);
     let (before, after) = (old.state.status(), new.state.status());
@@ -333,7 +340,7 @@ fn count(app: &App, old: &Record, new: &Record) {
     match (&old.state, &new.state, new.ended_at) {
         (State::Closed { .. }, _, _) => {}
         (_, State::Closed { how, .. }, Some(ended_at)) => match how {
-            // The lag of a re-delivery is the caller's.
+            // The caller requests a redelivery, so the lag of one does not measure our own deliveries.
             DeliveryOutcome::Delivered
                 if new.delivery.attempts > new.delivery.scheduled_attempts => {}
             DeliveryOutcome::Delivered => counts.add_lag(elapsed(ended_at, app.now())),
@@ -344,7 +351,7 @@ fn count(app: &App, old: &Record, new: &Record) {
     }
 }
 
-/// A job may run that nobody follows.
+/// Reports whether a job may still run although the operation ended for this reason.
 fn is_unfollowed(reason: Option<Reason>) -> bool {
     let unfollowed = [
         Reason::StartOutcomeUnknown,

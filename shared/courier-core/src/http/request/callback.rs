@@ -1,4 +1,4 @@
-//! Where a completion is to go: `callback` of a request, and the body of a later change of it.
+//! Reads where a completion is to go: the `callback` of a request, or the body of a later change of it.
 
 use serde_json::{Map, Value, json};
 
@@ -12,16 +12,16 @@ use crate::outbound::address::Allowed;
 use crate::outbound::target_url::{self, CallbackUrl};
 use crate::profile::{Need, Template};
 
-/// The longest token of a task that Step Functions makes.
-const TOKEN_BYTES: usize = 2048;
+/// Longest accepted token, which is the longest task token of AWS Step Functions.
+const MAX_TOKEN_BYTES: usize = 2048;
 
-/// The callback that a request names, each field of the right type.
+/// The callback of a request, each field with the right type.
 #[derive(Default)]
 pub(crate) struct RequestedCallback {
     pub(crate) url: Option<String>,
     pub(crate) profile: Option<String>,
     pub(crate) token: Option<Secret>,
-    /// JSON pointer of the object these fields stand in.
+    /// The JSON pointer of the object that contains these fields.
     base: &'static str,
 }
 
@@ -41,7 +41,7 @@ impl RequestedCallback {
                 ("url", Value::String(text)) => requested.url = Some(text),
                 ("profile", Value::String(text)) => requested.profile = Some(text),
                 ("token", Value::String(text)) => {
-                    if text.is_empty() || text.len() > TOKEN_BYTES {
+                    if text.is_empty() || text.len() > MAX_TOKEN_BYTES {
                         errors.push(Violation::new(pointer, "must have 1 to 2048 bytes"));
                     }
                     requested.token = Some(Secret::new(text));
@@ -63,7 +63,7 @@ impl RequestedCallback {
         }
     }
 
-    /// What of it makes another payload under the same idempotency key.
+    /// Returns the part of the callback that goes into the request's fingerprint.
     pub(super) fn payload(&self) -> Value {
         let token = self.token.as_ref().map(Secret::expose);
         match (&self.profile, token) {
@@ -76,7 +76,7 @@ impl RequestedCallback {
         format!("{}/{field}", self.base)
     }
 
-    /// Judges it for `client`; `url` and `reference` are those the operation will have.
+    /// Checks the callback against the rules of `client`; `url` and `reference` are those the operation will have.
     pub(crate) fn target(
         self,
         url: &str,
@@ -125,7 +125,7 @@ impl RequestedCallback {
     }
 }
 
-/// Where a completion goes, judged.
+/// A callback that has been checked against the client's rules.
 pub(crate) struct Target {
     url: CallbackUrl,
     profile: String,
@@ -134,6 +134,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// Returns the callback as the record stores it, with URL and token sealed.
     pub(crate) fn sealed(self, id: &OperationId, sealer: &Sealer) -> CallbackTarget {
         let url = Secret::new(self.url.as_str());
         let token = self.token.as_ref();

@@ -1,4 +1,4 @@
-//! The key that makes a repeat harmless.
+//! Finds the idempotency key of a request, which makes a repeated request the same request.
 
 use http::{HeaderMap, HeaderValue};
 
@@ -7,37 +7,49 @@ use crate::catalogue::schema::Violation;
 use crate::catalogue::{Operation, Restart};
 use crate::http::problem::Problem;
 
-const NAME: &str = "Idempotency-Key";
-const FORM: &str = "must be 1 to 255 printable ASCII characters, quoted or bare";
+const HEADER_NAME: &str = "Idempotency-Key";
+const FORM_RULE: &str = "must be 1 to 255 printable ASCII characters, quoted or bare";
 
-/// The key that makes a repeat harmless: the header (a structured-field string, or bare), else operation + reference.
+/// Returns the idempotency key of an unsigned request.
+///
+/// It is the header (a structured-field string, or bare), else operation and reference, else `None`.
 pub(super) fn idempotency_key(
     headers: &HeaderMap,
     operation: &Operation,
     reference: Option<&str>,
 ) -> Result<Option<String>, Problem> {
-    if let Some(key) = sent(headers)? {
+    if let Some(key) = header_key(headers)? {
         return Ok(Some(format!("key {key}")));
     }
     match reference {
-        Some(reference) => Ok(Some(referred(operation, reference))),
+        Some(reference) => Ok(Some(reference_key(operation, reference))),
         None if operation.restart == Restart::Never => {
             let rule = "is required for this operation unless the body has a reference";
-            Err(Problem::InvalidHeader { name: NAME, rule })
+            Err(Problem::InvalidHeader {
+                name: HEADER_NAME,
+                rule,
+            })
         }
         None => Ok(None),
     }
 }
 
-/// The key of a signed request: only what the signature covers, or whoever has seen one could start it again.
+/// Returns the idempotency key of a signed request, which comes only from what the signature covers.
+///
+/// Otherwise anyone who has seen a signed request could repeat it with another key and start the operation again.
 pub(super) fn signed_key(
     headers: &HeaderMap,
     operation: &Operation,
     reference: Option<&str>,
     signed: &Signed,
 ) -> Result<String, Problem> {
-    let problem = |rule| Err(Problem::InvalidHeader { name: NAME, rule });
-    let content = match (signed, sent(headers)?) {
+    let problem = |rule| {
+        Err(Problem::InvalidHeader {
+            name: HEADER_NAME,
+            rule,
+        })
+    };
+    let content = match (signed, header_key(headers)?) {
         (Signed::Id(id), Some(key)) if key != *id => {
             return problem("must equal the signed webhook-id, or not be sent");
         }
@@ -48,7 +60,7 @@ pub(super) fn signed_key(
         (Signed::Content(content), None) => content,
     };
     match reference {
-        Some(reference) => Ok(referred(operation, reference)),
+        Some(reference) => Ok(reference_key(operation, reference)),
         None if operation.restart == Restart::Never => {
             let rule = "is required for this operation in a request with this kind of signature";
             Err(Problem::InvalidRequest(vec![Violation::new(
@@ -63,22 +75,29 @@ pub(super) fn signed_key(
     }
 }
 
-fn referred(operation: &Operation, reference: &str) -> String {
+fn reference_key(operation: &Operation, reference: &str) -> String {
     format!("reference {} {reference}", operation.name)
 }
 
-/// The key of the header.
-fn sent(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let problem = |rule| Err(Problem::InvalidHeader { name: NAME, rule });
+/// Returns the key in the header, if there is one.
+fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let problem = |rule| {
+        Err(Problem::InvalidHeader {
+            name: HEADER_NAME,
+            rule,
+        })
+    };
     let mut values = headers.get_all("idempotency-key").iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(_), Some(_)) => problem("must be sent once"),
-        (Some(value), None) => unquote(value).map_or_else(|| problem(FORM), |key| Ok(Some(key))),
+        (Some(value), None) => {
+            unquote(value).map_or_else(|| problem(FORM_RULE), |key| Ok(Some(key)))
+        }
     }
 }
 
-/// RFC 9651 §3.3.3 string, or the bare characters of one.
+/// Returns the content of an RFC 9651 §3.3.3 string, or of a string without its quotes.
 fn unquote(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?.trim();
     let key = match text.strip_prefix('"') {

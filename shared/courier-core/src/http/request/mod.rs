@@ -1,4 +1,4 @@
-//! `POST /v1/operations`: untrusted bytes in, a new record (or every mistake at once) out.
+//! `POST /v1/operations`: turns untrusted bytes into a new record, or into a list of all mistakes.
 
 use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
@@ -28,16 +28,16 @@ use idempotency::{idempotency_key, signed_key};
 
 /// The largest body (DESIGN §4.1).
 pub const BODY_BYTES: usize = 64 * 1024;
-/// Of a record that nobody has changed.
+/// Revision of a record that has not been changed since it was inserted.
 pub(crate) const FIRST_REVISION: u64 = 1;
-/// The furthest deadline.
-const LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
+/// Longest time from now to an accepted deadline.
+const MAX_DEADLINE_AHEAD: SignedDuration = SignedDuration::from_hours(366 * 24);
 
-/// A request that keeps every rule but perhaps those of time.
+/// A request that keeps every rule, except perhaps rules about time.
 pub struct NewOperation<'a> {
     pub id: OperationId,
     pub fingerprint: String,
-    /// Rules about time: they do not matter if this is a replay.
+    /// The broken rules about time, which do not matter if this is a replay.
     pub late: Vec<Violation>,
     operation: &'a Operation,
     client: &'a Client,
@@ -147,7 +147,7 @@ impl NewOperation<'_> {
         self.operation
     }
 
-    /// The record of this request, ready to be inserted.
+    /// Returns the record of this request, ready to be inserted.
     pub fn into_record(self, sealer: &Sealer, due_at: Timestamp, now: Timestamp) -> Record {
         let id = self.id;
         let sealed_parameters = (!self.secrets.is_empty()).then(|| {
@@ -202,7 +202,7 @@ impl NewOperation<'_> {
     }
 }
 
-/// The five fields of the body, each of the right type.
+/// The five fields of the body, each with the right type.
 #[derive(Default)]
 struct Fields {
     operation: Option<String>,
@@ -260,6 +260,7 @@ impl Fields {
     }
 }
 
+/// Returns the deadline in `text`, or the operation's default; adds the rules that `text` breaks.
 fn deadline(
     text: Option<&str>,
     operation: &Operation,
@@ -276,29 +277,29 @@ fn deadline(
     };
     if deadline <= now {
         late.push(Violation::new("/deadline", "must lie in the future"));
-    } else if deadline.duration_since(now) > LONGEST {
+    } else if deadline.duration_since(now) > MAX_DEADLINE_AHEAD {
         late.push(Violation::new("/deadline", "must lie within 366 days"));
     }
     deadline
 }
 
-/// `None` unless it is a `date-time` of RFC 3339, section 5.6: the parser takes more.
+/// Parses a `date-time` of RFC 3339, section 5.6 in UTC, and nothing else that the parser would accept.
 fn time(text: &str) -> Option<Timestamp> {
-    let form = text.chars().map(|letter| match letter {
+    let shape_letters = text.chars().map(|letter| match letter {
         '0'..='9' => '0',
         other => other.to_ascii_uppercase(),
     });
-    let form: String = form.collect();
-    let rest = form.strip_prefix("0000-00-00T00:00:00")?;
-    let rest = rest
+    let shape: String = shape_letters.collect();
+    let after_seconds = shape.strip_prefix("0000-00-00T00:00:00")?;
+    let offset = after_seconds
         .strip_prefix('.')
-        .map_or(rest, |fraction| fraction.trim_start_matches('0'));
+        .map_or(after_seconds, |fraction| fraction.trim_start_matches('0'));
     ["Z", "+00:00", "-00:00"]
-        .contains(&rest)
+        .contains(&offset)
         .then(|| text.parse().ok())?
 }
 
-/// Moves secret parameters out of `parameters` and leaves what may be kept of them.
+/// Moves secret parameters out of `parameters` and leaves the part of each that may be stored.
 fn take_secrets(
     parameters: &mut Map<String, Value>,
     operation: &Operation,
@@ -312,7 +313,7 @@ fn take_secrets(
             continue;
         };
         let pointer = format!("/parameters/{name}");
-        // A SAS that is good for ever but not for this deadline is a matter of time.
+        // A SAS that breaks a rule only because of this deadline breaks a rule about time.
         match sas::check(text, Timestamp::MIN) {
             Ok(sas) => {
                 if let Err(rules) = sas::check(text, deadline) {
@@ -329,15 +330,17 @@ fn take_secrets(
     secrets
 }
 
-/// W3C Trace Context §3.2, passed on with the callback; anything else is ignored, as are the ids of zeros it forbids.
+/// Returns the `traceparent` header (W3C Trace Context §3.2), which is passed on with the callback.
+///
+/// Any other value is ignored, and so are the all-zero ids that the specification forbids.
 fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     let parts: Vec<&str> = text.split('-').collect();
     let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
     let is_zero = |part: &&str| part.bytes().all(|byte| byte == b'0');
-    let named = !parts.iter().skip(1).take(2).any(is_zero);
+    let has_ids = !parts.iter().skip(1).take(2).any(is_zero);
     let hex = |byte: u8| byte == b'-' || byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     let valid =
-        named && text.starts_with("00-") && lengths == [2, 32, 16, 2] && text.bytes().all(hex);
+        has_ids && text.starts_with("00-") && lengths == [2, 32, 16, 2] && text.bytes().all(hex);
     valid.then(|| text.to_owned())
 }
