@@ -1,4 +1,4 @@
-//! The idempotency fingerprint: what counts as the same payload, and what does not (DESIGN §4.1).
+//! The idempotency fingerprint: what counts as the same payload, and what does not.
 
 #![cfg(test)]
 

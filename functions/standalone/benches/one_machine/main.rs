@@ -193,7 +193,7 @@ fn percentile(values: &[f64], part: f64) -> f64 {
     sorted.get(index).copied().unwrap_or_default()
 }
 
-/// Prints as it goes: a figure, its value, and the goal of performance.md.
+/// Prints a figure, its value, and the project's goal for it, as soon as it is measured.
 struct Table;
 
 impl Table {

@@ -1,4 +1,4 @@
-//! The table that is printed: a figure, its value, and the goal of performance.md.
+//! Prints a table: a figure, its value, and the project's goal for it.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! Offers a frozen completion to its receiver, in the profile the client's profile says (DESIGN §4.2).
+//! Delivers a frozen completion to its receiver, in the form of its callback profile.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -70,7 +70,7 @@ pub struct Operation {
     schema: Option<Schema>,
 }
 
-/// What a second start would do (DESIGN §5).
+/// The restart class: what a second start would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {

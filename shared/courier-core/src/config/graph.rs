@@ -24,7 +24,7 @@ pub struct Tenant {
     pub refresh_token: Option<Secret>,
 }
 
-/// Token host and Graph root of each cloud (graph-facts §6).
+/// Token host and Graph root of each cloud (`docs/graph-behaviour.md`, Tokens and clouds).
 const CLOUDS: [(&str, &str, &str); 4] = [
     (
         "global",

@@ -1,4 +1,4 @@
-//! The configuration document (DESIGN §4.3), parsed once. Everything that is wrong is reported together, by name.
+//! The configuration document, parsed once. Every mistake is reported, each with the name of its key.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

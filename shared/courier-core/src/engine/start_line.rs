@@ -1,5 +1,5 @@
 //! Serialised starts: operations on one resource start in the order they joined, so that an old write never
-//! overwrites a newer one (cloud-facts §2.2, "Idempotent PUT has an ordering hazard").
+//! overwrites a newer one: repeating a PUT is harmless only while nothing newer has been written.
 
 use serde_json::Value;
 

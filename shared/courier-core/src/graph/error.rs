@@ -27,7 +27,8 @@ pub struct GraphError {
 }
 
 impl GraphError {
-    /// The code that says most: clients must use the deepest one they know (graph-facts.md §4).
+    /// The code that says most: clients must use the deepest one they know (`docs/graph-behaviour.md`,
+    /// Error bodies).
     pub fn deepest(&self) -> &str {
         self.inner_code.as_deref().unwrap_or(&self.code)
     }
@@ -97,7 +98,8 @@ impl Parts {
         }
     }
 
-    /// Some services put their whole error body, as text, into the message (graph-facts.md §8 item 13).
+    /// Some services put their whole error body, as text, into the message (`docs/graph-behaviour.md`,
+    /// Error bodies).
     fn read_message(&mut self, message: String, nested: usize) {
         if nested < MAX_NESTED_MESSAGES
             && let Ok(Value::Object(document)) = serde_json::from_str(&message)

@@ -23,7 +23,7 @@ pub enum Untrusted {
 /// Returns the monitor's URL, which is always on the origin of `graph`.
 ///
 /// One pair of double quotes around it is stripped (the goals documentation shows them); a relative location continues
-/// the versioned service root, not the origin (DESIGN.md §7; graph-facts.md §8, items 1, 2, 4 and 12).
+/// the versioned service root, not the origin (`docs/graph-behaviour.md`, The Location).
 pub fn trusted(location: &str, graph: &Url, version: &str) -> Result<String, Untrusted> {
     if location.len() > MAX_LOCATION_BYTES {
         return Err(Untrusted::Unparsable("is too long"));

@@ -1,4 +1,5 @@
-//! What an answer of Graph means: the tables of cloud-facts §2.2 (starts) and graph-facts §1–5 (polls), as pure functions.
+//! Classifies the answers of Graph to starts and to polls, as pure functions (`docs/graph-behaviour.md`, Starting and
+//! Polling).
 
 use std::time::Duration;
 
@@ -129,7 +130,8 @@ fn started(
     })
 }
 
-/// A refusal that names the running job: by its Location, else by the key in `error.target` (graph-facts §2).
+/// A refusal that names the running job: by its Location, else by the key in `error.target` (`docs/graph-behaviour.md`,
+/// Goals export jobs).
 fn adopted(answer: &Answer, operation: &Operation, graph: &Url, target_path: &str) -> StartVerdict {
     let target = answer
         .error
@@ -291,7 +293,7 @@ fn first_text(body: &Value, pointers: &[String]) -> Option<String> {
     texts.map(str::to_owned).find(|text| !text.is_empty())
 }
 
-/// Metadata says number, the documentation prints a string (graph-facts §1.2).
+/// Reads a progress: Graph's metadata says that it is a number, its documentation prints a string.
 fn number(value: &Value) -> Option<f64> {
     let number = match value {
         Value::String(text) => text.trim().parse().ok()?,

@@ -1,4 +1,4 @@
-//! The request half: record → message → (token → claim → Graph → result) → answer, in this order (DESIGN §5).
+//! The request half: record → message → (token → claim → Graph → result) → answer, in this order.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The HTTP surface (DESIGN §4.1): one function from request to response, the same under Lambda, a listener and a test.
+//! The HTTP API: one function from request to response, the same under Lambda, a listener and a test.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The only place that knows which state may follow which (DESIGN §5). Pure: the record, what happened and the time
+//! The only place that knows which state may follow which. Pure: the record, what happened and the time
 //! go in; a guarded write and what to do next come out. Every host, the model checker and the tests call this function.
 
 use std::time::Duration;

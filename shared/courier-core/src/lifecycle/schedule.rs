@@ -1,6 +1,6 @@
 //! Computes when to poll Graph again, to repeat a refused start, and to repeat a callback that was not accepted.
 //!
-//! Pacing needs no state (DESIGN §6): age and `Retry-After` decide. Jitter is a hash, so `decide` stays pure.
+//! Pacing needs no state: age and `Retry-After` decide. Jitter is a hash, so `decide` stays pure.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ pub fn sweep_after(record: &Record, next_poll: Timestamp, now: Timestamp) -> Tim
     later(next_poll, age.min(Duration::from_secs(4 * 3600)))
 }
 
-/// Pause before the start after `attempt` (graph-facts §5: 3 s × attempt², at most 180 s; a quarter of an hour once
+/// Pause before the start after `attempt` (3 s × attempt², at most 180 s; a quarter of an hour once
 /// it has been refused for about an hour), jitter upward.
 pub fn start_again(record: &Record, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
     let longest = if record.attempt > 20 { 900 } else { 180 };

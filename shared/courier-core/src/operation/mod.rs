@@ -115,7 +115,7 @@ impl Record {
     }
 }
 
-/// DESIGN §5.
+/// The state of an operation. `lifecycle` decides which may follow which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     tag = "name",
@@ -168,7 +168,7 @@ impl State {
         }
     }
 
-    /// The public status word (DESIGN §4.1).
+    /// Returns the public `status`.
     pub fn status(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",
@@ -222,7 +222,7 @@ pub enum DeliveryOutcome {
     NotRequested,
 }
 
-/// The stable word behind a status (DESIGN §4.1).
+/// The stable `reason` of a status, part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {

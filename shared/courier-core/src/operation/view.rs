@@ -1,4 +1,4 @@
-//! The operation as callers and receivers see it (DESIGN §4.1), and the completion frozen when it ends (§4.2).
+//! The operation as callers and receivers see it, and the completion that is frozen when it ends.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

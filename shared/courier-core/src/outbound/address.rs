@@ -106,7 +106,7 @@ mod tests {
         assert!(!Allowed::default().permits(ip("10.20.0.1")));
     }
 
-    /// What a function in the cloud must never be aimed at (cloud-facts.md §4.3 item 7).
+    /// The addresses at which a function in the cloud finds credentials or its own runtime.
     #[test]
     fn the_prizes_of_a_cloud_function_are_out_of_reach() {
         for prize in [

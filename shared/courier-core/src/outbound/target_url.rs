@@ -1,4 +1,4 @@
-//! The URL half of the outbound guard: a client may aim us only at origins registered for it (cloud-facts.md §4.3).
+//! The URL half of the outbound guard: a client may aim us only at origins registered for it.
 //!
 //! A URL is parsed once, the way browsers do, which turns every spelling of an IPv4 address into four numbers. The
 //! parsed form is what is judged and what is called. Names are judged again when they are resolved (`resolver`).

@@ -13,7 +13,7 @@ use crate::checks;
 use crate::messages::Queued;
 use crate::world::{Life, World, lock};
 
-/// Limits of SQS (cloud-facts §1.1), as `courier-aws` keeps them.
+/// Limits of SQS ("Amazon SQS message quotas" in its developer guide), as `courier-aws` keeps them.
 const LONGEST_DELAY: Duration = Duration::from_secs(900);
 const LONGEST_VISIBILITY: Duration = Duration::from_secs(42_700);
 const RETENTION: Duration = Duration::from_secs(10 * 86_400);

@@ -1,4 +1,4 @@
-//! The invariants of DESIGN §5 that journals can show, wherever the journals come from.
+//! The invariants of ARCHITECTURE.md that journals can show, wherever the journals come from.
 
 use std::collections::{BTreeMap, BTreeSet};
 

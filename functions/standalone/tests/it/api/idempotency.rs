@@ -1,4 +1,4 @@
-//! A request sent again is the same operation; the same key for something else is refused (DESIGN §4.1).
+//! A request sent again is the same operation; the same key for something else is refused.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use courier_testkit::world::World;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
 
-/// Pauses between attempts (DESIGN §4.2), in seconds.
+/// Pauses between attempts, in seconds.
 const PAUSES: [f64; 9] = [
     5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0,
 ];

@@ -84,7 +84,7 @@ async fn an_answer_that_is_not_http_is_no_answer() {
     }
 }
 
-/// cloud-facts.md §4.3 item 7: what a function in the cloud could be aimed at, each by its address and by its name.
+/// The addresses at which a function in the cloud finds credentials or its own runtime, by address and by name.
 #[tokio::test]
 async fn the_runtime_api_and_the_metadata_services_are_refused_with_the_rule() {
     let world = World::with(|setup| {

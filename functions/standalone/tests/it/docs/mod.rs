@@ -2,6 +2,7 @@
 
 pub(crate) mod authentication;
 mod caller_pages;
+mod citations;
 mod graph_pages;
 #[cfg(feature = "second-tier")]
 mod local_example;

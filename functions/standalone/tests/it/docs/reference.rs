@@ -16,14 +16,17 @@ use super::authentication::filled;
 use crate::rules::{read, root};
 
 /// Pages whose links and paths are checked; those of `docs/callers` have a test of their own.
-const PAGES: [&str; 16] = [
+const PAGES: [&str; 21] = [
+    "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
     "RELEASING.md",
     "SECURITY.md",
     "docs/GLOSSARY.md",
+    "docs/adr/README.md",
     "docs/authentication.md",
+    "docs/graph-behaviour.md",
     "docs/mutants.md",
     "docs/reference/api.md",
     "docs/reference/callbacks.md",
@@ -32,6 +35,8 @@ const PAGES: [&str; 16] = [
     "docs/reference/problems.md",
     "docs/reliability.md",
     "docs/security.md",
+    "events/README.md",
+    "examples/local/README.md",
     "infra/README.md",
 ];
 

@@ -1,4 +1,4 @@
-//! What Graph's answer to a poll means: graph-facts §1–5, for each operation.
+//! What Graph's answer to a poll means, for each operation (`docs/graph-behaviour.md`, Polling).
 
 use std::sync::Arc;
 use std::time::Duration;

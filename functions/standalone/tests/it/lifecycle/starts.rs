@@ -1,4 +1,4 @@
-//! What Graph's answer to a start means: every row of cloud-facts §2.2, for each restart class.
+//! What Graph's answer to a start means, for each restart class (`docs/graph-behaviour.md`, Starting).
 
 use std::time::Duration;
 

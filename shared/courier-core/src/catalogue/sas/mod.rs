@@ -1,4 +1,5 @@
-//! Looks at a container SAS before Graph does, for what can be known without a call (graph-facts.md §1.3).
+//! Looks at a container SAS before Graph does, for what can be known without a call (`docs/graph-behaviour.md`,
+//! Storage locations (SAS)).
 //!
 //! The URL is a secret. What is said about it names rules and fields, never a part of it.
 

@@ -26,7 +26,7 @@ mod idempotency;
 pub(crate) use callback::{RequestedCallback, Target};
 use idempotency::{idempotency_key, signed_key};
 
-/// The largest body (DESIGN §4.1).
+/// The largest body that a request may have.
 pub const BODY_BYTES: usize = 64 * 1024;
 /// Revision of a record that has not been changed since it was inserted.
 pub(crate) const FIRST_REVISION: u64 = 1;
