@@ -9,6 +9,7 @@ use std::time::Duration;
 use courier_core::crash_point;
 use courier_core::engine::app::App;
 use courier_core::engine::step::{step, step_crashed, step_on};
+use courier_core::error_chain::chain;
 use courier_core::operation::message::{Disposition, Message};
 use courier_core::operation::{OperationId, Record};
 use courier_core::ports::Queue;
@@ -18,7 +19,7 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
-use crate::queue::{SqsQueue, Waiting, chain};
+use crate::queue::{SqsQueue, Waiting};
 
 /// A message as the event source mapping hands it over.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use courier_core::engine::app::App;
 use courier_core::engine::platform::Platform;
 use courier_core::engine::step::StepError;
 use courier_core::engine::sweep::sweep;
+use courier_core::error_chain::chain;
 
 use courier_core::lifecycle::Timing;
 use courier_core::operation::random_ids;
@@ -22,7 +23,7 @@ use tokio::time::timeout;
 use crate::batch::{self, Delivery};
 use crate::clients;
 use crate::emf::Emf;
-use crate::queue::{SqsQueue, chain};
+use crate::queue::SqsQueue;
 use crate::secrets::{ConfigError, Sources, Vault};
 use crate::settings::{Settings, SettingsErrors};
 use crate::table::Table;

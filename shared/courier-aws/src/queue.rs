@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, QueueAttributeName};
+use courier_core::error_chain::chain;
 use courier_core::operation::message::Message;
 use courier_core::ports::{Queue, QueueError};
 use courier_core::time::Clock;
@@ -146,15 +147,6 @@ fn dead_letter_place(arn: &str) -> Option<(String, String)> {
     let mut parts = arn.rsplit(':');
     let (name, account) = (parts.next()?, parts.next()?);
     Some((account.to_owned(), name.to_owned()))
-}
-
-/// An error and its causes in one line: the SDK's own text is only `service error`.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let texts = std::iter::successors(Some(error), |error| error.source());
-    texts
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use aws_config::SdkConfig;
 use courier_core::catalogue::Catalogue;
 use courier_core::config::{Config, ConfigErrors};
 use courier_core::crypto::secret::{Secret, SecretReference};
+use courier_core::error_chain::chain;
 use futures_util::future::join_all;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::parameter;
-use crate::queue::chain;
 use crate::settings::{ConfigPlace, Variable, local_secret};
 
 #[derive(Debug, thiserror::Error)]
