@@ -1,4 +1,4 @@
-//! How operations start, run and end, and what comes of messages that are lost, late or doubled.
+//! How operations start, run and end, also when messages are lost, late or duplicated.
 
 mod concurrent_requests;
 mod endings;
