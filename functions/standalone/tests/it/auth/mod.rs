@@ -1,4 +1,4 @@
-//! How clients prove who they are, and that none sees the operations of another.
+//! How clients authenticate, and that none sees the operations of another.
 
 pub(crate) mod credentials;
 mod isolation;
