@@ -27,8 +27,8 @@ use crate::descriptors;
 
 /// Number of connections that the kernel queues until they are accepted.
 ///
-/// A client whose connection does not fit tries again only after a second. Linux allows no more unless it is configured
-/// to.
+/// A client whose connection does not fit tries again only after a second. Unless configured otherwise, Linux allows no
+/// more.
 const LISTEN_BACKLOG: u32 = 4096;
 /// Send buffer of each connection; the longest responses, pages of operations, are some tens of KiB.
 const SEND_BUFFER_BYTES: u32 = 64 * 1024;

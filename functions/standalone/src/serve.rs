@@ -26,7 +26,7 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ctrl-C and SIGTERM, caught from the moment this exists: whoever sees the service running may stop it at once.
+/// Ctrl-C and SIGTERM, caught from the moment this exists, so that the service may be stopped as soon as it runs.
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,

@@ -329,8 +329,8 @@ impl Process {
         watch_lines(child.stderr.take().context("no output")?, &output);
         drop(output);
         let found_line = lines.wait_for(Option::is_some).await;
-        let line = found_line.ok().and_then(|line| line.clone());
-        let line = line.context("courier did not start")?;
+        let first = found_line.ok().and_then(|line| line.clone());
+        let line = first.context("courier did not start")?;
         Ok((Self { child, late }, line))
     }
 

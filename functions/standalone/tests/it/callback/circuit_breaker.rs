@@ -284,12 +284,12 @@ async fn client_secret_basic_sends_id_and_secret_in_the_header() {
     world.receiver.answer_next(token("canary-token", 3600));
     let id = ended(&world, 1).await.remove(0);
     assert_eq!(world.closed(&id).await["callback"]["status"], "delivered");
-    let asked = &world.receiver.journal()[0];
+    let token_request = &world.receiver.journal()[0];
     let pair = "courier%3A%C3%BC+1:canary-receiver-oauth-secret";
     let expected = format!("Basic {}", STANDARD.encode(pair));
-    assert_eq!(asked.header("authorization"), Some(&*expected));
+    assert_eq!(token_request.header("authorization"), Some(&*expected));
     assert_eq!(
-        String::from_utf8_lossy(&asked.body),
+        String::from_utf8_lossy(&token_request.body),
         "grant_type=client_credentials&scope=graph"
     );
 }

@@ -138,10 +138,10 @@ async fn a_redirect_is_a_refusal_and_is_not_followed() {
 #[tokio::test]
 async fn retry_after_is_honoured_in_full() {
     for status in [400, 429, 503] {
-        for (asked, least) in [("7200", 7200.0), ("90.5", 90.5), ("date", 10_800.0)] {
+        for (retry_after, least) in [("7200", 7200.0), ("90.5", 90.5), ("date", 10_800.0)] {
             let world = world().await;
             let now = world.clock.now();
-            let text = match asked {
+            let text = match retry_after {
                 "date" => http_date(now + Duration::from_secs(10_800)),
                 text => text.to_owned(),
             };
@@ -152,22 +152,24 @@ async fn retry_after_is_honoured_in_full() {
             let tries = world.receiver.journal();
             let waited = seconds(&tries[0], &tries[1]);
             let range = least..least + 0.01;
-            assert!(range.contains(&waited), "{status} {asked}: {waited}");
+            assert!(range.contains(&waited), "{status} {retry_after}: {waited}");
         }
     }
 }
 
 #[tokio::test]
 async fn retry_after_that_is_invalid_or_shorter_than_the_schedule_does_not_shorten_it() {
-    for asked in ["0", "1", "-5", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", ""] {
+    for retry_after in ["0", "1", "-5", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", ""] {
         let world = world().await;
         world.receiver.answer_next(Answer::status(500));
-        world.receiver.answer_next(Answer::retry_after(503, asked));
+        world
+            .receiver
+            .answer_next(Answer::retry_after(503, retry_after));
         let id = ended(&world).await;
         world.closed(&id).await;
         let tries = world.receiver.journal();
         let waited = seconds(&tries[1], &tries[2]);
-        assert!((240.0..360.1).contains(&waited), "{asked}: {waited}");
+        assert!((240.0..360.1).contains(&waited), "{retry_after}: {waited}");
     }
 }
 

@@ -30,9 +30,9 @@ async fn a_delivered_completion_is_delivered_again_with_the_same_id_and_body() {
     let first = world.closed(&id).await;
     for attempts in 2..4 {
         world.advance(Duration::from_secs(100)).await;
-        let asked = redeliver(&world, &id).await;
-        assert_eq!(asked.status, 202);
-        assert_eq!(asked.body["callback"]["status"], "pending");
+        let accepted = redeliver(&world, &id).await;
+        assert_eq!(accepted.status, 202);
+        assert_eq!(accepted.body["callback"]["status"], "pending");
         let again = world.closed(&id).await;
         let callback = json!({ "status": "delivered", "attempts": attempts, "lastStatus": 204 });
         assert_eq!(again["callback"], callback);
@@ -89,8 +89,8 @@ async fn redelivery_of_a_pending_completion_is_immediate_and_begins_a_new_schedu
         world.jump().await;
     }
     assert_eq!(world.receiver.journal().len(), 4);
-    let asked = redeliver(&world, &id).await;
-    assert_eq!(asked.body["callback"]["status"], "pending");
+    let accepted = redeliver(&world, &id).await;
+    assert_eq!(accepted.body["callback"]["status"], "pending");
     world.receiver.answer_next(Answer::status(500));
     world.work().await;
     let closed = world.closed(&id).await;

@@ -214,7 +214,7 @@ async fn a_cancelled_operation_is_delivered_once_and_calls_graph_no_more() {
             }
             let answer = world.post(&body(&world, operation)).await;
             assert_eq!(answer.body["status"], status, "{name}");
-            let asked = world.simulator.journal().len();
+            let calls_before = world.simulator.journal().len();
             for _ in 0..2 {
                 let cancelled = cancel(&world, &answer.id()).await;
                 assert_eq!(
@@ -228,7 +228,7 @@ async fn a_cancelled_operation_is_delivered_once_and_calls_graph_no_more() {
             assert_eq!(closed["callback"]["status"], "delivered", "{name}");
             world.advance(Duration::from_secs(3_000_000)).await;
             assert_eq!(event(&world), "operation.cancelled", "{name}");
-            assert_eq!(world.simulator.journal().len(), asked, "{name}");
+            assert_eq!(world.simulator.journal().len(), calls_before, "{name}");
             assert_eq!(world.operation(&answer.id()).await, closed, "{name}");
         }
     }

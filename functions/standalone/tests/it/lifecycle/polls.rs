@@ -182,13 +182,13 @@ async fn a_status_may_go_back_and_forth_but_an_outcome_is_final() {
         script(&world, operation, Action::Word { value });
         let closed = world.closed(&id).await;
         // The job runs on in the simulator, but it is not polled after the operation has ended.
-        let asked = polls(&world, operation).len();
+        let polls_before = polls(&world, operation).len();
         world.advance(Duration::from_secs(90_000)).await;
         courier_core::engine::sweep::sweep(&world.app, Timestamp::MAX)
             .await
             .unwrap();
         world.work().await;
-        assert_eq!(polls(&world, operation).len(), asked, "{operation}");
+        assert_eq!(polls(&world, operation).len(), polls_before, "{operation}");
         assert_eq!(world.operation(&id).await, closed, "{operation}");
     }
 }

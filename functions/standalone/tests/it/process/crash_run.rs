@@ -237,7 +237,10 @@ impl Run {
         let data = format!("--data={}", place("data"));
         let arguments = ["serve", "--listen=127.0.0.1:0", &config, &data];
         let environment = self.clock.environment();
-        let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/process/nobody.pem");
+        let certificate = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/it/process/unused_ca.pem"
+        );
         // Loading all root certificates of the machine would take longer than everything else in a process.
         let mut variables = vec![(VARIABLE, points), ("SSL_CERT_FILE", certificate)];
         let clock = environment

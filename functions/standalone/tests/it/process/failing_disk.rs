@@ -1,7 +1,7 @@
 //! The disk of the running server fails under load and recovers; afterwards four journals must agree: the answers that
 //! callers got, the calls that Graph saw, the callbacks that the receiver got, and the documents of the API. Server,
-//! Graph and receiver share one clock; instead of waiting for leases, holds and messages that could not be put back, the
-//! test moves it once nothing happens any more.
+//! Graph and receiver share one clock; instead of waiting for leases, holds and messages that could not be put back,
+//! the test moves it once nothing happens any more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
