@@ -21,7 +21,7 @@ use crate::traffic::{Connection, PATIENCE, Receiver, set};
 
 /// Number of tenants that share the load, because Graph limits the export polls of one tenant in an hour.
 pub(crate) const TENANTS: usize = 128;
-/// `USER_HZ`, the unit of /proc/PID/stat: 100 on every Linux we know.
+/// `USER_HZ`, the unit of times in /proc/PID/stat: 100 on every known Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// `courier serve` with its data, its Graph and its receiver.
@@ -41,7 +41,7 @@ impl Machine {
         Self::start(Some(simulator), address).await
     }
 
-    /// Starts the same with a server that logs how late its messages are.
+    /// Starts a simulator with this script and a server that logs how late its messages are.
     pub(crate) async fn with_graph_logging_lateness(script: &str) -> Result<Self> {
         let (simulator, address) = simulator(script).await?;
         let log = "warn,courier=info,courier_local::worker=debug";
@@ -339,7 +339,7 @@ impl Process {
     }
 }
 
-/// What is searched for in the output of a process, and what was found.
+/// Search in the output of a process for a line with `text` and for records of lateness.
 struct WatchedOutput {
     text: String,
     found: watch::Sender<Option<String>>,

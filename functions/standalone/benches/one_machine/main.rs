@@ -1,10 +1,6 @@
-//! What one machine does and needs, measured from outside: `courier serve` and the simulator are processes of their
-//! own, this one sends requests and receives callbacks.
-//!
-//! `cargo bench -p courier` runs all but the last two; numbers after `--` replace the sizes of the throughput runs.
-//! `cargo bench -p courier -- hold [OPERATIONS] [SECONDS]` holds 50,000 operations for ten minutes, `-- rude` connects
-//! thousands of hostile clients. Load, Graph and server share the machine's cores, so operations per second are a lower
-//! bound; CPU time is the server's alone.
+//! Benchmarks of one machine, measured from outside: `courier serve` and the simulator are separate processes, and this
+//! one sends requests and receives callbacks. Load, Graph and server share the machine's cores, so operations per
+//! second are a lower bound; CPU time is the server's alone.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -33,6 +29,12 @@ const HELD_SECONDS: usize = 600;
 const LATENCY_RATE: usize = 50;
 const LATENCY_SECONDS: usize = 20;
 
+/// Runs the benchmarks that the command line selects.
+///
+/// `cargo bench -p courier` runs all but `hold` and `rude`; numbers after `--` replace the sizes of the throughput
+/// runs.
+/// `cargo bench -p courier -- hold [OPERATIONS] [SECONDS]` holds 50,000 operations for ten minutes, `-- rude` connects
+/// thousands of hostile clients.
 #[tokio::main]
 async fn main() -> Result<()> {
     let given: Vec<usize> = std::env::args()
@@ -149,7 +151,7 @@ fn last_polls(journal: &[Entry]) -> HashMap<usize, Timestamp> {
     polls
 }
 
-/// Resident memory, idle and with many operations waiting.
+/// Measures resident memory, idle and with many operations waiting.
 async fn memory(table: &mut Table) -> Result<()> {
     let machine = Machine::with_graph(&script(86_400.0, 10)).await?;
     table.title(&format!("{WAITING} operations waiting"))?;

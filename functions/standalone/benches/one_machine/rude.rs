@@ -25,7 +25,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause before a closed client reconnects, between the bytes of a slow one, and before the measurement begins.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What one hostile client does repeatedly with the bytes of its attack.
+/// Behaviour of a hostile client, which it repeats with the bytes of its attack.
 #[derive(Clone, Copy)]
 enum Manner {
     /// Sends the bytes and then nothing more, until the connection is closed.

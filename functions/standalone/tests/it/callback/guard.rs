@@ -63,7 +63,7 @@ async fn endless_headers_count_as_no_answer_and_use_bounded_memory() {
 
 #[tokio::test]
 async fn a_compressed_answer_is_not_decompressed() {
-    // The body begins like gzip; if it were decompressed it could grow a thousandfold.
+    // The answer claims to be gzip; if it were decompressed it could grow a thousandfold.
     let answer = "HTTP/1.1 500 no\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n\u{1f}zip";
     let (_, line) = attempt(answer, "").await;
     assert_eq!(line["httpStatus"], 500);

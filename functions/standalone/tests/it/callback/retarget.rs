@@ -1,4 +1,4 @@
-//! What a caller may do about callbacks: read each attempt, change the receiver, have many delivered again.
+//! Calls about callbacks: a caller reads each attempt, changes the receiver, or has many completions delivered again.
 
 use std::time::Duration;
 

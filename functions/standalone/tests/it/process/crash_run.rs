@@ -1,6 +1,6 @@
 //! One operation, from its request to Closed, by a program that dies at crash points
-//! (`courier_core::engine::crash_points`) and is started again. The clock stands still while a process runs; between two
-//! processes it advances to what is due next.
+//! (`courier_core::engine::crash_points`) and is started again. The clock stands still while a process runs; between
+//! two processes it advances to what is due next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,7 +62,7 @@ pub(crate) struct Scenario {
 pub(crate) struct Crash {
     pub(crate) death: Death,
     pub(crate) point: String,
-    /// How often the clock advances after the previous crash, before this one.
+    /// Number of times that the clock advances between the previous crash and this one.
     pub(crate) skip: usize,
 }
 
@@ -82,9 +82,9 @@ struct Run {
     http: reqwest::Client,
     asked: Asked,
     body: Value,
-    /// Whether the current process has answered the request.
+    /// True if the current process has answered the request.
     answered: bool,
-    /// How often the clock has advanced since the last crash.
+    /// Number of times that the clock has advanced since the last crash.
     advances: usize,
     passed: Vec<BTreeSet<String>>,
     died: usize,
