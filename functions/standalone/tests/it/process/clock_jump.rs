@@ -1,6 +1,6 @@
-//! The server's wall clock jumps two hours ahead and back under load, while the clocks of Graph and the receiver do not;
-//! four journals must agree in the end. What was postponed while the clock was ahead is due at that time of the clock:
-//! after the clock is set back the operation waits, and is not lost.
+//! The wall clock of the server jumps two hours ahead and back under load, while the clocks of Graph and the receiver do
+//! not; four journals must agree in the end. What was postponed while the clock was ahead is due at that time of the
+//! clock: after the clock is set back the operation waits, and is not lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
