@@ -32,12 +32,12 @@ pub(crate) struct Callers {
 
 impl Callers {
     pub(crate) fn start(site: &Arc<Site>, api: &str) -> Self {
-        let (answer_counter, answered) = watch::channel(0);
-        let (refusal_counter, refused) = watch::channel(0);
+        let (answer_sender, answered) = watch::channel(0);
+        let (refusal_sender, refused) = watch::channel(0);
         let (stop, stopped) = watch::channel(false);
         let shared_next: Arc<AtomicUsize> = Arc::default();
-        let answer_counter = Arc::new(answer_counter);
-        let refusal_counter = Arc::new(refusal_counter);
+        let answer_counter = Arc::new(answer_sender);
+        let refusal_counter = Arc::new(refusal_sender);
         let tasks = (0..CALLERS).map(|_| {
             let (site, api, stopped) = (Arc::clone(site), api.to_owned(), stopped.clone());
             let next = Arc::clone(&shared_next);
