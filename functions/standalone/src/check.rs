@@ -1,4 +1,4 @@
-//! `courier check`: validates a configuration and says what each client may do.
+//! `courier check`: validates a configuration and prints what each client may do.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,7 +70,7 @@ fn describe(client: &Client, catalogue: &Catalogue) -> Vec<String> {
     lines
 }
 
-/// How a completion is sent, and what proves it, without a secret.
+/// Describes how a completion is sent and authenticated; contains no secret.
 fn describe_profile(client: &Client, name: &str, profile: &CallbackProfile) -> String {
     let format = &profile.format;
     let default = if name == client.profiles.default {
@@ -97,7 +97,7 @@ fn describe_profile(client: &Client, name: &str, profile: &CallbackProfile) -> S
     line
 }
 
-/// Each way in which the client may prove itself, without a secret.
+/// Describes each way in which the client may authenticate; contains no secret.
 fn proofs(credentials: &Credentials) -> Vec<String> {
     let mut lines = Vec::new();
     let keys = credentials.api_keys.len();
@@ -123,8 +123,8 @@ fn proofs(credentials: &Credentials) -> Vec<String> {
             Right::Scope(scope) => ("scope", scope),
             Right::Role(role) => ("role", role),
         };
-        let subject = jwt.subject.as_ref();
-        let subject = subject.map_or_else(String::new, |subject| format!(" and sub {subject}"));
+        let required = jwt.subject.as_ref();
+        let subject = required.map_or_else(String::new, |subject| format!(" and sub {subject}"));
         let algorithms: Vec<&str> = jwt.algorithms.iter().map(|one| one.as_str()).collect();
         lines.push(format!(
             "  proves itself with a JWT ({}) of {} for {} with {kind} {right}{subject}, keys at {}",
@@ -137,12 +137,12 @@ fn proofs(credentials: &Credentials) -> Vec<String> {
     lines
 }
 
-/// The dialect, its header and, where they vary, what stands in it.
+/// Describes the dialect, its header and, where they vary, the header's algorithm and encoding.
 fn signature(dialect: &Dialect) -> String {
-    let (word, header) = (dialect.as_str(), dialect.header());
+    let (name, header) = (dialect.as_str(), dialect.header());
     match dialect {
         Dialect::StandardWebhooks | Dialect::Zendesk | Dialect::Github => {
-            format!("{word}, header {header}")
+            format!("{name}, header {header}")
         }
         Dialect::BodyHmac {
             encoding,
@@ -150,7 +150,7 @@ fn signature(dialect: &Dialect) -> String {
             ..
         } => {
             let (algorithm, encoding) = (algorithm.as_str(), encoding.as_str());
-            format!("{word}, header {header}, {algorithm} in {encoding}")
+            format!("{name}, header {header}, {algorithm} in {encoding}")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `courier key new`: makes a key, password or secret of 32 random bytes, shows it once, and says what to configure.
+//! `courier key new`: makes a key, password or secret of 32 random bytes, prints it once, and prints what to configure.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::output;
 
-/// What is made; an API key if nothing is said.
+/// Kind of secret to make; an API key by default.
 #[derive(Args)]
 #[group(multiple = false)]
 pub(crate) struct Kind {
@@ -30,12 +30,13 @@ pub(crate) struct Kind {
 
 pub(crate) fn run(kind: Kind) -> anyhow::Result<ExitCode> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random bytes: {error}"))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow!("random bytes could not be read: {error}"))?;
     output::print(&text(&kind, &bytes))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The secret on a line of its own, then what goes into the configuration.
+/// Returns the secret on a line of its own, followed by the lines to put into the configuration.
 fn text(kind: &Kind, bytes: &[u8; 32]) -> String {
     let plain = URL_SAFE_NO_PAD.encode(bytes);
     let (secret, place, lines) = if kind.signing_secret {

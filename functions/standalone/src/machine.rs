@@ -1,4 +1,4 @@
-//! Everything of one machine, running: the database, the worker, the sweeper and the HTTP listener.
+//! The running service on one machine: the database, the worker, the sweeper and the HTTP listener.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,12 +25,14 @@ use tokio::task::JoinHandle;
 
 use crate::descriptors;
 
-/// Connections that the system holds until we accept them; whose does not fit tries again only after a second. Linux
-/// allows no more unless it is told to.
-const BACKLOG: u32 = 4096;
-/// Our longest answers, a page of operations, are some tens of KiB.
+/// Number of connections that the kernel queues until they are accepted.
+///
+/// A client whose connection does not fit tries again only after a second. Unless configured otherwise, Linux allows no
+/// more.
+const LISTEN_BACKLOG: u32 = 4096;
+/// Send buffer of each connection; the longest responses, pages of operations, are some tens of KiB.
 const SEND_BUFFER_BYTES: u32 = 64 * 1024;
-const SWEEP_EVERY: Duration = Duration::from_secs(300);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 
 pub(crate) struct Machine {
     pub(crate) address: SocketAddr,
@@ -88,12 +90,12 @@ impl Machine {
         })
     }
 
-    /// Takes no more work, finishes what is in flight and closes the database.
+    /// Stops accepting work, finishes what is in flight and closes the database.
     pub(crate) async fn stop(self) {
         self.shutdown.send_replace(true);
         for task in self.tasks {
             if let Err(error) = task.await {
-                tracing::error!(%error, "a part of the machine ended badly");
+                tracing::error!(%error, "a task of the service panicked; continuing to shut down");
             }
         }
         self.database.close().await;
@@ -105,12 +107,13 @@ fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // The next process can listen while connections of the last one linger.
+    // The next process can listen while connections of the previous one linger.
     socket.set_reuseaddr(true)?;
-    // Of each connection: who asks again and again and never reads must not have thousands of answers made for him.
+    // The limit holds for each connection: a client that sends requests and never reads must not have thousands of
+    // responses made for it.
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(listen)?;
-    socket.listen(BACKLOG)
+    socket.listen(LISTEN_BACKLOG)
 }
 
 async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::Receiver<bool>) {
@@ -118,10 +121,10 @@ async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::
         let app = Arc::clone(&app);
         async move { courier_core::http::handle(&app, request, Timestamp::MAX).await }
     };
-    let limits = Limits::default();
+    let defaults = Limits::default();
     let limits = Limits {
-        connections: descriptors::connections(limits.connections),
-        ..limits
+        connections: descriptors::connections(defaults.connections),
+        ..defaults
     };
     serve(listener, limits, handle, stop).await;
 }
@@ -135,14 +138,14 @@ async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Rece
 }
 
 async fn sweep_regularly(app: Arc<App>, mut stop: watch::Receiver<bool>) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             _ = stop.changed() => return,
         }
         if let Err(error) = sweep(&app, Timestamp::MAX).await {
-            tracing::error!(%error, "the sweep was not finished");
+            tracing::error!(%error, "sweep failed; trying again at the next interval");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The requester's side of the demo: verifies each callback and reports it.
+//! The receiver of the demo, on the caller's side: verifies each callback and reports it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::settings;
 
-/// What the receiver made of one callback.
+/// One callback as it was received, and whether its signature and timestamp were valid.
 pub(crate) struct Callback {
     pub(crate) at: Timestamp,
     pub(crate) operation: String,
@@ -23,25 +23,25 @@ pub(crate) struct Callback {
     pub(crate) verified: bool,
 }
 
-/// Listens until `stopped`; what it received comes out of the channel.
+/// Listens until `stopped`; the returned channel yields each received callback.
 pub(crate) async fn start(
     secret: &str,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<(SocketAddr, mpsc::UnboundedReceiver<Callback>)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    let secret = SigningSecret::parse(&Secret::new(secret)).map_err(anyhow::Error::msg)?;
-    let secret = Arc::new([secret]);
+    let signing_secret = SigningSecret::parse(&Secret::new(secret)).map_err(anyhow::Error::msg)?;
+    let secrets = Arc::new([signing_secret]);
     let (sender, callbacks) = mpsc::unbounded_channel();
     let clock = settings::clock();
     let handle = move |request: Request<Bytes>| {
-        let callback = judge(&request, secret.as_slice(), clock());
+        let callback = verify(&request, secrets.as_slice(), clock());
         let status = if callback.verified {
             StatusCode::NO_CONTENT
         } else {
             StatusCode::UNAUTHORIZED
         };
-        // The demo may be over: then nobody listens.
+        // The send fails once the demo is over, because the channel is closed.
         let _ = sender.send(callback);
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = status;
@@ -51,8 +51,10 @@ pub(crate) async fn start(
     Ok((address, callbacks))
 }
 
-/// Standard Webhooks 1.0, "Verifying webhook authenticity": signature and a timestamp within five minutes.
-fn judge(request: &Request<Bytes>, secret: &[SigningSecret], now: Timestamp) -> Callback {
+/// Checks the signature, and that the timestamp is within five minutes of `now`.
+///
+/// Source: Standard Webhooks 1.0, "Verifying webhook authenticity".
+fn verify(request: &Request<Bytes>, secrets: &[SigningSecret], now: Timestamp) -> Callback {
     let header = |name: &str| {
         let value = request
             .headers()
@@ -62,7 +64,8 @@ fn judge(request: &Request<Bytes>, secret: &[SigningSecret], now: Timestamp) -> 
     };
     let seconds: i64 = header("webhook-timestamp").parse().unwrap_or_default();
     let timestamp = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
-    let expected = webhook_signature::sign(secret, header("webhook-id"), timestamp, request.body());
+    let expected =
+        webhook_signature::sign(secrets, header("webhook-id"), timestamp, request.body());
     let fresh = now.as_second().abs_diff(seconds) <= 300;
     let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
     Callback {

@@ -1,4 +1,5 @@
-//! `courier serve`: until it is told to stop. It may be killed at any moment; the next one goes on where it was.
+//! `courier serve`: runs the service until SIGINT or SIGTERM. It may be killed at any moment; the next process resumes
+//! where it was.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ctrl-C and SIGTERM, heard from the moment this exists: whoever sees us serving may tell us to stop.
+/// Ctrl-C and SIGTERM, caught from the moment this exists, so that the service may be stopped as soon as it runs.
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
@@ -39,6 +40,7 @@ impl Stop {
         })
     }
 
+    /// Waits for either signal.
     pub(crate) async fn asked(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

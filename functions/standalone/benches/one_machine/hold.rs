@@ -1,4 +1,5 @@
-//! Very many operations that wait at once: what holding them costs, how late their polls are, and that none is lost.
+//! Very many operations that wait at once: measures what holding them costs and how late their polls are, and checks
+//! that none is lost.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,24 +13,24 @@ use crate::machine::{Late, Machine, TENANTS};
 use crate::traffic::now;
 use crate::{CLIENTS, Table, percentile, script};
 
-/// Graph wants to be asked so often.
-const RETRY_AFTER: u32 = 60;
-/// So long may it take to send all requests: the first job ends only after the hold.
-const FILLING: Duration = Duration::from_secs(180);
-/// An operation that Graph is not asked for in this time is lost: the longest pause with its jitter, and some.
-const FORGOTTEN: Duration = Duration::from_secs(90);
-/// From the end of the first job to the callback of the last.
-const ENDING: Duration = Duration::from_secs(600);
-/// What the journal keeps between two looks.
-const KEPT: &str = "journal_keep = 50000";
+/// Seconds between polls that Graph asks for in `Retry-After`.
+const RETRY_AFTER_SECONDS: u32 = 60;
+/// Time allowed for sending all requests; the first job ends only after the hold.
+const FILL_TIME: Duration = Duration::from_secs(180);
+/// Time without a poll after which an operation counts as lost: the longest pause with its jitter, and a margin.
+const LOST_AFTER: Duration = Duration::from_secs(90);
+/// Time allowed from the end of the first job to the callback of the last.
+const END_TIME: Duration = Duration::from_secs(600);
+/// Journal setting: it holds this many lines, so that none is dropped between two reads.
+const JOURNAL_SIZE: &str = "journal_keep = 50000";
 
 /// Fills `count` operations, holds them for `seconds`, then lets all of them end.
 pub(crate) async fn hold(count: usize, seconds: u64, table: &mut Table) -> Result<()> {
-    let lives = (FILLING + Duration::from_secs(seconds)).as_secs_f64();
-    let script = script(lives, RETRY_AFTER).replace("journal_keep = 512", KEPT);
-    let machine = Machine::with_graph_telling(&script).await?;
+    let lives = (FILL_TIME + Duration::from_secs(seconds)).as_secs_f64();
+    let script = script(lives, RETRY_AFTER_SECONDS).replace("journal_keep = 512", JOURNAL_SIZE);
+    let machine = Machine::with_graph_logging_lateness(&script).await?;
     let began = Instant::now();
-    // The first requests fetch the tokens.
+    // The first requests fetch the tokens, so they are not part of the measurement.
     machine.send(0..TENANTS * 3, CLIENTS).await?;
     let idle = machine.memory_mb("VmRSS")?;
     let all = TENANTS * 3 + count;
@@ -38,18 +39,21 @@ pub(crate) async fn hold(count: usize, seconds: u64, table: &mut Table) -> Resul
     table.title(&format!("{count} operations held for {seconds} s"))?;
     table.row("filled within, s", filled.as_secs_f64(), "")?;
     table.row("202 after, ms, p99", percentile(&accepted, 0.99), "<= 300")?;
-    ensure!(filled < FILLING, "the first jobs end before the hold does");
+    ensure!(
+        filled < FILL_TIME,
+        "the first jobs end before the hold does"
+    );
 
     let before = Meter::read(&machine)?;
     let polls = watch(&machine, Instant::now() + Duration::from_secs(seconds)).await?;
     let after = Meter::read(&machine)?;
     let late = machine.late();
-    tell(&before, &after, &polls, &late, table)?;
+    report(&before, &after, &polls, &late, table)?;
     let each = (after.memory_mb - idle) * 1024.0 / count as f64;
     table.row("RSS per operation, KB", each, "<= 3")?;
     table.row("forgotten by its end", polls.forgotten(all) as f64, "0")?;
 
-    let arrived = machine.receiver.arrived_within(all, ENDING).await;
+    let arrived = machine.receiver.arrived_within(all, END_TIME).await;
     let missing = all - machine.receiver.arrivals().len();
     table.row("lost: no callback", missing as f64, "0")?;
     table.row("peak RSS, MB", machine.memory_mb("VmHWM")?, "")?;
@@ -57,7 +61,7 @@ pub(crate) async fn hold(count: usize, seconds: u64, table: &mut Table) -> Resul
     machine.stop().await
 }
 
-/// What the server has used at one moment.
+/// Resources that the server has used up to one moment.
 struct Meter {
     at: Instant,
     cpu_seconds: f64,
@@ -78,7 +82,7 @@ impl Meter {
     }
 }
 
-fn tell(
+fn report(
     before: &Meter,
     after: &Meter,
     polls: &Polls,
@@ -90,7 +94,7 @@ fn tell(
     table.row("polls/s", polls.count as f64 / seconds, "")?;
     table.row("polls", polls.count as f64, "")?;
     table.row("journal lines missed", polls.missed as f64, "0")?;
-    let late = weighed(late);
+    let late = lateness_of_each(late);
     table.row("late by at most, ms, p50", percentile(&late, 0.5), "")?;
     table.row(
         "late by at most, ms, p99",
@@ -126,28 +130,30 @@ fn tell(
     Ok(table.row("written, MB/s", written, "")?)
 }
 
-/// How late each message was, in milliseconds, at most: of those received together the server tells the latest.
-fn weighed(late: &[Late]) -> Vec<f64> {
+/// Returns an upper bound of how late each message was, in milliseconds.
+///
+/// The server logs only the latest of the messages that it receives together.
+fn lateness_of_each(late: &[Late]) -> Vec<f64> {
     let each = late.iter();
     each.flat_map(|late| std::iter::repeat_n(late.milliseconds, late.count))
         .collect()
 }
 
-/// What Graph's journal shows of the polls.
+/// Figures about the polls, gathered from the simulator's journal.
 #[derive(Default)]
 struct Polls {
     count: usize,
-    /// Seconds between the time Graph allowed and the poll.
+    /// Seconds between the earliest time that Graph allowed and the poll.
     after: Vec<f64>,
     early: usize,
-    /// Lines that the journal had dropped before they were read.
+    /// Number of lines that the journal had dropped before they were read.
     missed: u64,
     seen: u64,
-    jobs: HashMap<String, Look>,
+    jobs: HashMap<String, LastPoll>,
 }
 
 /// The last poll of a job.
-struct Look {
+struct LastPoll {
     at: Timestamp,
     not_before: Option<Timestamp>,
 }
@@ -158,7 +164,7 @@ async fn watch(machine: &Machine, until: Instant) -> Result<Polls> {
         seen: journal.last().await?,
         ..Polls::default()
     };
-    machine.forget_late();
+    machine.clear_late();
     let mut ticks = interval(Duration::from_millis(500));
     loop {
         tokio::select! {
@@ -181,11 +187,11 @@ impl Polls {
             return;
         };
         self.count += 1;
-        let look = Look {
+        let poll = LastPoll {
             at: entry.at,
             not_before: entry.not_before,
         };
-        let last = self.jobs.insert(job, look);
+        let last = self.jobs.insert(job, poll);
         if let Some(allowed) = last.and_then(|last| last.not_before) {
             let after = entry.at.duration_since(allowed).as_secs_f64();
             self.early += usize::from(after < 0.0);
@@ -193,10 +199,10 @@ impl Polls {
         }
     }
 
-    /// How many of `all` operations Graph has not been asked for of late.
+    /// Returns how many of `all` operations were not polled in the last [`LOST_AFTER`].
     fn forgotten(&self, all: usize) -> usize {
-        let since = now().saturating_sub(FORGOTTEN).unwrap_or_default();
-        let looks = self.jobs.values();
-        all.saturating_sub(looks.filter(|look| look.at >= since).count())
+        let since = now().saturating_sub(LOST_AFTER).unwrap_or_default();
+        let last_polls = self.jobs.values();
+        all.saturating_sub(last_polls.filter(|poll| poll.at >= since).count())
     }
 }

@@ -1,4 +1,4 @@
-//! `courier serve` under load: its processes, its requests, and what the system says it used.
+//! `courier serve` under load: its processes, its requests, and its resource usage according to `/proc`.
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,9 +19,9 @@ use tokio::time::{interval, timeout};
 
 use crate::traffic::{Connection, PATIENCE, Receiver, set};
 
-/// Graph allows so many export polls per tenant and hour; many tenants share the load.
+/// Number of tenants that share the load, because Graph limits the export polls of one tenant in an hour.
 pub(crate) const TENANTS: usize = 128;
-/// `USER_HZ`, the unit of /proc/PID/stat: 100 on every Linux we know.
+/// `USER_HZ`, the unit of times in /proc/PID/stat: 100 on every known Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// `courier serve` with its data, its Graph and its receiver.
@@ -41,8 +41,8 @@ impl Machine {
         Self::start(Some(simulator), address).await
     }
 
-    /// The same with a server that says how late its messages are.
-    pub(crate) async fn with_graph_telling(script: &str) -> Result<Self> {
+    /// Starts a simulator with this script and a server that logs how late its messages are.
+    pub(crate) async fn with_graph_logging_lateness(script: &str) -> Result<Self> {
         let (simulator, address) = simulator(script).await?;
         let log = "warn,courier=info,courier_local::worker=debug";
         Self::start_logging(Some(simulator), address, log).await
@@ -73,7 +73,7 @@ impl Machine {
         })
     }
 
-    /// Sends requests over `clients` connections; how long each 202 took, in milliseconds.
+    /// Sends requests over `clients` connections and returns how long each 202 took, in milliseconds.
     pub(crate) async fn send(
         &self,
         indices: std::ops::Range<usize>,
@@ -101,7 +101,7 @@ impl Machine {
         Ok(times)
     }
 
-    /// The three operations in turn, each with a resource of its own, for one tenant after the other.
+    /// Returns a request for the three operations in turn, each with its own resource, for one tenant after another.
     pub(crate) fn request(&self, index: usize) -> Request<Full<Bytes>> {
         let id = format!("6e7b768e-07e2-4810-8459-{index:012}");
         let (operation, parameters) = match index % 3 {
@@ -133,8 +133,8 @@ impl Machine {
         request
     }
 
-    /// Waits until Graph has been asked so often.
-    pub(crate) async fn asked(&self, count: usize) -> Result<()> {
+    /// Waits until Graph has received `count` requests.
+    pub(crate) async fn graph_requests(&self, count: usize) -> Result<()> {
         let mut journal = self.journal().await?;
         let mut ticks = interval(Duration::from_millis(200));
         let mut seen = 0;
@@ -153,16 +153,16 @@ impl Machine {
         Ok(Journal(Connection::open(&self.graph).await?))
     }
 
-    /// How late messages were received since this was last forgotten; a server that does not tell gives none.
+    /// Returns how late messages were received since [`Self::clear_late`]; empty if the server does not log it.
     pub(crate) fn late(&self) -> Vec<Late> {
         self.server.late().clone()
     }
 
-    pub(crate) fn forget_late(&self) {
+    pub(crate) fn clear_late(&self) {
         self.server.late().clear();
     }
 
-    /// The size of the database and its log.
+    /// Returns the size of the database with its write-ahead log, in MB.
     pub(crate) fn file_mb(&self) -> Result<f64> {
         let mut bytes = 0;
         for entry in std::fs::read_dir(self.data.path().join("data"))? {
@@ -211,25 +211,25 @@ async fn simulator(script: &str) -> Result<(Process, String)> {
     Ok((simulator, address))
 }
 
-/// Graph's journal, read from its process.
+/// The simulator's journal, read from its process over HTTP.
 pub(crate) struct Journal(Connection);
 
 impl Journal {
-    /// What has come since the line `seen`, as far as it is kept.
+    /// Returns the lines after number `seen` that the journal still holds.
     pub(crate) async fn since(&mut self, seen: u64) -> Result<Vec<Entry>> {
         let mut request = Request::new(Full::default());
         *request.uri_mut() = format!("/__journal?since={seen}").parse()?;
         Ok(serde_json::from_slice(&self.0.send(request).await?.1)?)
     }
 
-    /// The number of its last line.
+    /// Returns the number of the last line, or 0 if there is none.
     pub(crate) async fn last(&mut self) -> Result<u64> {
         let kept = self.since(0).await?;
         Ok(kept.last().map_or(0, |entry| entry.seq))
     }
 }
 
-/// A number of a `name: value` file.
+/// Reads a number from a file of `name: value` lines.
 fn field(text: &str, name: &str) -> Result<f64> {
     let mut lines = text.lines();
     let rest = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -269,7 +269,7 @@ fn key(tenant: usize) -> String {
     format!("bench-key-{tenant}")
 }
 
-/// The number that [`Machine::request`] wrote into a resource.
+/// Returns the index that [`Machine::request`] wrote into a resource's id.
 pub(crate) fn number(text: &str) -> Option<usize> {
     let (_, after) = text.split_once("-4810-8459-")?;
     after.get(..12)?.parse().ok()
@@ -295,14 +295,14 @@ fn log_field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     line.split_once(name)?.1.split_whitespace().next()
 }
 
-/// A running `courier`; killed when it is dropped.
+/// A running `courier` process; it is killed when this is dropped.
 pub(crate) struct Process {
     child: Child,
     late: Arc<Mutex<Vec<Late>>>,
 }
 
 impl Process {
-    /// Starts it and waits for the line with `text` in it.
+    /// Starts the process and waits for the first output line that contains `text`; returns that line.
     async fn start(arguments: &[&str], text: &str, log: &str) -> Result<(Self, String)> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_courier"))
             .args(arguments)
@@ -318,19 +318,19 @@ impl Process {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let (found, mut line) = watch::channel(None);
+        let (found, mut lines) = watch::channel(None);
         let late = Arc::default();
-        let ear = Arc::new(Ear {
+        let output = Arc::new(WatchedOutput {
             text: text.to_owned(),
             found,
             late: Arc::clone(&late),
         });
-        listen(child.stdout.take().context("no output")?, &ear);
-        listen(child.stderr.take().context("no output")?, &ear);
-        drop(ear);
-        let line = line.wait_for(Option::is_some).await;
-        let line = line.ok().and_then(|line| line.clone());
-        let line = line.context("courier did not start")?;
+        watch_lines(child.stdout.take().context("no output")?, &output);
+        watch_lines(child.stderr.take().context("no output")?, &output);
+        drop(output);
+        let found_line = lines.wait_for(Option::is_some).await;
+        let first = found_line.ok().and_then(|line| line.clone());
+        let line = first.context("courier did not start")?;
         Ok((Self { child, late }, line))
     }
 
@@ -339,24 +339,24 @@ impl Process {
     }
 }
 
-/// What is listened for in all that a process says.
-struct Ear {
+/// Search in the output of a process for a line with `text` and for records of lateness.
+struct WatchedOutput {
     text: String,
     found: watch::Sender<Option<String>>,
     late: Arc<Mutex<Vec<Late>>>,
 }
 
-/// Reads to the end, so that the process can always write.
-fn listen(stream: impl AsyncRead + Unpin + Send + 'static, ear: &Arc<Ear>) {
-    let ear = Arc::clone(ear);
+/// Reads a stream to its end, so that the process can always write.
+fn watch_lines(stream: impl AsyncRead + Unpin + Send + 'static, output: &Arc<WatchedOutput>) {
+    let output = Arc::clone(output);
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             if let Some(late) = Late::parse(&line) {
-                let mut all = ear.late.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut all = output.late.lock().unwrap_or_else(PoisonError::into_inner);
                 all.push(late);
-            } else if line.contains(&ear.text) {
-                ear.found.send_replace(Some(line));
+            } else if line.contains(&output.text) {
+                output.found.send_replace(Some(line));
             }
         }
     });

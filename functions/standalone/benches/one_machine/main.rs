@@ -1,10 +1,6 @@
-//! What one machine does and needs, measured from outside: `courier serve` and the simulator are processes of their
-//! own, this one sends requests and receives callbacks.
-//!
-//! `cargo bench -p courier` runs all but the last two; numbers after `--` replace the sizes of the throughput runs.
-//! `cargo bench -p courier -- hold [OPERATIONS] [SECONDS]` holds 50,000 operations for ten minutes, `-- rude` lets
-//! thousands of rude clients in. Load, Graph and server share the machine's cores, so operations per second are a lower
-//! bound; CPU time is the server's alone.
+//! Benchmarks of one machine, measured from outside: `courier serve` and the simulator are separate processes, and this
+//! one sends requests and receives callbacks. Load, Graph and server share the machine's cores, so operations per
+//! second are a lower bound; CPU time is the server's alone.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -33,6 +29,12 @@ const HELD_SECONDS: usize = 600;
 const LATENCY_RATE: usize = 50;
 const LATENCY_SECONDS: usize = 20;
 
+/// Runs the benchmarks that the command line selects.
+///
+/// `cargo bench -p courier` runs all but `hold` and `rude`; numbers after `--` replace the sizes of the throughput
+/// runs.
+/// `cargo bench -p courier -- hold [OPERATIONS] [SECONDS]` holds 50,000 operations for ten minutes, `-- rude` connects
+/// thousands of hostile clients.
 #[tokio::main]
 async fn main() -> Result<()> {
     let given: Vec<usize> = std::env::args()
@@ -61,10 +63,10 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Operations through the whole way with all clients at work, and what they cost the server.
+/// Measures complete operations with all clients sending, and what they cost the server.
 async fn throughput(size: usize, table: &mut Table) -> Result<()> {
     let machine = Machine::with_graph(&script(0.5, 1)).await?;
-    // Not counted: the first requests fetch the tokens.
+    // The first requests fetch the tokens, so they are not counted.
     machine.send(0..TENANTS * 3, CLIENTS).await?;
     machine.receiver.arrived(TENANTS * 3).await?;
 
@@ -89,10 +91,10 @@ async fn throughput(size: usize, table: &mut Table) -> Result<()> {
     machine.stop().await
 }
 
-/// From Graph's answer that says done to the callback.
+/// Measures the time from Graph's answer that the job has ended to the callback.
 ///
-/// The simulator runs in this process: its journal then has nanoseconds, and one clock times both ends. It notes a
-/// poll when the request arrives, so Graph's own part is included.
+/// The simulator runs in this process, so that its journal has nanoseconds and one clock times both ends. It records a
+/// poll when the request arrives, so the time that the simulator needs is included.
 async fn latency(table: &mut Table) -> Result<()> {
     let mut options = Options::from_toml(&script(0.5, 1), Arc::new(now))?;
     options.journal_keep = None;
@@ -132,7 +134,7 @@ async fn latency(table: &mut Table) -> Result<()> {
     machine.stop().await
 }
 
-/// The last poll of each operation, by the number in its request.
+/// Returns the time of each operation's last poll, by the index in its request.
 fn last_polls(journal: &[Entry]) -> HashMap<usize, Timestamp> {
     let mut jobs = HashMap::new();
     let mut polls = HashMap::new();
@@ -149,7 +151,7 @@ fn last_polls(journal: &[Entry]) -> HashMap<usize, Timestamp> {
     polls
 }
 
-/// Resident memory, idle and with many operations waiting.
+/// Measures resident memory, idle and with many operations waiting.
 async fn memory(table: &mut Table) -> Result<()> {
     let machine = Machine::with_graph(&script(86_400.0, 10)).await?;
     table.title(&format!("{WAITING} operations waiting"))?;
@@ -162,18 +164,18 @@ async fn memory(table: &mut Table) -> Result<()> {
         "",
     )?;
     for polls in [1, 3] {
-        machine.asked((1 + polls) * WAITING).await?;
+        machine.graph_requests((1 + polls) * WAITING).await?;
         let text = format!("more after {polls} poll(s), MB");
         table.row(&text, machine.memory_mb("VmRSS")? - idle, "<= 15")?;
     }
     let before = machine.cpu_seconds()?;
-    machine.asked(5 * WAITING).await?;
+    machine.graph_requests(5 * WAITING).await?;
     let cpu = (machine.cpu_seconds()? - before) * 1e3 / WAITING as f64;
     table.row("CPU, ms per unchanged poll", cpu, "")?;
     machine.stop().await
 }
 
-/// Every job takes `seconds`; Graph wants to be asked every `retry_after` seconds.
+/// Returns a simulator script in which every job takes `seconds` and Graph asks for a poll every `retry_after` seconds.
 fn script(seconds: f64, retry_after: u32) -> String {
     let mut script = format!(
         "journal_keep = 512\n[durations]\nexport_seconds = {seconds:.1}\ngoals_seconds = {seconds:.1}\nschedule_seconds = {seconds:.1}\n"

@@ -1,4 +1,4 @@
-//! Clients that mean no good, many of them, and how long legitimate requests beside them wait for their 202.
+//! Many hostile clients at once: measures how long legitimate requests beside them wait for their 202.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,29 +16,29 @@ use crate::machine::{Machine, TENANTS};
 use crate::traffic::Connection;
 use crate::{CLIENTS, Table, percentile, script};
 
-/// Legitimate requests a second: half of them on connections of their own, half on one that is kept.
-const RATE: usize = 50;
-/// Longer than the server's patience with any of them.
+/// Legitimate requests a second: half of them on a new connection each, half on one persistent connection.
+const REQUESTS_PER_SECOND: usize = 50;
+/// Duration of each attack, in seconds; longer than any timeout of the server for these clients.
 const SECONDS: usize = 15;
-/// A request that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Who is closed comes back after it.
+/// Time after which a legitimate request counts as failed.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause before a closed client reconnects, between the bytes of a slow one, and before the measurement begins.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What one rude client does, again and again.
+/// Behaviour of a hostile client, which it repeats with the bytes of its attack.
 #[derive(Clone, Copy)]
 enum Manner {
-    /// Sends it and then nothing more, until it is closed.
+    /// Sends the bytes and then nothing more, until the connection is closed.
     Hold,
-    /// Sends a byte of it a second.
+    /// Sends one byte a second.
     Drip,
-    /// Sends it without end and reads nothing.
+    /// Sends the bytes without end and reads nothing.
     Deaf,
-    /// Sends it, reads what there is to read, and comes back at once.
+    /// Sends the bytes, reads everything, and reconnects at once.
     Flood,
 }
 
-/// Name, clients, manner, and what is sent.
+/// Returns name, number of clients, manner and bytes of each attack.
 fn attacks() -> Vec<(&'static str, usize, Manner, String)> {
     let post = |rest: &str| format!("POST /v1/operations HTTP/1.1\r\nhost: x\r\n{rest}");
     let get = "GET /v1/operations HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -107,7 +107,7 @@ fn attacks() -> Vec<(&'static str, usize, Manner, String)> {
     ]
 }
 
-/// Every attack in turn on the same server.
+/// Runs every attack in turn on the same server.
 pub(crate) async fn rude(table: &mut Table) -> Result<()> {
     let machine = Arc::new(Machine::with_graph(&script(0.5, 1)).await?);
     machine.send(0..TENANTS * 3, CLIENTS).await?;
@@ -118,10 +118,10 @@ pub(crate) async fn rude(table: &mut Table) -> Result<()> {
         for _ in 0..clients {
             crowd.spawn(be_rude(machine.api.clone(), manner, bytes.clone()));
         }
-        // They come before those who are measured, and stand.
+        // The hostile clients connect before the measured ones and stay.
         sleep(PAUSE).await;
         let (fresh, kept) = legitimate(&machine, first).await?;
-        first += RATE * SECONDS;
+        first += REQUESTS_PER_SECOND * SECONDS;
         table.title(&format!("{clients} rude clients: {name}"))?;
         for (kind, times) in [("own connection", &fresh), ("kept connection", &kept)] {
             let row = |part: &str| format!("{kind}, ms, {part}");
@@ -143,7 +143,7 @@ pub(crate) async fn rude(table: &mut Table) -> Result<()> {
 async fn be_rude(address: String, manner: Manner, bytes: Bytes) {
     loop {
         if let Ok(stream) = TcpStream::connect(&address).await {
-            // Being closed is what it came for.
+            // The server is expected to close the connection, so an error is no failure.
             drop(one_visit(stream, manner, &bytes).await);
         }
         if !matches!(manner, Manner::Flood) {
@@ -182,9 +182,11 @@ async fn read_all(stream: &mut TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Sends at a steady rate whatever happens; milliseconds with connecting, on own connections and on the kept one.
+/// Sends at a steady rate, whatever happens.
+///
+/// Returns milliseconds including connecting, for the new connections and for the persistent one.
 async fn legitimate(machine: &Arc<Machine>, first: usize) -> Result<(Vec<f64>, Vec<f64>)> {
-    let mut ticks = interval(Duration::from_secs(2) / u32::try_from(RATE)?);
+    let mut ticks = interval(Duration::from_secs(2) / u32::try_from(REQUESTS_PER_SECOND)?);
     let mut fresh = JoinSet::new();
     let (send, mut turns) = tokio::sync::mpsc::unbounded_channel();
     let steady = Arc::clone(machine);
@@ -196,7 +198,7 @@ async fn legitimate(machine: &Arc<Machine>, first: usize) -> Result<(Vec<f64>, V
         }
         times
     });
-    for index in (first..first + RATE * SECONDS).step_by(2) {
+    for index in (first..first + REQUESTS_PER_SECOND * SECONDS).step_by(2) {
         ticks.tick().await;
         let machine = Arc::clone(machine);
         fresh.spawn(async move { timed(&machine, index, &mut None).await });
@@ -206,10 +208,12 @@ async fn legitimate(machine: &Arc<Machine>, first: usize) -> Result<(Vec<f64>, V
     Ok((fresh.join_all().await, kept.await?))
 }
 
-/// Until the 202, with as many tries as it takes: repeating a request with its key is safe.
+/// Returns the milliseconds until the 202, with as many tries as it takes.
+///
+/// Repeating a request with its idempotency key is safe.
 async fn timed(machine: &Machine, index: usize, connection: &mut Option<Connection>) -> f64 {
     let began = Instant::now();
-    let accepted = timeout(PATIENCE, async {
+    let accepted = timeout(REQUEST_TIMEOUT, async {
         while !accepted(machine.request(index), &machine.api, connection).await {
             *connection = None;
         }

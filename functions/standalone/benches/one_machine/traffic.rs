@@ -1,4 +1,4 @@
-//! Callers and their receiver, as lean as can be: they share the cores with what is measured.
+//! Callers and their receiver, as lean as possible because they share the cores with the measured server.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+/// Time after which a wait for callbacks or requests has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One connection of a caller.
@@ -37,7 +38,7 @@ impl Connection {
         Ok(Self { sender, host })
     }
 
-    /// The id of the accepted operation, and how many milliseconds the 202 took.
+    /// Sends a request; returns the id of the accepted operation and how many milliseconds the 202 took.
     pub(crate) async fn post(&mut self, request: Request<Full<Bytes>>) -> Result<(String, f64)> {
         let began = Instant::now();
         let (status, body) = self.send(request).await?;
@@ -66,7 +67,7 @@ pub(crate) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
-/// Takes callbacks with a 204 and notes when each operation's first one came.
+/// Answers callbacks with 204 and records when each operation's first one arrived.
 pub(crate) struct Receiver {
     pub(crate) origin: String,
     arrivals: Mutex<HashMap<String, Timestamp>>,

@@ -1,4 +1,4 @@
-//! graph-courier by its HTTP interface and as a process; the simulator's journal is the witness.
+//! End-to-end tests of graph-courier over HTTP and as a process; the simulator's journal shows what Graph received.
 
 #![cfg(test)]
 #![cfg_attr(

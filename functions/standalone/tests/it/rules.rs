@@ -1,4 +1,4 @@
-//! The project's own rules: who may depend on whom, and how long a file may be.
+//! The project's own rules: which package and module may depend on which, and how long a file may be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// What cargo knows of our packages.
+/// Returns `cargo metadata` of the workspace's packages.
 fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -38,7 +38,7 @@ fn metadata() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Package → its dependencies of the given kind (`None`: normal), by name.
+/// Returns the names of each package's dependencies of the given kind; `None` means normal dependencies.
 fn dependencies(kind: Option<&str>) -> BTreeMap<String, BTreeSet<String>> {
     let metadata = metadata();
     let packages = metadata["packages"].as_array().unwrap().iter();
@@ -55,7 +55,7 @@ fn dependencies(kind: Option<&str>) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn crates_depend_only_along_the_designs_arrows() {
+fn packages_depend_only_on_permitted_packages() {
     let allowed: BTreeMap<&str, &[&str]> = [
         ("courier-core", [].as_slice()),
         ("graph-simulator", &[]),
@@ -94,7 +94,7 @@ fn crates_depend_only_along_the_designs_arrows() {
         }
         for need in needs {
             let function = package.ends_with("-operation") || package == "sweep-operations";
-            // aws-lc is no cloud: it is the cryptography of rustls and of JWTs.
+            // aws-lc is no part of the AWS SDK: it is the cryptography library of rustls and for JWTs.
             let sdk = need.starts_with("aws-") && need != "aws-lc-rs";
             let cloud = sdk && package != "courier-aws"
                 || need.starts_with("lambda_") && !function
@@ -111,7 +111,7 @@ fn crates_depend_only_along_the_designs_arrows() {
     }
 }
 
-/// The modules of the core, each before all that it may use.
+/// The modules of the core, each before the modules that it may import.
 const LAYERS: [&str; 16] = [
     "http",
     "engine",
@@ -130,7 +130,7 @@ const LAYERS: [&str; 16] = [
     "error_chain",
     "time",
 ];
-/// Uses nothing of ours and may be used by all.
+/// Module of the core that imports no other and may be imported by all.
 const FOUNDATION: &str = "strict_json";
 
 #[test]
@@ -138,17 +138,17 @@ fn modules_of_the_core_import_only_modules_below_them() {
     let folder = root().join("shared/courier-core/src");
     let mut imports = 0;
     for file in source_files(std::slice::from_ref(&folder)) {
-        let module = file.strip_prefix(&folder).unwrap().components().next();
-        let module = module.unwrap().as_os_str().to_str().unwrap();
-        let module = module.trim_end_matches(".rs");
+        let first = file.strip_prefix(&folder).unwrap().components().next();
+        let name = first.unwrap().as_os_str().to_str().unwrap();
+        let module = name.trim_end_matches(".rs");
         if module == "lib" {
             continue;
         }
         let level = |name: &str| LAYERS.iter().position(|layer| *layer == name);
         let text = std::fs::read_to_string(&file).unwrap();
-        for used in text.split("crate::").skip(1) {
-            let used = used.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
-            let used = used.into_iter().next().unwrap();
+        for path in text.split("crate::").skip(1) {
+            let mut parts = path.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+            let used = parts.next().unwrap();
             let Some(below) = level(used) else {
                 let known = used == FOUNDATION || used.contains("crash_point");
                 assert!(known, "{}: {used} has no place in LAYERS", file.display());
@@ -167,7 +167,7 @@ fn modules_of_the_core_import_only_modules_below_them() {
 }
 
 #[test]
-fn the_testkits_are_for_tests_only() {
+fn testkits_are_dev_dependencies_only() {
     let allowed = [
         ("courier", vec!["cloud-testkit", "courier-testkit"]),
         ("courier-aws", vec!["cloud-testkit", "courier-testkit"]),
@@ -177,20 +177,20 @@ fn the_testkits_are_for_tests_only() {
         let kits = needs.iter().filter(|need| need.ends_with("-testkit"));
         kits.cloned().collect()
     };
-    let users: Vec<_> = dependencies(Some("dev"))
+    let dev_dependencies: Vec<_> = dependencies(Some("dev"))
         .into_iter()
         .map(|(package, needs)| (package, kits(&needs)))
         .filter(|(_, kits)| !kits.is_empty())
         .collect();
-    let allowed = allowed.map(|(package, kits)| (package.to_owned(), kits));
-    let users = users.iter().map(|(package, kits)| {
+    let expected = allowed.map(|(package, kits)| (package.to_owned(), kits));
+    let users = dev_dependencies.iter().map(|(package, kits)| {
         let kits: Vec<&str> = kits.iter().map(String::as_str).collect();
         (package.to_owned(), kits)
     });
-    assert_eq!(users.collect::<Vec<_>>(), allowed);
+    assert_eq!(users.collect::<Vec<_>>(), expected);
     for kind in [None, Some("build")] {
         for (package, needs) in dependencies(kind) {
-            // The simulation is a test itself: nobody depends on it.
+            // The simulation is itself a test, so no package may depend on it.
             if package != "courier-simulation" {
                 assert_eq!(kits(&needs), Vec::<String>::new(), "{package}");
             }
@@ -200,10 +200,10 @@ fn the_testkits_are_for_tests_only() {
 }
 
 #[test]
-fn only_tests_ask_for_crash_points() {
+fn only_tests_enable_crash_points() {
     let feature = "crash-points";
     let metadata = metadata();
-    let mut asking = BTreeSet::new();
+    let mut enabling = BTreeSet::new();
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
         for (other, enabled) in package["features"].as_object().unwrap() {
@@ -218,12 +218,12 @@ fn only_tests_ask_for_crash_points() {
             let features = dependency["features"].as_array().unwrap();
             if features.iter().any(|one| one == feature) {
                 assert_eq!(dependency["kind"], "dev", "{name} {dependency}");
-                asking.insert(name);
+                enabling.insert(name);
             }
         }
     }
-    assert_eq!(asking, BTreeSet::from(["courier", "courier-aws"]));
-    // And a build without debug assertions has none of them, asked for or not.
+    assert_eq!(enabling, BTreeSet::from(["courier", "courier-aws"]));
+    // A build without debug assertions has no crash points, even if the feature is enabled.
     let gate = r#"all(feature = "crash-points", debug_assertions)"#;
     for path in ["src/lib.rs", "src/engine/mod.rs", "src/engine/app.rs"] {
         let text = read(&format!("shared/courier-core/{path}"));
@@ -235,7 +235,7 @@ fn only_tests_ask_for_crash_points() {
     }
 }
 
-/// All Rust files below these folders.
+/// Returns all Rust files below these folders.
 fn source_files(folders: &[PathBuf]) -> Vec<PathBuf> {
     let mut waiting = folders.to_vec();
     let mut files = Vec::new();

@@ -11,7 +11,7 @@ use graph_simulator::{Action, Fault};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-async fn keyed(world: &World, key: &str, body: &Value) -> Answer {
+async fn post_with_key(world: &World, key: &str, body: &Value) -> Answer {
     world.post_with(&[("idempotency-key", key)], body).await
 }
 
@@ -19,7 +19,7 @@ fn replayed(answer: &Answer) -> bool {
     answer.header("idempotency-replayed") == Some("true")
 }
 
-fn key_reused(answer: &Answer) {
+fn assert_key_reused(answer: &Answer) {
     assert_eq!(
         (answer.status, answer.problem()),
         (422, "idempotency-key-reused"),
@@ -29,13 +29,13 @@ fn key_reused(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a_key_is_the_same_quoted_or_bare_and_a_replay_tells_the_current_state() {
+async fn a_key_is_equal_quoted_or_bare_and_a_replay_returns_the_current_state() {
     for operation in OPERATIONS {
         let world = World::new().await;
         let body = body(&world, operation);
-        let first = keyed(&world, "k-1", &body).await;
+        let first = post_with_key(&world, "k-1", &body).await;
         assert!(!replayed(&first), "{operation}");
-        let second = keyed(&world, "\"k-1\"", &body).await;
+        let second = post_with_key(&world, "\"k-1\"", &body).await;
         assert!(replayed(&second), "{operation}");
         assert_eq!((second.status, &second.body), (202, &first.body));
         assert_eq!(second.header("location"), first.header("location"));
@@ -45,7 +45,7 @@ async fn a_key_is_the_same_quoted_or_bare_and_a_replay_tells_the_current_state()
         courier_core::engine::sweep::sweep(&world.app, jiff::Timestamp::MAX)
             .await
             .unwrap();
-        let third = keyed(&world, " \"k-1\" ", &body).await;
+        let third = post_with_key(&world, " \"k-1\" ", &body).await;
         assert!(replayed(&third), "{operation}");
         assert_eq!((third.status, &third.body), (200, &closed));
         assert_eq!(world.simulator.jobs().len(), 1, "{operation}");
@@ -54,7 +54,7 @@ async fn a_key_is_the_same_quoted_or_bare_and_a_replay_tells_the_current_state()
 }
 
 #[tokio::test]
-async fn keys_that_differ_are_different_operations() {
+async fn different_keys_are_different_operations() {
     let world = World::new().await;
     let mut ids = BTreeSet::new();
     let keys = [
@@ -67,19 +67,19 @@ async fn keys_that_differ_are_different_operations() {
         "reference k",
     ];
     for key in keys {
-        let answer = keyed(&world, key, &world.goals()).await;
+        let answer = post_with_key(&world, key, &world.goals()).await;
         assert_eq!(answer.status, 202, "{key}");
         ids.insert(answer.id());
     }
-    // HTTP takes the blank after `k ` away.
+    // HTTP strips the trailing blank of `k `, so it equals `k`.
     assert_eq!(ids.len(), keys.len() - 1);
 }
 
 #[tokio::test]
-async fn a_new_signature_is_the_same_payload() {
+async fn a_new_sas_signature_does_not_change_the_payload() {
     let world = World::new().await;
     let mut body = world.export("dsar");
-    let first = keyed(&world, "k", &body).await;
+    let first = post_with_key(&world, "k", &body).await;
     let container = "https://contoso.blob.core.windows.net/dsar";
     for query in [
         "sv=2024-11-04&sr=c&sp=acw&se=2029-01-01T00:00:00Z&sig=another",
@@ -88,7 +88,7 @@ async fn a_new_signature_is_the_same_payload() {
         "sr=c&si=policy&sig=x",
     ] {
         body["parameters"]["storageLocation"] = format!("{container}?{query}").into();
-        let again = keyed(&world, "k", &body).await;
+        let again = post_with_key(&world, "k", &body).await;
         assert!(replayed(&again), "{query}: {again:?}");
         assert_eq!(again.id(), first.id(), "{query}");
     }
@@ -98,7 +98,7 @@ async fn a_new_signature_is_the_same_payload() {
 #[tokio::test]
 async fn another_payload_under_the_same_key_is_refused_and_starts_nothing() {
     let world = World::new().await;
-    let first = keyed(&world, "k", &world.export("dsar")).await;
+    let first = post_with_key(&world, "k", &world.export("dsar")).await;
     let change = |pointer: &str, value: &str| {
         let mut body = world.export("dsar");
         match body.pointer_mut(pointer) {
@@ -124,7 +124,7 @@ async fn another_payload_under_the_same_key_is_refused_and_starts_nothing() {
         world.schedule(),
     ];
     for other in others {
-        key_reused(&keyed(&world, "k", &other).await);
+        assert_key_reused(&post_with_key(&world, "k", &other).await);
     }
     assert_eq!(world.closed(&first.id()).await["status"], "succeeded");
     assert_eq!(world.simulator.jobs().len(), 1);
@@ -135,7 +135,7 @@ async fn another_payload_under_the_same_key_is_refused_and_starts_nothing() {
 }
 
 #[tokio::test]
-async fn without_the_header_operation_and_reference_are_the_key() {
+async fn without_a_header_the_key_is_operation_and_reference() {
     let world = World::new().await;
     let first = world.post(&world.export("dsar")).await;
     let again = world.post(&world.export("dsar")).await;
@@ -143,22 +143,22 @@ async fn without_the_header_operation_and_reference_are_the_key() {
     assert_eq!(again.id(), first.id());
     let mut other = world.export("dsar-2");
     other["reference"] = "RITM-dsar".into();
-    key_reused(&world.post(&other).await);
-    // The same reference of another operation is another operation.
+    assert_key_reused(&world.post(&other).await);
+    // The same reference with another operation name is another operation.
     let mut goals = world.goals();
     goals["reference"] = "RITM-dsar".into();
-    let goals = world.post(&goals).await;
-    assert!(!replayed(&goals));
-    assert_ne!(goals.id(), first.id());
-    // A key of its own is not a reference.
+    let goals_answer = world.post(&goals).await;
+    assert!(!replayed(&goals_answer));
+    assert_ne!(goals_answer.id(), first.id());
+    // A key from the header never equals one derived from a reference, whatever its text.
     let key = format!("reference {} RITM-dsar", "user.exportPersonalData");
-    let keyed = keyed(&world, &key, &world.goals()).await;
-    assert_eq!(keyed.status, 202, "{keyed:?}");
-    assert!(!replayed(&keyed));
+    let other_key = post_with_key(&world, &key, &world.goals()).await;
+    assert_eq!(other_key.status, 202, "{other_key:?}");
+    assert!(!replayed(&other_key));
 }
 
 #[tokio::test]
-async fn without_key_and_reference_only_what_may_run_twice_is_accepted() {
+async fn without_key_and_reference_an_export_is_refused_and_a_schedule_accepted() {
     let world = World::new().await;
     let mut export = world.export("dsar");
     export.as_object_mut().unwrap().remove("reference");
@@ -172,21 +172,21 @@ async fn without_key_and_reference_only_what_may_run_twice_is_accepted() {
 }
 
 #[tokio::test]
-async fn keys_belong_to_their_client() {
+async fn the_same_key_of_two_clients_is_two_operations() {
     let world = World::new().await;
     let mut body = world.goals();
     body.as_object_mut().unwrap().remove("callback");
-    let mine = keyed(&world, "k", &body).await;
+    let mine = post_with_key(&world, "k", &body).await;
     let hr = [("x-api-key", HR_KEY), ("idempotency-key", "k")];
     let theirs = world.post_with(&hr, &body).await;
     assert!(!replayed(&theirs));
     assert_ne!(mine.id(), theirs.id());
     body["parameters"]["explorerViewId"] = "e5e7a3c1-8cdf-409d-9ce9-000000000001".into();
-    key_reused(&world.post_with(&hr, &body).await);
+    assert_key_reused(&world.post_with(&hr, &body).await);
 }
 
 #[tokio::test]
-async fn a_replay_does_not_mind_that_time_has_passed() {
+async fn a_replay_is_answered_after_deadline_and_signature_have_passed() {
     let world = World::with(|setup| setup.simulator.durations.export_seconds = 10.0).await;
     let mut body = world.export("dsar");
     let location = &mut body["parameters"]["storageLocation"];
@@ -202,8 +202,8 @@ async fn a_replay_does_not_mind_that_time_has_passed() {
     let again = world.post(&body).await;
     assert!(replayed(&again), "{again:?}");
     assert_eq!((again.status, &again.body), (200, &closed));
-    // The same request for the first time is too late.
-    let late = keyed(&world, "new", &body).await;
+    // Sent for the first time now, the same request is refused, because its deadline has passed.
+    let late = post_with_key(&world, "new", &body).await;
     assert_eq!((late.status, late.problem()), (400, "invalid-request"));
     let pointers: BTreeSet<_> = late.body["errors"]
         .as_array()
@@ -213,10 +213,10 @@ async fn a_replay_does_not_mind_that_time_has_passed() {
         .collect();
     assert_eq!(pointers, BTreeSet::from(["/deadline"]), "{late:?}");
     body["reference"] = "RITM-other".into();
-    key_reused(
+    assert_key_reused(
         &world
             .post_with(&[("idempotency-key", "x")], &{
-                keyed(&world, "x", &world.goals()).await;
+                post_with_key(&world, "x", &world.goals()).await;
                 body.clone()
             })
             .await,
@@ -224,16 +224,16 @@ async fn a_replay_does_not_mind_that_time_has_passed() {
 }
 
 #[tokio::test]
-async fn a_replay_of_a_refused_start_is_refused_the_same_way() {
+async fn a_replay_of_a_refused_start_returns_the_same_refusal() {
     for operation in OPERATIONS {
         let world = World::new().await;
         let refusal = Fault::new(&format!("{operation}.start"), Action::status_only(403));
         world.simulator.script(refusal);
         let body = body(&world, operation);
-        let first = keyed(&world, "k", &body).await;
+        let first = post_with_key(&world, "k", &body).await;
         assert_eq!((first.status, first.problem()), (502, "start-rejected"));
         world.closed(&first.id()).await;
-        let again = keyed(&world, "k", &body).await;
+        let again = post_with_key(&world, "k", &body).await;
         assert_eq!((again.status, again.problem()), (502, "start-rejected"));
         assert!(replayed(&again), "{operation}");
         assert_eq!(again.header("location"), first.header("location"));
@@ -245,17 +245,17 @@ async fn a_replay_of_a_refused_start_is_refused_the_same_way() {
 }
 
 #[tokio::test]
-async fn the_same_request_32_times_at_once_is_one_operation_and_one_job() {
+async fn thirty_two_concurrent_equal_requests_start_one_job() {
     for operation in OPERATIONS {
         let world = Arc::new(World::new().await);
         let slow = Fault::new(&format!("{operation}.start"), Action::Delay { ms: 100 });
         world.simulator.script(slow);
         let mut requests = JoinSet::new();
         for _ in 0..32 {
-            let world = Arc::clone(&world);
+            let caller_world = Arc::clone(&world);
             requests.spawn(async move {
-                let body = body(&world, operation);
-                keyed(&world, "k", &body).await
+                let body = body(&caller_world, operation);
+                post_with_key(&caller_world, "k", &body).await
             });
         }
         let answers = requests.join_all().await;

@@ -1,4 +1,4 @@
-//! The list of a client's operations: order, pages, filters, and queries that cannot be understood.
+//! The list of a client's operations: order, pages, filters, and invalid queries.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::operations::refused;
 
-/// A goals export of this view, so that it is an operation of its own.
+/// Returns a goals export of the given view; each view is a separate operation.
 fn goals(world: &World, view: usize) -> Value {
     let mut body = world.goals();
     let id = format!("e5e7a3c1-8cdf-409d-9ce9-{view:012}");
@@ -89,7 +89,7 @@ async fn the_list_is_filtered_by_status_operation_and_reference() {
 }
 
 #[tokio::test]
-async fn a_query_that_cannot_be_understood_is_refused_by_name() {
+async fn an_invalid_query_is_refused_with_the_parameters_name() {
     let world = World::new().await;
     let cursor = format!("0000000000000000{}", "0".repeat(32));
     for (query, parameter) in [
@@ -119,5 +119,5 @@ async fn a_query_that_cannot_be_understood_is_refused_by_name() {
         assert_eq!(answer.body["errors"][0]["parameter"], parameter, "{query}");
     }
     let first = world.get(&format!("/v1/operations?cursor={cursor}")).await;
-    assert_eq!(first.status, 200, "a place before everything");
+    assert_eq!(first.status, 200, "a cursor before all operations is valid");
 }

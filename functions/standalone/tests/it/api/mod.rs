@@ -1,4 +1,4 @@
-//! The HTTP interface around operations: reading, listing, cancelling, repeating a request.
+//! The HTTP interface to operations: reading, listing, cancelling, repeating a request.
 
 mod idempotency;
 mod lists;

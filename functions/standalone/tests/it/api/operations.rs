@@ -1,4 +1,4 @@
-//! The HTTP surface around an operation: reading, cancelling, who may, how fast, and what a caller prefers.
+//! The HTTP interface to one operation: reading, cancelling, permissions, rate limits, and the header `Prefer`.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) fn refused(answer: &Answer, status: u16, problem: &str) {
 }
 
 #[tokio::test]
-async fn an_open_operation_is_202_with_a_time_to_ask_again_and_an_ended_one_200() {
+async fn an_open_operation_is_202_with_retry_after_and_an_ended_one_200() {
     let world = World::new().await;
     let posted = world.post(&world.goals()).await;
     let path = posted.header("location").unwrap().to_owned();
@@ -32,7 +32,7 @@ async fn an_open_operation_is_202_with_a_time_to_ask_again_and_an_ended_one_200(
 }
 
 #[tokio::test]
-async fn the_history_tells_every_step_in_order() {
+async fn the_history_lists_every_step_in_order() {
     let world = World::new().await;
     let id = world.post(&world.export("dsar")).await.id();
     world.closed(&id).await;
@@ -54,7 +54,7 @@ async fn the_history_tells_every_step_in_order() {
 }
 
 #[tokio::test]
-async fn another_clients_operation_is_not_there() {
+async fn another_clients_operation_is_not_found() {
     let world = World::new().await;
     let running = world.post(&world.goals()).await.id();
     let ended = world.post(&world.schedule()).await.id();
@@ -82,7 +82,7 @@ async fn another_clients_operation_is_not_there() {
 }
 
 #[tokio::test]
-async fn one_valid_key_in_either_header_is_needed() {
+async fn a_request_needs_exactly_one_valid_key_in_either_header() {
     let world = World::new().await;
     let bearer = format!("Bearer {TICKETS_KEY}");
     let lower = format!("bearer   {TICKETS_KEY} ");
@@ -122,7 +122,7 @@ async fn one_valid_key_in_either_header_is_needed() {
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         }
     }
-    // Not even whether a path exists is told without a key.
+    // Without a key the answer does not even show whether a path exists.
     for path in ["/v1/operations/op_x", "/v1/operations/a/b/c/d"] {
         let answer = world.call("GET", path, &[("x-api-key", "")], "").await;
         refused(&answer, 401, "unauthenticated");
@@ -130,7 +130,7 @@ async fn one_valid_key_in_either_header_is_needed() {
 }
 
 #[tokio::test]
-async fn a_client_may_do_only_what_is_configured() {
+async fn a_client_may_use_only_its_operations_and_callback_origins() {
     let world = World::new().await;
     let hr = [("x-api-key", HR_KEY)];
     let export = world.post_with(&hr, &world.export("dsar")).await;
@@ -149,7 +149,7 @@ async fn a_client_may_do_only_what_is_configured() {
 }
 
 #[tokio::test]
-async fn paths_and_methods_that_do_not_exist_are_told_apart() {
+async fn an_unknown_path_is_404_and_an_unknown_method_405() {
     let world = World::new().await;
     let id = world.post(&world.schedule()).await.id();
     let own = format!("/v1/operations/{id}");
@@ -192,7 +192,7 @@ async fn paths_and_methods_that_do_not_exist_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_client_over_its_rate_waits_and_others_do_not() {
+async fn a_client_over_its_rate_limit_is_refused_and_others_are_not() {
     let world = World::with(|setup| {
         let from = "requests_per_minute = 1000000";
         setup.config = setup.config.replace(from, "requests_per_minute = 6");
@@ -208,8 +208,8 @@ async fn a_client_over_its_rate_waits_and_others_do_not() {
     let hr = [("x-api-key", HR_KEY)];
     let other = world.call("GET", "/v1/operations", &hr, "").await;
     assert_eq!(other.status, 200);
-    let unknown = [("x-api-key", "wrong")];
-    let unknown = world.call("GET", "/v1/operations", &unknown, "").await;
+    let wrong_key = [("x-api-key", "wrong")];
+    let unknown = world.call("GET", "/v1/operations", &wrong_key, "").await;
     assert_eq!(unknown.status, 401);
     assert_eq!(world.get("/healthz").await.status, 200);
     world.clock.advance(Duration::from_millis(9_999));
@@ -232,7 +232,7 @@ async fn health_needs_no_key() {
 }
 
 #[tokio::test]
-async fn a_caller_may_wait_for_the_end() {
+async fn prefer_wait_returns_the_outcome() {
     let world = World::new().await;
     let (headers, body) = ([("prefer", "wait=20")], world.schedule());
     let request = world.post_with(&headers, &body);
@@ -251,7 +251,7 @@ async fn a_caller_may_wait_for_the_end() {
 }
 
 #[tokio::test]
-async fn a_caller_that_waits_in_vain_gets_202() {
+async fn prefer_wait_that_passes_before_the_end_is_202() {
     for (prefer, applied) in [
         ("wait=1", Some("wait=1")),
         ("wait=0", Some("wait=0")),
@@ -274,7 +274,7 @@ async fn a_caller_that_waits_in_vain_gets_202() {
 }
 
 #[tokio::test]
-async fn nobody_waits_longer_than_25_seconds() {
+async fn prefer_wait_is_limited_to_25_seconds() {
     let world = World::with(|setup| setup.simulator.durations.schedule_seconds = 0.0).await;
     let headers = [("prefer", "wait=3600")];
     let answer = world.post_with(&headers, &world.schedule()).await;

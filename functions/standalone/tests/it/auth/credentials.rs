@@ -1,4 +1,4 @@
-//! Which credential counts: keys, Basic, several at once, rates of each client, `courier check` and `courier key`.
+//! Credentials: API keys, Basic, several at once, the rate limit of a client, `courier check` and `courier key`.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub(crate) fn hash(secret: &str) -> String {
     format!("\"sha256:{}\"", digits.concat())
 }
 
-/// A client with a user name and two passwords, and a rate of its own.
+/// Returns the configuration of a client with a user name, two passwords and its own rate limit.
 fn with_basic() -> String {
     let passwords = format!("[{}, {}]", hash("new: päss"), hash("old"));
     format!(
@@ -45,7 +45,7 @@ fn basic(pair: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_password_opens_only_with_its_user_name() {
+async fn a_password_is_accepted_only_with_its_user_name() {
     let world =
         World::with(|setup| setup.config = setup.config.replace("[seal]\n", &with_basic())).await;
     let good = basic("Sérvice:new: päss");
@@ -87,7 +87,10 @@ async fn a_password_opens_only_with_its_user_name() {
     for other in [("x-api-key", TICKETS_KEY), ("authorization", &good)] {
         let headers = [("authorization", good.as_str()), other];
         let answer = world.call("GET", "/v1/operations", &headers, "").await;
-        assert_eq!(answer.status, 401, "two credentials are none: {other:?}");
+        assert_eq!(
+            answer.status, 401,
+            "two credentials in one request: {other:?}"
+        );
     }
     let refused = world
         .post_with(&[("x-api-key", "servicenow-key")], &world.goals())
@@ -96,7 +99,7 @@ async fn a_password_opens_only_with_its_user_name() {
 }
 
 #[tokio::test]
-async fn a_client_may_have_a_rate_of_its_own() {
+async fn a_client_may_have_its_own_rate_limit() {
     let config = with_basic().replace("= 40", "= 2");
     let world = World::with(|setup| setup.config = setup.config.replace("[seal]\n", &config)).await;
     let own = [("x-api-key", "servicenow-key")];
@@ -110,7 +113,7 @@ async fn a_client_may_have_a_rate_of_its_own() {
 }
 
 #[tokio::test]
-async fn check_says_how_each_client_proves_itself_and_no_secret() {
+async fn check_prints_how_each_client_authenticates_and_no_secret() {
     let jwt = r#"
 [clients.tokens]
 tenant = "contoso"
@@ -124,8 +127,7 @@ subject = "robot"
 algorithms = ["RS256", "ES256"]
 "#;
     let directory = tempfile::tempdir().unwrap();
-    let clients = format!("{jwt}{}", with_basic());
-    let clients = clients.replace("[seal]\n", SIGNERS);
+    let clients = format!("{jwt}{}", with_basic()).replace("[seal]\n", SIGNERS);
     let text = config("http://127.0.0.1:9", "http://127.0.0.1:8").replace("[seal]\n", &clients);
     let path = file(directory.path(), "courier.toml", &text);
     let ended = run(&["check", "--config", &path], &REQUEST_SECRETS).await;
@@ -151,9 +153,9 @@ algorithms = ["RS256", "ES256"]
     assert!(!ended.stdout.contains("sha256:"), "{}", ended.stdout);
 }
 
-/// Makes a secret and puts the line it prints to use.
+/// Makes a secret of each kind and uses the printed configuration line.
 #[tokio::test]
-async fn a_new_key_opens_what_its_line_configures() {
+async fn a_new_secret_matches_its_printed_configuration_line() {
     let mut made = BTreeSet::new();
     for (flag, from, secret_of) in [
         (None, "api_keys", None),
@@ -198,19 +200,19 @@ async fn a_new_key_opens_what_its_line_configures() {
     assert_eq!(two.code, Some(2), "{two:?}");
 }
 
-/// Who was refused is told as far as it is known, what was sent never.
+/// The log of a refused request names the client where it is known, and never what was sent.
 #[tokio::test]
-async fn the_log_names_clients_and_kinds_and_no_credential() {
+async fn the_log_names_client_and_kind_of_credential_but_not_the_credential() {
     let directory = tempfile::tempdir().unwrap();
     let clients = SIGNERS.replace("[seal]", &with_basic());
     let text = config("http://127.0.0.1:9", "http://127.0.0.1:8").replace("[seal]\n", &clients);
     let path = file(directory.path(), "courier.toml", &text);
     let data = directory.path().join("data");
-    let arguments = ["serve", "--listen=127.0.0.1:0", "--config", &path, "--data"];
-    let arguments = [&arguments[..], &[data.to_str().unwrap()]].concat();
+    let mut arguments = vec!["serve", "--listen=127.0.0.1:0", "--config", &path, "--data"];
+    arguments.push(data.to_str().unwrap());
     let server = Courier::start(&arguments, &REQUEST_SECRETS);
     let api = address(&server).await;
-    // Signed long ago by this machine's clock, or still to come.
+    // The signed time, 5 seconds after 1970, is far away from now on any machine's clock.
     let signature = signed(|sign| standard_signature(sign, "REQUESTS_NEW", "canary-id", 5, "{}"));
     let wrong = basic("canary-user:canary-password");
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -233,17 +235,17 @@ async fn the_log_names_clients_and_kinds_and_no_credential() {
             "credential=\"signature\" client=\"standard\" rule=\"the signed timestamp is more than 5 minutes away\"",
         ),
     ] {
-        let request = http.post(format!("{api}/v1/operations")).body("{}");
-        let request = headers.iter().fold(request, |request, (name, value)| {
-            request.header(*name, *value)
-        });
+        let bare = http.post(format!("{api}/v1/operations")).body("{}");
+        let request = headers
+            .iter()
+            .fold(bare, |request, (name, value)| request.header(*name, *value));
         assert_eq!(request.send().await.unwrap().status(), 401, "{headers:?}");
         server.says(line).await;
     }
     server.signal("TERM").await;
     let ended = server.ended().await;
-    let said = format!("{}{}", ended.stdout, ended.stderr).to_lowercase();
+    let output = format!("{}{}", ended.stdout, ended.stderr).to_lowercase();
     for secret in ["canary", &signature.to_lowercase(), &wrong.to_lowercase()] {
-        assert!(!said.contains(secret), "{said}");
+        assert!(!output.contains(secret), "{output}");
     }
 }

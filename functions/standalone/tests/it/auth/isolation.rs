@@ -1,4 +1,4 @@
-//! No client observes another's operation (I10): a walk at random through the API as three clients, two of one tenant.
+//! No client observes another's operation (I10): random calls of the API as three clients, two of which share a tenant.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -40,26 +40,29 @@ struct Client {
     tenant: u32,
 }
 
-/// What a client does.
+/// One action of a client.
 #[derive(Debug, Clone)]
-enum Deed {
-    /// Operation, resource, and which of a few keys or references that all clients use.
-    Ask(usize, u32, Repeat),
-    /// One of the four calls on the operation at this place among all clients' operations.
-    Touch(&'static str, &'static str, Index),
+enum Action {
+    /// Requests an operation on a resource, with one of a few keys or references that all clients use.
+    Start(usize, u32, Repeat),
+    /// Makes one of four calls on the operation at this index among all clients' operations.
+    Call(&'static str, &'static str, Index),
+    /// Lists operations with this query.
     List(&'static str),
-    /// With the cursor of some client.
-    Turn(Index),
+    /// Lists operations from a cursor of any client.
+    NextPage(Index),
+    /// Advances the clock by this many seconds.
     Wait(u64),
 }
 
+/// Number of the shared idempotency key or reference that a request uses.
 #[derive(Debug, Clone)]
 enum Repeat {
     Key(u32),
     Reference(u32),
 }
 
-fn deeds() -> impl Strategy<Value = Vec<(usize, Deed)>> {
+fn actions() -> impl Strategy<Value = Vec<(usize, Action)>> {
     let repeat = prop_oneof![
         (0..4_u32).prop_map(Repeat::Key),
         (0..4_u32).prop_map(Repeat::Reference)
@@ -77,19 +80,19 @@ fn deeds() -> impl Strategy<Value = Vec<(usize, Deed)>> {
         "?operation=goals.exportJob",
         "?reference=shared-1",
     ]);
-    let deed = prop_oneof![
-        4 => (0..OPERATIONS.len(), 0..3_u32, repeat).prop_map(|(operation, resource, repeat)| Deed::Ask(operation, resource, repeat)),
-        6 => (call, any::<Index>()).prop_map(|((method, part), at)| Deed::Touch(method, part, at)),
-        2 => filter.prop_map(Deed::List),
-        2 => any::<Index>().prop_map(Deed::Turn),
-        2 => select(vec![1, 60, 4_000]).prop_map(Deed::Wait),
+    let action = prop_oneof![
+        4 => (0..OPERATIONS.len(), 0..3_u32, repeat).prop_map(|(operation, resource, repeat)| Action::Start(operation, resource, repeat)),
+        6 => (call, any::<Index>()).prop_map(|((method, part), at)| Action::Call(method, part, at)),
+        2 => filter.prop_map(Action::List),
+        2 => any::<Index>().prop_map(Action::NextPage),
+        2 => select(vec![1, 60, 4_000]).prop_map(Action::Wait),
     ];
-    prop::collection::vec((0..CLIENTS.len(), deed), 120)
+    prop::collection::vec((0..CLIENTS.len(), action), 120)
 }
 
-/// Few walks, long ones: what they meet is what there is from before.
+/// Runs a few long sequences rather than many short ones, because later calls meet the operations of earlier ones.
 #[test]
-fn no_client_ever_sees_touches_or_is_told_of_anothers_operation() {
+fn no_client_reads_changes_or_receives_anothers_operation() {
     let config = Config {
         cases: 4,
         failure_persistence: None,
@@ -97,27 +100,27 @@ fn no_client_ever_sees_touches_or_is_told_of_anothers_operation() {
         ..Config::default()
     };
     let runtime = Runtime::new().unwrap();
-    let walked = TestRunner::new(config).run(&deeds(), |deeds| {
-        runtime.block_on(walk(&deeds));
+    let result = TestRunner::new(config).run(&actions(), |actions| {
+        runtime.block_on(walk(&actions));
         Ok(())
     });
-    walked.unwrap_or_else(|error| panic!("{error}"));
+    result.unwrap_or_else(|error| panic!("{error}"));
 }
 
-async fn walk(deeds: &[(usize, Deed)]) {
+async fn walk(actions: &[(usize, Action)]) {
     let mut walk = Walk::new().await;
-    for (client, deed) in deeds {
-        walk.take(&CLIENTS[*client], deed).await;
+    for (client, action) in actions {
+        walk.take(&CLIENTS[*client], action).await;
     }
     walk.end().await;
 }
 
-/// What has happened so far.
+/// A World and what the clients have done in it so far.
 struct Walk {
     world: World,
-    /// Operation → whose it is.
+    /// Client that owns each operation, by the operation's id.
     owners: BTreeMap<String, &'static str>,
-    /// Which keys each client has used, and references with their operation.
+    /// Keys that each client has used, and references together with their operation.
     used: BTreeSet<(&'static str, String)>,
     cursors: Vec<String>,
 }
@@ -149,24 +152,24 @@ impl Walk {
         }
     }
 
-    async fn take(&mut self, client: &'static Client, deed: &Deed) {
-        match deed {
-            Deed::Ask(operation, resource, repeat) => {
-                self.ask(client, OPERATIONS[*operation], *resource, repeat)
+    async fn take(&mut self, client: &'static Client, action: &Action) {
+        match action {
+            Action::Start(operation, resource, repeat) => {
+                self.start(client, OPERATIONS[*operation], *resource, repeat)
                     .await;
             }
-            Deed::Touch(method, part, at) => self.touch(client, method, part, at).await,
-            Deed::List(query) => self.list(client, query).await,
-            Deed::Turn(at) if !self.cursors.is_empty() => {
+            Action::Call(method, part, at) => self.call_any(client, method, part, at).await,
+            Action::List(query) => self.list(client, query).await,
+            Action::NextPage(at) if !self.cursors.is_empty() => {
                 let cursor = at.get(&self.cursors).clone();
                 self.list(client, &format!("?cursor={cursor}")).await;
             }
-            Deed::Turn(_) => {}
-            Deed::Wait(seconds) => self.world.advance(Duration::from_secs(*seconds)).await,
+            Action::NextPage(_) => {}
+            Action::Wait(seconds) => self.world.advance(Duration::from_secs(*seconds)).await,
         }
     }
 
-    async fn ask(
+    async fn start(
         &mut self,
         client: &'static Client,
         operation: &str,
@@ -187,13 +190,13 @@ impl Walk {
                     .await
             }
         };
-        let key = match repeat {
+        let used = match repeat {
             Repeat::Key(key) => format!("key {key}"),
             Repeat::Reference(reference) => format!("{operation} {reference}"),
         };
-        let first = self.used.insert((client.name, key));
+        let first = self.used.insert((client.name, used));
         if answer.status == 422 && !first {
-            return self.look(client, &answer);
+            return self.check_answer(client, &answer);
         }
         let id = answer.id();
         let owner = self.owners.get(&id).copied();
@@ -206,10 +209,10 @@ impl Walk {
             client = client.name
         );
         self.owners.insert(id, client.name);
-        self.look(client, &answer);
+        self.check_answer(client, &answer);
     }
 
-    async fn touch(&mut self, client: &'static Client, method: &str, part: &str, at: &Index) {
+    async fn call_any(&mut self, client: &'static Client, method: &str, part: &str, at: &Index) {
         let ids: Vec<&String> = self.owners.keys().collect();
         if ids.is_empty() {
             return;
@@ -218,12 +221,12 @@ impl Walk {
         let answer = self.call(client, method, &id, part).await;
         if self.owners[&id] == client.name {
             assert_ne!(answer.status, 404, "{answer:?}");
-            return self.look(client, &answer);
+            return self.check_answer(client, &answer);
         }
-        let nobodys = self
+        let missing = self
             .call(client, method, "op_00000000000000000000000000000000", part)
             .await;
-        assert_eq!(told(&answer), told(&nobodys));
+        assert_eq!(comparable(&answer), comparable(&missing));
         assert_eq!(answer.problem(), "not-found");
     }
 
@@ -244,7 +247,7 @@ impl Walk {
         if let Some(next) = answer.body["next"].as_str() {
             self.cursors.push(next.to_owned());
         }
-        // Places of every client, whether it has a second page or not: when it was created, and its id.
+        // A cursor is the creation time and the id of an operation; one is made for each operation of the page.
         for operation in answer.body["operations"].as_array().unwrap() {
             let created: jiff::Timestamp =
                 operation["createdAt"].as_str().unwrap().parse().unwrap();
@@ -252,24 +255,24 @@ impl Walk {
             self.cursors
                 .push(format!("{:016x}{bare}", created.as_nanosecond()));
         }
-        self.look(client, &answer);
+        self.check_answer(client, &answer);
     }
 
-    /// Every id in an answer is of the client's own operations, and every name is its own.
-    fn look(&self, client: &Client, answer: &Answer) {
-        let text = told(answer);
+    /// Checks that an answer contains only ids and names that belong to the client.
+    fn check_answer(&self, client: &Client, answer: &Answer) {
+        let text = comparable(answer);
         for id in ids(&text) {
             assert_eq!(
                 self.owners.get(&id),
                 Some(&client.name),
-                "{} is told: {text}",
+                "{} sees: {text}",
                 client.name
             );
         }
         for other in CLIENTS.iter().filter(|other| other.name != client.name) {
             assert!(
                 !text.contains(&format!("of-{}", other.name)),
-                "{} is told: {text}",
+                "{} sees: {text}",
                 client.name
             );
         }
@@ -290,11 +293,11 @@ impl Walk {
             let receiver = callback.path.trim_start_matches("/hooks/of-");
             assert_eq!(Vec::from_iter(owners), [receiver], "{body}");
         }
-        self.tokens_keep_to_their_tenant();
+        self.check_tokens_of_tenants();
     }
 
-    /// What Graph was asked for one tenant's resources it was asked with that tenant's tokens.
-    fn tokens_keep_to_their_tenant(&self) {
+    /// Checks that every call for a tenant's resources used a token of that tenant.
+    fn check_tokens_of_tenants(&self) {
         let mut tenants = BTreeMap::new();
         let mut calls = 0;
         for call in self.world.simulator.journal() {
@@ -317,12 +320,12 @@ impl Walk {
     }
 }
 
-/// A request whose resources are of the client's tenant. Two clients of one tenant ask for the same ones.
+/// Returns a request for resources of the client's tenant; two clients of one tenant request the same ones.
 fn body(world: &World, client: &Client, operation: &str, resource: u32) -> Value {
     let id = id(client.tenant, resource);
     let parameters = match operation {
         "user.exportPersonalData" => {
-            // One container for each: a used one is refused, whoever asks.
+            // Each client has its own containers, because a used one is refused to every client.
             json!({ "userId": id, "storageLocation": sas(&format!("of-{}-{resource}", client.name)) })
         }
         "goals.exportJob" => json!({ "goalsOrganizationId": id, "explorerViewId": id }),
@@ -341,8 +344,8 @@ fn tenant_of(call: &str) -> Option<u32> {
     rest.get(..2)?.parse().ok()
 }
 
-/// Status, headers and body of an answer, without the time of day.
-fn told(answer: &Answer) -> String {
+/// Returns status, headers and body of an answer as text, without the `Date` header.
+fn comparable(answer: &Answer) -> String {
     let mut headers = answer.headers.clone();
     headers.remove("date");
     format!("{} {headers:?} {}", answer.status, answer.body)

@@ -1,4 +1,4 @@
-//! An issuer of tokens: keys made for this run, a set of them on loopback, and tokens good and bad.
+//! An issuer of JWTs for tests: keys made for each run, their key set on loopback, and valid and invalid tokens.
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,24 +20,25 @@ use crate::auth::signed::NOW;
 
 pub(crate) const ISSUER: &str = "https://login.example/v2";
 pub(crate) const AUDIENCE: &str = "api://courier";
-/// Of the other client.
+/// Audience of the `robot` client.
 pub(crate) const ROBOTS: &str = "api://robots";
 
-/// Two RSA keys and one on P-256; making them takes a moment.
+/// Two RSA keys, made once for all tests because that takes a moment.
 pub(crate) static RSA: LazyLock<[RsaKeyPair; 2]> =
     LazyLock::new(|| [(); 2].map(|()| RsaKeyPair::generate(KeySize::Rsa2048).unwrap()));
+/// A key on the curve P-256, made once for all tests.
 pub(crate) static CURVE: LazyLock<EcdsaKeyPair> =
     LazyLock::new(|| EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap());
 
-/// Who signs a token.
+/// Algorithm and key with which a token is signed.
 #[derive(Clone, Copy)]
 pub(crate) enum Signer {
     Rs256(usize),
     Ps256(usize),
     Es256,
-    /// With the bytes of the first RSA key's modulus as the secret.
+    /// HMAC whose secret is the modulus of the first RSA key, as in an algorithm confusion attack.
     Hs256,
-    Nobody,
+    Unsigned,
 }
 
 impl Signer {
@@ -60,12 +61,12 @@ impl Signer {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, &modulus(0));
                 hmac::sign(&key, content).as_ref().to_vec()
             }
-            Self::Nobody => Vec::new(),
+            Self::Unsigned => Vec::new(),
         }
     }
 }
 
-/// The modulus of an RSA key: in its DER (RFC 8017 §A.1.1) it stands before the exponent 65537.
+/// Returns the modulus of an RSA key; in the DER (RFC 8017, section A.1.1) it precedes the exponent 65537.
 pub(crate) fn modulus(key: usize) -> Vec<u8> {
     let der = RSA[key].public_key().as_ref();
     let (modulus, exponent) = der.split_at(der.len() - 5);
@@ -87,13 +88,13 @@ pub(crate) fn curve_jwk(kid: &str) -> Value {
             "x": encode(&point[1..33]), "y": encode(&point[33..]) })
 }
 
-/// A JWK with more said of it.
+/// Returns a JSON object, such as a JWK, with one member added or replaced.
 pub(crate) fn with(mut jwk: Value, name: &str, value: Value) -> Value {
     jwk[name] = value;
     jwk
 }
 
-/// A token of these very texts.
+/// Returns a token of exactly these texts.
 pub(crate) fn raw(header: &str, claims: &str, signer: Signer) -> String {
     let content = format!("{}.{}", encode(header), encode(claims));
     let signature = encode(signer.sign(content.as_bytes()));
@@ -104,13 +105,13 @@ pub(crate) fn header(algorithm: &str, kid: &str) -> Value {
     json!({ "alg": algorithm, "kid": kid, "typ": "JWT" })
 }
 
-/// Claims that open the `tokens` client.
+/// Returns claims that authenticate the `tokens` client.
 pub(crate) fn claims() -> Value {
     json!({ "iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 3600, "nbf": NOW - 10, "iat": NOW - 10,
             "sub": "somebody", "scp": "Files.Read Operations.Start" })
 }
 
-/// A good token by the first RSA key.
+/// Returns a valid token signed with the first RSA key.
 pub(crate) fn good(kid: &str) -> String {
     token(&header("RS256", kid), &claims(), Signer::Rs256(0))
 }
@@ -119,7 +120,7 @@ pub(crate) fn token(header: &Value, claims: &Value, signer: Signer) -> String {
     raw(&header.to_string(), &claims.to_string(), signer)
 }
 
-/// The key set's answer.
+/// Returns an HTTP answer with a key set.
 pub(crate) fn set(keys: &[Value]) -> Answer {
     document(json!({ "keys": keys }).to_string())
 }
@@ -132,15 +133,18 @@ pub(crate) fn document(text: String) -> Answer {
     }
 }
 
-/// An issuer whose set says `answer`.
+/// Starts an issuer whose key set endpoint answers with `answer`.
 pub(crate) async fn issuer(answer: Answer) -> Receiver {
-    let peer = Receiver::start(Arc::new(|| Timestamp::UNIX_EPOCH)).await;
-    let peer = peer.unwrap();
+    let peer = Receiver::start(Arc::new(|| Timestamp::UNIX_EPOCH))
+        .await
+        .unwrap();
     peer.answer_otherwise(answer);
     peer
 }
 
-/// A World with two clients of the issuer: one by scope, one by role, subject and a single algorithm.
+/// Returns a World with two clients of the issuer.
+///
+/// The client `tokens` requires a scope; `robot` requires a role and a subject, and accepts a single algorithm.
 pub(crate) async fn world(peer: &Receiver) -> World {
     world_at(&peer.url("/keys")).await
 }

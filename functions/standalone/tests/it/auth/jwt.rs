@@ -1,4 +1,4 @@
-//! Tokens: every rule of RFC 8725 that concerns us, broken one at a time.
+//! JWTs that break one rule of RFC 8725 at a time, for every rule that applies here.
 
 use courier_core::operation::OperationId;
 use courier_testkit::receiver::Answer as Reply;
@@ -10,41 +10,41 @@ use crate::auth::issuer::{
     raw, rsa_jwk, set, token, with, world,
 };
 use crate::auth::signed::NOW;
-use crate::auth::signed::Verdict::{self, Refused, Taken, Told};
+use crate::auth::signed::Verdict::{self, Accepted, Refused, RefusedBecause};
 use crate::auth::signed_corpus::body;
 
-const EXPIRED: Verdict = Told("the token has no `exp` to come");
-const EARLY: Verdict = Told("the token's `nbf` is still to come");
-const AUDIENCE_RULE: Verdict = Told("the token is for another audience");
-const SUBJECT: Verdict = Told("the token is of another subject");
-const RIGHT: Verdict = Told("the token lacks the required scope or role");
+const EXPIRED: Verdict = RefusedBecause("the token has no `exp` to come");
+const NOT_YET_VALID: Verdict = RefusedBecause("the token's `nbf` is still to come");
+const OTHER_AUDIENCE: Verdict = RefusedBecause("the token is for another audience");
+const OTHER_SUBJECT: Verdict = RefusedBecause("the token is of another subject");
+const MISSING_RIGHT: Verdict = RefusedBecause("the token lacks the required scope or role");
 
-async fn bring(world: &World, token: &str) -> Answer {
+async fn post_with_token(world: &World, token: &str) -> Answer {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
     world.call("POST", "/v1/operations", &headers, body()).await
 }
 
-async fn judged(world: &World, what: &str, token: &str, verdict: Verdict) {
-    let answer = bring(world, token).await;
+async fn assert_verdict(world: &World, what: &str, token: &str, verdict: Verdict) {
+    let answer = post_with_token(world, token).await;
     let found = match answer.status {
         202 => {
             let id = OperationId::parse(&answer.id()).unwrap();
             let record = world.app.store.load(&id).await.unwrap().unwrap();
-            format!("taken as {}", record.client)
+            format!("accepted as {}", record.client)
         }
         401 => format!("refused: {:?}", answer.body["detail"].as_str()),
         _ => format!("{answer:?}"),
     };
     let expected = match verdict {
-        Taken(client) => format!("taken as {client}"),
-        Told(rule) => format!("refused: {:?}", Some(rule)),
+        Accepted(client) => format!("accepted as {client}"),
+        RefusedBecause(rule) => format!("refused: {:?}", Some(rule)),
         Refused => format!("refused: {:?}", None::<&str>),
     };
     assert_eq!(found, expected, "{what}: {token}");
 }
 
-fn changed(name: &str, value: Value) -> Value {
+fn claims_with(name: &str, value: Value) -> Value {
     let mut claims = claims();
     if value.is_null() {
         claims.as_object_mut().unwrap().remove(name);
@@ -55,66 +55,70 @@ fn changed(name: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
-async fn every_claim_is_asked_for() {
+async fn a_token_with_a_missing_or_wrong_claim_is_refused() {
     let peer = issuer(set(&[rsa_jwk("k", 0)])).await;
     let world = world(&peer).await;
-    let taken = Taken("tokens");
+    let accepted = Accepted("tokens");
     for (name, value, verdict) in [
-        ("jti", json!("x"), taken),
+        ("jti", json!("x"), accepted),
         ("exp", Value::Null, EXPIRED),
-        ("exp", json!(NOW + 1), taken),
-        ("exp", json!(NOW - 59), taken),
+        ("exp", json!(NOW + 1), accepted),
+        ("exp", json!(NOW - 59), accepted),
         ("exp", json!(NOW - 60), EXPIRED),
         ("exp", json!(0), EXPIRED),
-        ("exp", json!(NOW as f64 + 0.5), taken),
+        ("exp", json!(NOW as f64 + 0.5), accepted),
         ("exp", json!((NOW + 3600).to_string()), EXPIRED),
         ("exp", json!([NOW + 3600]), EXPIRED),
-        ("nbf", Value::Null, taken),
-        ("nbf", json!(NOW + 60), taken),
-        ("nbf", json!(NOW + 61), EARLY),
-        ("nbf", json!("soon"), EARLY),
-        ("aud", Value::Null, AUDIENCE_RULE),
-        ("aud", json!([AUDIENCE]), taken),
-        ("aud", json!(["other", AUDIENCE]), taken),
-        ("aud", json!(["other"]), AUDIENCE_RULE),
-        ("aud", json!([[AUDIENCE]]), AUDIENCE_RULE),
-        ("aud", json!("other"), AUDIENCE_RULE),
-        ("aud", json!("api://courier/"), AUDIENCE_RULE),
-        ("aud", json!("API://courier"), AUDIENCE_RULE),
-        ("aud", json!({ "x": AUDIENCE }), AUDIENCE_RULE),
+        ("nbf", Value::Null, accepted),
+        ("nbf", json!(NOW + 60), accepted),
+        ("nbf", json!(NOW + 61), NOT_YET_VALID),
+        ("nbf", json!("soon"), NOT_YET_VALID),
+        ("aud", Value::Null, OTHER_AUDIENCE),
+        ("aud", json!([AUDIENCE]), accepted),
+        ("aud", json!(["other", AUDIENCE]), accepted),
+        ("aud", json!(["other"]), OTHER_AUDIENCE),
+        ("aud", json!([[AUDIENCE]]), OTHER_AUDIENCE),
+        ("aud", json!("other"), OTHER_AUDIENCE),
+        ("aud", json!("api://courier/"), OTHER_AUDIENCE),
+        ("aud", json!("API://courier"), OTHER_AUDIENCE),
+        ("aud", json!({ "x": AUDIENCE }), OTHER_AUDIENCE),
         ("iss", Value::Null, Refused),
         ("iss", json!("https://login.example/v2/"), Refused),
         ("iss", json!("https://evil.example/v2"), Refused),
         ("iss", json!([ISSUER]), Refused),
-        ("sub", Value::Null, taken),
-        ("scp", Value::Null, RIGHT),
-        ("scp", json!("operations.start"), RIGHT),
-        ("scp", json!("Operations.StartAll Operations"), RIGHT),
-        ("scp", json!(["Files.Read", "Operations.Start"]), taken),
-        ("scp", json!({ "Operations.Start": true }), RIGHT),
-        ("scp", json!(true), RIGHT),
+        ("sub", Value::Null, accepted),
+        ("scp", Value::Null, MISSING_RIGHT),
+        ("scp", json!("operations.start"), MISSING_RIGHT),
+        (
+            "scp",
+            json!("Operations.StartAll Operations"),
+            MISSING_RIGHT,
+        ),
+        ("scp", json!(["Files.Read", "Operations.Start"]), accepted),
+        ("scp", json!({ "Operations.Start": true }), MISSING_RIGHT),
+        ("scp", json!(true), MISSING_RIGHT),
     ] {
         let what = format!("{name} {value}");
         let token = token(
             &header("RS256", "k"),
-            &changed(name, value),
+            &claims_with(name, value),
             Signer::Rs256(0),
         );
-        judged(&world, &what, &token, verdict).await;
+        assert_verdict(&world, &what, &token, verdict).await;
     }
-    let mut by_scope = changed("scp", Value::Null);
+    let mut by_scope = claims_with("scp", Value::Null);
     by_scope["scope"] = "Operations.Start".into();
     let granted = token(&header("RS256", "k"), &by_scope, Signer::Rs256(0));
-    judged(&world, "scope", &granted, taken).await;
+    assert_verdict(&world, "scope", &granted, accepted).await;
     assert_eq!(peer.journal().len(), 1, "the set is fetched once");
 }
 
 #[tokio::test]
-async fn a_role_and_a_subject_belong_together_and_a_token_is_of_one_client() {
+async fn a_token_needs_role_and_subject_and_must_match_exactly_one_client() {
     let peer = issuer(set(&[rsa_jwk("k", 0), curve_jwk("e")])).await;
     let world = world(&peer).await;
     let roles = |subject: &str, roles: Value, audiences: Value| {
-        let mut claims = changed("sub", subject.into());
+        let mut claims = claims_with("sub", subject.into());
         claims["roles"] = roles;
         claims["aud"] = audiences;
         claims
@@ -125,55 +129,55 @@ async fn a_role_and_a_subject_belong_together_and_a_token_is_of_one_client() {
         (
             "role",
             roles("robot", json!([start]), own.clone()),
-            Taken("robot"),
+            Accepted("robot"),
         ),
         (
             "roles",
             roles("robot", json!(["x", start]), own.clone()),
-            Taken("robot"),
+            Accepted("robot"),
         ),
         (
             "other role",
             roles("robot", json!(["x"]), own.clone()),
-            RIGHT,
+            MISSING_RIGHT,
         ),
         (
             "roles in one",
             roles("robot", json!(format!("x {start}")), own.clone()),
-            RIGHT,
+            MISSING_RIGHT,
         ),
         (
             "other subject",
             roles("human", json!([start]), own.clone()),
-            SUBJECT,
+            OTHER_SUBJECT,
         ),
         (
             "no subject",
             roles("", json!([start]), own.clone()),
-            SUBJECT,
+            OTHER_SUBJECT,
         ),
         (
             "both audiences, one role",
             roles("human", json!([start]), both.clone()),
-            Taken("tokens"),
+            Accepted("tokens"),
         ),
         (
             "of two clients",
             roles("robot", json!([start]), both),
-            Told("the token fits several clients"),
+            RefusedBecause("the token fits several clients"),
         ),
     ] {
         let token = token(&header("RS256", "k"), &claims, Signer::Rs256(0));
-        judged(&world, what, &token, verdict).await;
+        assert_verdict(&world, what, &token, verdict).await;
     }
-    // That client takes RS256 only.
+    // The client `robot` accepts RS256 only.
     let claims = roles("robot", json!([start]), own);
     let elliptic = token(&header("ES256", "e"), &claims, Signer::Es256);
-    judged(&world, "another algorithm", &elliptic, AUDIENCE_RULE).await;
+    assert_verdict(&world, "another algorithm", &elliptic, OTHER_AUDIENCE).await;
 }
 
 #[tokio::test]
-async fn a_token_chooses_neither_algorithm_nor_key() {
+async fn a_token_cannot_choose_its_algorithm_or_key() {
     let elsewhere = issuer(set(&[rsa_jwk("k", 1), rsa_jwk("evil", 1)])).await;
     let modulus = encode(modulus(0));
     let point = curve_jwk("p384");
@@ -195,15 +199,15 @@ async fn a_token_chooses_neither_algorithm_nor_key() {
     ]))
     .await;
     let world = world(&peer).await;
-    let taken = Taken("tokens");
+    let accepted = Accepted("tokens");
     let (rs, ps, es) = (Signer::Rs256(0), Signer::Ps256(0), Signer::Es256);
     for (algorithm, kid, signer, verdict) in [
-        ("RS256", "k", rs, taken),
-        ("PS256", "k", ps, taken),
-        ("ES256", "e", es, taken),
-        ("PS256", "pss", ps, taken),
-        ("RS256", "sig", rs, taken),
-        ("RS256", "verify", rs, taken),
+        ("RS256", "k", rs, accepted),
+        ("PS256", "k", ps, accepted),
+        ("ES256", "e", es, accepted),
+        ("PS256", "pss", ps, accepted),
+        ("RS256", "sig", rs, accepted),
+        ("RS256", "verify", rs, accepted),
         ("RS256", "pss", rs, Refused),
         ("RS256", "k", ps, Refused),
         ("PS256", "k", rs, Refused),
@@ -223,13 +227,13 @@ async fn a_token_chooses_neither_algorithm_nor_key() {
         ("HS256", "k", Signer::Hs256, Refused),
         ("HS256", "oct", Signer::Hs256, Refused),
         ("RS256", "oct", Signer::Hs256, Refused),
-        ("none", "k", Signer::Nobody, Refused),
-        ("None", "k", Signer::Nobody, Refused),
-        ("", "k", Signer::Nobody, Refused),
-        ("RS256", "k", Signer::Nobody, Refused),
+        ("none", "k", Signer::Unsigned, Refused),
+        ("None", "k", Signer::Unsigned, Refused),
+        ("", "k", Signer::Unsigned, Refused),
+        ("RS256", "k", Signer::Unsigned, Refused),
     ] {
         let token = token(&header(algorithm, kid), &claims(), signer);
-        judged(&world, &format!("{algorithm} {kid}"), &token, verdict).await;
+        assert_verdict(&world, &format!("{algorithm} {kid}"), &token, verdict).await;
     }
     let url: Value = elsewhere.url("/keys").into();
     for (name, value) in [
@@ -240,20 +244,20 @@ async fn a_token_chooses_neither_algorithm_nor_key() {
     ] {
         let header = with(header("RS256", "evil"), name, value);
         let theirs = token(&header, &claims(), Signer::Rs256(1));
-        judged(&world, name, &theirs, Refused).await;
+        assert_verdict(&world, name, &theirs, Refused).await;
         let ours = with(header, "kid", "k".into());
         let theirs = token(&ours, &claims(), Signer::Rs256(1));
-        judged(&world, name, &theirs, Refused).await;
+        assert_verdict(&world, name, &theirs, Refused).await;
     }
     assert!(elsewhere.journal().is_empty(), "a token's URL was called");
 }
 
 #[tokio::test]
-async fn a_token_is_three_strict_parts() {
+async fn a_malformed_token_is_refused() {
     let peer = issuer(set(&[rsa_jwk("k", 0)])).await;
     let world = world(&peer).await;
     let good = good("k");
-    judged(&world, "good", &good, Taken("tokens")).await;
+    assert_verdict(&world, "good", &good, Accepted("tokens")).await;
     let parts: Vec<&str> = good.split('.').collect();
     let [head, payload, signature] = parts.as_slice() else {
         panic!("{good}")
@@ -293,9 +297,9 @@ async fn a_token_is_three_strict_parts() {
         by(&plain, &claims.replacen('{', r#"{"exp":1,"#, 1)),
         by(&plain, &format!("{claims} x")),
     ] {
-        judged(&world, "malformed", &token, Refused).await;
+        assert_verdict(&world, "malformed", &token, Refused).await;
     }
-    // As a key it is none, and two credentials are none.
+    // A token is not accepted as an API key, nor beside a second credential.
     let plain = [("x-api-key", good.as_str())];
     let answer = world.call("GET", "/v1/operations", &plain, "").await;
     assert_eq!(answer.status, 401);
@@ -308,7 +312,7 @@ async fn a_token_is_three_strict_parts() {
         world.call("GET", "/v1/operations", &both, "").await.status,
         401
     );
-    // A token opens everything that a key opens.
+    // A token permits every call that an API key permits.
     let one = [("authorization", bearer.as_str())];
     assert_eq!(
         world.call("GET", "/v1/operations", &one, "").await.status,
@@ -318,16 +322,16 @@ async fn a_token_is_three_strict_parts() {
 }
 
 #[tokio::test]
-async fn a_stranger_makes_us_call_nobody() {
+async fn token_of_an_unknown_issuer_triggers_no_jwks_fetch() {
     let peer = issuer(Reply::status(500)).await;
     let world = world(&peer).await;
     let strange = token(
         &header("RS256", "k"),
-        &changed("iss", "x".into()),
+        &claims_with("iss", "x".into()),
         Signer::Rs256(0),
     );
     for text in [strange.as_str(), "wrong", "a.b.c", "tickets-key"] {
-        bring(&world, text).await;
+        post_with_token(&world, text).await;
     }
     assert!(peer.journal().is_empty());
 }

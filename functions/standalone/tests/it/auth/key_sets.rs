@@ -1,4 +1,4 @@
-//! The key sets of issuers: how long they are kept, when they are fetched anew, and what comes of an issuer that fails.
+//! The key sets of issuers: how long they are cached, when they are fetched again, and what happens when a fetch fails.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::auth::issuer::{
     world, world_at,
 };
 
-/// A token by the second RSA key, which lives through the day.
-fn rotated() -> String {
+/// Returns a token of the second RSA key that does not expire during a test.
+fn new_key_token() -> String {
     token(&header("RS256", "new"), &lasting(), Signer::Rs256(1))
 }
 
@@ -27,8 +27,8 @@ fn lasting() -> serde_json::Value {
     with(claims(), "exp", json!(9_999_999_999_u64))
 }
 
-/// The same by the first.
-fn old() -> String {
+/// Returns a token of the first RSA key that does not expire during a test.
+fn old_key_token() -> String {
     token(&header("RS256", "k"), &lasting(), Signer::Rs256(0))
 }
 
@@ -38,7 +38,7 @@ async fn list(world: &World, token: &str) -> Answer {
     world.call("GET", "/v1/operations", &headers, "").await
 }
 
-async fn is(world: &World, token: &str, status: u16) {
+async fn assert_status(world: &World, token: &str, status: u16) {
     let answer = list(world, token).await;
     assert_eq!(answer.status, status, "{answer:?}");
     if status == 503 {
@@ -51,13 +51,13 @@ fn fetches(peer: &Receiver) -> usize {
     peer.journal().len()
 }
 
-fn later(world: &World, seconds: u64) {
+fn advance_clock(world: &World, seconds: u64) {
     world.clock.advance(Duration::from_secs(seconds));
 }
 
 #[tokio::test]
-async fn a_set_is_kept_for_ten_minutes_or_as_long_as_it_says() {
-    for (said, seconds) in [
+async fn a_key_set_is_cached_for_ten_minutes_or_its_max_age() {
+    for (cache_control, seconds) in [
         (None, 600),
         (Some("max-age=3600"), 3600),
         (Some("max-age=5"), 60),
@@ -65,61 +65,61 @@ async fn a_set_is_kept_for_ten_minutes_or_as_long_as_it_says() {
         (Some("max-age=999999999"), 86_400),
     ] {
         let mut answer = set(&[rsa_jwk("k", 0)]);
-        if let Some(said) = said {
-            answer = answer.header("cache-control", said);
+        if let Some(cache_control) = cache_control {
+            answer = answer.header("cache-control", cache_control);
         }
         let peer = issuer(answer).await;
         let world = world(&peer).await;
         for _ in 0..3 {
-            is(&world, &old(), 200).await;
+            assert_status(&world, &old_key_token(), 200).await;
         }
-        assert_eq!(fetches(&peer), 1, "{said:?}");
-        later(&world, seconds - 1);
-        is(&world, &old(), 200).await;
-        assert_eq!(fetches(&peer), 1, "{said:?}");
-        later(&world, 1);
-        is(&world, &old(), 200).await;
-        assert_eq!(fetches(&peer), 2, "{said:?}");
+        assert_eq!(fetches(&peer), 1, "{cache_control:?}");
+        advance_clock(&world, seconds - 1);
+        assert_status(&world, &old_key_token(), 200).await;
+        assert_eq!(fetches(&peer), 1, "{cache_control:?}");
+        advance_clock(&world, 1);
+        assert_status(&world, &old_key_token(), 200).await;
+        assert_eq!(fetches(&peer), 2, "{cache_control:?}");
     }
-    let asked = {
+    let fetched = {
         let peer = issuer(set(&[rsa_jwk("k", 0)])).await;
-        is(&world(&peer).await, &old(), 200).await;
+        assert_status(&world(&peer).await, &old_key_token(), 200).await;
         peer.journal().remove(0)
     };
-    assert_eq!((&*asked.method, &*asked.path), ("GET", "/keys"));
-    assert_eq!(asked.header("authorization"), None);
+    assert_eq!((&*fetched.method, &*fetched.path), ("GET", "/keys"));
+    assert_eq!(fetched.header("authorization"), None);
 }
 
 #[tokio::test]
-async fn a_new_key_is_fetched_at_once_but_unknown_ones_only_once_a_minute() {
+async fn a_new_key_is_fetched_at_once_but_unknown_keys_at_most_once_a_minute() {
     let peer = issuer(set(&[rsa_jwk("k", 0)])).await;
     let world = world(&peer).await;
-    is(&world, &old(), 200).await;
-    later(&world, 60);
+    assert_status(&world, &old_key_token(), 200).await;
+    advance_clock(&world, 60);
     peer.answer_otherwise(set(&[rsa_jwk("k", 0), rsa_jwk("new", 1)]));
-    is(&world, &rotated(), 200).await;
+    assert_status(&world, &new_key_token(), 200).await;
     assert_eq!(fetches(&peer), 2);
     for _ in 0..20 {
-        is(&world, &good("unknown"), 401).await;
+        assert_status(&world, &good("unknown"), 401).await;
     }
-    later(&world, 59);
-    is(&world, &good("unknown"), 401).await;
+    advance_clock(&world, 59);
+    assert_status(&world, &good("unknown"), 401).await;
     assert_eq!(fetches(&peer), 2);
-    later(&world, 1);
+    advance_clock(&world, 1);
     for _ in 0..20 {
-        is(&world, &good("unknown"), 401).await;
+        assert_status(&world, &good("unknown"), 401).await;
     }
     assert_eq!(fetches(&peer), 3);
-    // A key that is withdrawn opens no more.
-    later(&world, 600);
+    // A token of a withdrawn key is refused.
+    advance_clock(&world, 600);
     peer.answer_otherwise(set(&[rsa_jwk("new", 1)]));
-    is(&world, &old(), 401).await;
-    is(&world, &rotated(), 200).await;
+    assert_status(&world, &old_key_token(), 401).await;
+    assert_status(&world, &new_key_token(), 200).await;
 }
 
-/// What a set must be; anything else is none, and nobody is told that a token is bad.
+/// Without a valid key set a token can be neither accepted nor refused, so the answer is 503.
 #[tokio::test]
-async fn without_a_set_nobody_is_judged() {
+async fn without_a_valid_key_set_a_token_is_answered_503() {
     let elsewhere = issuer(set(&[rsa_jwk("k", 0)])).await;
     let key = rsa_jwk("k", 0);
     let keys = |count: usize| set(&vec![key.clone(); count]);
@@ -141,53 +141,53 @@ async fn without_a_set_nobody_is_judged() {
         let what = format!("{answer:?}");
         let peer = issuer(answer).await;
         let world = world(&peer).await;
-        is(&world, &old(), 503).await;
-        later(&world, 4);
-        is(&world, &old(), 503).await;
+        assert_status(&world, &old_key_token(), 503).await;
+        advance_clock(&world, 4);
+        assert_status(&world, &old_key_token(), 503).await;
         assert_eq!(fetches(&peer), 1, "not at every request: {what:.80}");
         peer.answer_otherwise(keys(100));
-        later(&world, 1);
-        is(&world, &old(), 200).await;
+        advance_clock(&world, 1);
+        assert_status(&world, &old_key_token(), 200).await;
     }
     assert!(elsewhere.journal().is_empty(), "a redirect was followed");
 }
 
 #[tokio::test]
-async fn an_old_set_is_used_for_a_day_while_its_issuer_fails() {
+async fn a_cached_key_set_is_used_for_a_day_while_its_issuer_fails() {
     let peer = issuer(set(&[rsa_jwk("k", 0)])).await;
     let world = world(&peer).await;
-    is(&world, &old(), 200).await;
+    assert_status(&world, &old_key_token(), 200).await;
     peer.answer_otherwise(Reply::status(500));
-    later(&world, 600);
+    advance_clock(&world, 600);
     for _ in 0..5 {
-        is(&world, &old(), 200).await;
+        assert_status(&world, &old_key_token(), 200).await;
     }
     assert_eq!(fetches(&peer), 2, "tried once a minute");
-    // Whether this key is a new one cannot be said.
-    is(&world, &rotated(), 503).await;
-    is(
+    // The unknown key may be new, which only a fetch can show, so this is no 401.
+    assert_status(&world, &new_key_token(), 503).await;
+    assert_status(
         &world,
         &token(&header("RS256", "k"), &lasting(), Signer::Rs256(1)),
         401,
     )
     .await;
-    later(&world, 86_400 - 601);
-    is(&world, &old(), 200).await;
-    later(&world, 1);
-    is(&world, &old(), 503).await;
+    advance_clock(&world, 86_400 - 601);
+    assert_status(&world, &old_key_token(), 200).await;
+    advance_clock(&world, 1);
+    assert_status(&world, &old_key_token(), 503).await;
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_back_does_not_keep_us_from_fetching() {
+async fn a_clock_set_back_does_not_delay_the_next_fetch() {
     let peer = issuer(Reply::status(500)).await;
     let world = world(&peer).await;
-    is(&world, &old(), 503).await;
+    assert_status(&world, &old_key_token(), 503).await;
     world
         .clock
         .set(world.clock.now() - Duration::from_secs(7200));
     peer.answer_otherwise(set(&[rsa_jwk("k", 0)]));
     let early = with(lasting(), "nbf", json!(0));
-    is(
+    assert_status(
         &world,
         &token(&header("RS256", "k"), &early, Signer::Rs256(0)),
         200,
@@ -196,27 +196,27 @@ async fn a_clock_that_is_set_back_does_not_keep_us_from_fetching() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_fetch_serves_all_who_wait() {
+async fn one_fetch_serves_all_waiting_callers() {
     let peer = issuer(set(&[rsa_jwk("k", 0)])).await;
     let world = Arc::new(world(&peer).await);
     let crowd = async |token: fn() -> String| {
         let mut callers = JoinSet::new();
         for _ in 0..32 {
-            let world = Arc::clone(&world);
-            callers.spawn(async move { list(&world, &token()).await.status });
+            let caller_world = Arc::clone(&world);
+            callers.spawn(async move { list(&caller_world, &token()).await.status });
         }
         callers.join_all().await
     };
-    assert_eq!(crowd(old).await, [200; 32]);
+    assert_eq!(crowd(old_key_token).await, [200; 32]);
     assert_eq!(fetches(&peer), 1);
-    // A key that nobody knew a moment ago.
+    // The new key is in no cached set, so all callers need a fetch.
     peer.answer_otherwise(set(&[rsa_jwk("new", 1)]));
-    later(&world, 60);
-    assert_eq!(crowd(rotated).await, [200; 32]);
+    advance_clock(&world, 60);
+    assert_eq!(crowd(new_key_token).await, [200; 32]);
     assert_eq!(fetches(&peer), 2);
 }
 
-/// The guard judges a name when it is resolved, an address when the configuration is read.
+/// A guarded call checks a host name when it is resolved; an address is checked when the configuration is read.
 #[tokio::test]
 async fn a_private_issuer_is_not_called() {
     let peer = issuer(set(&[rsa_jwk("k", 0)])).await;
@@ -242,13 +242,13 @@ required_scope = "Operations.Start"
             .replace("127.0.0.0/8", "10.0.0.0/8");
     })
     .await;
-    is(&world, &old(), 503).await;
+    assert_status(&world, &old_key_token(), 503).await;
     assert!(peer.journal().is_empty());
 }
 
-/// A caller that goes away in the middle does not take the fetch along.
+/// A caller that disconnects during a fetch does not cancel it.
 #[tokio::test]
-async fn a_fetch_outlives_the_caller_that_needed_it() {
+async fn a_fetch_continues_when_its_caller_disconnects() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (arrived, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -262,12 +262,12 @@ async fn a_fetch_outlives_the_caller_that_needed_it() {
         let length = body.len();
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
         stream.write_all(answer.as_bytes()).await.unwrap();
-        // Nobody comes a second time.
+        // A second fetch would be refused.
         drop(listener);
     });
     let world = world_at(&format!("http://{address}/keys")).await;
     let request = http::Request::get("/v1/operations")
-        .header("authorization", format!("Bearer {}", old()))
+        .header("authorization", format!("Bearer {}", old_key_token()))
         .body(bytes::Bytes::new())
         .unwrap();
     {
@@ -282,5 +282,5 @@ async fn a_fetch_outlives_the_caller_that_needed_it() {
         }
     }
     go.notify_one();
-    is(&world, &old(), 200).await;
+    assert_status(&world, &old_key_token(), 200).await;
 }

@@ -1,4 +1,4 @@
-//! How clients prove who they are, and that none sees the operations of another.
+//! Authentication of clients, and the isolation of their operations from each other.
 
 pub(crate) mod credentials;
 mod isolation;

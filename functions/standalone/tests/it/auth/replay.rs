@@ -1,4 +1,4 @@
-//! A captured signed request: whatever is changed that the signature does not cover, nothing starts a second time.
+//! Replays of a captured signed request: changes outside the signature never start the operation a second time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::auth::signed::{NOW, SIGNERS, STALE, Sign, secret, signed, signers};
 use crate::auth::signed_corpus::{body, hmac, standard_signature};
 
-const KEY: &str = "\"another\"";
+const ANOTHER_KEY: &str = "\"another\"";
 
-/// What was captured.
+/// A captured request with its signature.
 struct Captured {
     dialect: &'static str,
     headers: Vec<(&'static str, String)>,
@@ -32,12 +32,12 @@ impl Captured {
     }
 }
 
-/// The same body by a sender of each dialect.
+/// Returns a signed request with the same body in each dialect.
 fn captured(body: &str) -> Vec<Captured> {
     signed(|sign: Sign<'_>| {
         let time = "2026-11-21T20:00:00Z";
-        let zendesk = secret("ZENDESK_NEW");
-        let zendesk = hmac(sign, "sha256", "base64", &zendesk, time, body);
+        let zendesk_secret = secret("ZENDESK_NEW");
+        let zendesk = hmac(sign, "sha256", "base64", &zendesk_secret, time, body);
         let github = hmac(sign, "sha256", "hex", &secret("GITHUB_SECRET"), "", body);
         [
             (
@@ -73,7 +73,7 @@ fn captured(body: &str) -> Vec<Captured> {
     })
 }
 
-/// An export that may be asked for once, without a callback.
+/// Returns the body of an export, which must not be started twice, without a callback.
 fn export(reference: Value) -> String {
     json!({
         "operation": "user.exportPersonalData",
@@ -91,7 +91,7 @@ fn replayed(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn nothing_that_is_not_signed_makes_a_captured_request_another() {
+async fn unsigned_parts_do_not_turn_a_captured_request_into_a_new_one() {
     for text in [export("RITM-1".into()), body()] {
         for captured in captured(&text) {
             let world = signers().await;
@@ -114,22 +114,25 @@ async fn nothing_that_is_not_signed_makes_a_captured_request_another() {
                 assert_eq!((again.status, again.id()), (202, first.id()), "{dialect}");
             }
             for more in [
-                &[("idempotency-key", KEY)][..],
-                &[("idempotency-key", "captured"), ("idempotency-key", KEY)],
+                &[("idempotency-key", ANOTHER_KEY)][..],
+                &[
+                    ("idempotency-key", "captured"),
+                    ("idempotency-key", ANOTHER_KEY),
+                ],
             ] {
                 let other = captured.start(&world, more).await;
                 assert_eq!((other.status, other.problem()), (400, "invalid-header"));
                 assert_eq!(other.body["errors"][0]["header"], "Idempotency-Key");
             }
-            let starts = world.simulator.journal();
-            let starts = starts.iter().filter(|call| call.call.ends_with(".start"));
+            let journal = world.simulator.journal();
+            let starts = journal.iter().filter(|call| call.call.ends_with(".start"));
             assert_eq!(starts.count(), 1, "{dialect}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_signed_webhook_id_may_be_repeated_as_the_key_and_nothing_else() {
+async fn an_idempotency_key_must_equal_the_signed_webhook_id() {
     let world = signers().await;
     let captured = captured(&body());
     let first = captured[0].start(&world, &[]).await;
@@ -146,7 +149,7 @@ async fn a_signed_webhook_id_may_be_repeated_as_the_key_and_nothing_else() {
         (2, "is not covered by the signature: send `reference`"),
     ] {
         let other = captured[index]
-            .start(&world, &[("idempotency-key", KEY)])
+            .start(&world, &[("idempotency-key", ANOTHER_KEY)])
             .await;
         assert_eq!(other.body["errors"][0]["rule"], rule, "{other:?}");
     }
@@ -167,9 +170,9 @@ async fn an_export_needs_a_signed_id_or_a_reference() {
     assert_eq!(world.simulator.calls("export.start").len(), 1);
 }
 
-/// The window closes for those that sign a time; the store remembers the others.
+/// A dialect that signs a time is refused after five minutes; another one is recognized by its stored operation.
 #[tokio::test]
-async fn after_five_minutes_a_captured_request_is_refused_or_still_the_same() {
+async fn after_five_minutes_a_captured_request_is_refused_or_replayed() {
     let world = signers().await;
     for captured in captured(&body()) {
         let first = captured.start(&world, &[]).await;
@@ -188,7 +191,7 @@ async fn after_five_minutes_a_captured_request_is_refused_or_still_the_same() {
 }
 
 #[tokio::test]
-async fn a_signature_opens_nothing_but_the_start_of_operations() {
+async fn a_signature_permits_only_the_start_of_operations() {
     let world = signers().await;
     for captured in captured(&body()) {
         let id = captured.start(&world, &[]).await.id();
@@ -216,9 +219,9 @@ async fn a_signature_opens_nothing_but_the_start_of_operations() {
     }
 }
 
-/// Keys of headers and of signatures are different names, whatever is written into them.
+/// Keys from headers and keys from signatures are in different namespaces, whatever their text.
 #[tokio::test]
-async fn the_key_of_a_header_is_never_that_of_a_signature() {
+async fn a_key_from_a_header_never_equals_one_from_a_signature() {
     let world = World::with(|setup| {
         let hash = "9574b112f6ddd7deba5f845a015bb880e0fdc9dc1b6f50e979b5cfd0cb73a7d7";
         let keys = format!("[clients.standard]\napi_keys = [\"sha256:{hash}\"]");
@@ -240,9 +243,11 @@ async fn the_key_of_a_header_is_never_that_of_a_signature() {
     assert_eq!(ids.len(), 1 + keys.len());
 }
 
-/// Where time and body meet without a delimiter, or the id may hold one, the rest must not be another good request.
+/// Bytes moved across a border of the signed text keep the signature valid but must not give another valid request.
+///
+/// In one dialect no delimiter separates time and body; in another the id may contain the delimiter.
 #[tokio::test]
-async fn moving_the_border_between_what_is_signed_starts_nothing() {
+async fn moving_bytes_between_signed_parts_starts_nothing() {
     let world = signers().await;
     let (zone, id) = signed(|sign: Sign<'_>| {
         let zendesk = secret("ZENDESK_NEW");

@@ -1,4 +1,4 @@
-//! Signed requests: every case of the corpus through the front door, with signatures by other people's code.
+//! Signed requests: every case of the corpus over HTTP, with signatures made by third-party code.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,11 +16,12 @@ use crate::auth::signed_corpus::corpus;
 #[cfg(feature = "second-tier")]
 use crate::callback::signatures::{library, python};
 
-/// What the clock of a World says, in seconds.
+/// Time at which the clock of a World begins, in seconds since 1970.
 pub(crate) const NOW: i64 = 1_795_291_200;
+/// Detail of the refusal of a request whose signed time is too far from now.
 pub(crate) const STALE: &str = "the signed timestamp is more than 5 minutes away";
 
-/// Clients that prove themselves by signatures.
+/// Configuration of clients that authenticate by signatures.
 pub(crate) const SIGNERS: &str = r#"
 [clients.standard]
 tenant = "contoso"
@@ -49,7 +50,7 @@ pub(crate) async fn signers() -> World {
     World::with(|setup| setup.config = setup.config.replace("[seal]\n", SIGNERS)).await
 }
 
-/// What a sender signs, and how.
+/// One signature to make: the signed text and the algorithm.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ToSign {
     /// `standard`, or the hash of a plain HMAC.
@@ -57,15 +58,15 @@ pub(crate) struct ToSign {
     pub(crate) encoding: &'static str,
     pub(crate) secret: String,
     pub(crate) id: String,
-    /// The time, or whatever stands before the body.
+    /// The time, or other text that precedes the body.
     pub(crate) before: String,
     pub(crate) body: String,
 }
 
-/// Signs in the way of `how`; the corpus is built with one.
+/// Makes one signature; the corpus is built with such a function.
 pub(crate) type Sign<'a> = &'a dyn Fn(ToSign) -> String;
 
-/// The secret that a configuration knows by this name.
+/// Returns the secret that the configuration refers to by this name.
 pub(crate) fn secret(name: &str) -> String {
     let found = REQUEST_SECRETS.iter().find(|(known, _)| *known == name);
     found.unwrap().1.to_owned()
@@ -141,14 +142,14 @@ fn by_python(wanted: &[ToSign]) -> Vec<String> {
     serde_json::from_str(&python(&["-c", SIGN], Some(&library()), &input)).unwrap()
 }
 
-/// What must come of a request.
+/// The expected result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// An operation of this client.
-    Taken(&'static str),
-    /// 401, and why.
-    Told(&'static str),
-    /// 401, and nothing else.
+    /// 202 with an operation of this client.
+    Accepted(&'static str),
+    /// 401 with this detail.
+    RefusedBecause(&'static str),
+    /// 401 without a detail.
     Refused,
 }
 
@@ -160,7 +161,7 @@ pub(crate) struct Case {
 }
 
 #[tokio::test]
-async fn every_signature_gets_its_verdict() {
+async fn every_signed_request_of_the_corpus_gets_its_verdict() {
     let world = signers().await;
     let cases = signed(corpus);
     assert!(cases.len() >= 80, "{}", cases.len());
@@ -176,7 +177,7 @@ async fn every_signature_gets_its_verdict() {
             202 => {
                 let id = OperationId::parse(&answer.id()).unwrap();
                 let record = world.app.store.load(&id).await.unwrap().unwrap();
-                format!("taken as {}", record.client)
+                format!("accepted as {}", record.client)
             }
             401 => {
                 assert_eq!(answer.problem(), "unauthenticated", "{}", case.name);
@@ -186,14 +187,13 @@ async fn every_signature_gets_its_verdict() {
             _ => format!("{answer:?}"),
         };
         let expected = match case.verdict {
-            Verdict::Taken(client) => format!("taken as {client}"),
-            Verdict::Told(rule) => format!("refused: {:?}", Some(rule)),
+            Verdict::Accepted(client) => format!("accepted as {client}"),
+            Verdict::RefusedBecause(rule) => format!("refused: {:?}", Some(rule)),
             Verdict::Refused => format!("refused: {:?}", None::<&str>),
         };
         if found != expected {
-            let headers = &case.headers;
-            let name = case.name;
-            wrong.push(format!("{name}: {found}, not {expected}: {headers:?}"));
+            let (name, sent) = (case.name, &case.headers);
+            wrong.push(format!("{name}: {found}, not {expected}: {sent:?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

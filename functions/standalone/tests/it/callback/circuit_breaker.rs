@@ -1,5 +1,5 @@
-//! Kindness to receivers: one that is down is left alone, one that is busy gets no more, one that wants to be asked is
-//! asked; and how we prove ourselves to one that has a token endpoint.
+//! Consideration for receivers: the circuit breaker for one that fails, the limit on concurrent deliveries, the
+//! CloudEvents handshake; and access tokens for a receiver that has a token endpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::callback::profiles::world;
 
-/// Schedules of so many teams that have ended at once: each owes a callback now.
+/// Returns the ids of `count` operations, each for another team, that have ended and whose first callback was due.
 async fn ended(world: &World, count: usize) -> Vec<String> {
     world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
     let mut ids = Vec::new();
@@ -37,21 +37,24 @@ fn tries(journal: &[Callback], path: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_down_is_left_alone_and_nothing_is_dropped() {
+async fn a_failing_receiver_gets_few_attempts_and_loses_no_callback() {
     let world = World::new().await;
     world.receiver.answer_otherwise(Answer::status(503));
     let ids = ended(&world, 40).await;
-    // Of the deliveries that are due at once, five find out; the others wait without an attempt.
+    // Five of the deliveries that are due fail and open the circuit breaker; the others wait without an attempt.
     assert_eq!(world.receiver.journal().len(), 5);
     let mut attempts = 0;
     for id in &ids {
         let operation = world.operation(id).await;
         attempts += operation["callback"]["attempts"].as_u64().unwrap();
     }
-    assert_eq!(attempts, 5, "parked is no attempt");
+    assert_eq!(
+        attempts, 5,
+        "a delivery that waits for the circuit breaker is no attempt"
+    );
     world.advance(Duration::from_secs(29)).await;
     assert_eq!(world.receiver.journal().len(), 5);
-    // One probe; it fails, and the pause is doubled.
+    // One delivery is tried; it fails, and the pause is doubled.
     world.advance(Duration::from_secs(12)).await;
     assert_eq!(world.receiver.journal().len(), 6);
     world.advance(Duration::from_secs(50)).await;
@@ -64,7 +67,7 @@ async fn a_receiver_that_is_down_is_left_alone_and_nothing_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_down_for_hours_gets_one_probe_each_five_minutes() {
+async fn a_receiver_that_fails_for_hours_gets_one_attempt_every_five_minutes() {
     let world = World::new().await;
     world.receiver.answer_otherwise(Answer::Close);
     let ids = ended(&world, 30).await;
@@ -83,7 +86,7 @@ async fn a_receiver_that_is_down_for_hours_gets_one_probe_each_five_minutes() {
 }
 
 #[tokio::test]
-async fn a_pause_that_one_answer_asks_for_holds_for_the_whole_receiver() {
+async fn retry_after_of_one_callback_pauses_the_whole_receiver() {
     let world = World::new().await;
     world.receiver.answer_next(Answer::retry_after(429, "200"));
     let ids = ended(&world, 10).await;
@@ -97,17 +100,17 @@ async fn a_pause_that_one_answer_asks_for_holds_for_the_whole_receiver() {
     assert_eq!(world.receiver.journal().len(), 11);
 }
 
-/// 404 is about one callback, not about the host.
+/// A 404 concerns one callback, not the receiver, so it does not count for the circuit breaker.
 #[tokio::test]
-async fn a_callback_that_is_refused_holds_no_other() {
+async fn a_callback_refused_with_404_delays_no_other() {
     let world = World::new().await;
     world.receiver.answer_otherwise(Answer::status(404));
     ended(&world, 30).await;
     assert_eq!(world.receiver.journal().len(), 30);
 }
 
-/// Takes one message after the other.
-async fn lane(world: &World) {
+/// Works off one message after the other until none is due.
+async fn work_one_by_one(world: &World) {
     let one = |message, receives| {
         let app = Arc::clone(&world.app);
         async move { step(&app, &message, receives, Timestamp::MAX).await }
@@ -117,7 +120,7 @@ async fn lane(world: &World) {
 }
 
 #[tokio::test]
-async fn no_more_deliveries_are_under_way_at_one_receiver_than_it_is_allowed() {
+async fn concurrent_deliveries_to_one_receiver_stay_within_the_limit() {
     let world = World::with(|setup| {
         let network = "allow_networks = [\"127.0.0.0/8\"]";
         let limited = format!("{network}\nin_flight_per_host = 3");
@@ -132,7 +135,7 @@ async fn no_more_deliveries_are_under_way_at_one_receiver_than_it_is_allowed() {
         body["parameters"]["teamId"] = json!(format!("871dbd5c-3a6a-4392-bfe1-{number:012}"));
         ids.push(world.post(&body).await.id());
     }
-    // All end between two looks, so all their callbacks are due together.
+    // All jobs end before their next poll, so all callbacks are due together.
     world.clock.advance(Duration::from_secs(90));
     let mut parked = 0;
     let nine_wait = async {
@@ -148,8 +151,9 @@ async fn no_more_deliveries_are_under_way_at_one_receiver_than_it_is_allowed() {
         }
         world.receiver.arrived(3).await;
     };
-    // The three hang; the work is given up, as if its process had died.
-    let four = async { tokio::join!(lane(&world), lane(&world), lane(&world), lane(&world)) };
+    // Three deliveries hang; the work is abandoned, as if its process had died.
+    let one = || work_one_by_one(&world);
+    let four = async { tokio::join!(one(), one(), one(), one()) };
     tokio::select! {
         _ = four => panic!("three deliveries hang"),
         () = nine_wait => {}
@@ -162,7 +166,7 @@ async fn no_more_deliveries_are_under_way_at_one_receiver_than_it_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_wants_to_be_asked_is_asked_once() {
+async fn a_handshake_is_repeated_until_permitted_and_not_after() {
     let world = World::with(|setup| {
         let text = setup.config.replace(
             "[clients.hr]",
@@ -181,8 +185,8 @@ async fn a_receiver_that_wants_to_be_asked_is_asked_once() {
     ] {
         world.receiver.answer_next(refusal);
     }
-    let leave = Answer::status(200).header("webhook-allowed-origin", "courier.example");
-    world.receiver.answer_next(leave);
+    let permit = Answer::status(200).header("webhook-allowed-origin", "courier.example");
+    world.receiver.answer_next(permit);
     world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
     let id = world.post(&world.schedule()).await.id();
     let closed = world.closed(&id).await;
@@ -195,8 +199,8 @@ async fn a_receiver_that_wants_to_be_asked_is_asked_once() {
         .iter()
         .map(|callback| callback.method.as_str())
         .collect();
-    let asked = ["OPTIONS"; 6];
-    assert_eq!(methods, [&asked[..], &["POST", "POST"]].concat());
+    let handshakes = ["OPTIONS"; 6];
+    assert_eq!(methods, [&handshakes[..], &["POST", "POST"]].concat());
     for callback in &journal[..6] {
         assert_eq!(
             callback.header("webhook-request-origin"),
@@ -225,14 +229,14 @@ fn token(token: &str, expires_in: u64) -> Answer {
 }
 
 #[tokio::test]
-async fn an_access_token_is_fetched_once_kept_and_replaced_when_it_is_refused() {
+async fn an_access_token_is_fetched_once_reused_and_replaced_when_it_is_refused() {
     let world = world(OAUTH).await;
     let next = |answer| world.receiver.answer_next(answer);
     next(Answer::status(500));
     next(token("canary-first-token", 3600));
     next(Answer::status(204));
     next(Answer::status(204));
-    // The token is revoked before its time.
+    // The token is revoked before it expires.
     next(Answer::status(401));
     next(token("canary-second-token", 3600));
     next(Answer::status(204));
@@ -271,27 +275,27 @@ async fn an_access_token_is_fetched_once_kept_and_replaced_when_it_is_refused() 
     );
 }
 
-/// As an authorization server that knows nothing but RFC 6749, section 2.3.1.
+/// RFC 6749, section 2.3.1: the id and the secret are form-encoded before they go into the Basic header.
 #[tokio::test]
-async fn a_token_endpoint_may_want_id_and_secret_in_the_header() {
+async fn client_secret_basic_sends_id_and_secret_in_the_header() {
     let basic = "client_authentication = \"client_secret_basic\"\n";
     let oauth = format!("{}{basic}", OAUTH.replace("\"courier\"", "\"courier:ü 1\""));
     let world = world(&oauth).await;
     world.receiver.answer_next(token("canary-token", 3600));
     let id = ended(&world, 1).await.remove(0);
     assert_eq!(world.closed(&id).await["callback"]["status"], "delivered");
-    let asked = &world.receiver.journal()[0];
+    let token_request = &world.receiver.journal()[0];
     let pair = "courier%3A%C3%BC+1:canary-receiver-oauth-secret";
     let expected = format!("Basic {}", STANDARD.encode(pair));
-    assert_eq!(asked.header("authorization"), Some(&*expected));
+    assert_eq!(token_request.header("authorization"), Some(&*expected));
     assert_eq!(
-        String::from_utf8_lossy(&asked.body),
+        String::from_utf8_lossy(&token_request.body),
         "grant_type=client_credentials&scope=graph"
     );
 }
 
 #[test]
-fn a_token_endpoint_is_called_under_the_same_guard_as_a_callback() {
+fn a_token_url_obeys_the_same_rules_as_a_callback_url() {
     for (url, rule) in [
         (
             "https://169.254.169.254/token",
@@ -327,10 +331,10 @@ fn a_token_endpoint_is_called_under_the_same_guard_as_a_callback() {
         let catalogue = courier_core::catalogue::Catalogue::shipped();
         let resolve = &courier_testkit::tenants::resolve;
         let Err(errors) = courier_core::config::Config::parse(&text, catalogue, resolve) else {
-            panic!("{url} was taken");
+            panic!("{url} was accepted");
         };
-        let told = format!("clients.tickets.callback.oauth2.token_url: {rule}");
-        assert_eq!(errors.0, [told], "{url}");
+        let error = format!("clients.tickets.callback.oauth2.token_url: {rule}");
+        assert_eq!(errors.0, [error], "{url}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! Deliveries: what counts as delivered, when the next attempt comes, when it is given up, and what every attempt carries.
+//! Delivery attempts: which answers count as delivered, when the next attempt is due, when delivery is given up, and
+//! what every attempt carries.
 
 use std::time::Duration;
 
@@ -11,14 +12,14 @@ use serde_json::{Value, json};
 const PAUSES: [f64; 9] = [
     5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0,
 ];
-/// Their sum: 75 h 35 min 5 s.
-const WINDOW: f64 = 272_105.0;
+/// Seconds from the first to the last attempt, the sum of [`PAUSES`]: 75 h 35 min 5 s.
+const WINDOW_SECONDS: f64 = 272_105.0;
 
 async fn world() -> World {
     World::with(|setup| setup.timeouts.callback = Duration::from_millis(150)).await
 }
 
-/// An operation that has ended, so that its first callback is due now.
+/// Returns the id of an operation that has ended, so that its first callback is due now.
 async fn ended(world: &World) -> String {
     world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
     let answer = world.post(&world.schedule()).await;
@@ -31,8 +32,8 @@ fn seconds(from: &Callback, to: &Callback) -> f64 {
 }
 
 fn http_date(time: Timestamp) -> String {
-    let time = time.to_zoned(TimeZone::UTC);
-    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    let utc = time.to_zoned(TimeZone::UTC);
+    utc.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 #[tokio::test]
@@ -49,7 +50,7 @@ async fn every_2xx_is_a_delivery() {
 }
 
 #[tokio::test]
-async fn a_body_that_never_ends_does_not_spoil_a_delivery() {
+async fn a_2xx_with_a_huge_or_slow_body_is_a_delivery() {
     let pause = Duration::from_millis(40);
     for answer in [
         Answer::Huge { bytes: 50_000_000 },
@@ -64,7 +65,7 @@ async fn a_body_that_never_ends_does_not_spoil_a_delivery() {
 }
 
 #[tokio::test]
-async fn whatever_is_no_2xx_is_tried_again_for_75_hours_and_then_kept_as_undeliverable() {
+async fn an_answer_that_is_no_2xx_is_retried_for_75_hours_and_then_undeliverable() {
     let refusals = [300, 304, 400, 401, 403, 404, 409, 429, 500, 502, 503, 504].map(Answer::status);
     let silent = [Answer::Hang, Answer::Close];
     for answer in refusals.into_iter().chain(silent) {
@@ -80,7 +81,7 @@ async fn whatever_is_no_2xx_is_tried_again_for_75_hours_and_then_kept_as_undeliv
         }
         let last = tries.last().unwrap();
         assert!((10..=11).contains(&tries.len()), "{}", tries.len());
-        assert!((seconds(&tries[0], last) - WINDOW).abs() < 0.01);
+        assert!((seconds(&tries[0], last) - WINDOW_SECONDS).abs() < 0.01);
         let status = match answer {
             Answer::Status { status, .. } => json!(status),
             Answer::Hang | Answer::Close | Answer::Drip { .. } | Answer::Huge { .. } => Value::Null,
@@ -137,10 +138,10 @@ async fn a_redirect_is_a_refusal_and_is_not_followed() {
 #[tokio::test]
 async fn retry_after_is_honoured_in_full() {
     for status in [400, 429, 503] {
-        for (asked, least) in [("7200", 7200.0), ("90.5", 90.5), ("date", 10_800.0)] {
+        for (retry_after, least) in [("7200", 7200.0), ("90.5", 90.5), ("date", 10_800.0)] {
             let world = world().await;
             let now = world.clock.now();
-            let text = match asked {
+            let text = match retry_after {
                 "date" => http_date(now + Duration::from_secs(10_800)),
                 text => text.to_owned(),
             };
@@ -151,22 +152,24 @@ async fn retry_after_is_honoured_in_full() {
             let tries = world.receiver.journal();
             let waited = seconds(&tries[0], &tries[1]);
             let range = least..least + 0.01;
-            assert!(range.contains(&waited), "{status} {asked}: {waited}");
+            assert!(range.contains(&waited), "{status} {retry_after}: {waited}");
         }
     }
 }
 
 #[tokio::test]
-async fn retry_after_shorter_than_the_schedule_or_nonsense_does_not_shorten_it() {
-    for asked in ["0", "1", "-5", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", ""] {
+async fn retry_after_that_is_invalid_or_shorter_than_the_schedule_does_not_shorten_it() {
+    for retry_after in ["0", "1", "-5", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", ""] {
         let world = world().await;
         world.receiver.answer_next(Answer::status(500));
-        world.receiver.answer_next(Answer::retry_after(503, asked));
+        world
+            .receiver
+            .answer_next(Answer::retry_after(503, retry_after));
         let id = ended(&world).await;
         world.closed(&id).await;
         let tries = world.receiver.journal();
         let waited = seconds(&tries[1], &tries[2]);
-        assert!((240.0..360.1).contains(&waited), "{asked}: {waited}");
+        assert!((240.0..360.1).contains(&waited), "{retry_after}: {waited}");
     }
 }
 
@@ -180,11 +183,11 @@ async fn retry_after_beyond_the_window_leaves_one_last_attempt_at_its_end() {
     assert_eq!(closed["callback"]["status"], "undeliverable");
     let tries = world.receiver.journal();
     assert_eq!(tries.len(), 2);
-    assert!((seconds(&tries[0], &tries[1]) - WINDOW).abs() < 0.01);
+    assert!((seconds(&tries[0], &tries[1]) - WINDOW_SECONDS).abs() < 0.01);
 }
 
 #[tokio::test]
-async fn a_410_stops_at_once() {
+async fn a_410_is_undeliverable_at_once() {
     let world = world().await;
     world.receiver.answer_next(Answer::retry_after(410, "60"));
     let id = ended(&world).await;
@@ -195,7 +198,7 @@ async fn a_410_stops_at_once() {
 }
 
 #[tokio::test]
-async fn every_attempt_carries_the_same_event_with_a_time_and_signature_of_its_own() {
+async fn every_attempt_carries_the_same_event_with_a_new_timestamp_and_signature() {
     let world = world().await;
     for _ in 0..3 {
         world.receiver.answer_next(Answer::status(500));
@@ -241,7 +244,7 @@ async fn every_attempt_carries_the_same_event_with_a_time_and_signature_of_its_o
 }
 
 #[tokio::test]
-async fn a_trace_context_that_is_none_is_not_passed_on() {
+async fn an_invalid_traceparent_is_not_passed_on() {
     for parent in [
         "",
         "canary",
@@ -258,15 +261,15 @@ async fn a_trace_context_that_is_none_is_not_passed_on() {
 }
 
 #[tokio::test]
-async fn the_end_is_durable_before_the_first_byte_of_the_callback() {
+async fn the_outcome_is_durable_before_the_callback_is_sent() {
     let world = world().await;
     world.receiver.answer_next(Answer::Hang);
     let id = ended(&world).await;
     let arrives = async {
         let callback = world.receiver.arrived(1).await.remove(0);
-        // The attempt still hangs; what is on disk is what a new process would find.
-        let id = courier_core::operation::OperationId::parse(&id).unwrap();
-        let record = world.app.store.load(&id).await.unwrap().unwrap();
+        // The attempt still hangs, so a new process would find the record as it is now on disk.
+        let operation_id = courier_core::operation::OperationId::parse(&id).unwrap();
+        let record = world.app.store.load(&operation_id).await.unwrap().unwrap();
         assert_eq!(record.delivery.attempts, 0);
         assert!(record.ended_at.is_some());
         let event = record.event.unwrap();

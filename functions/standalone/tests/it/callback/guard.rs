@@ -1,4 +1,4 @@
-//! What a receiver may do to whoever reads its answer, and what a client may aim us at: nothing comes of either.
+//! Receivers that answer with harmful bytes, and clients that name forbidden callback targets: neither has an effect.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Takes one connection and sends `answer`, then `more` until the other side has enough.
-async fn rude(listener: TcpListener, answer: Vec<u8>, more: Vec<u8>) -> usize {
+/// Accepts one connection, sends `answer`, then repeats `more` until the write fails; returns the number of bytes sent.
+async fn serve_hostile(listener: TcpListener, answer: Vec<u8>, more: Vec<u8>) -> usize {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut head = [0; 1024];
     assert!(stream.read(&mut head).await.unwrap() > 0);
@@ -24,7 +24,9 @@ async fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
     stream.write_all(bytes).await.is_ok()
 }
 
-/// One attempt at a peer that answers like this: how many bytes it could send, and what the history says.
+/// Makes one delivery attempt to a peer that answers like this.
+///
+/// Returns how many bytes the peer could send, and the attempt's line of the history.
 async fn attempt(answer: &str, more: &str) -> (usize, serde_json::Value) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -40,7 +42,7 @@ async fn attempt(answer: &str, more: &str) -> (usize, serde_json::Value) {
     body["callback"]["url"] = json!(format!("{origin}/x"));
     let id = world.post(&body).await.id();
     let (answer, more) = (answer.as_bytes().to_vec(), more.as_bytes().to_vec());
-    let peer = tokio::spawn(rude(listener, answer, more));
+    let peer = tokio::spawn(serve_hostile(listener, answer, more));
     world.work().await;
     let history = world.get(&format!("/v1/operations/{id}/history")).await;
     let lines = history.body["history"].as_array().unwrap().clone();
@@ -51,17 +53,17 @@ async fn attempt(answer: &str, more: &str) -> (usize, serde_json::Value) {
 }
 
 #[tokio::test]
-async fn headers_without_end_are_no_answer_and_fill_no_memory() {
+async fn endless_headers_count_as_no_answer_and_use_bounded_memory() {
     let line = format!("x-filler: {}\r\n", "a".repeat(8000));
     let (sent, line) = attempt("HTTP/1.1 200 OK\r\n", &line).await;
     assert_eq!(line["httpStatus"], serde_json::Value::Null, "{line}");
-    // What the sockets hold included.
+    // The bound includes what the socket buffers hold.
     assert!(sent < 16 * 1024 * 1024, "{sent}");
 }
 
 #[tokio::test]
-async fn what_a_receiver_packed_is_not_unpacked() {
-    // The gzip header; what follows could grow a thousandfold.
+async fn a_compressed_answer_is_not_decompressed() {
+    // The answer claims to be gzip; if it were decompressed it could grow a thousandfold.
     let answer = "HTTP/1.1 500 no\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n\u{1f}zip";
     let (_, line) = attempt(answer, "").await;
     assert_eq!(line["httpStatus"], 500);
@@ -69,7 +71,7 @@ async fn what_a_receiver_packed_is_not_unpacked() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_http_is_no_answer() {
+async fn an_answer_that_is_not_http_counts_as_no_answer() {
     for answer in [
         "SSH-2.0-x\r\n\r\n",
         "HTTP/1.1 2000 OK\r\n\r\n",
@@ -86,7 +88,7 @@ async fn an_answer_that_is_not_http_is_no_answer() {
 
 /// The addresses at which a function in the cloud finds credentials or its own runtime, by address and by name.
 #[tokio::test]
-async fn the_runtime_api_and_the_metadata_services_are_refused_with_the_rule() {
+async fn callback_urls_of_the_runtime_api_and_metadata_services_are_refused() {
     let world = World::with(|setup| {
         setup.config = setup.config.replace("127.0.0.0/8", "10.0.0.0/8");
         setup.config = setup

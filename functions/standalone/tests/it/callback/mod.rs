@@ -1,4 +1,4 @@
-//! How completions are delivered: profiles, signatures, repeats, receivers in trouble, the outbound guard.
+//! Delivery of completions: profiles, signatures, redelivery, failing receivers, and guarded calls.
 
 mod circuit_breaker;
 mod deliveries;

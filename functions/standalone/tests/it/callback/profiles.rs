@@ -1,4 +1,4 @@
-//! Callback profiles on the wire: each golden file in `docs/callers/golden` is a request as a real receiver got it.
+//! Callback profiles on the wire: each golden file in `docs/callers/golden` is a request as a receiver got it.
 
 use std::fmt::Write;
 use std::fs;
@@ -11,12 +11,14 @@ use courier_testkit::receiver::{Answer, Callback};
 use courier_testkit::world::World;
 use serde_json::{Value, json};
 
-/// What makes a profile work: the client's callback table, and `callback` of a request below `{receiver}`.
+/// One profile with the client's callback table and the request's `callback` that make it work.
+///
+/// `{receiver}` stands for the receiver's origin.
 struct Case {
     profile: &'static str,
     settings: &'static str,
     callback: &'static str,
-    /// What a receiver of this kind answers.
+    /// Status with which a receiver of this kind answers.
     answers: u16,
 }
 
@@ -102,7 +104,7 @@ prefix = "sha512=""#,
     },
 ];
 
-/// A World whose tickets client has this callback table, and whose ids and clock are the same every time.
+/// Returns a World whose tickets client has this callback table, with the same ids and clock in every run.
 pub(crate) async fn world(table: &str) -> World {
     World::with(|setup| {
         let before = "[clients.hr]";
@@ -120,7 +122,7 @@ fn settings(case: &Case) -> String {
     format!("profile = \"{}\"{}", case.profile, case.settings)
 }
 
-/// The one callback of a schedule, delivered in this way.
+/// Runs a schedule whose callback uses the profile; returns the World and its one callback.
 async fn delivered(case: &Case) -> (World, Callback) {
     let world = world(&settings(case)).await;
     world
@@ -145,7 +147,7 @@ async fn delivered(case: &Case) -> (World, Callback) {
     (world, journal.remove(0))
 }
 
-/// As it went over the wire, below the configuration and the request that led to it.
+/// Returns the golden file: the configuration and the request as comments, then the callback as sent.
 fn golden(case: &Case, world: &World, callback: &Callback) -> String {
     let mut text = String::new();
     let above = format!(
@@ -162,8 +164,9 @@ fn golden(case: &Case, world: &World, callback: &Callback) -> String {
     }
     writeln!(text, "\n{}", String::from_utf8_lossy(&callback.body)).unwrap();
     let host = world.receiver.origin().replace("http://", "");
-    let text = text.replace(&host, "receiver.example");
-    text.replace("http://receiver.example", "https://receiver.example")
+    let anonymous = text.replace(&host, "receiver.example");
+    anonymous
+        .replace("http://receiver.example", "https://receiver.example")
         .replace("{receiver}", "https://receiver.example")
 }
 
@@ -233,7 +236,7 @@ async fn a_capability_url_is_sent_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_request_may_name_a_profile_that_its_client_has() {
+async fn a_request_may_name_only_a_profile_of_its_client() {
     let world = world(
         "[clients.tickets.profiles.jira-automation]\ntoken = \"env:RECEIVER_TOKEN\"\n\
          [clients.tickets.profiles.board]\nprofile = \"generic\"\nmethod = \"PATCH\"",
@@ -254,12 +257,11 @@ async fn a_request_may_name_a_profile_that_its_client_has() {
         ),
         (json!("board"), "PATCH", None),
     ] {
-        let id = send(profile, json!(method)).await;
-        world.closed(&id.id()).await;
+        let id = send(profile, json!(method)).await.id();
+        world.closed(&id).await;
         let callback = world.receiver.journal().pop().unwrap();
         assert_eq!(callback.method, method);
         assert_eq!(callback.header("x-automation-webhook-token"), header);
-        let id = id.id();
         let cancelled = world
             .call("POST", &format!("/v1/operations/{id}/cancel"), &[], "")
             .await;
@@ -305,7 +307,7 @@ async fn a_request_may_name_a_profile_that_its_client_has() {
 }
 
 #[tokio::test]
-async fn a_tasks_token_is_needed_where_it_is_used_and_refused_where_it_is_not() {
+async fn a_callback_token_is_required_by_profiles_that_use_it_and_refused_by_others() {
     let world = world(
         "[clients.tickets.profiles.step-functions-task-token]\ntoken = \"env:RECEIVER_TOKEN\"",
     )
@@ -347,7 +349,7 @@ async fn a_tasks_token_is_needed_where_it_is_used_and_refused_where_it_is_not() 
     }
 }
 
-/// The body is frozen when the operation ends, in the form of that moment.
+/// The body is frozen, in the profile's format, when the operation ends.
 #[tokio::test]
 async fn every_attempt_of_a_profile_carries_the_same_body() {
     let world =

@@ -1,4 +1,4 @@
-//! A completion asked for again, and the outbound guard when a callback is sent.
+//! Redelivery of completions, and the checks of a guarded call when a callback is sent.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use courier_testkit::receiver::{Answer, Receiver};
 use courier_testkit::world::{self, World};
 use serde_json::{Value, json};
 
-/// An operation that has ended, so that its first callback is due now.
+/// Returns the id of an operation that has ended, so that its first callback is due now.
 async fn ended(world: &World) -> String {
     world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
     world.post(&world.schedule()).await.id()
@@ -17,7 +17,7 @@ async fn redeliver(world: &World, id: &str) -> world::Answer {
     world.call("POST", &path, &[], "").await
 }
 
-/// The document after a delivery that was asked for, which is not part of the event.
+/// Returns the operation's document without `callback`, the only part that a redelivery changes.
 fn without_callback(mut operation: Value) -> Value {
     operation["callback"] = Value::Null;
     operation
@@ -30,9 +30,9 @@ async fn a_delivered_completion_is_delivered_again_with_the_same_id_and_body() {
     let first = world.closed(&id).await;
     for attempts in 2..4 {
         world.advance(Duration::from_secs(100)).await;
-        let asked = redeliver(&world, &id).await;
-        assert_eq!(asked.status, 202);
-        assert_eq!(asked.body["callback"]["status"], "pending");
+        let accepted = redeliver(&world, &id).await;
+        assert_eq!(accepted.status, 202);
+        assert_eq!(accepted.body["callback"]["status"], "pending");
         let again = world.closed(&id).await;
         let callback = json!({ "status": "delivered", "attempts": attempts, "lastStatus": 204 });
         assert_eq!(again["callback"], callback);
@@ -54,7 +54,7 @@ async fn a_delivered_completion_is_delivered_again_with_the_same_id_and_body() {
 }
 
 #[tokio::test]
-async fn an_undeliverable_completion_gets_a_schedule_of_its_own() {
+async fn redelivery_of_an_undeliverable_completion_begins_a_new_schedule() {
     for first in [Answer::status(410), Answer::status(500)] {
         let world = World::new().await;
         world.receiver.answer_otherwise(first);
@@ -79,7 +79,7 @@ async fn an_undeliverable_completion_gets_a_schedule_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_pending_completion_is_tried_at_once_and_its_schedule_begins_anew() {
+async fn redelivery_of_a_pending_completion_is_immediate_and_begins_a_new_schedule() {
     let world = World::new().await;
     for _ in 0..4 {
         world.receiver.answer_next(Answer::status(500));
@@ -89,8 +89,8 @@ async fn a_pending_completion_is_tried_at_once_and_its_schedule_begins_anew() {
         world.jump().await;
     }
     assert_eq!(world.receiver.journal().len(), 4);
-    let asked = redeliver(&world, &id).await;
-    assert_eq!(asked.body["callback"]["status"], "pending");
+    let accepted = redeliver(&world, &id).await;
+    assert_eq!(accepted.body["callback"]["status"], "pending");
     world.receiver.answer_next(Answer::status(500));
     world.work().await;
     let closed = world.closed(&id).await;
@@ -105,7 +105,7 @@ async fn a_pending_completion_is_tried_at_once_and_its_schedule_begins_anew() {
 }
 
 #[tokio::test]
-async fn there_is_nothing_to_redeliver_before_the_end_or_without_a_callback() {
+async fn redelivery_before_the_end_or_without_a_callback_is_a_conflict() {
     let world = World::new().await;
     let open = world.post(&world.goals()).await.id();
     let mut body = world.schedule();
@@ -122,8 +122,9 @@ async fn there_is_nothing_to_redeliver_before_the_end_or_without_a_callback() {
     assert_eq!(world.receiver.journal().len(), 1);
 }
 
-/// Stops a World with an undelivered completion and starts it again with another configuration. The old receiver
-/// goes on listening.
+/// Stops a World with an undelivered completion and starts it again with another configuration.
+///
+/// Returns the new World, the old receiver, which keeps listening, and the operation's id.
 async fn restarted(change: fn(String) -> String) -> (World, Receiver, String) {
     let mut old = World::new().await;
     let id = ended(&old).await;
@@ -143,7 +144,7 @@ async fn restarted(change: fn(String) -> String) -> (World, Receiver, String) {
 }
 
 #[tokio::test]
-async fn a_restart_with_the_same_configuration_delivers_what_is_owed() {
+async fn a_pending_completion_is_delivered_after_a_restart() {
     let (world, receiver, id) = restarted(|config| config).await;
     assert_eq!(world.closed(&id).await["callback"]["status"], "delivered");
     assert_eq!(receiver.journal().len(), 1);
@@ -161,8 +162,9 @@ async fn a_receiver_that_is_no_longer_allowed_is_not_called() {
         |config| {
             let line = config.lines().find(|line| line.starts_with("callback_or"));
             let other = "callback_origins = [\"https://hooks.example\"]";
-            let config = config.replace(line.unwrap(), other);
-            config.replace("\"127.0.0.0/8\"", "")
+            config
+                .replace(line.unwrap(), other)
+                .replace("\"127.0.0.0/8\"", "")
         },
     ];
     for change in changes {
@@ -171,16 +173,16 @@ async fn a_receiver_that_is_no_longer_allowed_is_not_called() {
         assert_eq!(closed["callback"]["status"], "undeliverable");
         assert_eq!(closed["callback"]["lastStatus"], Value::Null);
         assert!(receiver.journal().is_empty());
-        let history = world.get(&format!("/v1/operations/{id}/history")).await;
-        let history = history.body["history"].to_string();
+        let answer = world.get(&format!("/v1/operations/{id}/history")).await;
+        let history = answer.body["history"].to_string();
         assert!(history.contains("no longer allowed"), "{history}");
         assert!(!history.contains("canary"), "{history}");
     }
 }
 
 #[tokio::test]
-async fn a_name_is_judged_by_its_address_when_it_is_called() {
-    // `localhost` may be registered once a private network is allowed; its address is not in that network.
+async fn a_host_name_is_checked_by_its_address_when_it_is_called() {
+    // `localhost` may be registered because a private network is allowed, but its address is not in that network.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -198,5 +200,9 @@ async fn a_name_is_judged_by_its_address_when_it_is_called() {
     let closed = world.closed(&answer.id()).await;
     assert_eq!(closed["callback"]["status"], "undeliverable");
     let none = listener.accept().unwrap_err();
-    assert_eq!(none.kind(), std::io::ErrorKind::WouldBlock, "nobody came");
+    assert_eq!(
+        none.kind(),
+        std::io::ErrorKind::WouldBlock,
+        "the receiver was called"
+    );
 }

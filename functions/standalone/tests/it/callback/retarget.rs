@@ -1,4 +1,4 @@
-//! What a caller may do about completions: see each attempt, send them elsewhere, have many delivered again.
+//! Calls about callbacks: a caller reads each attempt, changes the receiver, or has many completions delivered again.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn attempts(world: &World, id: &str) -> Vec<Value> {
     attempts.collect()
 }
 
-fn says(status: u16, body: &str) -> Answer {
+fn answer_with(status: u16, body: &str) -> Answer {
     Answer::Status {
         status,
         headers: Vec::new(),
@@ -37,22 +37,26 @@ fn says(status: u16, body: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn the_history_tells_of_each_attempt_what_was_answered_and_how_fast() {
+async fn the_history_shows_answer_and_latency_of_each_attempt() {
     let world = World::new().await;
     world
         .receiver
-        .answer_next(says(500, "Oops:\n\u{7}no \u{1b}[31mroute"));
-    world.receiver.answer_next(says(503, &"é".repeat(4000)));
+        .answer_next(answer_with(500, "Oops:\n\u{7}no \u{1b}[31mroute"));
+    world
+        .receiver
+        .answer_next(answer_with(503, &"é".repeat(4000)));
     world.receiver.answer_next(Answer::Close);
-    world.receiver.answer_next(says(200, "{\"ok\":true}"));
+    world
+        .receiver
+        .answer_next(answer_with(200, "{\"ok\":true}"));
     let id = ended(&world).await;
     world.closed(&id).await;
     let lines = attempts(&world, &id).await;
-    let told: Vec<_> = lines
+    let statuses: Vec<_> = lines
         .iter()
         .map(|line| line["httpStatus"].as_u64())
         .collect();
-    assert_eq!(told, [Some(500), Some(503), None, Some(200)]);
+    assert_eq!(statuses, [Some(500), Some(503), None, Some(200)]);
     assert_eq!(lines[0]["answer"], "Oops:\\n\\u{7}no \\u{1b}[31mroute");
     assert_eq!(lines[1]["answer"].as_str().unwrap().len(), 1024);
     assert_eq!(lines[2]["answer"], Value::Null);
@@ -64,7 +68,7 @@ async fn the_history_tells_of_each_attempt_what_was_answered_and_how_fast() {
 }
 
 #[tokio::test]
-async fn what_a_receiver_repeats_of_our_secrets_is_not_kept() {
+async fn secrets_that_a_receiver_repeats_are_redacted_in_the_history() {
     let settings =
         "profile = \"servicenow-scripted\"\nusername = \"u\"\npassword = \"env:RECEIVER_PASSWORD\"";
     let world = world(settings).await;
@@ -76,7 +80,7 @@ async fn what_a_receiver_repeats_of_our_secrets_is_not_kept() {
         format!("Authorization: Basic {basic}; password canary-receiver-password"),
         "user canary.person@contoso.example is not known".to_owned(),
     ] {
-        world.receiver.answer_next(says(500, &page));
+        world.receiver.answer_next(answer_with(500, &page));
     }
     let mut body = world.schedule();
     let url = "/as/hooks/canary-callback-path?token=canary-callback-token&x=1";
@@ -86,17 +90,20 @@ async fn what_a_receiver_repeats_of_our_secrets_is_not_kept() {
     let lines = attempts(&world, &id).await;
     assert_eq!(lines.len(), 5);
     for line in &lines[..4] {
-        let told = line["answer"].as_str().unwrap();
-        assert!(told.contains("[redacted]"), "{told}");
-        assert!(!told.contains("canary") && !told.contains(basic), "{told}");
+        let stored = line["answer"].as_str().unwrap();
+        assert!(stored.contains("[redacted]"), "{stored}");
+        assert!(
+            !stored.contains("canary") && !stored.contains(basic),
+            "{stored}"
+        );
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_never_ends_spoils_no_delivery_and_ten_are_kept() {
+async fn the_history_stores_the_last_ten_answers_and_a_slow_one_is_a_delivery() {
     let world = World::new().await;
     for _ in 0..11 {
-        world.receiver.answer_next(says(500, "busy"));
+        world.receiver.answer_next(answer_with(500, "busy"));
     }
     let pause = Duration::from_millis(50);
     world
@@ -109,15 +116,18 @@ async fn an_answer_that_never_ends_spoils_no_delivery_and_ten_are_kept() {
         world.work().await;
     }
     assert_eq!(world.closed(&id).await["callback"]["status"], "delivered");
-    let kept = attempts(&world, &id).await;
-    let kept: Vec<bool> = kept.iter().map(|line| line["answer"].is_string()).collect();
-    assert_eq!(kept.len(), 12);
-    assert_eq!(kept.iter().filter(|kept| **kept).count(), 10);
-    assert!(kept[2..].iter().all(|kept| *kept), "{kept:?}");
+    let lines = attempts(&world, &id).await;
+    let has_answer: Vec<bool> = lines
+        .iter()
+        .map(|line| line["answer"].is_string())
+        .collect();
+    assert_eq!(has_answer.len(), 12);
+    assert_eq!(has_answer.iter().filter(|has| **has).count(), 10);
+    assert!(has_answer[2..].iter().all(|has| *has), "{has_answer:?}");
 }
 
 #[tokio::test]
-async fn an_undeliverable_completion_is_offered_at_once_where_it_is_sent_now() {
+async fn an_undeliverable_completion_is_delivered_at_once_to_a_new_receiver() {
     let world = World::new().await;
     world.receiver.answer_next(Answer::status(410));
     let id = ended(&world).await;
@@ -146,7 +156,7 @@ async fn an_undeliverable_completion_is_offered_at_once_where_it_is_sent_now() {
 }
 
 #[tokio::test]
-async fn a_delivered_completion_stays_delivered_and_goes_elsewhere_only_when_asked() {
+async fn a_delivered_completion_reaches_a_new_receiver_only_by_redelivery() {
     let world = World::new().await;
     let id = ended(&world).await;
     world.closed(&id).await;
@@ -167,7 +177,7 @@ async fn a_delivered_completion_stays_delivered_and_goes_elsewhere_only_when_ask
 }
 
 #[tokio::test]
-async fn an_open_operation_may_get_another_receiver_or_its_first() {
+async fn an_open_operation_may_get_a_first_or_another_receiver() {
     let world = World::new().await;
     let mut body = world.goals();
     body.as_object_mut().unwrap().remove("callback");
@@ -182,9 +192,9 @@ async fn an_open_operation_may_get_another_receiver_or_its_first() {
     assert_eq!(world.receiver.journal().len(), 2);
 }
 
-/// The earlier receiver answers 200 after the change: that says nothing of the later one.
+/// The earlier receiver answers 200 after the change, which does not mean that the later one has the completion.
 #[tokio::test]
-async fn an_answer_of_the_earlier_receiver_counts_no_more() {
+async fn an_answer_of_the_earlier_receiver_does_not_count_as_delivered() {
     let world = World::new().await;
     let pause = Duration::from_millis(100);
     world
@@ -215,7 +225,7 @@ async fn an_answer_of_the_earlier_receiver_counts_no_more() {
 }
 
 #[tokio::test]
-async fn a_change_that_cannot_be_made_is_refused_by_name() {
+async fn an_invalid_change_of_the_callback_is_refused_with_the_reason() {
     let world =
         world("[clients.tickets.profiles.jira-automation]\ntoken = \"env:RECEIVER_TOKEN\"").await;
     let id = ended(&world).await;
@@ -267,7 +277,7 @@ async fn a_change_that_cannot_be_made_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn what_is_undeliverable_is_found_and_delivered_again_with_one_call() {
+async fn undeliverable_completions_are_listed_and_redelivered_in_pages() {
     let world = World::new().await;
     world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
     let mut gone = Vec::new();

@@ -1,4 +1,4 @@
-//! Callbacks are verified by other people's code: `standardwebhooks` of PyPI, pinned by hash, as a receiver uses it.
+//! Callbacks are verified by third-party code as a receiver uses it: `standardwebhooks` of PyPI, pinned by hash.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::process::program::now;
 
-/// A list of `{secret, headers, body}` in; for each `null` or why it was refused out.
+/// Python program that reads a list of `{secret, headers, body}` and writes for each `null`, or why it was refused.
 const VERIFY: &str = r#"
 import json, sys
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -23,13 +23,13 @@ def verdict(case):
 print(json.dumps([verdict(case) for case in json.load(sys.stdin)]))
 "#;
 
-/// What the library is shown, and what it must say.
+/// One input of the library and the verdict that it must return.
 struct Case {
     what: String,
     secret: String,
     headers: Vec<(String, String)>,
     body: String,
-    /// The library's words; `None`: verified.
+    /// The library's error message; `None` if it must verify.
     refusal: Option<&'static str>,
 }
 
@@ -55,7 +55,7 @@ async fn receivers_verify_callbacks_with_the_library_of_their_choice() {
     }
 }
 
-/// Completions of all three operations, sent at the time the library goes by.
+/// Returns callbacks of all three operations, sent at the time of the clock that the library reads.
 async fn callbacks() -> Vec<Callback> {
     let world = World::with(|setup| {
         setup.simulator.durations.export_seconds = 10.0;
@@ -149,7 +149,7 @@ fn verify(cases: &[Case]) -> Vec<Value> {
     serde_json::from_str(&output).unwrap()
 }
 
-/// Where the library is; installed on first use.
+/// Returns the library's directory and installs the library on first use.
 pub(crate) fn library() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let place = target.join("oracles/python");
@@ -175,19 +175,21 @@ pub(crate) fn library() -> PathBuf {
     place
 }
 
-/// Runs `python3`; what it wrote. It is needed: a missing one fails the test.
+/// Runs `python3` and returns what it wrote.
+///
+/// Panics, and so fails the test, if `python3` is missing or fails.
 pub(crate) fn python(arguments: &[&str], path: Option<&Path>, input: &str) -> String {
     let mut command = Command::new("python3");
     if let Some(path) = path {
         command.env("PYTHONPATH", path);
     }
-    let child = command
+    let spawned = command
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let mut child = child.unwrap_or_else(|error| panic!("python3 is needed: {error}"));
+    let mut child = spawned.unwrap_or_else(|error| panic!("python3 is needed: {error}"));
     child
         .stdin
         .take()
@@ -195,10 +197,10 @@ pub(crate) fn python(arguments: &[&str], path: Option<&Path>, input: &str) -> St
         .write_all(input.as_bytes())
         .unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
-        "python3 {:?}: {said}",
+        "python3 {:?}: {errors}",
         &arguments[..2]
     );
     String::from_utf8(output.stdout).unwrap()

@@ -1,4 +1,4 @@
-//! `docs/authentication.md` tells the truth: its configuration holds and its requests are taken.
+//! The examples of `docs/authentication.md` work: its configuration is valid and its requests are accepted.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,11 +8,12 @@ use courier_testkit::world::World;
 
 use crate::auth::credentials::hash;
 
-/// What the pages call with.
+/// API key of the requests on the pages.
 const KEY: &str = "VTX7WlT4nOGvPhQ1xBRXSpZ3nWQ5dcNbYJ0mDkR2aEo";
+/// Password of the requests on the pages.
 pub(crate) const PASSWORD: &str = "correct-horse-battery-staple-7391";
 
-/// The blocks of the document in this language.
+/// Returns the code blocks of the document in the given language.
 fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     let parts = document.split(&fence).skip(1);
@@ -21,7 +22,9 @@ fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// A configuration of the documentation with the hashes that it leaves out: nobody shall run with its key and password.
+/// Returns a configuration of the documentation with the hashes that it leaves out.
+///
+/// The documents omit them so that no one runs courier with the documented key and password.
 pub(crate) fn filled(configuration: &str) -> String {
     let left_out = configuration.matches("sha256:").count();
     assert_eq!(configuration.matches("[\"sha256:…\"]").count(), left_out);
@@ -35,7 +38,7 @@ pub(crate) fn filled(configuration: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_documents_requests_are_taken_by_the_documents_configuration() {
+async fn the_documented_requests_are_accepted_by_the_documented_configuration() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/authentication.md");
     let document = std::fs::read_to_string(path).unwrap();
     let [clients] = blocks(&document, "toml")[..] else {

@@ -1,4 +1,5 @@
-//! `docs/callers/*.md` tell the truth: their configurations hold, their requests are taken, and what they show is what there is.
+//! The examples of `docs/callers/*.md` work: their configurations are valid, their requests are accepted, and the
+//! scripts and callbacks that they show are the real ones.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +23,7 @@ struct Page {
     client: &'static str,
     golden: &'static str,
     script: &'static str,
-    /// What the other system puts in place of its words.
+    /// Placeholders of the other system, and the values that it puts in their place.
     fills: &'static [(&'static str, &'static str)],
 }
 
@@ -65,7 +66,7 @@ impl Page {
         read(&format!("{}.md", self.name))
     }
 
-    /// All its configuration; the blocks may be read as one.
+    /// Returns all configuration blocks of the page as one document.
     fn config(&self) -> String {
         filled(&blocks(&self.text(), "toml").join("\n"))
     }
@@ -100,7 +101,7 @@ fn every_page_is_in_this_test_and_in_the_index() {
 }
 
 #[test]
-fn every_page_shows_its_script_and_its_callback_as_they_are() {
+fn every_page_shows_the_current_script_and_golden_callback() {
     for page in &PAGES {
         let text = page.text();
         for file in [
@@ -114,7 +115,7 @@ fn every_page_shows_its_script_and_its_callback_as_they_are() {
 }
 
 #[test]
-fn every_link_between_the_pages_leads_somewhere() {
+fn every_link_between_the_pages_has_a_target() {
     for name in ["README", "jira", "power-automate", "servicenow", "zendesk"] {
         let text = read(&format!("{name}.md"));
         let targets: Vec<&str> = text
@@ -128,8 +129,8 @@ fn every_link_between_the_pages_leads_somewhere() {
             assert!(callers().join(file).exists(), "{name}: {target}");
             let heading = anchor.replace('-', " ");
             let found = || {
-                let headings = read(file);
-                let mut headings = headings.lines().filter(|line| line.starts_with("## "));
+                let page = read(file);
+                let mut headings = page.lines().filter(|line| line.starts_with("## "));
                 headings.any(|line| line[3..].to_lowercase() == heading)
             };
             assert!(anchor.is_empty() || found(), "{name}: {target}");
@@ -137,15 +138,15 @@ fn every_link_between_the_pages_leads_somewhere() {
     }
 }
 
-/// On a machine of its own, without the networks and the origins of a World.
+/// Each configuration is checked by itself, without the networks and origins of a World.
 #[test]
-fn every_configuration_holds_and_sends_what_the_page_shows() {
+fn every_configuration_is_valid_and_sends_the_shown_callback() {
     const HEAD: &str = "[graph.tenants.contoso]\ntenant_id = \"contoso.example\"\n\
         client_id = \"courier\"\nclient_secret = \"env:GRAPH_SECRET\"\n[seal]\nkey = \"env:SEAL_KEY\"\n";
     for page in &PAGES {
         let text = format!("{HEAD}{}", page.config());
-        let config = Config::parse(&text, Catalogue::shipped(), &resolve);
-        let config = config.unwrap_or_else(|errors| panic!("{}: {errors}", page.name));
+        let parsed = Config::parse(&text, Catalogue::shipped(), &resolve);
+        let config = parsed.unwrap_or_else(|errors| panic!("{}: {errors}", page.name));
         assert!(
             config.clients.keys().eq([page.client]),
             "{}: one client",
@@ -153,71 +154,71 @@ fn every_configuration_holds_and_sends_what_the_page_shows() {
         );
         let own = table(&text, page.client);
         let golden = read(&format!("golden/{}.http", page.golden));
-        let above = golden.split("\n#\n").next().unwrap();
-        let above: Vec<&str> = above.lines().map(|line| &line[2..]).collect();
+        let comment = golden.split("\n#\n").next().unwrap();
+        let above: Vec<&str> = comment.lines().map(|line| &line[2..]).collect();
         assert_eq!(own, table(&above.join("\n"), "tickets"), "{}", page.name);
     }
 }
 
-/// How completions of a client are sent.
+/// Returns the callback table of a client.
 fn table(text: &str, client: &str) -> toml::Value {
     let all: toml::Table = toml::from_str(text).unwrap();
     all["clients"][client]["callback"].clone()
 }
 
 /// A request as a page shows it.
-struct Asked {
+struct ShownRequest {
     headers: Vec<(String, String)>,
     body: String,
 }
 
 #[tokio::test]
-async fn every_request_is_taken_from_the_client_of_its_page_and_may_be_repeated() {
+async fn every_request_is_accepted_from_the_pages_client_and_may_be_repeated() {
     for page in PAGES.iter().filter(|page| page.name != "servicenow") {
-        let requests = blocks(&page.text(), "http");
-        let mut requests = requests
+        let http_blocks = blocks(&page.text(), "http");
+        let mut requests = http_blocks
             .iter()
             .filter_map(|block| block.strip_prefix("POST https://courier.example/v1/operations\n"));
         let (Some(request), None) = (requests.next(), requests.next()) else {
             panic!("{}: one request", page.name)
         };
-        let mut request = request.to_owned();
-        for (word, value) in page.fills {
-            assert!(request.contains(word), "{}: {word}", page.name);
-            request = request.replace(word, value);
+        let mut filled = request.to_owned();
+        for (placeholder, value) in page.fills {
+            assert!(filled.contains(placeholder), "{}: {placeholder}", page.name);
+            filled = filled.replace(placeholder, value);
         }
-        for word in ["{{", "@{"] {
-            assert!(!request.contains(word), "{}: {request}", page.name);
+        for placeholder in ["{{", "@{"] {
+            assert!(!filled.contains(placeholder), "{}: {filled}", page.name);
         }
-        let (head, body) = request.split_once("\n\n").unwrap();
+        let (head, body) = filled.split_once("\n\n").unwrap();
         let headers = head.lines().map(|line| line.split_once(": ").unwrap());
-        let asked = Asked {
+        let shown = ShownRequest {
             headers: headers
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
             body: body.to_owned(),
         };
-        taken(page, &asked).await;
+        assert_accepted_and_repeatable(page, &shown).await;
     }
 }
 
-/// The request is taken, and its repeat ten seconds later is the same operation.
-async fn taken(page: &Page, asked: &Asked) {
+/// Checks that the request is accepted and that its repeat ten seconds later is the same operation.
+async fn assert_accepted_and_repeatable(page: &Page, request: &ShownRequest) {
     let world = page.world().await;
-    let first = send(page, &world, asked).await;
+    let first = send(page, &world, request).await;
     assert_eq!(first.status, 202, "{}: {first:?}", page.name);
     let id = OperationId::parse(&first.id()).unwrap();
     let record = world.app.store.load(&id).await.unwrap().unwrap();
     assert_eq!(record.client, page.client);
     assert!(record.callback.is_some(), "{}", page.name);
     world.clock.advance(std::time::Duration::from_secs(10));
-    let again = send(page, &world, asked).await;
+    let again = send(page, &world, request).await;
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(again.id(), first.id());
 }
 
-async fn send(page: &Page, world: &World, asked: &Asked) -> Answer {
-    let mut headers = asked.headers.clone();
+async fn send(page: &Page, world: &World, request: &ShownRequest) -> Answer {
+    let mut headers = request.headers.clone();
     headers.push(("x-api-key".to_owned(), String::new()));
     if page.name == "zendesk" {
         let now = world.clock.now().to_string();
@@ -225,25 +226,25 @@ async fn send(page: &Page, world: &World, asked: &Asked) -> Answer {
             .iter()
             .find(|(name, _)| *name == "ZENDESK_NEW");
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.unwrap().1.as_bytes());
-        let signature = hmac::sign(&key, format!("{now}{}", asked.body).as_bytes());
-        let signature = STANDARD.encode(signature);
+        let digest = hmac::sign(&key, format!("{now}{}", request.body).as_bytes());
+        let signature = STANDARD.encode(digest);
         headers.push(("x-zendesk-webhook-signature".to_owned(), signature));
         headers.push(("x-zendesk-webhook-signature-timestamp".to_owned(), now));
     }
-    // An empty value only keeps the World from adding its own key.
+    // The empty x-api-key only keeps the World from adding its own; it is dropped where the page sends a key.
     let mut named = BTreeSet::new();
-    let headers: Vec<(&str, &str)> = headers
+    let pairs: Vec<(&str, &str)> = headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .filter(|(name, _)| named.insert(name.to_lowercase()))
         .collect();
     world
-        .call("POST", "/v1/operations", &headers, asked.body.clone())
+        .call("POST", "/v1/operations", &pairs, request.body.clone())
         .await
 }
 
 #[tokio::test]
-async fn the_request_of_servicenows_script_is_taken() {
+async fn the_request_of_servicenows_script_is_accepted() {
     let page = PAGES.iter().find(|page| page.name == "servicenow").unwrap();
     let text = page.text();
     let script = blocks(&text, "js").remove(0);
@@ -262,38 +263,39 @@ async fn the_request_of_servicenows_script_is_taken() {
     }
     assert_eq!(sent["returned"], "202 {\"id\":\"op_1\"}");
     let headers = sent["headers"].as_object().unwrap().iter();
-    let mut asked = Asked {
+    let mut request = ShownRequest {
         headers: headers
             .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
             .collect(),
         body: sent["body"].as_str().unwrap().to_owned(),
     };
-    // What the authentication profile of the REST message adds.
+    // ServiceNow adds this header because of the authentication profile of the REST message.
     let basic = STANDARD.encode(format!("ServiceNow:{PASSWORD}"));
-    asked
+    request
         .headers
         .push(("authorization".to_owned(), format!("Basic {basic}")));
-    taken(page, &asked).await;
-    let with_profile = asked.body.replace(
+    assert_accepted_and_repeatable(page, &request).await;
+    let with_profile = request.body.replace(
         "/api/x_dsar/graph\"",
         "/api/x_dsar/graph\",\"profile\":\"servicenow-hmac\"",
     );
-    assert_ne!(with_profile, asked.body);
-    asked.body = with_profile;
-    taken(page, &asked).await;
+    assert_ne!(with_profile, request.body);
+    request.body = with_profile;
+    assert_accepted_and_repeatable(page, &request).await;
 }
 
-/// Of an operation whose callback was refused for good.
+/// The calls are made for an operation whose callback is undeliverable.
 #[tokio::test]
-async fn the_calls_about_lost_callbacks_work_in_their_order() {
+async fn the_documented_calls_for_undeliverable_callbacks_work_in_order() {
     let world = World::new().await;
     world.receiver.answer_next(receiver::Answer::status(410));
     world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
     let id = world.post(&world.schedule()).await.id();
     let closed = world.closed(&id).await;
     assert_eq!(closed["callback"]["status"], "undeliverable");
-    let script = blocks(&read("README.md"), "sh").remove(0);
-    let script = script.replace("\\\n", "");
+    let script = blocks(&read("README.md"), "sh")
+        .remove(0)
+        .replace("\\\n", "");
     let mut answers = Vec::new();
     for line in script.lines() {
         let path = line
@@ -306,21 +308,21 @@ async fn the_calls_about_lost_callbacks_work_in_their_order() {
             .split("-X ")
             .nth(1)
             .map_or("GET", |rest| rest.split(' ').next().unwrap());
-        let body = line
+        let shown_body = line
             .split("-d '")
             .nth(1)
             .map_or("", |rest| rest.split('\'').next().unwrap());
-        let body = body.replace("https://contoso.example", &world.receiver.origin());
+        let body = shown_body.replace("https://contoso.example", &world.receiver.origin());
         let answer = world.call(method, &path, &[], body).await;
         world.work().await;
         answers.push((method.to_owned(), answer));
     }
-    let told: Vec<(&str, u16)> = answers
+    let statuses: Vec<(&str, u16)> = answers
         .iter()
         .map(|(method, answer)| (method.as_str(), answer.status))
         .collect();
     assert_eq!(
-        told,
+        statuses,
         [
             ("GET", 200),
             ("GET", 200),

@@ -1,10 +1,10 @@
-// Test code: as much of ServiceNow as the scripts of docs/callers need, around Node's vm.
-// In: { script, call } calls a function; { script, cases } gives each case twice to a Scripted REST resource.
+// Test code that emulates, with Node's vm, the parts of ServiceNow that the scripts of docs/callers need.
+// The input { script, call } calls a function; { script, cases } delivers each case twice to a Scripted REST resource.
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import vm from "node:vm";
 
-const asked = JSON.parse(readFileSync(0, "utf8"));
+const input = JSON.parse(readFileSync(0, "utf8"));
 const base64Encode = (text) => Buffer.from(text).toString("base64");
 
 class Encryption {
@@ -14,7 +14,7 @@ class Encryption {
   }
 }
 
-/** The body is a stream: whoever reads it again finds nothing. */
+/** Returns a request whose body is a stream: a second read returns an empty text. */
 function request({ headers, body }) {
   let left = body;
   return {
@@ -57,7 +57,7 @@ function deliver(one) {
     : { CertificateEncryption: Encryption, gs };
   for (let time = 0; time < 2; time += 1) {
     const context = { ...scope, GlideRecord, Date, response, request: request(one) };
-    vm.runInNewContext(asked.script, context);
+    vm.runInNewContext(input.script, context);
   }
   return { ...answer, updates: task.updates, note: task.fields.work_notes ?? null };
 }
@@ -79,10 +79,10 @@ function call(name, values) {
     }
   }
   const context = vm.createContext({ sn_ws: { RESTMessageV2 } });
-  vm.runInContext(asked.script, context);
+  vm.runInContext(input.script, context);
   const returned = context[name](...values);
   return { ...sent, returned };
 }
 
-const said = asked.call ? call(...asked.call) : asked.cases.map(deliver);
-process.stdout.write(JSON.stringify(said));
+const result = input.call ? call(...input.call) : input.cases.map(deliver);
+process.stdout.write(JSON.stringify(result));

@@ -1,4 +1,4 @@
-//! The documents: what the pages and the README show is taken, and is what the program does.
+//! The documents: the examples of the pages and the README are valid and show what the program does.
 
 pub(crate) mod authentication;
 mod caller_pages;

@@ -1,4 +1,4 @@
-//! The scripts of `docs/callers/verify` take what the golden files show, and nothing that was changed on the way.
+//! The scripts of `docs/callers/verify` accept the callbacks of the golden files and refuse any that was altered.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -15,8 +15,8 @@ use crate::callback::signatures::python;
 pub(crate) const GLIDE: &str = include_str!("glide.mjs");
 const OTHER_SECRET: &str = "whsec_YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1jbGllbnQ=";
 const HMAC_HEADER: &str = "x-sn-hmac-signature-256";
-/// Whose callbacks carry the signature of Standard Webhooks.
-const SIGNED: [&str; 5] = [
+/// Profiles whose callbacks carry the signature of Standard Webhooks.
+const SIGNED_PROFILES: [&str; 5] = [
     "generic",
     "logic-apps",
     "okta-workflows",
@@ -33,7 +33,7 @@ pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
-/// What a script gets to see, and what it must say.
+/// A callback that a script receives, and the verdict that it must return.
 #[derive(Clone)]
 struct Case {
     what: String,
@@ -41,12 +41,12 @@ struct Case {
     headers: Map<String, Value>,
     body: String,
     now: i64,
-    /// Why it is refused; `None`: it is taken.
+    /// Reason why it must be refused; `None` if it must be accepted.
     refusal: Option<String>,
 }
 
 impl Case {
-    /// The request of a golden file, at its time.
+    /// Returns the callback of a golden file, received at the time when it was sent.
     fn golden(profile: &str, secrets: &[&str]) -> Self {
         let text = read(&format!("golden/{profile}.http"));
         let parts: Vec<&str> = text.splitn(3, "\n\n").collect();
@@ -69,6 +69,7 @@ impl Case {
         }
     }
 
+    /// Returns a copy with one change and the expected refusal.
     fn but(&self, what: &str, refusal: Option<&str>, change: impl Fn(&mut Self)) -> Self {
         let mut case = self.clone();
         case.what = format!("{} but {what}", self.what);
@@ -90,7 +91,7 @@ impl Case {
     }
 }
 
-/// The golden callback of a profile with Standard Webhooks' signature, and what may and may not be changed.
+/// Returns cases made from a golden callback with the signature of Standard Webhooks, unchanged and altered.
 fn standard(profile: &str) -> Vec<Case> {
     let [new, old] = SIGNING_SECRETS;
     let good = Case::golden(profile, &[new]);
@@ -109,8 +110,8 @@ fn standard(profile: &str) -> Vec<Case> {
             case.secrets = secrets(&[OTHER_SECRET, old]);
         }),
         good.but("a signature of another version first", None, |case| {
-            let all = case.headers["webhook-signature"].as_str().unwrap();
-            let all = format!("v1a,{} v2 {all}", "A".repeat(43));
+            let signed = case.headers["webhook-signature"].as_str().unwrap();
+            let all = format!("v1a,{} v2 {signed}", "A".repeat(43));
             case.headers["webhook-signature"] = json!(all);
         }),
         good.but("letters of more than one byte", None, |case| {
@@ -159,7 +160,7 @@ fn compare(cases: &[Case], output: &str) {
 }
 
 fn all_standard() -> (Vec<Case>, String) {
-    let cases: Vec<Case> = SIGNED
+    let cases: Vec<Case> = SIGNED_PROFILES
         .iter()
         .flat_map(|profile| standard(profile))
         .collect();
@@ -179,12 +180,12 @@ fn every_signed_golden_callback_is_in_this_test() {
         })
         .collect();
     found.sort();
-    assert_eq!(found, SIGNED);
+    assert_eq!(found, SIGNED_PROFILES);
 }
 
 #[cfg(feature = "second-tier")]
 #[test]
-fn the_python_script_takes_what_is_signed_and_nothing_else() {
+fn the_python_script_accepts_only_correctly_signed_callbacks() {
     const DRIVER: &str = r#"
 import json, sys
 from verify import Refused, verify
@@ -205,7 +206,7 @@ print(json.dumps([verdict(case) for case in json.load(sys.stdin)]))
 }
 
 #[test]
-fn the_node_script_takes_what_is_signed_and_nothing_else() {
+fn the_node_script_accepts_only_correctly_signed_callbacks() {
     const DRIVER: &str = r#"
 import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
@@ -229,9 +230,11 @@ process.stdout.write(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map(verd
     }
 }
 
-/// Both signatures, in an application's scope and, with the names that its first comment gives, in the global one.
+/// The script is run with both kinds of signature, in an application's scope and in the global one.
+///
+/// For the global scope the names are replaced as the script's first comment says.
 #[test]
-fn the_servicenow_script_takes_what_is_signed_and_nothing_else() {
+fn the_servicenow_script_accepts_only_correctly_signed_callbacks() {
     let script = read("verify/servicenow.js");
     is_es5(&script);
     let global = script
@@ -245,7 +248,7 @@ fn the_servicenow_script_takes_what_is_signed_and_nothing_else() {
         );
     assert_ne!(script, global);
     let mut cases = standard("servicenow-scripted");
-    cases.extend(plain());
+    cases.extend(body_hmac_cases());
     let number = "DSAR-\"17\"";
     let mut unknown = Case::golden("servicenow-scripted", &[SIGNING_SECRETS[0]]);
     unknown.what = "another task".to_owned();
@@ -265,9 +268,9 @@ fn the_servicenow_script_takes_what_is_signed_and_nothing_else() {
             });
             one
         };
-        let mut asked: Vec<Value> = cases.iter().map(|case| one(case, number)).collect();
-        asked.push(one(&unknown, "another"));
-        let input = json!({ "script": script, "cases": asked }).to_string();
+        let mut deliveries: Vec<Value> = cases.iter().map(|case| one(case, number)).collect();
+        deliveries.push(one(&unknown, "another"));
+        let input = json!({ "script": script, "cases": deliveries }).to_string();
         let Some(output) = node(GLIDE, &[], &input) else {
             return;
         };
@@ -279,19 +282,19 @@ fn the_servicenow_script_takes_what_is_signed_and_nothing_else() {
         );
         assert_eq!(answers.len(), cases.len());
         for (case, answer) in cases.iter().zip(answers) {
-            let told = (&answer["status"], &answer["updates"], &answer["note"]);
+            let found = (&answer["status"], &answer["updates"], &answer["note"]);
             let note = json!("Microsoft 365, team.schedule: succeeded");
             let expected = match &case.refusal {
                 None => (&json!(200), &json!(1), &note),
                 Some(_) => (&json!(401), &json!(0), &Value::Null),
             };
-            assert_eq!(told, expected, "{}: {answer}", case.what);
+            assert_eq!(found, expected, "{}: {answer}", case.what);
         }
     }
 }
 
-/// ServiceNow's own HMAC: of the body alone.
-fn plain() -> Vec<Case> {
+/// Returns cases of the profile `servicenow-hmac`, whose HMAC covers only the body.
+fn body_hmac_cases() -> Vec<Case> {
     let good = Case::golden("servicenow-hmac", &[RECEIVER_HMAC]);
     let refused = Some("the HMAC does not fit");
     let secrets = |all: &[&str]| -> Vec<String> { all.iter().map(|&one| one.to_owned()).collect() };
@@ -316,26 +319,28 @@ fn plain() -> Vec<Case> {
     ]
 }
 
-/// ServiceNow's engine knows no newer words in every scope.
+/// Checks that a script is ES5, because ServiceNow's engine runs nothing newer in some scopes.
 pub(crate) fn is_es5(script: &str) {
     for newer in ["=>", "`", "let ", "const ", "async "] {
         assert!(!script.contains(newer), "{newer} is newer than ES5");
     }
 }
 
-/// Runs a module with Node; what it wrote. `None`, with a word about it, where there is no Node.
+/// Runs a module with Node and returns what it wrote.
+///
+/// Where Node is not installed it prints so and returns `None`.
 pub(crate) fn node(module: &str, arguments: &[&str], input: &str) -> Option<String> {
-    let child = Command::new("node")
+    let spawned = Command::new("node")
         .args(["--input-type=module", "-e", module])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let mut child = match child {
+    let mut child = match spawned {
         Ok(child) => child,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("not tried: there is no node on this machine");
+            eprintln!("skipped: node is not installed");
             return None;
         }
         Err(error) => panic!("node: {error}"),
@@ -344,7 +349,7 @@ pub(crate) fn node(module: &str, arguments: &[&str], input: &str) -> Option<Stri
     stdin.write_all(input.as_bytes()).unwrap();
     drop(stdin);
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "node: {said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "node: {errors}");
     Some(String::from_utf8(output.stdout).unwrap())
 }

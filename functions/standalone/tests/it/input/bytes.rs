@@ -1,4 +1,4 @@
-//! Requests that are wrong before their fields are read: bytes, size, media type, key.
+//! Requests that are refused before their fields are read: encoding, size, media type, idempotency key.
 
 use courier_testkit::world::World;
 
@@ -7,7 +7,7 @@ use crate::input::fields::{
 };
 
 #[tokio::test]
-async fn what_is_no_json_is_refused() {
+async fn a_body_that_is_not_json_is_refused() {
     let good = export().to_string();
     let nested = |depth: usize| {
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
@@ -81,7 +81,7 @@ async fn what_is_no_json_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_of_64_kib_is_read_and_one_byte_more_is_not() {
+async fn a_body_of_64_kib_is_accepted_and_a_longer_one_refused() {
     let padded = |length: usize| {
         let text = schedule().to_string();
         let padding = " ".repeat(length - text.len());
@@ -102,7 +102,7 @@ async fn a_body_of_64_kib_is_read_and_one_byte_more_is_not() {
 }
 
 #[tokio::test]
-async fn only_json_in_utf_8_is_taken() {
+async fn a_media_type_other_than_json_in_utf_8_is_refused() {
     let world = World::with(public).await;
     for kind in [
         "text/plain",
@@ -136,7 +136,7 @@ async fn only_json_in_utf_8_is_taken() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_of_another_form_is_refused() {
+async fn a_malformed_idempotency_key_is_refused() {
     let world = World::with(public).await;
     let long = "k".repeat(256);
     let escapes = format!("\"{}\"", "\\\"".repeat(256));
@@ -173,7 +173,7 @@ async fn an_idempotency_key_of_another_form_is_refused() {
     );
     check(&answer, refusal, "twice");
     assert_untouched(&world).await;
-    let longest = [("idempotency-key", "k".repeat(255))];
-    let longest = longest.each_ref().map(|(name, key)| (*name, key.as_str()));
+    let longest_key = "k".repeat(255);
+    let longest = [("idempotency-key", longest_key.as_str())];
     assert_eq!(world.post_with(&longest, &export()).await.status, 202);
 }

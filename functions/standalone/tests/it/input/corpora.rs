@@ -1,5 +1,5 @@
-//! The corpora of `shared/courier-core/tests/corpora` through the front door: every refusal is a problem document with the
-//! status that is written beside the case, no spelling makes us call ourselves, and the server answers on.
+//! The corpora of `shared/courier-core/tests/corpora` over HTTP: every refusal is a problem document with the status
+//! that the case expects, no spelling of an address makes courier call its own machine, and the server keeps answering.
 
 #[path = "../../../../../shared/courier-core/tests/corpora/cases.rs"]
 #[expect(dead_code, reason = "the other corpora have no HTTP")]
@@ -18,7 +18,7 @@ use crate::input::corpora::cases::cases;
 use crate::input::corpora::doors::Sent;
 use crate::input::fields::{public, schedule};
 
-/// A POST of the tickets client that waits for nothing; `headers` go before what is usual.
+/// Sends a POST of the tickets client with `Prefer: respond-async`; `headers` replace the default ones.
 async fn send(world: &World, mut headers: HeaderMap, body: Vec<u8>) -> Answer {
     let usual = [
         ("content-type", "application/json"),
@@ -43,8 +43,8 @@ async fn send(world: &World, mut headers: HeaderMap, body: Vec<u8>) -> Answer {
     }
 }
 
-/// Status and problem, as a refusal must have them, or the status alone.
-fn told(answer: &Answer) -> String {
+/// Returns the status and, of a refusal, the problem type, after checking the problem document.
+fn status_and_problem(answer: &Answer) -> String {
     if answer.status < 300 {
         return answer.status.to_string();
     }
@@ -66,7 +66,7 @@ fn key(line: usize) -> HeaderMap {
     HeaderMap::from_iter([(HeaderName::from_static("idempotency-key"), value)])
 }
 
-/// Each gets the answer that is written beside it, and the server answers on.
+/// Checks that each request gets the answer of its case, and that the server still answers afterwards.
 async fn assert_answers(sent: Vec<Sent>) {
     let world = World::with(public).await;
     for request in sent {
@@ -77,7 +77,7 @@ async fn assert_answers(sent: Vec<Sent>) {
         }
         let answer = send(&world, headers, request.body).await;
         assert_eq!(
-            told(&answer),
+            status_and_problem(&answer),
             request.answer,
             "{}: {:?}",
             request.name,
@@ -88,21 +88,21 @@ async fn assert_answers(sent: Vec<Sent>) {
 }
 
 #[tokio::test]
-async fn no_json_body_is_more_than_a_mistake_of_its_sender() {
+async fn every_json_case_of_the_corpus_gets_its_expected_answer() {
     assert_answers(doors::json()).await;
 }
 
 #[tokio::test]
-async fn every_body_gets_the_answer_that_is_written_beside_it() {
+async fn every_body_of_the_corpus_gets_its_expected_answer() {
     assert_answers(doors::bodies()).await;
 }
 
 #[tokio::test]
-async fn every_header_gets_the_answer_that_is_written_beside_it() {
+async fn every_header_of_the_corpus_gets_its_expected_answer() {
     assert_answers(doors::heads(schedule().to_string().as_bytes())).await;
 }
 
-/// Listeners on every address of this machine that a spelling may mean.
+/// Listeners on every address of this machine that a spelling may resolve to.
 struct Canaries(Vec<TcpListener>);
 
 impl Canaries {
@@ -120,7 +120,7 @@ impl Canaries {
         addresses.map(|address| address.port()).collect()
     }
 
-    /// Nobody has come; and had somebody come, it would be known.
+    /// Checks that no listener was called, and that a call would have been noticed.
     fn assert_silent(&self) {
         for canary in &self.0 {
             let seen = canary.accept().map(|(_, peer)| peer);
@@ -132,7 +132,7 @@ impl Canaries {
 }
 
 #[tokio::test]
-async fn no_spelling_of_this_machine_is_called() {
+async fn no_spelling_of_a_loopback_address_is_called() {
     let canaries = Canaries::new();
     let world = World::with(public).await;
     for case in cases(cases::SPELLINGS) {
@@ -142,9 +142,9 @@ async fn no_spelling_of_this_machine_is_called() {
                 body["callback"]["url"] =
                     format!("{scheme}://{}:{port}/canary", case.text()).into();
                 let answer = send(&world, key(case.line), body.to_string().into_bytes()).await;
-                let told = told(&answer);
+                let found = status_and_problem(&answer);
                 let refusals = ["400 invalid-request", "403 callback-forbidden"];
-                assert!(refusals.contains(&&*told), "line {}: {told}", case.line);
+                assert!(refusals.contains(&&*found), "line {}: {found}", case.line);
                 assert_eq!(answer.body["errors"][0]["pointer"], "/callback/url");
             }
         }
@@ -153,9 +153,9 @@ async fn no_spelling_of_this_machine_is_called() {
     assert_still_answers(&world).await;
 }
 
-/// Where a private network is allowed a name may be registered; what it resolves to is judged at every attempt.
+/// A name may be registered where a private network is allowed; the address it resolves to is checked at every attempt.
 #[tokio::test]
-async fn a_registered_name_of_this_machine_is_taken_but_never_called() {
+async fn a_registered_name_of_this_machine_is_accepted_but_never_called() {
     let canaries = Canaries::new();
     let origins: Vec<String> = canaries
         .ports()

@@ -1,14 +1,15 @@
-//! Bad requests: each is refused by rule and place, tells no secret, leaves nothing behind and reaches no one.
+//! Invalid requests: each is refused with rule and pointer; the answer contains no secret, nothing is stored, and
+//! nothing is called.
 
 use courier_testkit::world::{Answer, CALLBACK_TOKEN, SAS_SIGNATURE, Setup, World};
 use serde_json::{Value, json};
 
-/// Status, last part of the problem's type, place and part of the rule.
+/// Expected status, last part of the problem type, pointer or header, and part of the rule.
 pub(crate) type Refusal<'a> = (u16, &'a str, &'a str, &'a str);
 
 const INVALID: &str = "invalid-request";
 
-/// As in production: receivers at public origins only.
+/// Configures receivers at public origins only, as in production.
 pub(crate) fn public(setup: &mut Setup) {
     setup.config = setup
         .config
@@ -44,9 +45,9 @@ pub(crate) fn check(answer: &Answer, (status, problem, place, rule): Refusal<'_>
     assert_eq!(answer.status, status, "{name}: {answer:?}");
     assert_eq!(answer.problem(), problem, "{name}: {answer:?}");
     assert_eq!(answer.body["status"], status, "{name}");
-    let told = answer.body.to_string();
+    let text = answer.body.to_string();
     for secret in ["canary", SAS_SIGNATURE, CALLBACK_TOKEN, "contoso.blob"] {
-        assert!(!told.contains(secret), "{name}: {told}");
+        assert!(!text.contains(secret), "{name}: {text}");
     }
     let none = Vec::new();
     let errors = answer.body["errors"].as_array().unwrap_or(&none);
@@ -56,10 +57,10 @@ pub(crate) fn check(answer: &Answer, (status, problem, place, rule): Refusal<'_>
         at == Some(place) && error["rule"].as_str().unwrap().contains(rule)
     });
     let expected = !(place.is_empty() && rule.is_empty());
-    assert_eq!(found, expected, "{name}: {place} {rule}: {told}");
+    assert_eq!(found, expected, "{name}: {place} {rule}: {text}");
 }
 
-/// Nothing is stored, nobody was asked, nothing is due.
+/// Checks that nothing was stored or queued, and that neither Graph nor a receiver was called.
 pub(crate) async fn assert_untouched(world: &World) {
     let list = world.get("/v1/operations").await;
     assert_eq!(list.body, json!({ "operations": [], "next": null }));
@@ -68,7 +69,7 @@ pub(crate) async fn assert_untouched(world: &World) {
     assert!(world.database.next_due().await.unwrap().is_none());
 }
 
-/// Sends each body; a key makes sure that no refusal is for want of one.
+/// Checks that each body is refused as expected; an idempotency key is sent, so that its lack is never the reason.
 pub(crate) async fn all_refused(cases: Vec<(Vec<u8>, Refusal<'_>)>) {
     let world = World::with(public).await;
     for (body, refusal) in cases {
@@ -80,7 +81,7 @@ pub(crate) async fn all_refused(cases: Vec<(Vec<u8>, Refusal<'_>)>) {
     assert_untouched(&world).await;
 }
 
-/// `body` with the value at `pointer` replaced or added.
+/// Returns `body` with the value at `pointer` replaced or added.
 fn with(mut body: Value, pointer: &str, value: Value) -> Vec<u8> {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     body.pointer_mut(parent).unwrap()[name] = value;
@@ -95,7 +96,7 @@ fn without(mut body: Value, pointer: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn the_bodies_behind_these_tests_are_good() {
+async fn the_unchanged_bodies_of_these_tests_are_accepted() {
     for body in [export(), schedule()] {
         let world = World::with(public).await;
         let answer = world.post(&body).await;
@@ -109,7 +110,7 @@ async fn the_bodies_behind_these_tests_are_good() {
 #[tokio::test]
 async fn unknown_fields_of_our_own_objects_are_refused() {
     let unknown = |pointer| (400, INVALID, pointer, "is not a known field");
-    let cases = [
+    let unknown_fields = [
         (export(), "/Operation"),
         (export(), "/adopted"),
         (export(), "/callback/secret"),
@@ -118,7 +119,7 @@ async fn unknown_fields_of_our_own_objects_are_refused() {
         (schedule(), "/parameters/storageLocation"),
     ];
     let case = |(body, pointer)| (with(body, pointer, json!("canary")), unknown(pointer));
-    let mut cases: Vec<_> = cases.into_iter().map(case).collect();
+    let mut cases: Vec<_> = unknown_fields.into_iter().map(case).collect();
     cases.push((
         br#"{"a/b~c":1}"#.to_vec(),
         (400, INVALID, "/a~1b~0c", "is not a known field"),
@@ -127,7 +128,7 @@ async fn unknown_fields_of_our_own_objects_are_refused() {
 }
 
 #[tokio::test]
-async fn wrong_types_and_missing_fields_are_refused_by_place() {
+async fn wrong_types_and_missing_fields_are_refused_with_their_pointer() {
     let string = "must be a string";
     let object = "must be an object";
     let required = "is required";
@@ -177,7 +178,7 @@ async fn wrong_types_and_missing_fields_are_refused_by_place() {
 }
 
 #[tokio::test]
-async fn values_out_of_bounds_are_refused_by_place() {
+async fn values_out_of_bounds_are_refused_with_their_pointer() {
     let mut cases = Vec::new();
     let mut add = |body: Value, pointer: &'static str, value: Value, rule: &'static str| {
         cases.push((with(body, pointer, value), (400, INVALID, pointer, rule)));
@@ -260,7 +261,7 @@ async fn values_out_of_bounds_are_refused_by_place() {
 }
 
 #[tokio::test]
-async fn every_mistake_is_told_at_once() {
+async fn all_errors_of_a_request_are_reported_at_once() {
     let world = World::with(public).await;
     let body = json!({
         "adopted": true,

@@ -1,4 +1,4 @@
-//! Bad input: bytes, fields, URLs, and the corpora.
+//! Invalid input: bytes, fields, URLs, and the corpora.
 
 mod bytes;
 mod corpora;

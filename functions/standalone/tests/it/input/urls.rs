@@ -1,9 +1,9 @@
-//! The two URLs a caller sends us: where Graph writes to, and where we call back.
+//! The two URLs of a request: the storage location that Graph writes to, and the callback URL.
 
 use courier_testkit::world::{Answer, CALLBACK_TOKEN, SAS_SIGNATURE, World};
 use serde_json::{Value, json};
 
-const GOOD: &str = "sv=2024-11-04&sr=c&sp=acw&se=2028-01-01T00:00:00Z";
+const VALID_SAS: &str = "sv=2024-11-04&sr=c&sp=acw&se=2028-01-01T00:00:00Z";
 
 async fn world() -> World {
     World::with(|setup| {
@@ -14,13 +14,13 @@ async fn world() -> World {
 }
 
 fn rules(answer: &Answer, pointer: &str) -> Vec<String> {
-    let told = answer.body.to_string();
+    let text = answer.body.to_string();
     for secret in ["canary", SAS_SIGNATURE, CALLBACK_TOKEN, "contoso.blob"] {
-        assert!(!told.contains(secret), "{told}");
+        assert!(!text.contains(secret), "{text}");
     }
     let errors = answer.body["errors"].as_array().unwrap();
     let rule = |error: &Value| {
-        assert_eq!(error["pointer"], pointer, "{told}");
+        assert_eq!(error["pointer"], pointer, "{text}");
         error["rule"].as_str().unwrap().to_owned()
     };
     errors.iter().map(rule).collect()
@@ -44,10 +44,10 @@ fn export(location: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_storage_location_that_graph_would_refuse_is_refused_first() {
+async fn a_storage_location_that_graph_would_refuse_is_refused() {
     let world = world().await;
     let place = "https://contoso.blob.core.windows.net/dsar";
-    let signed = format!("{GOOD}&sig={SAS_SIGNATURE}");
+    let signed = format!("{VALID_SAS}&sig={SAS_SIGNATURE}");
     let query = |from: &str, to: &str| format!("{place}?{}", signed.replacen(from, to, 1));
     let at = |place: &str| format!("{place}?{signed}");
     let absolute = "must be an absolute URL";
@@ -127,12 +127,12 @@ async fn a_storage_location_that_graph_would_refuse_is_refused_first() {
         assert_eq!((answer.status, answer.problem()), (400, "invalid-request"));
         let rules = rules(&answer, "/parameters/storageLocation");
         assert!(
-            rules.iter().any(|told| told.contains(rule)),
+            rules.iter().any(|found| found.contains(rule)),
             "{rule}: {rules:?}"
         );
     }
     assert_untouched(&world).await;
-    // Valid until the very moment of the deadline is long enough.
+    // A signature that expires exactly at the deadline is accepted.
     let just = query("2028-01-01T00:00:00Z", "2026-12-22T20:00:00Z");
     let headers = [("idempotency-key", "k")];
     let answer = world.post_with(&headers, &export(&just)).await;
@@ -140,7 +140,7 @@ async fn a_storage_location_that_graph_would_refuse_is_refused_first() {
 }
 
 #[tokio::test]
-async fn a_signature_must_last_until_the_callers_own_deadline() {
+async fn a_sas_signature_must_not_expire_before_the_callers_deadline() {
     let world = world().await;
     let location = courier_testkit::world::sas("dsar").replace("2028-01-01", "2027-01-01");
     let headers = [("idempotency-key", "k")];
@@ -155,7 +155,7 @@ async fn a_signature_must_last_until_the_callers_own_deadline() {
 }
 
 #[tokio::test]
-async fn a_callback_goes_to_a_registered_public_origin_or_nowhere() {
+async fn a_callback_url_outside_the_registered_public_origins_is_refused() {
     let world = world().await;
     let private = "must not point to a private or local address";
     let dropped = "no space, control character or backslash";
@@ -234,7 +234,7 @@ async fn a_callback_goes_to_a_registered_public_origin_or_nowhere() {
         );
         let rules = rules(&answer, "/callback/url");
         assert!(
-            rules.iter().any(|told| told.contains(rule)),
+            rules.iter().any(|found| found.contains(rule)),
             "{url}: {rules:?}"
         );
     }

@@ -1,4 +1,4 @@
-//! Several requests and several messages for one thing: who goes first, and that only one goes on.
+//! Several requests or messages for the same operation or resource: their order, and that only one of them proceeds.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ fn watchdog(id: &str) -> Message {
 }
 
 #[tokio::test]
-async fn a_schedule_that_was_only_recorded_is_not_overtaken_by_a_later_one() {
+async fn a_schedule_that_is_accepted_but_not_started_is_not_overtaken_by_a_later_one() {
     let world = World::new().await;
-    let mut older = world.schedule();
-    older["parameters"]["schedule"]["timeZone"] = json!("America/Denver");
+    let mut older_body = world.schedule();
+    older_body["parameters"]["schedule"]["timeZone"] = json!("America/Denver");
     let deferred = [("prefer", "respond-async")];
-    let older = world.post_with(&deferred, &older).await.id();
+    let older = world.post_with(&deferred, &older_body).await.id();
     let newer = world.post(&world.schedule()).await.id();
     assert_eq!(world.closed(&older).await["status"], "succeeded");
     assert_eq!(world.closed(&newer).await["status"], "succeeded");
@@ -37,12 +37,12 @@ async fn a_schedule_that_was_only_recorded_is_not_overtaken_by_a_later_one() {
 }
 
 #[tokio::test]
-async fn a_watchdog_gives_the_first_look_a_minute_before_it_takes_over() {
+async fn the_watchdog_waits_a_minute_for_the_first_poll_before_it_takes_over() {
     let world = World::new().await;
     let id = world.post(&world.export("dsar")).await.id();
     let message = watchdog(&id);
-    let next = world.operation(&id).await["graph"]["nextPollAt"].clone();
-    let next: Timestamp = next.as_str().unwrap().parse().unwrap();
+    let next_poll_at = world.operation(&id).await["graph"]["nextPollAt"].clone();
+    let next: Timestamp = next_poll_at.as_str().unwrap().parse().unwrap();
     let minute = Duration::from_secs(60);
 
     let pause = next.duration_since(world.clock.now());
@@ -56,7 +56,7 @@ async fn a_watchdog_gives_the_first_look_a_minute_before_it_takes_over() {
 }
 
 #[tokio::test]
-async fn replays_of_what_waits_for_its_token_queue_nothing_more() {
+async fn replay_of_an_operation_that_waits_for_a_token_queues_no_message() {
     let world = World::new().await;
     world.simulator.set_client_secret(Some("another"));
     let id = world.post(&world.export("dsar")).await.id();
@@ -74,7 +74,7 @@ async fn replays_of_what_waits_for_its_token_queue_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_start_refused_for_weeks_keeps_a_history_of_bounded_length() {
+async fn a_start_throttled_for_days_has_a_history_of_bounded_length() {
     let world = World::new().await;
     let storm = Action::throttled(429, Some("600"));
     world

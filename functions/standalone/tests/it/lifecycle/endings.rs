@@ -1,4 +1,4 @@
-//! How an operation ends other than well: Graph's failure, the deadline, the caller, and answers that come too late.
+//! Operations that do not succeed: the job fails, the deadline passes, the caller cancels, an answer comes too late.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn time(value: &Value) -> Timestamp {
     value.as_str().unwrap().parse().unwrap()
 }
 
-/// The type of the one event that was delivered.
+/// Returns the type of the completion, after checking that exactly one was delivered.
 fn event(world: &World) -> String {
     let callbacks = world.receiver.journal();
     assert_eq!(callbacks.len(), 1);
@@ -35,7 +35,7 @@ async fn cancel(world: &World, id: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_failed_job_is_told_with_what_graph_says_about_it() {
+async fn a_failed_job_is_reported_with_graphs_error_code() {
     for (operation, code) in [
         ("export", "operationFailed"),
         ("goals", "operationFailed"),
@@ -63,7 +63,7 @@ async fn a_failed_job_is_told_with_what_graph_says_about_it() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_without_the_secrets_in_it() {
+async fn the_message_of_a_failure_is_reported_without_its_secrets() {
     let world = World::new().await;
     let id = world.post(&world.goals()).await.id();
     let text = r#"{"value":{"status":"failed","statusDetail":"See https://x.blob.core.windows.net/c?sig=canarySasSignature"}}"#;
@@ -93,7 +93,7 @@ async fn a_schedule_that_is_completed_but_not_enabled_is_still_running() {
 
 #[tokio::test]
 async fn a_job_that_never_ends_expires_at_the_deadline_of_its_operation() {
-    // Goals polls carry Retry-After: 60, so the look before it may have been the last one allowed.
+    // Goals answers carry Retry-After: 60, so the last permitted poll may be a minute before the deadline.
     for (operation, seconds, earliest) in [
         ("export", 2_678_400, -6.0),
         ("goals", 86_400, -66.0),
@@ -119,14 +119,14 @@ async fn a_job_that_never_ends_expires_at_the_deadline_of_its_operation() {
         assert_eq!(time(&closed["endedAt"]), deadline, "{operation}");
         assert_eq!(event(&world), "operation.expired");
         let polls = world.simulator.calls(&format!("{operation}.poll"));
-        let last = polls.last().unwrap().at.duration_since(deadline);
-        let last = last.as_secs_f64();
+        let last_poll = polls.last().unwrap();
+        let last = last_poll.at.duration_since(deadline).as_secs_f64();
         assert!((earliest..0.0).contains(&last), "{operation}: {last}");
     }
 }
 
 #[tokio::test]
-async fn a_deadline_of_the_caller_is_kept_and_a_last_look_is_taken_before_it() {
+async fn a_callers_deadline_is_met_and_preceded_by_a_last_poll() {
     const DAY: u32 = 86_400;
     for (operation, wait) in [
         ("export", 45 * DAY),
@@ -136,7 +136,7 @@ async fn a_deadline_of_the_caller_is_kept_and_a_last_look_is_taken_before_it() {
         for (early, outcome) in [(6.0, "succeeded"), (-60.0, "expired")] {
             let world = World::with(|setup| {
                 let seconds = f64::from(wait) - early;
-                // With Retry-After: 60 the look before it may have been the last one allowed.
+                // With Retry-After: 60 the last permitted poll could be a minute before the deadline.
                 setup.simulator.behaviour.goals.retry_after_poll = None;
                 setup.simulator.durations.export_seconds = seconds;
                 setup.simulator.durations.goals_seconds = seconds;
@@ -156,7 +156,7 @@ async fn a_deadline_of_the_caller_is_kept_and_a_last_look_is_taken_before_it() {
 }
 
 #[tokio::test]
-async fn a_start_that_is_never_allowed_expires_without_a_job() {
+async fn a_start_that_is_throttled_until_the_deadline_expires_without_a_job() {
     for operation in OPERATIONS {
         let world = World::new().await;
         let fault = Fault::new(
@@ -179,7 +179,7 @@ async fn a_start_that_is_never_allowed_expires_without_a_job() {
 }
 
 #[tokio::test]
-async fn a_start_whose_fate_stays_unknown_until_the_deadline_ends_as_unknown() {
+async fn a_start_whose_answers_are_lost_until_the_deadline_ends_as_unknown() {
     for operation in ["goals", "schedule"] {
         let world = World::new().await;
         let fault = Fault::new(&format!("{operation}.start"), Action::status_only(503));
@@ -199,7 +199,7 @@ async fn a_start_whose_fate_stays_unknown_until_the_deadline_ends_as_unknown() {
 }
 
 #[tokio::test]
-async fn a_cancelled_operation_is_told_once_and_graph_is_left_alone() {
+async fn a_cancelled_operation_is_delivered_once_and_calls_graph_no_more() {
     for operation in OPERATIONS {
         let begins = [
             (None, "running"),
@@ -215,7 +215,7 @@ async fn a_cancelled_operation_is_told_once_and_graph_is_left_alone() {
             }
             let answer = world.post(&body(&world, operation)).await;
             assert_eq!(answer.body["status"], status, "{name}");
-            let asked = world.simulator.journal().len();
+            let calls_before = world.simulator.journal().len();
             for _ in 0..2 {
                 let cancelled = cancel(&world, &answer.id()).await;
                 assert_eq!(
@@ -229,7 +229,7 @@ async fn a_cancelled_operation_is_told_once_and_graph_is_left_alone() {
             assert_eq!(closed["callback"]["status"], "delivered", "{name}");
             world.advance(Duration::from_secs(3_000_000)).await;
             assert_eq!(event(&world), "operation.cancelled", "{name}");
-            assert_eq!(world.simulator.journal().len(), asked, "{name}");
+            assert_eq!(world.simulator.journal().len(), calls_before, "{name}");
             assert_eq!(world.operation(&answer.id()).await, closed, "{name}");
         }
     }
@@ -250,7 +250,9 @@ async fn a_cancelled_start_gives_its_turn_to_the_next_one_on_the_same_team() {
     assert_eq!(world.closed(&second.id()).await["status"], "succeeded");
 }
 
-/// A World in which the answer to a start of `operation` waits at the gate while `meanwhile` happens.
+/// Posts `operation` in a World that holds the answer to its start back until `meanwhile` has run.
+///
+/// Returns the World and the answer to the request.
 async fn late(operation: &str, meanwhile: impl AsyncFnOnce(&World, &str)) -> (World, Answer) {
     let gate = Gate::new();
     let world = World::with(|setup| gate.install(setup)).await;
@@ -273,7 +275,7 @@ async fn late(operation: &str, meanwhile: impl AsyncFnOnce(&World, &str)) -> (Wo
 }
 
 #[tokio::test]
-async fn an_answer_in_the_hold_still_finds_its_operation() {
+async fn an_answer_within_the_hold_of_a_lost_start_is_used() {
     let (world, answer) = late("export", async |world, id| {
         world.advance(Duration::from_secs(80)).await;
         let events = ["accepted", "startClaimed", "startAnswerLost"];
@@ -290,7 +292,7 @@ async fn an_answer_in_the_hold_still_finds_its_operation() {
 }
 
 #[tokio::test]
-async fn an_answer_after_the_hold_changes_nothing() {
+async fn an_answer_after_the_hold_of_a_lost_start_changes_nothing() {
     let (world, answer) = late("export", async |world, id| {
         let closed = world.closed(id).await;
         assert_eq!(closed["reason"], "start_outcome_unknown");
@@ -327,7 +329,7 @@ async fn an_answer_after_a_cancel_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_schedule_waits_behind_a_cancelled_one_whose_start_is_under_way() {
+async fn a_schedule_waits_for_the_unanswered_start_of_a_cancelled_one() {
     let (world, _) = late("schedule", async |world, id| {
         cancel(world, id).await;
         let second = world.post(&world.schedule()).await;
@@ -344,17 +346,18 @@ async fn a_schedule_waits_behind_a_cancelled_one_whose_start_is_under_way() {
 async fn an_answer_after_another_start_has_taken_over_changes_nothing() {
     for operation in ["goals", "schedule"] {
         let (world, answer) = late(operation, async |world, id| {
-            // The second start waits at the same gate, so the watchdog is not awaited.
-            let record = courier_core::operation::OperationId::parse(id).unwrap();
-            let record = world.app.store.load(&record).await.unwrap().unwrap();
-            let over = courier_core::operation::Record {
+            // The watchdog's start would wait at the same gate; the record is changed as if another process had
+            // claimed a second start.
+            let operation_id = courier_core::operation::OperationId::parse(id).unwrap();
+            let record = world.app.store.load(&operation_id).await.unwrap().unwrap();
+            let taken_over = courier_core::operation::Record {
                 revision: record.revision + 1,
                 writer: "another process".to_owned(),
                 attempt: record.attempt + 1,
                 maybe_started: true,
                 ..record
             };
-            world.app.store.update(&over).await.unwrap();
+            world.app.store.update(&taken_over).await.unwrap();
         })
         .await;
         assert_eq!(answer.body["status"], "starting", "{operation}");

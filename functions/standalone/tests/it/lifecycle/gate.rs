@@ -1,4 +1,4 @@
-//! A line between courier and Graph on which answers are held back until a test lets them through.
+//! A TCP proxy between courier and Graph that holds answers back until a test lets them through.
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 
@@ -7,6 +7,7 @@ use tokio::io;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+/// Proxy for Graph that passes requests at once, and answers only after [`Gate::open`].
 pub(crate) struct Gate {
     listener: StdListener,
     open: watch::Sender<bool>,
@@ -20,16 +21,17 @@ impl Gate {
         Self { listener, open }
     }
 
-    /// Makes this line the World's way to Graph. (Tokens come another way.)
+    /// Makes the World call Graph through this proxy; token requests do not pass it.
     pub(crate) fn install(&self, setup: &mut Setup) {
         let address = self.listener.local_addr().unwrap();
         let base = format!("base_url = \"http://{address}\"");
         setup.config = setup.config.replace("base_url = \"{graph}\"", &base);
     }
 
+    /// Starts to accept connections and to forward them to `graph`.
     pub(crate) fn connect(&self, graph: SocketAddr) {
-        let listener = self.listener.try_clone().unwrap();
-        let listener = TcpListener::from_std(listener).unwrap();
+        let std_listener = self.listener.try_clone().unwrap();
+        let listener = TcpListener::from_std(std_listener).unwrap();
         let open = self.open.subscribe();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
@@ -38,7 +40,7 @@ impl Gate {
         });
     }
 
-    /// From now on answers pass, those that were held back first.
+    /// Lets answers pass from now on, beginning with those that were held back.
     pub(crate) fn open(&self) {
         self.open.send_replace(true);
     }

@@ -1,4 +1,4 @@
-//! The three operations, from request to verified callback. (The World verifies every signature when it is dropped.)
+//! The three operations, from request to verified callback. The World verifies every signature when it is dropped.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn follow(world: &World, body: &Value) -> (Value, Value) {
 }
 
 #[tokio::test]
-async fn an_export_is_started_once_followed_and_called_back() {
+async fn an_export_is_started_once_polled_and_called_back() {
     let world = World::new().await;
     let (operation, event) = follow(&world, &world.export("dsar-1")).await;
     assert_eq!(operation["status"], "succeeded");
@@ -59,7 +59,7 @@ async fn an_export_is_started_once_followed_and_called_back() {
 }
 
 #[tokio::test]
-async fn a_goals_export_is_followed_by_its_quoted_location_with_a_delegated_token() {
+async fn a_goals_export_is_polled_at_its_quoted_location_with_a_delegated_token() {
     let world = World::new().await;
     let (operation, _) = follow(&world, &world.goals()).await;
     assert_eq!(operation["status"], "succeeded");
@@ -92,8 +92,8 @@ async fn a_schedule_is_polled_at_its_own_url_until_completed_and_enabled() {
     assert_eq!(operation["status"], "succeeded");
     assert_eq!(operation["result"]["enabled"], true);
     assert_eq!(operation["result"]["timeZone"], "America/Chicago");
-    let calls: Vec<_> = world.simulator.journal();
-    let calls: Vec<_> = calls
+    let journal = world.simulator.journal();
+    let calls: Vec<_> = journal
         .iter()
         .filter(|call| call.call.starts_with("schedule."))
         .collect();
@@ -112,7 +112,7 @@ async fn a_schedule_is_polled_at_its_own_url_until_completed_and_enabled() {
 }
 
 #[tokio::test]
-async fn a_month_long_export_is_polled_ever_more_rarely_and_never_forgotten() {
+async fn a_month_long_export_is_polled_at_growing_intervals_until_it_ends() {
     let world =
         World::with(|setup| setup.simulator.durations.export_seconds = 29.0 * 86_400.0).await;
     let (operation, _) = follow(&world, &world.export("dsar-long")).await;
@@ -140,16 +140,19 @@ async fn an_operation_without_callback_closes_when_it_ends() {
 async fn an_unchanged_poll_writes_nothing_to_the_store() {
     let world = World::with(|setup| setup.simulator.durations.goals_seconds = 80_000.0).await;
     let id = world.post(&world.goals()).await.id();
-    // The first look writes that polling is under way, and what Graph says.
+    // The first poll writes that polling has begun, and the status that Graph reports.
     world.jump().await;
-    let id = courier_core::operation::OperationId::parse(&id).unwrap();
-    let revision = async || world.app.store.load(&id).await.unwrap().unwrap().revision;
+    let operation_id = courier_core::operation::OperationId::parse(&id).unwrap();
+    let revision = async || {
+        let record = world.app.store.load(&operation_id).await.unwrap();
+        record.unwrap().revision
+    };
     let before = revision().await;
     world.jump().await;
     world.jump().await;
     assert_eq!(revision().await, before);
     assert_eq!(world.simulator.calls("goals.poll").len(), 3);
-    // A sweeper that runs on time does not take it for lost.
+    // A sweep before the operation is overdue does not resend its message.
     world.clock.advance(Duration::from_secs(30));
     assert_eq!(
         courier_core::engine::sweep::sweep(&world.app, jiff::Timestamp::MAX)

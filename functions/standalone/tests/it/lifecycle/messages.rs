@@ -1,4 +1,4 @@
-//! Messages that are lost, late, twice or not ours: the record is the authority, and nothing stays stuck.
+//! Queue messages that are lost, late, duplicated or foreign: the record is the authority, and no operation gets stuck.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn record(world: &World, id: &str) -> Record {
     world.app.store.load(&id).await.unwrap().unwrap()
 }
 
-/// Loses every message that waits, as a queue may.
+/// Deletes every waiting message, as if the queue had lost them.
 async fn lose_messages(world: &World) {
     let far = world.clock.now() + Duration::from_secs(9_000_000);
     let lost = world.database.receive(far, 100, far).await.unwrap();
@@ -79,7 +79,7 @@ async fn the_watchdog_resolves_a_start_whose_process_died() {
         let body = body(&world, operation);
         let answer = world.post_with(&[("prefer", "respond-async")], &body).await;
         let accepted = record(&world, &answer.id()).await;
-        // A process claims the start and dies before it has sent it.
+        // A process claims the start and dies before it calls Graph.
         let claimed = Record {
             revision: accepted.revision + 1,
             writer: "a process that died".to_owned(),
@@ -101,7 +101,7 @@ async fn the_watchdog_resolves_a_start_whose_process_died() {
 }
 
 #[tokio::test]
-async fn the_sweeper_finds_every_open_operation_that_lost_its_message() {
+async fn the_sweep_requeues_every_open_operation_whose_message_was_lost() {
     for operation in OPERATIONS {
         for place in ["accepted", "starting", "running", "ended"] {
             let name = format!("{operation} {place}");
@@ -127,7 +127,7 @@ async fn the_sweeper_finds_every_open_operation_that_lost_its_message() {
                 "{name}"
             );
             lose_messages(&world).await;
-            // An export's hold is the longest wait here: 15 minutes, and 10 of grace.
+            // The longest wait is the hold of an export's lost start, 15 minutes; the sweep allows 10 more.
             world.clock.advance(Duration::from_secs(1_600));
             assert_eq!(
                 sweep(&world.app, jiff::Timestamp::MAX).await.unwrap(),
@@ -155,7 +155,7 @@ async fn the_sweeper_finds_every_open_operation_that_lost_its_message() {
 }
 
 #[tokio::test]
-async fn a_replay_heals_an_operation_whose_first_message_was_never_sent() {
+async fn a_replay_resumes_an_operation_whose_first_message_was_never_sent() {
     let world = World::new().await;
     let (body, headers) = (world.export("dsar"), [("prefer", "respond-async")]);
     let id = world.post_with(&headers, &body).await.id();
@@ -166,8 +166,8 @@ async fn a_replay_heals_an_operation_whose_first_message_was_never_sent() {
     assert_eq!(world.simulator.calls("export.start").len(), 1);
 }
 
-/// Poll messages that are not the one the record waits for.
-fn strange_messages(record: &Record, foreign: &str) -> Vec<Message> {
+/// Returns messages that are not the one that the record waits for: wrong epoch, wrong location, or a watchdog.
+fn mismatched_messages(record: &Record, foreign: &str) -> Vec<Message> {
     let State::Running { monitor } = &record.state else {
         panic!("{:?}", record.state);
     };
@@ -192,7 +192,7 @@ fn strange_messages(record: &Record, foreign: &str) -> Vec<Message> {
 }
 
 #[tokio::test]
-async fn a_message_that_does_not_fit_the_record_changes_nothing_and_reaches_no_one() {
+async fn a_message_that_does_not_match_the_record_changes_nothing_and_calls_no_one() {
     for operation in OPERATIONS {
         let world = World::with(|setup| {
             setup.simulator.durations.export_seconds = 3_000.0;
@@ -205,10 +205,10 @@ async fn a_message_that_does_not_fit_the_record_changes_nothing_and_reaches_no_o
         let before = record(&world, &id).await;
         let calls = world.simulator.journal().len();
         let foreign = world.receiver.url("/v1.0/dataPolicyOperations/x");
-        // Also when a look is due: only its own message may look.
+        // The same holds when a poll is due: only the record's own message may poll.
         for pause in [0, 600] {
             world.clock.advance(Duration::from_secs(pause));
-            for message in strange_messages(&before, &foreign) {
+            for message in mismatched_messages(&before, &foreign) {
                 let done = step(&world.app, &message, 1, jiff::Timestamp::MAX).await;
                 assert_eq!(done, Disposition::Delete, "{operation} {message:?}");
             }
@@ -221,7 +221,7 @@ async fn a_message_that_does_not_fit_the_record_changes_nothing_and_reaches_no_o
 }
 
 #[tokio::test]
-async fn a_message_that_comes_too_early_or_twice_waits() {
+async fn a_message_that_is_early_or_duplicated_waits_until_the_next_poll_is_due() {
     for operation in OPERATIONS {
         let world = World::with(|setup| setup.simulator.durations.schedule_seconds = 99.0).await;
         let id = world.post(&body(&world, operation)).await.id();
@@ -267,7 +267,7 @@ async fn a_message_without_a_record_waits_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn what_the_caller_ends_or_reopens_is_carried_by_the_message_that_comes_first() {
+async fn a_cancel_or_redelivery_is_delivered_once_by_whichever_message_comes_first() {
     let both = OPERATIONS
         .into_iter()
         .flat_map(|one| [(one, true), (one, false)]);

@@ -1,4 +1,4 @@
-//! Polls that may not be read, and monitors that are not there: yet, or any more.
+//! Polls that are refused for lack of authorization, and monitors that do not exist yet or no longer.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ async fn begin(world: &World, operation: &str) -> String {
     world.post(&body(world, operation)).await.id()
 }
 
-/// How each operation says that it does not know the monitor.
-fn not_there(operation: &str) -> Vec<Action> {
+/// Returns the answers by which Graph says that the operation's monitor does not exist.
+fn missing_monitor_answers(operation: &str) -> Vec<Action> {
     let coded = |status, code: Option<&str>, inner: Option<&str>| {
         Action::Status(Box::new(StatusAction {
             status,
@@ -36,9 +36,9 @@ fn not_there(operation: &str) -> Vec<Action> {
 }
 
 #[tokio::test]
-async fn a_monitor_that_is_not_there_yet_is_waited_for() {
+async fn a_monitor_that_does_not_exist_yet_is_polled_again() {
     for operation in OPERATIONS {
-        for action in not_there(operation) {
+        for action in missing_monitor_answers(operation) {
             let name = format!("{operation} {action:?}");
             let world = World::new().await;
             let id = begin(&world, operation).await;
@@ -60,9 +60,9 @@ async fn a_monitor_that_is_not_there_yet_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_monitor_that_stays_away_ends_as_unknown_after_ten_minutes() {
+async fn a_monitor_that_is_missing_for_ten_minutes_ends_as_unknown() {
     for operation in OPERATIONS {
-        for action in not_there(operation) {
+        for action in missing_monitor_answers(operation) {
             for seen in [0, 1] {
                 let name = format!("{operation} {action:?} {seen}");
                 let world = World::new().await;
@@ -87,7 +87,7 @@ async fn a_monitor_that_stays_away_ends_as_unknown_after_ten_minutes() {
 }
 
 #[tokio::test]
-async fn a_monitor_that_comes_back_starts_the_ten_minutes_anew() {
+async fn a_monitor_that_reappears_restarts_the_ten_minutes() {
     let world = World::with(|setup| setup.simulator.durations.export_seconds = 1900.0).await;
     let id = begin(&world, "export").await;
     let gone = Fault::new("export.poll", Action::status_only(404));
@@ -115,9 +115,9 @@ async fn a_token_refused_once_is_renewed_within_the_step() {
 }
 
 #[tokio::test]
-async fn a_poll_that_is_forbidden_goes_on_when_it_is_allowed_again() {
+async fn polling_continues_once_forbidden_polls_are_allowed_again() {
     for operation in OPERATIONS {
-        // A 401 is asked twice in one step, with two tokens.
+        // After a 401 the same step polls once more with a new token, so three steps take six answers.
         for (status, times) in [(401, 6), (403, 3)] {
             let name = format!("{operation} {status}");
             let world = World::new().await;

@@ -1,4 +1,4 @@
-//! How operations start, run and end, and what comes of messages that are lost, late or doubled.
+//! Start, run and end of operations, also when messages are lost, late or duplicated.
 
 mod concurrent_requests;
 mod endings;

@@ -1,4 +1,4 @@
-//! Code that panics with a record at hand: what is said of it names no secret, and the operation goes on.
+//! Panics while a record is in memory: the log and the answer contain no secret, and the operation continues.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,33 +8,33 @@ use courier_testkit::tenants::OPERATIONS;
 use courier_testkit::world::World;
 use courier_testkit::world_requests::body;
 
-/// More than any of them writes until it is closed.
-const WRITES: usize = 8;
+/// Upper bound of the number of writes that any operation makes until it is closed.
+const MAX_WRITES: usize = 8;
 
 #[tokio::test]
-async fn a_panic_at_any_write_tells_no_secret_and_loses_no_operation() {
+async fn a_panic_at_any_write_leaks_no_secret_and_loses_no_operation() {
     for operation in OPERATIONS {
-        let mut struck = 0;
-        for writes_before in 0..WRITES {
+        let mut panics = 0;
+        for writes_before in 0..MAX_WRITES {
             let world = World::with(|setup| {
                 setup.store =
                     Box::new(move |database| Arc::new(panicking(database, writes_before)));
             })
             .await;
-            struck += usize::from(survive(Arc::new(world), operation).await);
+            panics += usize::from(panicked_until_end(Arc::new(world), operation).await);
         }
-        assert!((3..WRITES).contains(&struck), "{operation}: {struck}");
+        assert!((3..MAX_WRITES).contains(&panics), "{operation}: {panics}");
     }
 }
 
-/// Whether there was a panic on the way to the end of the operation.
-async fn survive(world: Arc<World>, operation: &str) -> bool {
+/// Runs the operation to its end and reports whether a panic happened on the way.
+async fn panicked_until_end(world: Arc<World>, operation: &str) -> bool {
     let body = body(&world, operation);
     let mut answer = world.post(&body).await;
     let mut panicked = answer.status == 500;
     if panicked {
         assert_eq!(answer.problem(), "internal");
-        // The caller repeats what he got no good answer to.
+        // The caller repeats a request that was answered with an error.
         answer = world
             .post_with(&[("idempotency-key", "again")], &body)
             .await;

@@ -11,7 +11,7 @@ use graph_simulator::{Action, Casing, Entry, Fault, Progress, StatusAction, Time
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
-/// Jobs that run until a test ends them.
+/// Makes jobs run until a test ends them.
 fn endless(setup: &mut Setup) {
     setup.simulator.durations.export_seconds = 9e6;
     setup.simulator.durations.goals_seconds = 9e6;
@@ -34,7 +34,7 @@ fn script(world: &World, operation: &str, action: Action) {
     world.simulator.script(fault);
 }
 
-/// The word with which each operation has succeeded.
+/// Returns the status that Graph reports when the operation's job has succeeded.
 fn success(operation: &str) -> &'static str {
     match operation {
         "export" => "complete",
@@ -52,8 +52,8 @@ fn status(change: StatusAction) -> Action {
     Action::Status(Box::new(change))
 }
 
-/// Answers to a poll from which nothing can be learnt.
-fn answers_that_tell_nothing() -> Vec<Action> {
+/// Returns answers to a poll that carry no readable job status.
+fn answers_without_a_status() -> Vec<Action> {
     let ok = StatusAction {
         status: 200,
         ..StatusAction::default()
@@ -95,12 +95,12 @@ fn answers_that_tell_nothing() -> Vec<Action> {
 }
 
 #[tokio::test]
-async fn an_answer_that_tells_nothing_changes_nothing() {
+async fn an_answer_without_a_readable_status_changes_nothing() {
     for operation in OPERATIONS {
         let world = World::with(endless).await;
         let id = begin(&world, operation).await;
         let before = world.operation(&id).await["graph"]["status"].clone();
-        for (index, action) in answers_that_tell_nothing().into_iter().enumerate() {
+        for (index, action) in answers_without_a_status().into_iter().enumerate() {
             let name = format!("{operation} {action:?}");
             script(&world, operation, action);
             world.jump().await;
@@ -118,7 +118,7 @@ async fn an_answer_that_tells_nothing_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_word_that_is_not_known_never_ends_an_operation() {
+async fn an_unknown_status_never_ends_an_operation() {
     let long = "x".repeat(500);
     for operation in OPERATIONS {
         let world = World::with(endless).await;
@@ -146,7 +146,7 @@ async fn a_word_that_is_not_known_never_ends_an_operation() {
 }
 
 #[tokio::test]
-async fn terminal_words_end_in_every_casing() {
+async fn a_terminal_status_ends_the_operation_in_every_casing() {
     for operation in OPERATIONS {
         for (word, outcome) in [(success(operation), "succeeded"), ("failed", "failed")] {
             let title = word[..1].to_uppercase() + &word[1..].to_lowercase();
@@ -164,7 +164,7 @@ async fn terminal_words_end_in_every_casing() {
 }
 
 #[tokio::test]
-async fn a_status_may_go_back_and_forth_but_an_end_stays() {
+async fn a_status_may_go_back_and_forth_but_an_outcome_is_final() {
     for operation in OPERATIONS {
         let world = World::with(endless).await;
         let id = begin(&world, operation).await;
@@ -182,20 +182,20 @@ async fn a_status_may_go_back_and_forth_but_an_end_stays() {
         let value = success(operation).to_owned();
         script(&world, operation, Action::Word { value });
         let closed = world.closed(&id).await;
-        // The job itself runs on and would say so; nobody asks any more.
-        let asked = polls(&world, operation).len();
+        // The job runs on in the simulator, but it is not polled after the operation has ended.
+        let polls_before = polls(&world, operation).len();
         world.advance(Duration::from_secs(90_000)).await;
         courier_core::engine::sweep::sweep(&world.app, Timestamp::MAX)
             .await
             .unwrap();
         world.work().await;
-        assert_eq!(polls(&world, operation).len(), asked, "{operation}");
+        assert_eq!(polls(&world, operation).len(), polls_before, "{operation}");
         assert_eq!(world.operation(&id).await, closed, "{operation}");
     }
 }
 
 #[tokio::test]
-async fn both_sides_of_each_conflict_in_the_documentation_are_read() {
+async fn every_variant_is_read_where_graphs_documentation_contradicts_itself() {
     let changes: [fn(&mut Setup); 7] = [
         |setup| setup.simulator.behaviour.goals.envelope = false,
         |setup| setup.simulator.behaviour.goals.timestamps = Timestamps::Iso,
@@ -277,8 +277,8 @@ fn http_date(time: Timestamp) -> String {
 }
 
 #[tokio::test]
-async fn graph_is_asked_not_sooner_than_it_allows_and_not_much_later() {
-    // `None`: the catalogue's first pause.
+async fn a_poll_comes_not_before_retry_after_and_not_much_later() {
+    // `None` stands for the first pause of the catalogue.
     let cases = [
         (Some("200"), 200_000),
         (Some("90.1280"), 90_128),
@@ -313,7 +313,7 @@ async fn graph_is_asked_not_sooner_than_it_allows_and_not_much_later() {
                 world.jump().await;
                 let polls = polls(&world, operation);
                 let pause = polls[1].at.duration_since(polls[0].at).as_secs_f64();
-                // After a longer pause than our own they come back spread over one of ours.
+                // After a Retry-After longer than the catalogue's pause, polls are spread over one such pause.
                 let own = Duration::from_millis(first);
                 let spread = if least > own { own } else { least / 10 };
                 let most = (least + spread).as_secs_f64() + 0.01;

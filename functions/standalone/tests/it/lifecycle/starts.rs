@@ -8,7 +8,7 @@ use courier_testkit::world_requests::body;
 use graph_simulator::{Action, Fault, StatusAction};
 use serde_json::Value;
 
-/// A World whose Graph answers the first start of `operation` so, and the request's answer.
+/// Posts `operation` in a World whose Graph answers the first start with `action`; returns the World and the answer.
 async fn begin(operation: &str, action: Action) -> (World, Answer) {
     let world = World::with(|setup| {
         setup.timeouts.graph = Duration::from_millis(400);
@@ -27,7 +27,7 @@ fn starts(world: &World, operation: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_throttled_start_is_repeated_not_sooner_than_allowed_in_every_class() {
+async fn a_throttled_start_is_repeated_not_before_retry_after_in_every_restart_class() {
     for operation in OPERATIONS {
         let (world, answer) = begin(operation, Action::throttled(429, Some("200"))).await;
         assert_eq!(
@@ -53,7 +53,7 @@ async fn a_throttled_export_without_retry_after_waits_at_least_a_minute() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_in_graphs_words_and_no_job_exists() {
+async fn a_refused_start_is_reported_with_graphs_error_and_no_job_exists() {
     for status in [400, 403, 404, 405, 412, 415, 422, 302] {
         for operation in OPERATIONS {
             let refusal = StatusAction {
@@ -107,7 +107,7 @@ async fn a_refused_token_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn a_token_refused_twice_is_a_refusal() {
+async fn a_token_refused_twice_ends_as_start_rejected() {
     let (world, answer) = begin("schedule", Action::status_only(401)).await;
     world
         .simulator
@@ -119,7 +119,7 @@ async fn a_token_refused_twice_is_a_refusal() {
     );
 }
 
-/// Answers that say nothing of whether the job exists, each with and without a job behind it.
+/// Returns answers after which it is unknown whether the job was started, each with whether it was.
 fn lost_answers() -> Vec<(Action, bool)> {
     let status = |code| Action::status_only(code);
     let processed = |code| {
@@ -192,7 +192,7 @@ async fn a_schedule_whose_answer_is_lost_is_put_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_after_a_lost_answer_is_no_proof_that_nothing_runs() {
+async fn a_refusal_after_a_lost_answer_ends_as_unknown() {
     for operation in ["goals", "schedule"] {
         let (world, answer) = begin(operation, Action::LostAfter).await;
         world.simulator.script(Fault::new(
@@ -294,7 +294,7 @@ async fn quoted_relative_and_absolute_locations_are_followed() {
 }
 
 #[tokio::test]
-async fn half_a_body_and_a_slow_body_do_not_spoil_a_start() {
+async fn a_truncated_body_does_not_fail_a_start() {
     for operation in OPERATIONS {
         let (world, answer) = begin(operation, Action::HalfBody).await;
         assert_eq!(answer.body["status"], "running", "{operation}");
@@ -308,7 +308,7 @@ async fn half_a_body_and_a_slow_body_do_not_spoil_a_start() {
 }
 
 #[tokio::test]
-async fn a_container_that_was_used_before_is_a_refusal_with_a_hint() {
+async fn a_container_that_was_used_before_is_refused_with_a_hint() {
     let world = World::new().await;
     world
         .closed(&world.post(&world.export("dsar")).await.id())
@@ -337,7 +337,7 @@ async fn a_schedule_that_is_provisioned_at_once_ends_within_the_request() {
 }
 
 #[tokio::test]
-async fn starts_on_one_team_go_one_after_the_other() {
+async fn starts_for_one_team_run_one_after_another() {
     let (world, first) = begin("schedule", Action::throttled(429, Some("30"))).await;
     let mut newer = world.schedule();
     newer["parameters"]["schedule"]["timeZone"] = "Europe/Berlin".into();
@@ -364,10 +364,10 @@ async fn starts_on_one_team_go_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn graph_down_at_start_is_no_error_of_the_caller() {
+async fn an_unreachable_graph_at_start_is_answered_202() {
     for operation in OPERATIONS {
         let world = World::with(|setup| {
-            // A port nobody listens at: the connection is refused, so nothing was sent.
+            // Nothing listens on this port: the connection is refused, so nothing was sent.
             setup.config = setup.config.replace(
                 "base_url = \"{graph}\"",
                 "base_url = \"http://127.0.0.1:9\"",

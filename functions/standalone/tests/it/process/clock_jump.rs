@@ -1,8 +1,6 @@
-//! The server's wall clock jumps two hours ahead and back again while it is asked for operations. Graph's clock and the
-//! receiver's go on as they were, and four journals must agree in the end.
-//!
-//! What was put off while the clock was ahead is due at that time of the clock: when it is set back the operation waits,
-//! and is not lost.
+//! The wall clock of the server jumps two hours ahead and back under load, while the clocks of Graph and the receiver do
+//! not; four journals must agree in the end. What was postponed while the clock was ahead is due at that time of the
+//! clock: after the clock is set back the operation waits, and is not lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,11 +21,11 @@ use crate::process::program::now;
 
 const JUMP: Duration = Duration::from_secs(2 * 3600);
 const ID: &str = "6e7b768e-07e2-4810-8459-485f84f8f204";
-/// So many requests are answered between two jumps.
-const ANSWERS: usize = 30;
+/// Number of requests answered between two jumps.
+const ANSWERS_BETWEEN_JUMPS: usize = 30;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clock_that_jumps_under_load_costs_no_operation_and_starts_none_twice() {
+async fn a_clock_jumping_under_load_loses_no_operation_and_starts_none_twice() {
     let began = Instant::now();
     let site = Arc::new(Site::new(&format!("{QUICK}{FAULTS}")).await);
     for _ in 0..10 {
@@ -44,10 +42,10 @@ async fn a_clock_that_jumps_under_load_costs_no_operation_and_starts_none_twice(
         Jump::Back,
         Jump::Ahead,
     ] {
-        callers.answered(ANSWERS).await;
+        callers.answered(ANSWERS_BETWEEN_JUMPS).await;
         clock.jump(jump);
     }
-    callers.answered(ANSWERS).await;
+    callers.answered(ANSWERS_BETWEEN_JUMPS).await;
     assert_eq!(callers.refusals(), 0);
     let asked = callers.all_answered().await;
 
@@ -65,8 +63,8 @@ async fn a_clock_that_jumps_under_load_costs_no_operation_and_starts_none_twice(
     let ended = server.ended().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(!ended.stderr.contains("panicked"), "{ended:?}");
-    for (word, count) in outcomes(&documents) {
-        println!("{count} {word}");
+    for (outcome, count) in outcomes(&documents) {
+        println!("{count} {outcome}");
     }
     let callbacks = site.receiver.journal().into_iter();
     Journals {
@@ -81,9 +79,9 @@ async fn a_clock_that_jumps_under_load_costs_no_operation_and_starts_none_twice(
     println!("{:.1?} in all", began.elapsed());
 }
 
-/// For the server's clock the lease of a start is over before Graph has answered it.
+/// By the server's clock the lease of the start is over before Graph has answered.
 #[tokio::test]
-async fn a_start_in_the_air_when_the_clock_jumps_leads_to_one_job_that_is_followed() {
+async fn a_start_unanswered_when_the_clock_jumps_leads_to_one_polled_job() {
     let slow = "[[faults]]\non = \"*.start\"\naction = { delay = { ms = 5000 } }\n";
     for kind in ["export", "goals"] {
         let site = Site::new(&format!("{QUICK}{slow}")).await;
@@ -97,33 +95,36 @@ async fn a_start_in_the_air_when_the_clock_jumps_leads_to_one_job_that_is_follow
             site.asked(&format!("{kind}.start")).await;
             clock.advance(JUMP);
         };
-        let (answer, ()) = tokio::join!(site.post(&api, "air", &body), jump);
-        let answer = answer.unwrap();
+        let (sent, ()) = tokio::join!(site.post(&api, "air", &body), jump);
+        let answer = sent.unwrap();
         assert_eq!(
             (answer.status, &answer.body["status"]),
             (202, &"running".into())
         );
-        let history = format!("/v1/operations/{}/history", answer.id());
-        let history = site.get(&api, &history).await.unwrap().body.to_string();
-        let word = if kind == "export" {
+        let path = format!("/v1/operations/{}/history", answer.id());
+        let history = site.get(&api, &path).await.unwrap().body.to_string();
+        let takeover = if kind == "export" {
             "lease over"
         } else {
             "adopted"
         };
-        assert!(history.contains(word), "nobody took it over: {history}");
-        // An adopted job is looked at after the catalogue's first pause.
+        assert!(
+            history.contains(takeover),
+            "the start was not taken over: {history}"
+        );
+        // An adopted job is polled after the catalogue's first pause.
         clock.advance(JUMP);
         let closed = site.closed(&api, &answer.id()).await;
         assert_eq!(closed["status"], "succeeded", "{closed}");
         assert_eq!(site.jobs().await.len(), 1, "{kind}");
-        let starts = site.calls();
-        let starts = starts.iter().filter(|call| call.call.ends_with(".start"));
+        let calls = site.calls();
+        let starts = calls.iter().filter(|call| call.call.ends_with(".start"));
         assert_eq!(starts.count(), if kind == "export" { 1 } else { 2 });
         server.kill().await;
     }
 }
 
-/// Starts that are in the air when the clock jumps, and some that come again.
+/// Faults that make starts wait for their answer while the clock jumps, and some starts repeat.
 const FAULTS: &str = r#"
 [[faults]]
 on = "*.start"
@@ -155,11 +156,11 @@ enum Jump {
     Back,
 }
 
-/// The server's clock, and when it jumped in the others' time.
+/// The server's clock, and the times of its jumps by the clocks of Graph and the receiver.
 struct Jumping {
     clock: ShiftedClock,
     ahead: Vec<Timestamp>,
-    /// How far it was from the others' time, one after the other.
+    /// All differences to the other clocks, in hours, that the clock has had.
     hours_off: BTreeSet<i64>,
     hours: i64,
 }
@@ -189,7 +190,9 @@ impl Jumping {
         self.hours_off.insert(self.hours);
     }
 
-    /// A pause that Graph asked for is over for a clock that jumps over its end: that poll is no breach.
+    /// Removes `not_before` where the clock jumped over the end of a pause that Graph requested.
+    ///
+    /// By the server's clock that pause was over, so the poll is no violation.
     fn without_jumped_pauses(&self, mut calls: Vec<Entry>) -> Vec<Entry> {
         for call in &mut calls {
             let (at, over) = (call.at, call.not_before);
@@ -201,7 +204,7 @@ impl Jumping {
         calls
     }
 
-    /// The callback with the time its sender's clock showed: one of the times it has ever shown.
+    /// Returns the callback with the time of the sender's clock, which must be at one of the differences it has had.
     fn as_sent(&self, mut callback: Callback) -> Callback {
         let timestamp = callback.header("webhook-timestamp").unwrap_or_default();
         let sent: i64 = timestamp.parse().unwrap();

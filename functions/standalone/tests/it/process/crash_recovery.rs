@@ -1,31 +1,32 @@
-//! The program dies while it recovers: from a death of its own, or from what Graph, Entra or the receiver did to it. What
-//! came of it is in `docs/crash-matrix.md` too.
+//! The program dies while it recovers from an earlier crash, or from a failure of Graph, Entra or the receiver. The
+//! results are in `docs/crash-matrix.md` too.
 
 use courier_testkit::crash_matrix::{self, Death, Fate, Fates};
 use courier_testkit::receiver::Answer;
 use courier_testkit::tenants::OPERATIONS;
 use graph_simulator::{Action, Fault};
 
-use crate::process::crash::play_all;
-use crate::process::crash_run::{ANSWERED, Scene, play};
+use crate::process::crash::run_all;
+use crate::process::crash_run::{ANSWERED, Scenario, run_scenario};
 
 const SECTION: &str = "One machine, recovering";
 
-/// What happened before, and where the program dies then.
-struct Trouble {
+/// A failure that precedes the crash, and the crash points at which the program dies then.
+struct Failure {
     title: &'static str,
-    befall: fn(Scene) -> Scene,
-    /// In the life of the request, if that lived, and in those after it.
+    apply: fn(Scenario) -> Scenario,
+    /// Crash points at which the process that got the request dies, if it survived the failure.
     first: &'static [&'static str],
+    /// Crash points at which a later process dies.
     later: &'static [&'static str],
-    /// The fate without another death.
+    /// The fate without a second crash.
     base: fn(&'static str) -> Fate,
 }
 
-const TROUBLES: [Trouble; 5] = [
-    Trouble {
+const FAILURES: [Failure; 5] = [
+    Failure {
         title: "after a death between start and result",
-        befall: |scene| scene.then(Death::Abort, "start.call.after", 0),
+        apply: |scenario| scenario.then(Death::Abort, "start.call.after", 0),
         first: &[],
         later: &[
             "claim.write",
@@ -40,12 +41,12 @@ const TROUBLES: [Trouble; 5] = [
         ],
         base: |operation| Fate {
             requests: 2,
-            ..lost(operation)
+            ..fate_of_lost_start(operation)
         },
     },
-    Trouble {
+    Failure {
         title: "after a start that Graph has throttled",
-        befall: |scene| scene.faulty("start", Action::throttled(429, Some("30"))),
+        apply: |scenario| scenario.with_fault("start", Action::throttled(429, Some("30"))),
         first: &["again.write"],
         later: &["claim.write", "start.call", "result.write"],
         base: |_| Fate {
@@ -53,18 +54,18 @@ const TROUBLES: [Trouble; 5] = [
             ..Fate::usual()
         },
     },
-    Trouble {
+    Failure {
         title: "after a start whose answer was lost on the way",
-        befall: |scene| scene.faulty("start", Action::LostAfter),
+        apply: |scenario| scenario.with_fault("start", Action::LostAfter),
         first: &["lost.write", "hold.write"],
         later: &["claim.write", "start.call", "result.write", "ended.write"],
-        base: lost,
+        base: fate_of_lost_start,
     },
-    Trouble {
+    Failure {
         title: "after a callback that the receiver has refused",
-        befall: |scene| Scene {
+        apply: |scenario| Scenario {
             receiver: Some(Answer::status(503)),
-            ..scene
+            ..scenario
         },
         first: &[],
         later: &["callback.call", "attempt.write", "closed.write"],
@@ -73,11 +74,11 @@ const TROUBLES: [Trouble; 5] = [
             ..Fate::usual()
         },
     },
-    Trouble {
+    Failure {
         title: "after Entra has refused the secret",
-        befall: |scene| Scene {
+        apply: |scenario| Scenario {
             fault: Some(Fault::new("token", Action::throttled(401, None))),
-            ..scene
+            ..scenario
         },
         first: &["postpone.write"],
         later: &[],
@@ -86,29 +87,29 @@ const TROUBLES: [Trouble; 5] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_while_it_recovers_it_goes_on_as_the_crash_matrix_says() {
-    crash_matrix::document(SECTION, &measured().await, false);
+async fn a_crash_during_recovery_ends_as_the_crash_matrix_says() {
+    crash_matrix::document(SECTION, &run_matrix().await, false);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "it writes docs/crash-matrix.md"]
 async fn writes_the_crash_matrix() {
-    crash_matrix::document(SECTION, &measured().await, true);
+    crash_matrix::document(SECTION, &run_matrix().await, true);
 }
 
-async fn measured() -> String {
+async fn run_matrix() -> String {
     let mut text = String::new();
-    for trouble in &TROUBLES {
-        let (expected, found) = trouble.fates().await;
+    for failure in &FAILURES {
+        let (expected, found) = failure.fates().await;
         crash_matrix::compare(&expected, &found);
-        text.push_str(&crash_matrix::part(trouble.title, &found));
+        text.push_str(&crash_matrix::part(failure.title, &found));
     }
     text
 }
 
-impl Scene {
-    /// The first such call of the operation meets this fault.
-    fn faulty(self, call: &str, action: Action) -> Self {
+impl Scenario {
+    /// Returns the scenario in which the first such call of the operation meets this fault.
+    fn with_fault(self, call: &str, action: Action) -> Self {
         let call = format!("{}.{call}", self.operation);
         Self {
             fault: Some(Fault::new(&call, action)),
@@ -117,17 +118,17 @@ impl Scene {
     }
 }
 
-impl Trouble {
-    /// What must become of every second death, and what became of it.
+impl Failure {
+    /// Runs every second crash; returns the expected and the observed fates.
     async fn fates(&self) -> (Fates, Fates) {
         let mut expected = Fates::new();
-        let mut scenes = Vec::new();
+        let mut scenarios = Vec::new();
         for operation in OPERATIONS {
-            let scene = (self.befall)(Scene {
+            let scenario = (self.apply)(Scenario {
                 operation,
-                ..Scene::default()
+                ..Scenario::default()
             });
-            let base = play(scene.clone()).await;
+            let base = run_scenario(scenario.clone()).await;
             assert_eq!(base.fate, (self.base)(operation), "{operation}");
             for (life, passed) in base.passed.iter().enumerate() {
                 let names = if life == 0 { self.first } else { self.later };
@@ -137,14 +138,14 @@ impl Trouble {
                         label.push_str(" again");
                     }
                     let asked = passed.contains(ANSWERED);
-                    let fate = must(&base.fate, &label, operation, asked);
+                    let fate = expected_fate(&base.fate, &label, operation, asked);
                     expected.insert((label.clone(), operation), fate);
-                    scenes.push((label, scene.then(Death::Kill, point, life)));
+                    scenarios.push((label, scenario.then(Death::Kill, point, life)));
                 }
             }
         }
-        let played = play_all(scenes).await.into_iter();
-        let found = played.map(|(label, scene, fate)| ((label, scene.operation), fate));
+        let finished = run_all(scenarios).await.into_iter();
+        let found = finished.map(|(label, scenario, fate)| ((label, scenario.operation), fate));
         (expected, found.collect())
     }
 }
@@ -155,8 +156,8 @@ fn is_one_of(point: &str, names: &[&str]) -> bool {
         .is_some_and(|(name, _)| names.contains(&name))
 }
 
-/// The fate of a start whose answer nobody has read.
-fn lost(operation: &'static str) -> Fate {
+/// Returns the fate of an operation whose start was not answered.
+fn fate_of_lost_start(operation: &'static str) -> Fate {
     match operation {
         "export" => Fate {
             status: "unknown".to_owned(),
@@ -170,8 +171,10 @@ fn lost(operation: &'static str) -> Fate {
     }
 }
 
-/// The rules of the matrix, once more: what has been claimed may have been sent, what has not been closed is offered again.
-fn must(base: &Fate, point: &str, operation: &'static str, asked: bool) -> Fate {
+/// Returns the expected fate by the rules of the matrix.
+///
+/// A claimed start may have been sent; a completion that is not closed is delivered again.
+fn expected_fate(base: &Fate, point: &str, operation: &'static str, asked: bool) -> Fate {
     let base = Fate {
         requests: base.requests + usize::from(asked),
         ..base.clone()
@@ -183,17 +186,17 @@ fn must(base: &Fate, point: &str, operation: &'static str, asked: bool) -> Fate 
         ..base.clone()
     };
     match (point, operation) {
-        // Throttled once; the second claim may have been sent.
+        // The first start was throttled; the second claim may have been sent.
         ("claim.write.after" | "start.call.before", "export") => unknown(1, 0),
         ("start.call.after" | "result.write.before", "export") => unknown(2, 1),
-        // Graph's refusal was known to the dead alone.
+        // Only the process that died knew of Graph's refusal.
         ("again.write.before", "export") => unknown(1, 0),
         ("start.call.after" | "result.write.before", _) => Fate {
             adopted: operation == "goals",
             starts: base.starts + 1,
             ..base
         },
-        // The first offer was refused; whoever dies with that knowledge offers it at once instead of later.
+        // The first attempt was refused; if the process dies before it stored that, the next one follows at once.
         ("callback.call.after" | "closed.write.before", _) if base.callbacks == 1 => Fate {
             callbacks: 2,
             ..base

@@ -1,5 +1,6 @@
-//! One operation, from its request to Closed, by a program that dies at named points (`courier_core::engine::crash_points`) and is
-//! started again. The clock stands still while it lives; between two lives it jumps to what is due next.
+//! One operation, from its request to Closed, by a program that dies at crash points
+//! (`courier_core::engine::crash_points`) and is started again. The clock stands still while a process runs; between
+//! two processes it advances to what is due next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,13 +21,13 @@ use tokio::net::TcpListener;
 use crate::process::deployment::{address, config, is_closed};
 use crate::process::program::{Courier, Ended};
 
-/// More lives than any operation needs.
-const LIVES: usize = 40;
-/// Told whenever the worker has taken everything that is due.
+/// Upper bound of the number of processes that any operation needs.
+const MAX_PROCESSES: usize = 40;
+/// Crash point that is passed whenever the worker has finished everything that is due.
 const IDLE: &str = "worker.sleep.before";
-/// Only the caller knows this moment: it has the answer.
+/// Moment at which the caller has the answer; only the caller can observe it, so it is no crash point of the program.
 pub(crate) const ANSWERED: &str = "request.answer.after";
-/// A job outlasts a lease and a hold, and is polled twice.
+/// Simulator script in which a job outlasts a lease and a hold, and is polled twice.
 const GRAPH: &str = r#"
 client_secret = "canary-graph-client-secret"
 [durations]
@@ -44,36 +45,36 @@ retry_after_start = 40
 retry_after_poll = 1400
 "#;
 
-/// What happens to one operation.
+/// The crashes and faults that one operation meets.
 #[derive(Clone, Default)]
-pub(crate) struct Scene {
+pub(crate) struct Scenario {
     /// One of [`tenants::OPERATIONS`].
     pub(crate) operation: &'static str,
-    /// One after the other; then it lives on.
-    pub(crate) strikes: Vec<Strike>,
+    /// Crashes, one after the other; afterwards the program runs on.
+    pub(crate) crashes: Vec<Crash>,
     pub(crate) fault: Option<Fault>,
-    /// What the receiver answers first.
+    /// First answer of the receiver.
     pub(crate) receiver: Option<Reply>,
 }
 
-/// One death.
+/// One crash of the program.
 #[derive(Debug, Clone)]
-pub(crate) struct Strike {
+pub(crate) struct Crash {
     pub(crate) death: Death,
     pub(crate) point: String,
-    /// So often time has passed, since the strike before.
+    /// Number of times that the clock advances between the previous crash and this one.
     pub(crate) skip: usize,
 }
 
-/// What is left of it.
-pub(crate) struct Played {
+/// Result of a scenario.
+pub(crate) struct Finished {
     pub(crate) fate: Fate,
-    /// The points that were passed after the last strike, until time passed, then until it passed again, …
+    /// Crash points passed since the last crash; a new set begins whenever the clock advances.
     pub(crate) passed: Vec<BTreeSet<String>>,
 }
 
-struct Stage {
-    scene: Scene,
+struct Run {
+    scenario: Scenario,
     directory: TempDir,
     clock: ShiftedClock,
     simulator: Simulator,
@@ -81,30 +82,30 @@ struct Stage {
     http: reqwest::Client,
     asked: Asked,
     body: Value,
-    /// Of this life.
+    /// True if the current process has answered the request.
     answered: bool,
-    /// How often time has passed since the last strike.
-    age: usize,
+    /// Number of times that the clock has advanced since the last crash.
+    advances: usize,
     passed: Vec<BTreeSet<String>>,
     died: usize,
     lives: Vec<(Timestamp, Timestamp)>,
-    /// The poll whose answer died with the program, and the pause that Graph asked for with it (the limit of I12).
-    forgotten: Option<u64>,
+    /// Number of the poll whose answer, and with it Graph's Retry-After, was lost in a crash (the limit of I12).
+    lost_poll: Option<u64>,
 }
 
-/// Plays the scene to its end; panics when journals contradict each other.
-pub(crate) async fn play(scene: Scene) -> Played {
-    let mut stage = Stage::new(scene).await;
-    for _ in 0..LIVES {
-        if stage.live().await && !stage.time_passes().await {
-            return stage.end().await;
+/// Runs the scenario to its end; panics if the journals contradict each other.
+pub(crate) async fn run_scenario(scenario: Scenario) -> Finished {
+    let mut run = Run::new(scenario).await;
+    for _ in 0..MAX_PROCESSES {
+        if run.run_process().await && !run.advance_clock().await {
+            return run.end().await;
         }
     }
     panic!("it never comes to an end");
 }
 
-impl Stage {
-    async fn new(scene: Scene) -> Self {
+impl Run {
+    async fn new(scenario: Scenario) -> Self {
         let clock = ShiftedClock::new();
         clock.stand_at(clock.now());
         let mut options = Options::from_toml(GRAPH, clock.function()).unwrap();
@@ -112,28 +113,28 @@ impl Stage {
         options.refresh_token = Some(REFRESH_TOKEN.to_owned());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let simulator = Simulator::start(listener, options).await.unwrap();
-        scene
+        scenario
             .fault
             .iter()
             .for_each(|fault| simulator.script(fault.clone()));
         let receiver = Receiver::start(clock.function()).await.unwrap();
-        scene
+        scenario
             .receiver
             .iter()
             .for_each(|reply| receiver.answer_next(reply.clone()));
         let directory = tempfile::tempdir().unwrap();
         let config = config(&simulator.base_url(), &receiver.origin());
         std::fs::write(directory.path().join("courier.toml"), config).unwrap();
-        let (resource, body) = tenants::request(&receiver, scene.operation);
+        let (resource, body) = tenants::request(&receiver, scenario.operation);
         Self {
             asked: Asked {
-                kind: scene.operation,
+                kind: scenario.operation,
                 resource,
                 shared: false,
                 id: String::new(),
                 requests: 0,
             },
-            scene,
+            scenario,
             directory,
             clock,
             simulator,
@@ -141,39 +142,40 @@ impl Stage {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             body,
             answered: false,
-            age: 0,
+            advances: 0,
             passed: Vec::new(),
             died: 0,
             lives: Vec::new(),
-            forgotten: None,
+            lost_poll: None,
         }
     }
 
-    /// Starts the program, asks if the caller has no answer yet, lets it do what is due and stops it. `false` if it died
-    /// at its point.
-    async fn live(&mut self) -> bool {
+    /// Runs one process: sends the request if it is unanswered, lets the process do what is due, and stops it.
+    ///
+    /// Returns `false` if the process died at its crash point.
+    async fn run_process(&mut self) -> bool {
         let born = self.clock.now();
-        let strike = self.scene.strikes.get(self.died).cloned();
-        let strike = strike.filter(|strike| self.age >= strike.skip);
-        let points = match &strike {
-            Some(strike) => format!("say {IDLE},{} {}", strike.death.as_str(), strike.point),
+        let next = self.scenario.crashes.get(self.died).cloned();
+        let crash = next.filter(|crash| self.advances >= crash.skip);
+        let points = match &crash {
+            Some(crash) => format!("say {IDLE},{} {}", crash.death.as_str(), crash.point),
             None => "say *".to_owned(),
         };
         let mut server = self.start(&points);
-        let Some(Strike { death, point, .. }) = strike else {
+        let Some(Crash { death, point, .. }) = crash else {
             self.work(&mut server, None).await;
-            self.ended_well(server.ended().await);
+            self.record_passed_points(server.ended().await);
             return true;
         };
-        let struck = server.tells(&format!("{TOLD}{point}"));
+        let crashed = server.logs(&format!("{TOLD}{point}"));
         let lived = tokio::select! {
             biased;
-            // When it ends without, the other branch knows why.
-            true = struck => false,
+            // If the process ends without passing the point, the other branch reports why.
+            true = crashed => false,
             lived = self.work(&mut server, Some(&point)) => lived,
         };
         if lived {
-            self.ended_well(server.ended().await);
+            self.record_passed_points(server.ended().await);
             return true;
         }
         if death == Death::Abort && point == ANSWERED {
@@ -186,19 +188,21 @@ impl Stage {
         assert_eq!(ended.signal, Some(death.signal()), "{point}: {ended:?}");
         self.died += 1;
         self.passed.clear();
-        self.age = 0;
+        self.advances = 0;
         self.lives.push((born, self.clock.now()));
         if ["poll.call.after", "status.write.before"].contains(&point.as_str()) {
-            self.forgotten = self.simulator.journal().last().map(|call| call.seq);
+            self.lost_poll = self.simulator.journal().last().map(|call| call.seq);
         }
         false
     }
 
-    /// What a life is for. `false` when the caller is to kill it.
+    /// Sends the request if needed and waits until the process has ended its work.
+    ///
+    /// Returns `false` if the caller of this function must kill the process.
     async fn work(&mut self, server: &mut Courier, point: Option<&str>) -> bool {
         let api = address(server).await;
         assert!(
-            server.tells(&format!("{TOLD}{IDLE}")).await,
+            server.logs(&format!("{TOLD}{IDLE}")).await,
             "{}",
             server.said()
         );
@@ -214,9 +218,9 @@ impl Stage {
                 }
             }
         }
-        // It may just have died; then this is the end of what it says.
+        // The process may have died just now; then the signal fails and its output ends.
         server.try_signal("TERM").await;
-        server.silent().await;
+        server.output_ended().await;
         true
     }
 
@@ -232,11 +236,14 @@ impl Stage {
         let config = format!("--config={}", place("courier.toml"));
         let data = format!("--data={}", place("data"));
         let arguments = ["serve", "--listen=127.0.0.1:0", &config, &data];
-        let clock = self.clock.environment();
-        let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/process/nobody.pem");
-        // Reading all of the machine's certificates would take longer than the rest of a life.
+        let environment = self.clock.environment();
+        let certificate = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/it/process/unused_ca.pem"
+        );
+        // Loading all root certificates of the machine would take longer than everything else in a process.
         let mut variables = vec![(VARIABLE, points), ("SSL_CERT_FILE", certificate)];
-        let clock = clock
+        let clock = environment
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
         variables.extend(clock);
@@ -269,37 +276,37 @@ impl Stage {
         })
     }
 
-    fn ended_well(&mut self, ended: Ended) {
+    fn record_passed_points(&mut self, ended: Ended) {
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        let told = ended.stderr.lines();
-        let told = told.filter_map(|line| line.strip_prefix(TOLD));
-        self.passed.resize(self.age + 1, BTreeSet::new());
-        let passed = &mut self.passed[self.age];
-        passed.extend(told.map(str::to_owned));
+        let lines = ended.stderr.lines();
+        let points = lines.filter_map(|line| line.strip_prefix(TOLD));
+        self.passed.resize(self.advances + 1, BTreeSet::new());
+        let passed = &mut self.passed[self.advances];
+        passed.extend(points.map(str::to_owned));
         if self.answered {
             passed.insert(ANSWERED.to_owned());
         }
     }
 
-    /// Moves the clock to what is due next; `false` when nothing is.
-    async fn time_passes(&mut self) -> bool {
+    /// Moves the clock to what is due next; returns `false` if nothing is due.
+    async fn advance_clock(&mut self) -> bool {
         let database = Database::open(&self.directory.path().join("data/courier.db")).unwrap();
-        let due = database.next_due().await.unwrap();
+        let next_due = database.next_due().await.unwrap();
         database.close().await;
-        let Some(due) = due else {
+        let Some(due) = next_due else {
             return false;
         };
-        // What was sent to be done at once is done in the next life, before time passes.
+        // A message that is due already is worked off by the next process before the clock moves.
         if due > self.clock.now() {
-            // Clocks are cut to milliseconds.
+            // Clocks are truncated to milliseconds.
             self.clock.stand_at(due + SignedDuration::from_millis(1));
-            self.age += 1;
+            self.advances += 1;
         }
         true
     }
 
-    /// What the journals say.
-    async fn end(mut self) -> Played {
+    /// Compares the journals and returns the result.
+    async fn end(mut self) -> Finished {
         let server = self.start("say *");
         let api = address(&server).await;
         let page = self.get(&api, "").await;
@@ -322,7 +329,7 @@ impl Stage {
         assert_eq!(self.receiver.unused(), 0);
         let mut calls = self.simulator.journal();
         for call in &mut calls {
-            call.not_before = call.not_before.filter(|_| self.forgotten != Some(call.seq));
+            call.not_before = call.not_before.filter(|_| self.lost_poll != Some(call.seq));
         }
         let journals = Journals {
             asked: vec![self.asked.clone()],
@@ -333,20 +340,20 @@ impl Stage {
             lives: std::mem::take(&mut self.lives),
         };
         journals.agree();
-        let missed = self.scene.strikes.get(self.died);
+        let missed = self.scenario.crashes.get(self.died);
         assert!(missed.is_none(), "{missed:?} was never passed");
-        Played {
+        Finished {
             fate: Fate::of(&journals),
             passed: std::mem::take(&mut self.passed),
         }
     }
 }
 
-/// Whatever fails, says of what.
-impl Drop for Stage {
+/// Prints the scenario when a check fails.
+impl Drop for Run {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("{} {:?}", self.scene.operation, self.scene.strikes);
+            println!("{} {:?}", self.scenario.operation, self.scenario.crashes);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A place for a `courier` to work in: directory, configuration, Graph in a process of its own, a receiver.
+//! The environment of a `courier` process under test: directory, configuration, simulated Graph, and receiver.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,17 +16,17 @@ use tokio::time::{interval, timeout};
 
 use crate::process::program::{Courier, PATIENCE, clock};
 
-/// A directory with a configuration and data, Graph in a process of its own, and a receiver in this one.
+/// A directory with configuration and data, a simulated Graph in its own process, and a receiver in this process.
 pub(crate) struct Site {
     pub(crate) directory: TempDir,
-    /// Runs as long as the site is there.
+    /// Runs until the site is dropped.
     _graph: Courier,
     pub(crate) graph_url: String,
     pub(crate) receiver: Receiver,
     pub(crate) http: reqwest::Client,
 }
 
-/// Everything answers and ends within seconds.
+/// Simulator script in which every job and every `Retry-After` takes seconds.
 pub(crate) const QUICK: &str = r#"
 client_secret = "canary-graph-client-secret"
 [durations]
@@ -45,12 +45,12 @@ retry_after_poll = 1
 "#;
 
 impl Site {
-    /// Starts Graph with this script.
+    /// Returns a site whose simulated Graph runs this script.
     pub(crate) async fn new(script: &str) -> Self {
         Self::with_clocks(script, &[], clock()).await
     }
 
-    /// The same where this clock shows the time, to Graph and to the receiver.
+    /// Returns such a site where Graph and the receiver use this clock.
     pub(crate) async fn at(script: &str, clock: &ShiftedClock) -> Self {
         let environment = clock.environment();
         Self::with_clocks(script, &variables(&environment), clock.function()).await
@@ -90,7 +90,7 @@ impl Site {
         self.directory.path().join(name)
     }
 
-    /// The arguments of `courier serve` here.
+    /// Returns the arguments of `courier serve` for this site.
     pub(crate) fn arguments(&self, listen: &str) -> Vec<String> {
         let argument = |path: PathBuf| path.to_str().unwrap().to_owned();
         vec![
@@ -101,16 +101,16 @@ impl Site {
         ]
     }
 
-    /// Starts `courier serve` at any port; the process and its API's origin, once it serves.
+    /// Starts `courier serve` at any free port; returns the process and its API's origin once it serves.
     pub(crate) async fn serve(&self, variables: &[(&str, &str)]) -> (Courier, String) {
-        let arguments = self.arguments("127.0.0.1:0");
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let owned = self.arguments("127.0.0.1:0");
+        let arguments: Vec<&str> = owned.iter().map(String::as_str).collect();
         let server = Courier::start(&arguments, variables);
         let api = address(&server).await;
         (server, api)
     }
 
-    /// Sends a request with an idempotency key; `None` when the connection failed.
+    /// Sends a request with an idempotency key; returns `None` if the connection failed.
     pub(crate) async fn post(&self, api: &str, key: &str, body: &Value) -> Option<Answer> {
         let request = self
             .http
@@ -125,7 +125,7 @@ impl Site {
         send(self.http.get(format!("{api}{path}"))).await
     }
 
-    /// Asks until the operation has ended and nothing more is owed to its receiver.
+    /// Polls the API until the operation has ended and its callback is no longer pending; returns its document.
     pub(crate) async fn closed(&self, api: &str, id: &str) -> Value {
         let path = format!("/v1/operations/{id}");
         let mut ticks = interval(Duration::from_millis(50));
@@ -144,17 +144,17 @@ impl Site {
             .unwrap_or_else(|_| panic!("{id} never came to an end"))
     }
 
-    /// What really runs behind Graph, from the simulator itself.
+    /// Returns the jobs that the simulator runs.
     pub(crate) async fn jobs(&self) -> Vec<Job> {
         let url = format!("{}/__jobs", self.graph_url);
         let answer = self.http.get(url).send().await.unwrap();
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
-    /// The simulator's journal, from its file.
+    /// Returns the simulator's journal, read from its file.
     pub(crate) fn calls(&self) -> Vec<Entry> {
         let text = std::fs::read_to_string(self.path("graph.jsonl")).unwrap_or_default();
-        // While the simulator runs the last line may still be on its way.
+        // While the simulator runs the last line may be incomplete.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let lines = whole.lines();
         lines
@@ -162,7 +162,7 @@ impl Site {
             .collect()
     }
 
-    /// Waits until the simulator has been asked for `call`.
+    /// Waits until the simulator has received the call `call`.
     pub(crate) async fn asked(&self, call: &str) {
         let mut ticks = interval(Duration::from_millis(10));
         let asked = timeout(PATIENCE, async {
@@ -172,7 +172,7 @@ impl Site {
         });
         asked
             .await
-            .unwrap_or_else(|_| panic!("nobody asked Graph for {call}"));
+            .unwrap_or_else(|_| panic!("Graph was never called for {call}"));
     }
 }
 
@@ -195,7 +195,7 @@ pub(crate) fn is_closed(operation: &Value) -> bool {
     operation["endedAt"].is_string() && operation["callback"]["status"] != "pending"
 }
 
-/// The environment of a process, as `Courier::start` takes it.
+/// Returns environment variables in the form that `Courier::start` takes.
 pub(crate) fn variables(environment: &[(String, String)]) -> Vec<(&str, &str)> {
     let pairs = environment.iter();
     pairs
@@ -203,7 +203,7 @@ pub(crate) fn variables(environment: &[(String, String)]) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// Waits until the server says where it serves; its origin.
+/// Waits until the server logs its address; returns its origin.
 pub(crate) async fn address(server: &Courier) -> String {
     let line = server.says(" serving").await;
     let address = line.split("address=").nth(1).unwrap_or_default();
@@ -221,7 +221,7 @@ async fn send(request: reqwest::RequestBuilder) -> Option<Answer> {
     })
 }
 
-/// The configuration document of a site.
+/// Returns the configuration of a site.
 pub(crate) fn config(graph: &str, receiver: &str) -> String {
     format!(
         r#"
@@ -249,7 +249,7 @@ requests_per_minute = 1000000
     )
 }
 
-/// Writes `text` to a new file of the directory; its path as an argument.
+/// Writes `text` to a new file of the directory; returns its path for use as an argument.
 pub(crate) fn file(directory: &Path, name: &str, text: &str) -> String {
     let path = directory.join(name);
     std::fs::write(&path, text).unwrap();

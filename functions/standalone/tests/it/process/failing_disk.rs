@@ -1,8 +1,7 @@
-//! The disk fails under the running server while it is asked for operations, and recovers. Afterwards four journals are
-//! held against each other: what callers were told, what Graph saw, what the receiver got, what the API says.
-//!
-//! Server, Graph and receiver share one clock. What waits for minutes (a lease, the hold of a lost start, a message that
-//! could not be put back) is not waited for: once nothing happens any more the clock moves.
+//! The disk of the running server fails under load and recovers; afterwards four journals must agree: the answers that
+//! callers got, the calls that Graph saw, the callbacks that the receiver got, and the documents of the API. Server,
+//! Graph and receiver share one clock; instead of waiting for leases, holds and messages that could not be put back,
+//! the test moves it once nothing happens any more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,36 +21,39 @@ use crate::process::deployment::{QUICK, Site, is_closed, variables};
 use crate::process::load::{Callers, DEADLINE, documents, settled};
 use crate::process::program::{Courier, Ended, run};
 
-/// What happens to the disk.
+/// Makes the disk fail in one way.
 type Failure = fn(&FailingDisk);
 
-/// An outage lasts until so many requests were refused in it.
-const REFUSALS: usize = 25;
-/// So many requests are answered before each outage.
-const ANSWERS: usize = 20;
-/// Longer than a lease and the hold of a lost start.
-const LATER: Duration = Duration::from_secs(17 * 60);
-/// An answer of Graph is offered to a disk that takes nothing for a little longer.
-const REPEATED: SignedDuration = SignedDuration::from_secs(7);
-/// What Graph's answer may take: its call came before the outage.
-const BEFORE: SignedDuration = SignedDuration::from_secs(5);
+/// Number of refused requests after which an outage ends.
+const REFUSALS_PER_OUTAGE: usize = 25;
+/// Number of requests answered before each outage.
+const ANSWERS_BEFORE_OUTAGE: usize = 20;
+/// Time by which the clock moves; longer than a lease and the hold of a lost start.
+const CLOCK_STEP: Duration = Duration::from_secs(17 * 60);
+/// Length of outage that loses no answer of Graph; a write of it is repeated for a little longer than this.
+const HARMLESS_OUTAGE: SignedDuration = SignedDuration::from_secs(7);
+/// Time before an outage in which calls may have been made whose answers came during it.
+const ANSWER_DELAY: SignedDuration = SignedDuration::from_secs(5);
 const USER: &str = "6e7b768e-07e2-4810-8459-485f84f8f204";
 const TEAM: &str = "871dbd5c-3a6a-4392-bfe1-042452793a50";
 
-/// Tokens live for seconds: to renew one the server writes, too.
-const STORM: &str = "access_token_seconds = 2\n";
-/// Graph takes its time to answer the start of an export.
-const SLOW: &str = r#"
+/// Makes tokens expire within seconds, because the server also writes when it renews one.
+const SHORT_TOKENS: &str = "access_token_seconds = 2\n";
+/// Makes Graph answer the start of an export only after two seconds.
+const SLOW_START: &str = r#"
 [[faults]]
 on = "export.start"
 action = { delay = { ms = 2000 } }
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_fails_under_load_costs_no_operation_and_starts_none_twice() {
+async fn a_disk_failing_under_load_loses_no_operation_and_starts_none_twice() {
     let began = Instant::now();
-    let stand = Stand::new(&QUICK.replace("[durations]\n", &format!("[durations]\n{STORM}"))).await;
-    let callers = Callers::start(&stand.site, &stand.api);
+    let setup = FailingServer::new(
+        &QUICK.replace("[durations]\n", &format!("[durations]\n{SHORT_TOKENS}")),
+    )
+    .await;
+    let callers = Callers::start(&setup.site, &setup.api);
     let outages: [(&str, Failure); 6] = [
         ("full", |disk| disk.is_full_after(0)),
         ("full within a page", |disk| disk.is_full_after(30_000)),
@@ -62,34 +64,37 @@ async fn a_disk_that_fails_under_load_costs_no_operation_and_starts_none_twice()
     ];
     let mut long = Vec::new();
     for (name, fail) in outages {
-        callers.answered(ANSWERS).await;
-        let (refused, born) = (stand.disk.refused(), stand.clock.now());
-        fail(&stand.disk);
-        callers.refused(REFUSALS).await;
-        let known = documents(&stand.site, &stand.api).await.len();
-        assert!(stand.disk.refused() > refused, "{name}: not the disk");
-        stand.disk.works();
-        let ended = stand.clock.now();
-        // Graph's answers that came in it were repeated to the disk for eight seconds: longer outages lose some.
-        if ended.duration_since(born) > REPEATED {
-            long.push((born - BEFORE, ended));
+        callers.answered(ANSWERS_BEFORE_OUTAGE).await;
+        let (refused, born) = (setup.disk.refused(), setup.clock.now());
+        fail(&setup.disk);
+        callers.refused(REFUSALS_PER_OUTAGE).await;
+        let known = documents(&setup.site, &setup.api).await.len();
+        assert!(setup.disk.refused() > refused, "{name}: not the disk");
+        setup.disk.works();
+        let ended = setup.clock.now();
+        // Writes of Graph's answers are repeated for eight seconds, so a longer outage may lose some.
+        if ended.duration_since(born) > HARMLESS_OUTAGE {
+            long.push((born - ANSWER_DELAY, ended));
         }
         println!(
             "{name}: {known} known, {} calls refused",
-            stand.disk.refused() - refused
+            setup.disk.refused() - refused
         );
     }
     let asked = callers.all_answered().await;
     let asking = began.elapsed();
 
-    let documents = stand.all_closed().await;
-    let (site, ended) = stand.end().await;
-    // SQLite's words for a full disk, a write and a sync that failed.
-    for words in ["database or disk is full", "code 778", "code 1034"] {
-        assert!(ended.stderr.contains(words), "it does not log {words:?}");
+    let documents = setup.all_closed().await;
+    let (site, ended) = setup.end().await;
+    // SQLite's messages for a full disk, a failed write and a failed sync.
+    for message in ["database or disk is full", "code 778", "code 1034"] {
+        assert!(
+            ended.stderr.contains(message),
+            "it does not log {message:?}"
+        );
     }
-    let unknown = documents.values();
-    let unknown = unknown.filter(|one| one["status"] == "unknown").count();
+    let outcomes = documents.values();
+    let unknown = outcomes.filter(|one| one["status"] == "unknown").count();
     let journals = Journals {
         asked,
         documents,
@@ -107,40 +112,40 @@ async fn a_disk_that_fails_under_load_costs_no_operation_and_starts_none_twice()
     );
 }
 
-/// Graph has answered 202 and the disk takes nothing: the answer is repeated to the disk for eight seconds.
+/// The disk fails when Graph has answered 202; the write of the answer is repeated for eight seconds.
 #[tokio::test]
-async fn an_answer_that_the_disk_takes_late_is_not_lost() {
-    let stand = Stand::new(&format!("{QUICK}{SLOW}")).await;
-    let body = tenants::export(&stand.site.receiver, USER, "dsar");
+async fn graphs_answer_is_not_lost_when_the_disk_recovers_in_time() {
+    let setup = FailingServer::new(&format!("{QUICK}{SLOW_START}")).await;
+    let body = tenants::export(&setup.site.receiver, USER, "dsar");
     let outage = async {
-        stand.site.asked("export.start").await;
-        stand.disk.is_full_after(0);
-        stand.server.says("the monitor is not stored yet").await;
-        stand.disk.works();
+        setup.site.asked("export.start").await;
+        setup.disk.is_full_after(0);
+        setup.server.says("the monitor is not stored yet").await;
+        setup.disk.works();
     };
-    let (answer, ()) = tokio::join!(stand.post("late", &body), outage);
+    let (answer, ()) = tokio::join!(setup.post("late", &body), outage);
     assert_eq!(
         (answer.status, &answer.body["status"]),
         (202, &"running".into())
     );
-    let closed = stand.site.closed(&stand.api, &answer.id()).await;
+    let closed = setup.site.closed(&setup.api, &answer.id()).await;
     assert_eq!(closed["status"], "succeeded", "{closed}");
-    assert_eq!(exports(&stand.site), 1);
-    stand.end().await;
+    assert_eq!(exports(&setup.site), 1);
+    setup.end().await;
 }
 
-/// The same, but the disk stays full: what Graph answered is lost with the start's id, and nobody may ask Graph again.
+/// The disk stays full, so Graph's answer and its monitor are lost, and Graph must not be called again.
 #[tokio::test]
-async fn an_answer_that_the_disk_never_takes_is_a_lost_start_and_is_not_sent_again() {
-    let stand = Stand::new(&format!("{QUICK}{SLOW}")).await;
-    let body = tenants::export(&stand.site.receiver, USER, "dsar");
+async fn graphs_answer_that_cannot_be_stored_is_a_lost_start_and_not_repeated() {
+    let setup = FailingServer::new(&format!("{QUICK}{SLOW_START}")).await;
+    let body = tenants::export(&setup.site.receiver, USER, "dsar");
     let outage = async {
-        stand.site.asked("export.start").await;
-        stand.disk.is_full_after(0);
+        setup.site.asked("export.start").await;
+        setup.disk.is_full_after(0);
     };
     let began = Instant::now();
-    let (answer, ()) = tokio::join!(stand.post("lost", &body), outage);
-    // Graph has accepted, so it is no 503.
+    let (answer, ()) = tokio::join!(setup.post("lost", &body), outage);
+    // The caller gets no 503, because Graph has accepted the start.
     assert_eq!(
         (answer.status, &answer.body["status"]),
         (202, &"starting".into())
@@ -150,32 +155,32 @@ async fn an_answer_that_the_disk_never_takes_is_a_lost_start_and_is_not_sent_aga
         "{:?}",
         began.elapsed()
     );
-    let fresh = tenants::schedule(&stand.site.receiver, TEAM);
-    let refused = stand.post("fresh", &fresh).await;
+    let fresh = tenants::schedule(&setup.site.receiver, TEAM);
+    let refused = setup.post("fresh", &fresh).await;
     assert_eq!((refused.status, refused.problem()), (503, "unavailable"));
     assert_eq!(refused.header("retry-after"), Some("5"));
-    stand.disk.works();
+    setup.disk.works();
 
-    let documents = stand.all_closed().await;
+    let documents = setup.all_closed().await;
     let lost = &documents[&answer.id()];
     assert_eq!(lost["status"], "unknown", "{lost}");
     assert_eq!(lost["reason"], "start_outcome_unknown", "{lost}");
     assert_eq!(lost["callback"]["status"], "delivered", "{lost}");
-    assert_eq!(exports(&stand.site), 1);
-    let (site, _) = stand.end().await;
+    assert_eq!(exports(&setup.site), 1);
+    let (site, _) = setup.end().await;
     let jobs = site.jobs().await;
     assert_eq!(jobs.len(), 1);
     courier_testkit::invariants::check(&site.calls(), &jobs, &site.receiver.journal());
 }
 
-/// Wherever in a page the disk fills up: what was acknowledged is there when the process dies before there is room again.
+/// The disk fills up at different places of a page, and the process is killed before there is room again.
 #[tokio::test]
-async fn what_was_acknowledged_survives_a_kill_on_a_full_disk() {
+async fn acknowledged_operations_survive_a_kill_on_a_full_disk() {
     let site = Arc::new(Site::new(QUICK).await);
     std::fs::create_dir(site.path("data")).unwrap();
     let mut acknowledged: Vec<(usize, String)> = Vec::new();
     let mut number = 0;
-    // The log's header has 32 bytes, a page's header in it 24, a page 4096.
+    // The write-ahead log has a header of 32 bytes; each page in it has a header of 24 bytes and 4096 bytes of data.
     for room in [
         0, 31, 33, 55, 57, 4_151, 4_153, 70_001, 200_003, 500_017, 900_001,
     ] {
@@ -206,17 +211,17 @@ async fn what_was_acknowledged_survives_a_kill_on_a_full_disk() {
         }
         server.kill().await;
     }
-    // How much an operation writes depends on what else is in its commit.
+    // The count is not exact, because an operation's bytes depend on what else is in its commit.
     assert!(acknowledged.len() > 5, "{}", acknowledged.len());
 }
 
 #[tokio::test]
-async fn a_server_that_starts_on_a_disk_that_takes_nothing_says_why_it_cannot() {
+async fn a_server_that_cannot_write_at_start_exits_with_the_reason() {
     let outages: [(&str, Failure); 2] = [
         ("No space left on device", |disk| disk.is_full_after(0)),
         ("Read-only file system", FailingDisk::is_read_only),
     ];
-    for (words, fail) in outages {
+    for (message, fail) in outages {
         for used in [false, true] {
             let site = Site::new(QUICK).await;
             std::fs::create_dir(site.path("data")).unwrap();
@@ -227,12 +232,12 @@ async fn a_server_that_starts_on_a_disk_that_takes_nothing_says_why_it_cannot() 
             }
             let disk = FailingDisk::new(&site.path("data"));
             fail(&disk);
-            let arguments = site.arguments("127.0.0.1:0");
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let owned = site.arguments("127.0.0.1:0");
+            let arguments: Vec<&str> = owned.iter().map(String::as_str).collect();
             let environment = disk.environment();
             let ended = run(&arguments, &variables(&environment)).await;
             assert_eq!(ended.code, Some(1), "{ended:?}");
-            assert!(ended.stderr.contains(words), "{used}: {ended:?}");
+            assert!(ended.stderr.contains(message), "{used}: {ended:?}");
             disk.works();
             let (server, api) = site.serve(&variables(&environment)).await;
             assert_eq!(post(&site, &api, 1).await.status, 202);
@@ -257,7 +262,7 @@ fn exports(site: &Site) -> usize {
 }
 
 /// A server on a disk that fails on demand.
-struct Stand {
+struct FailingServer {
     clock: ShiftedClock,
     disk: FailingDisk,
     site: Arc<Site>,
@@ -265,7 +270,7 @@ struct Stand {
     api: String,
 }
 
-impl Stand {
+impl FailingServer {
     async fn new(script: &str) -> Self {
         let clock = ShiftedClock::new();
         let site = Site::at(script, &clock).await;
@@ -287,7 +292,7 @@ impl Stand {
         answer.expect("the request got no answer")
     }
 
-    /// Lets time pass until everything is closed; the API's documents.
+    /// Moves the clock until every operation is closed; returns the API's documents.
     async fn all_closed(&self) -> BTreeMap<String, Value> {
         let began = Instant::now();
         loop {
@@ -297,11 +302,11 @@ impl Stand {
                 return documents;
             }
             assert!(began.elapsed() < DEADLINE, "still open: {open:#?}");
-            self.clock.advance(LATER);
+            self.clock.advance(CLOCK_STEP);
         }
     }
 
-    /// Stops the server.
+    /// Stops the server and checks that it ended well.
     async fn end(self) -> (Arc<Site>, Ended) {
         self.server.signal("TERM").await;
         let ended = self.server.ended().await;

@@ -1,4 +1,4 @@
-//! A disk that is full for a while.
+//! A server whose disk is full for a while.
 
 use courier_testkit::tenants;
 use tokio::process::Command;
@@ -6,12 +6,12 @@ use tokio::process::Command;
 use crate::process::deployment::{QUICK, Site, address};
 use crate::process::program::Courier;
 
-/// The size of a file is limited as a full disk would limit it; the limit of a running process can be lifted.
+/// A limit on the size of files stands for the full disk, because it can be lifted while the process runs.
 #[tokio::test]
-async fn a_full_disk_is_503_and_after_it_everything_goes_on() {
+async fn a_full_disk_is_answered_503_and_then_work_resumes() {
     let site = Site::new(QUICK).await;
     let arguments = site.arguments("127.0.0.1:0");
-    // Without the trap a write beyond the limit would end the process; with it the write fails.
+    // Without the trap the signal XFSZ would end the process at a write beyond the limit; with it the write fails.
     let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
     let mut command = Command::new("prlimit");
     command.args(["--fsize=400000:unlimited", "sh", "-c", script]);
@@ -40,8 +40,8 @@ async fn a_full_disk_is_503_and_after_it_everything_goes_on() {
     }
     assert_eq!(refused, 5, "the disk was never full");
 
-    let mut lift = Command::new("prlimit");
-    let lift = lift.args([
+    let mut prlimit = Command::new("prlimit");
+    let lift = prlimit.args([
         "--fsize=unlimited:unlimited",
         "--pid",
         &server.id().to_string(),

@@ -1,4 +1,4 @@
-//! The program against clients that mean no good.
+//! The program under attack by hostile clients.
 
 use courier_testkit::tenants;
 use tokio::net::TcpStream;
@@ -9,7 +9,7 @@ use crate::process::deployment::{QUICK, Site, address};
 use crate::process::program::{Courier, PATIENCE};
 
 #[tokio::test]
-async fn more_idle_connections_than_files_may_be_open_keep_no_request_out() {
+async fn more_idle_connections_than_the_open_file_limit_block_no_request() {
     let site = Site::new(QUICK).await;
     let mut shell = Command::new("sh");
     let limited = r#"ulimit -Sn 40 && ulimit -Hn 128 && exec "$0" "$@""#;

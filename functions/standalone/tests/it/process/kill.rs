@@ -1,8 +1,6 @@
-//! The server is killed again and again while it is asked for operations; afterwards four journals are held against
-//! each other: what callers were told, what Graph saw, what the receiver got, what the API says.
-//!
-//! Some promises wait for minutes (a lease, the hold of a lost start, a message that a dead process had claimed). The
-//! test does not: while the server is down it moves these times into the past, as if the machine had been off so long.
+//! The server is killed repeatedly while callers send requests; afterwards four journals must agree: the answers that
+//! callers got, the calls that Graph saw, the callbacks that the receiver got, and the documents of the API. Instead of
+//! waiting for leases, holds and claimed messages, the test moves their times into the past while the server is down.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,18 +23,20 @@ use crate::process::program::{Courier, now};
 const OPERATIONS: usize = 200;
 const KILLS: usize = 30;
 const CLIENTS: usize = 8;
-/// How long a server lives after it has answered /healthz.
-const LIFE: std::ops::Range<u64> = 20..400;
-/// How long before its death it gets the second half of its requests, so that the kill strikes some of them.
-const LAST: std::ops::Range<u64> = 0..20;
-/// Longer than a lease, the hold of a lost start and the pauses of a callback's first attempts.
-const OFF: SignedDuration = SignedDuration::from_mins(17);
-/// Where the refresh token of the tenant is kept.
-const ROTATION: &str = "refresh-token/contoso";
-/// Set to the printed seed to kill after the same times again.
+/// Range of the time, in milliseconds, from a server's answer to /healthz to its kill.
+const LIFETIME_MS: std::ops::Range<u64> = 20..400;
+/// Range of the time, in milliseconds, before the kill at which the second half of the requests is sent.
+///
+/// It is short, so that some requests are interrupted by the kill.
+const LAST_REQUESTS_MS: std::ops::Range<u64> = 0..20;
+/// Simulated time without power; longer than a lease, the hold of a lost start and the first pauses of a callback.
+const POWER_CUT: SignedDuration = SignedDuration::from_mins(17);
+/// Key of the stored document with the tenant's refresh token.
+const ROTATION_DOCUMENT: &str = "refresh-token/contoso";
+/// Seed of the random times; set it to the printed seed to repeat a run's times.
 const SEED: Option<u64> = None;
 
-/// Faults that leave no doubt about an export: what is `unknown` in the end is due to a kill.
+/// Faults that never make an export's start uncertain, so that an outcome `unknown` is due to a kill.
 const FAULTS: &str = r#"
 [[faults]]
 on = "export.start"
@@ -60,11 +60,11 @@ times = 20
 action = { status = { status = 503, retry_after = 1 } }
 "#;
 
-/// From the start of a server to its death.
+/// Times at which a server was started and killed.
 type Life = (Timestamp, Timestamp);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_moment_it_loses_nothing_and_does_nothing_twice() {
+async fn a_server_killed_at_any_moment_loses_and_repeats_nothing() {
     let seed = SEED.unwrap_or_else(|| now().as_nanosecond() as u64);
     println!("seed {seed}");
     let failing: Vec<String> = (0..OPERATIONS).step_by(17).map(key).collect();
@@ -75,14 +75,14 @@ async fn killed_at_any_moment_it_loses_nothing_and_does_nothing_twice() {
     let began = Instant::now();
     let port = free_port();
     let api = format!("http://127.0.0.1:{port}");
-    let (asked, lives) = ask_and_kill(&site, &api, port, seed).await;
+    let (asked, lives) = send_and_kill(&site, &api, port, seed).await;
     let asking = began.elapsed();
 
     let mut outages = 0;
     let documents = loop {
         power_cut(&site).await;
         outages += 1;
-        let server = started(&site, port).await;
+        let server = start_server(&site, port).await;
         let documents = settled(&site, &api).await;
         if documents.values().all(is_closed) {
             server.signal("TERM").await;
@@ -103,8 +103,8 @@ async fn killed_at_any_moment_it_loses_nothing_and_does_nothing_twice() {
         lives,
     };
     journals.agree();
-    let unknown = journals.documents.values();
-    let unknown = unknown.filter(|one| one["status"] == "unknown").count();
+    let outcomes = journals.documents.values();
+    let unknown = outcomes.filter(|one| one["status"] == "unknown").count();
     let retried = journals.asked.iter().filter(|one| one.requests > 1).count();
     println!(
         "{} kills in {asking:.1?}, {retried} of {OPERATIONS} asked for again, {unknown} unknown, {outages} power cuts, {} calls to Graph, {} callbacks, {:.1?} in all",
@@ -120,8 +120,10 @@ fn script(failing: &[String]) -> String {
     format!("{QUICK}{FAULTS}\n[behaviour]\nfailing = {failing:?}\n")
 }
 
-/// Sends all requests while servers come and go. Every client repeats a request, with its key, until it is answered.
-async fn ask_and_kill(
+/// Sends all requests while servers are started and killed.
+///
+/// Every client repeats a request, with its idempotency key, until it is answered.
+async fn send_and_kill(
     site: &Arc<Site>,
     api: &str,
     port: u16,
@@ -141,7 +143,7 @@ async fn ask_and_kill(
                     if index >= OPERATIONS {
                         return asked;
                     }
-                    asked.push(ask(&site, &api, index).await);
+                    asked.push(send_until_answered(&site, &api, index).await);
                 }
             })
         })
@@ -155,9 +157,9 @@ async fn ask_and_kill(
             "the requests are never all answered"
         );
         let born = now();
-        let server = started(site, port).await;
-        let life = random.within(LIFE);
-        let last = random.within(LAST).min(life);
+        let server = start_server(site, port).await;
+        let life = random.within(LIFETIME_MS);
+        let last = random.within(LAST_REQUESTS_MS).min(life);
         allowed.add_permits(share / 2);
         sleep(Duration::from_millis(life - last)).await;
         allowed.add_permits(share - share / 2);
@@ -172,7 +174,7 @@ async fn ask_and_kill(
     (asked, lives)
 }
 
-async fn ask(site: &Site, api: &str, index: usize) -> Asked {
+async fn send_until_answered(site: &Site, api: &str, index: usize) -> Asked {
     let (mut asked, body) = request(site, index);
     let mut ticks = interval(Duration::from_millis(10));
     loop {
@@ -188,10 +190,10 @@ async fn ask(site: &Site, api: &str, index: usize) -> Asked {
     }
 }
 
-/// A server that has answered /healthz.
-async fn started(site: &Site, port: u16) -> Courier {
-    let arguments = site.arguments(&format!("127.0.0.1:{port}"));
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+/// Starts a server and waits until it has answered /healthz.
+async fn start_server(site: &Site, port: u16) -> Courier {
+    let owned = site.arguments(&format!("127.0.0.1:{port}"));
+    let arguments: Vec<&str> = owned.iter().map(String::as_str).collect();
     let server = Courier::start(&arguments, &[]);
     let api = address(&server).await;
     let health = site.get(&api, "/healthz").await;
@@ -204,9 +206,9 @@ async fn started(site: &Site, port: u16) -> Courier {
     server
 }
 
-/// While nobody runs: every lease, hold and pause is over, as after [`OFF`] without power.
+/// Ends every lease, hold and pause, as after [`POWER_CUT`] without power; the server must not be running.
 ///
-/// Graph's clock has not moved, so this waits until Graph may be asked again: a second at most.
+/// Graph's clock does not move, so this waits until Graph may be called again, at most a second.
 async fn power_cut(site: &Site) {
     let mut ticks = interval(Duration::from_millis(20));
     while site
@@ -220,7 +222,7 @@ async fn power_cut(site: &Site) {
     let database = Database::open(&site.path("data/courier.db")).unwrap();
     for mut record in records(&database).await {
         let before = record.clone();
-        let back = |time: &mut Timestamp| *time = time.saturating_sub(OFF).unwrap();
+        let back = |time: &mut Timestamp| *time = time.saturating_sub(POWER_CUT).unwrap();
         match &mut record.state {
             State::Accepted { not_before } => back(not_before),
             State::Starting { lease_until } => back(lease_until),
@@ -234,15 +236,15 @@ async fn power_cut(site: &Site) {
             assert_eq!(database.update(&record).await.unwrap(), Write::Applied);
         }
     }
-    // Somebody died while it renewed the user's token.
-    if let Some(document) = database.load_document(ROTATION).await.unwrap() {
+    // A process may have died while it held the lease for renewing the user's token.
+    if let Some(document) = database.load_document(ROTATION_DOCUMENT).await.unwrap() {
         let mut rotation: Value = serde_json::from_str(&document.body).unwrap();
         rotation["leased_until"] = Value::Null;
         let body = rotation.to_string();
-        let swapped = database.swap_document(ROTATION, document.revision, &body);
+        let swapped = database.swap_document(ROTATION_DOCUMENT, document.revision, &body);
         assert!(swapped.await.unwrap());
     }
-    let due = now() + OFF;
+    let due = now() + POWER_CUT;
     database.receive(due, 10 * OPERATIONS, now()).await.unwrap();
     database.close().await;
 }
@@ -263,8 +265,9 @@ async fn records(database: &Database) -> Vec<Record> {
     }
 }
 
-/// Below the range from which outgoing connections take theirs: otherwise a client that calls a dead server may sit on
-/// the port that the next server needs.
+/// Returns a free port below the range that outgoing connections use.
+///
+/// Otherwise a client that calls a dead server could occupy the port that the next server needs.
 fn free_port() -> u16 {
     let mut random = Random(now().as_nanosecond() as u64);
     loop {
@@ -275,7 +278,7 @@ fn free_port() -> u16 {
     }
 }
 
-/// SplitMix64.
+/// The random generator SplitMix64.
 struct Random(u64);
 
 impl Random {

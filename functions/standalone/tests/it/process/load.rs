@@ -1,4 +1,4 @@
-//! What many callers ask one server for, and what its API says of it in the end.
+//! Load of many callers on one server, and the documents of its API afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,54 +16,56 @@ use tokio::time::{Instant, interval, timeout};
 use crate::process::deployment::{Site, is_closed};
 use crate::process::program::now;
 
-/// Nothing happens for so long: what is still open waits for minutes.
-const QUIET: Duration = Duration::from_secs(3);
+/// Time without a change after which everything still open is taken to wait for minutes.
+const QUIET_TIME: Duration = Duration::from_secs(3);
+/// Time after which a wait for answers or documents has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 const CALLERS: usize = 8;
 
-/// Callers that ask for one operation after the other, each repeated with its key until it is answered.
+/// Callers that send one request after the other, each repeated with its idempotency key until it is answered.
 pub(crate) struct Callers {
     answered: watch::Receiver<usize>,
     refused: watch::Receiver<usize>,
-    enough: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<Vec<Asked>>>,
 }
 
 impl Callers {
     pub(crate) fn start(site: &Arc<Site>, api: &str) -> Self {
-        let (heard, answered) = watch::channel(0);
-        let (unheard, refused) = watch::channel(0);
-        let (enough, stop) = watch::channel(false);
-        let (next, heard, unheard) = (Arc::default(), Arc::new(heard), Arc::new(unheard));
+        let (answer_sender, answered) = watch::channel(0);
+        let (refusal_sender, refused) = watch::channel(0);
+        let (stop, stopped) = watch::channel(false);
+        let shared_next: Arc<AtomicUsize> = Arc::default();
+        let answer_counter = Arc::new(answer_sender);
+        let refusal_counter = Arc::new(refusal_sender);
         let tasks = (0..CALLERS).map(|_| {
-            let (site, api, stop) = (Arc::clone(site), api.to_owned(), stop.clone());
-            let next: Arc<AtomicUsize> = Arc::clone(&next);
-            let (heard, unheard) = (Arc::clone(&heard), Arc::clone(&unheard));
+            let (site, api, stopped) = (Arc::clone(site), api.to_owned(), stopped.clone());
+            let next = Arc::clone(&shared_next);
+            let (answers, refusals) = (Arc::clone(&answer_counter), Arc::clone(&refusal_counter));
             tokio::spawn(async move {
                 let mut asked = Vec::new();
-                while !*stop.borrow() {
+                while !*stopped.borrow() {
                     let index = next.fetch_add(1, Ordering::SeqCst);
-                    asked.push(ask(&site, &api, index, &unheard).await);
-                    heard.send_modify(|count| *count += 1);
+                    asked.push(send_until_answered(&site, &api, index, &refusals).await);
+                    answers.send_modify(|count| *count += 1);
                 }
                 asked
             })
         });
-        let tasks = tasks.collect();
         Self {
             answered,
             refused,
-            enough,
-            tasks,
+            stop,
+            tasks: tasks.collect(),
         }
     }
 
-    /// Waits until so many more are answered.
+    /// Waits until `count` more requests are answered.
     pub(crate) async fn answered(&self, count: usize) {
         more(self.answered.clone(), count).await;
     }
 
-    /// Waits until so many more requests are refused.
+    /// Waits until `count` more requests are refused.
     pub(crate) async fn refused(&self, count: usize) {
         more(self.refused.clone(), count).await;
     }
@@ -72,9 +74,9 @@ impl Callers {
         *self.refused.borrow()
     }
 
-    /// Lets the callers finish what they are asking for; everything they were told.
+    /// Stops the callers after their current requests; returns all requests with their answers.
     pub(crate) async fn all_answered(self) -> Vec<Asked> {
-        self.enough.send_replace(true);
+        self.stop.send_replace(true);
         let mut asked = Vec::new();
         for task in self.tasks {
             let one = timeout(DEADLINE, task).await;
@@ -90,15 +92,20 @@ async fn more(mut counter: watch::Receiver<usize>, count: usize) {
     reached.expect("not in time").expect("a caller has failed");
 }
 
-/// A refusal says that it is passing, and when to come again.
-async fn ask(site: &Site, api: &str, index: usize, refused: &watch::Sender<usize>) -> Asked {
+/// Sends a request until it is answered, and checks that each refusal is 503 with `Retry-After`.
+async fn send_until_answered(
+    site: &Site,
+    api: &str,
+    index: usize,
+    refused: &watch::Sender<usize>,
+) -> Asked {
     let (mut asked, body) = request(site, index);
     let mut ticks = interval(Duration::from_millis(10));
     loop {
         ticks.tick().await;
         asked.requests += 1;
-        let answer = site.post(api, &format!("key-{index}"), &body).await;
-        let answer = answer.expect("a request got no answer");
+        let sent = site.post(api, &format!("key-{index}"), &body).await;
+        let answer = sent.expect("a request got no answer");
         if answer.status == 503 {
             assert_eq!(answer.problem(), "unavailable");
             assert_eq!(answer.header("retry-after"), Some("5"));
@@ -111,7 +118,9 @@ async fn ask(site: &Site, api: &str, index: usize, refused: &watch::Sender<usize
     }
 }
 
-/// Three kinds in turn. Every eighth of a kind asks for what the one before it asked for.
+/// Returns the request of this index: three kinds in turn.
+///
+/// Of every eight requests of a kind the last two are for the same resource, except for exports.
 pub(crate) fn request(site: &Site, index: usize) -> (Asked, Value) {
     let twin = match index / 3 % 8 {
         6 => Some(index + 3),
@@ -137,7 +146,7 @@ pub(crate) fn request(site: &Site, index: usize) -> (Asked, Value) {
             tenants::schedule(&site.receiver, &pair),
         ),
     };
-    // A schedule's own deadline would pass when the clock moves.
+    // The default deadline of a schedule would pass when the test moves the clock.
     let deadline = now() + SignedDuration::from_hours(240);
     body["deadline"] = deadline.to_string().into();
     let asked = Asked {
@@ -154,12 +163,12 @@ pub(crate) fn key(index: usize) -> String {
     format!("6e7b768e-07e2-4810-8459-{index:012}")
 }
 
-/// The API's documents by id, once all are closed or nothing has happened for a while.
+/// Returns the API's documents by id, once all are closed or nothing has changed for [`QUIET_TIME`].
 pub(crate) async fn settled(site: &Site, api: &str) -> BTreeMap<String, Value> {
     let mut ticks = interval(Duration::from_millis(100));
     let mut last = (documents(site, api).await, Instant::now());
     let settled = timeout(DEADLINE, async {
-        while !last.0.values().all(is_closed) && last.1.elapsed() < QUIET {
+        while !last.0.values().all(is_closed) && last.1.elapsed() < QUIET_TIME {
             ticks.tick().await;
             let new = documents(site, api).await;
             if new != last.0 {

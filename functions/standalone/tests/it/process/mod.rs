@@ -1,4 +1,4 @@
-//! The real program as a process: its command line, killed, crashed, with a failing disk or a wrong clock.
+//! The real program as a process: its command line, kills, crashes, a failing disk, a wrong clock, hostile clients.
 
 #[cfg(feature = "second-tier")]
 mod clock_jump;

@@ -1,4 +1,4 @@
-//! The real `courier` as a process: started, listened to, told to stop, killed.
+//! The real `courier` as a process: starts it, reads its output, signals it and kills it.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -15,12 +15,12 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 pub(crate) const SEAL_KEY: &str = "Y2FuYXJ5LXNlYWxpbmcta2V5LW9mLTMyLWJ5dGVzLi4=";
-/// What a process may take to say something or to end.
+/// Time within which a process must write an expected line, or end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A running `courier`; killed when it is dropped.
+/// A running `courier` process; it is killed when this is dropped.
 ///
-/// A server tells everything, down to the finest detail, unless its test chooses; what it tells is looked at for secrets.
+/// A server logs at level TRACE unless its test sets a level, and its output is searched for secrets.
 pub(crate) struct Courier {
     child: Child,
     stdout: watch::Receiver<String>,
@@ -28,10 +28,10 @@ pub(crate) struct Courier {
     sightings: Arc<Sightings>,
 }
 
-/// What is left of a process that has ended.
+/// Exit status and output of a process that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// `None` when a signal ended it.
+    /// Exit code; `None` if a signal ended the process.
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
     pub(crate) stdout: String,
@@ -71,12 +71,12 @@ impl Courier {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
         let sightings = Arc::default();
-        let listen = |keep_detail| Ear {
+        let filter = |keep_detail| LineFilter {
             keep_detail,
             sightings: serves.then(|| Arc::clone(&sightings)),
         };
-        let stdout = read(child.stdout.take().unwrap(), listen(true));
-        let stderr = read(child.stderr.take().unwrap(), listen(chosen));
+        let stdout = read(child.stdout.take().unwrap(), filter(true));
+        let stderr = read(child.stderr.take().unwrap(), filter(chosen));
         Self {
             child,
             stdout,
@@ -85,11 +85,11 @@ impl Courier {
         }
     }
 
-    /// Waits for the first line, on standard output or standard error, that has `text` in it.
+    /// Waits for the first line on standard output or standard error that contains `text`, and returns it.
     pub(crate) async fn says(&self, text: &str) -> String {
         let (stdout, stderr) = (&mut self.stdout.clone(), &mut self.stderr.clone());
         let found = timeout(PATIENCE, async {
-            // One stream may be at its end while the other has more to read.
+            // One stream may have ended while the other still has lines.
             tokio::select! {
                 Some(line) = line_with(stdout, text) => Some(line),
                 Some(line) = line_with(stderr, text) => Some(line),
@@ -102,24 +102,26 @@ impl Courier {
         }
     }
 
-    /// Waits, beside whatever else is waited for, until it has said `text`; `false` when it ends without.
-    pub(crate) fn tells(&self, text: &str) -> impl Future<Output = bool> + use<> {
+    /// Waits until standard error contains `text`; yields `false` if the process ends without it.
+    ///
+    /// The future does not borrow `self`, so that other work on the process can go on meanwhile.
+    pub(crate) fn logs(&self, text: &str) -> impl Future<Output = bool> + use<> {
         let (mut stderr, text) = (self.stderr.clone(), text.to_owned());
         async move { line_with(&mut stderr, &text).await.is_some() }
     }
 
-    /// Everything it has said so far.
+    /// Returns everything that the process has written so far.
     pub(crate) fn said(&self) -> String {
         format!("{}{}", *self.stdout.borrow(), *self.stderr.borrow())
     }
 
-    /// Sends the signal `name`: `INT`, `TERM`.
+    /// Sends a signal by its name, such as `INT` or `TERM`; panics if the process has ended.
     pub(crate) async fn signal(&self, name: &str) {
         let id = self.id();
         assert!(self.try_signal(name).await, "kill -{name} {id}");
     }
 
-    /// The same; `false` when it ended first.
+    /// Sends a signal by its name; returns `false` if the process has ended already.
     pub(crate) async fn try_signal(&self, name: &str) -> bool {
         let mut kill = Command::new("kill");
         let id = self.id().to_string();
@@ -127,8 +129,8 @@ impl Courier {
         sent.await.unwrap().status.success()
     }
 
-    /// Waits until it can say no more: it has ended.
-    pub(crate) async fn silent(&self) {
+    /// Waits until standard error is closed, which means that the process has ended.
+    pub(crate) async fn output_ended(&self) {
         let mut stderr = self.stderr.clone();
         while stderr.changed().await.is_ok() {}
     }
@@ -137,7 +139,7 @@ impl Courier {
         self.child.id().expect("the process has ended already")
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends.
     pub(crate) async fn ended(mut self) -> Ended {
         let Ok(status) = timeout(PATIENCE, self.child.wait()).await else {
             panic!("it does not end: {}", self.said());
@@ -151,14 +153,14 @@ impl Courier {
         }
     }
 
-    /// SIGKILL, and its end.
+    /// Sends SIGKILL and waits until the process ends.
     pub(crate) async fn kill(mut self) -> Ended {
         self.child.start_kill().unwrap();
         self.ended().await
     }
 }
 
-/// Runs `courier` to its end.
+/// Runs `courier` until it ends.
 pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     Courier::start(arguments, variables).ended().await
 }
@@ -173,14 +175,14 @@ impl Drop for Courier {
     }
 }
 
-/// How a stream is listened to.
-struct Ear {
-    /// Else what nobody asked for is looked at and not kept.
+/// What is done with each line of an output stream.
+struct LineFilter {
+    /// If false, lines of levels DEBUG and TRACE are searched for secrets but not stored.
     keep_detail: bool,
     sightings: Option<Arc<Sightings>>,
 }
 
-impl Ear {
+impl LineFilter {
     fn keeps(&self, line: &str) -> bool {
         if let Some(sightings) = &self.sightings {
             sightings.scan("the program's output", line.as_bytes());
@@ -190,13 +192,16 @@ impl Ear {
     }
 }
 
-/// Collects a stream as text; the sender is gone when the stream is at its end.
-fn read(stream: impl AsyncRead + Unpin + Send + 'static, ear: Ear) -> watch::Receiver<String> {
+/// Collects a stream as text; the sender is dropped when the stream ends.
+fn read(
+    stream: impl AsyncRead + Unpin + Send + 'static,
+    filter: LineFilter,
+) -> watch::Receiver<String> {
     let (sender, text) = watch::channel(String::new());
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            if ear.keeps(&line) {
+            if filter.keeps(&line) {
                 sender.send_modify(|text| {
                     text.push_str(&line);
                     text.push('\n');
@@ -213,8 +218,8 @@ async fn line_with(said: &mut watch::Receiver<String>, text: &str) -> Option<Str
             .find(|line| line.contains(text))
             .map(str::to_owned)
     };
-    let said = said.wait_for(|said| find(said).is_some()).await.ok()?;
-    find(&said)
+    let found = said.wait_for(|said| find(said).is_some()).await.ok()?;
+    find(&found)
 }
 
 async fn all(said: &mut watch::Receiver<String>) -> String {
@@ -232,7 +237,7 @@ fn secrets() -> [(&'static str, &'static str); 5] {
     ]
 }
 
-/// The machine's clock: what these processes live by.
+/// Returns the time of the machine's clock, which these processes use.
 pub(crate) fn now() -> Timestamp {
     #[expect(clippy::disallowed_methods, reason = "processes have no other clock")]
     Timestamp::now()

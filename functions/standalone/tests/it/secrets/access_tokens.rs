@@ -1,4 +1,4 @@
-//! Access tokens: fetched once, renewed early; without one nothing is started and nothing is lost.
+//! Access tokens: fetched once and renewed before they expire; without one nothing is started and nothing is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,19 +27,19 @@ pub(crate) fn assert_accepted(answer: &Answer, reason: Option<&str>, name: &str)
 }
 
 #[tokio::test]
-async fn a_token_is_fetched_once_however_many_operations_wait_for_it() {
+async fn one_token_fetch_serves_all_waiting_operations() {
     let world = Arc::new(World::new().await);
     world
         .simulator
         .script(Fault::new("token", Action::Delay { ms: 100 }));
     let mut requests = JoinSet::new();
     for team in 0..24 {
-        let world = Arc::clone(&world);
+        let caller_world = Arc::clone(&world);
         requests.spawn(async move {
-            let mut body = world.schedule();
+            let mut body = caller_world.schedule();
             let id = format!("871dbd5c-3a6a-4392-bfe1-{team:012}");
             body["parameters"]["teamId"] = id.into();
-            world.post(&body).await.body["status"].clone()
+            caller_world.post(&body).await.body["status"].clone()
         });
     }
     while let Some(status) = requests.join_next().await {
@@ -49,7 +49,7 @@ async fn a_token_is_fetched_once_however_many_operations_wait_for_it() {
 }
 
 #[tokio::test]
-async fn tenants_and_kinds_of_token_do_not_mix() {
+async fn each_tenant_and_kind_of_token_is_fetched_separately() {
     let world = World::new().await;
     world.post(&world.schedule()).await;
     world.post(&world.goals()).await;
@@ -68,7 +68,7 @@ async fn tenants_and_kinds_of_token_do_not_mix() {
 }
 
 #[tokio::test]
-async fn a_token_is_renewed_before_it_ends() {
+async fn a_token_is_renewed_before_it_expires() {
     for seconds in [3_599, 60] {
         let world = World::with(|setup| {
             setup.simulator.durations.access_token_seconds = seconds;
@@ -87,13 +87,13 @@ async fn a_token_is_renewed_before_it_ends() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_renewed_once_however_late_its_refusals_come() {
+async fn a_revoked_token_is_renewed_once_even_if_a_refusal_comes_late() {
     let world = World::new().await;
     let mut messages = Vec::new();
     for team in 1..3 {
         let mut body = world.schedule();
-        let id = format!("871dbd5c-3a6a-4392-bfe1-{team:012}");
-        body["parameters"]["teamId"] = id.into();
+        let team_id = format!("871dbd5c-3a6a-4392-bfe1-{team:012}");
+        body["parameters"]["teamId"] = team_id.into();
         let id = OperationId::parse(&world.post(&body).await.id()).unwrap();
         let record = world.app.store.load(&id).await.unwrap().unwrap();
         messages.push(Message::poll(&record, 1));
@@ -119,7 +119,7 @@ async fn a_revoked_token_is_renewed_once_however_late_its_refusals_come() {
 }
 
 #[tokio::test]
-async fn a_wrong_client_secret_delays_the_start_and_burns_none() {
+async fn a_wrong_client_secret_delays_the_start_and_claims_it_only_once() {
     for operation in OPERATIONS {
         let world = World::new().await;
         world.simulator.set_client_secret(Some("rotated"));
@@ -148,7 +148,7 @@ async fn a_wrong_client_secret_delays_the_start_and_burns_none() {
 }
 
 #[tokio::test]
-async fn many_operations_that_wait_for_a_refused_token_ask_once_a_minute() {
+async fn operations_that_wait_for_a_refused_token_request_it_once_a_minute() {
     let world = World::new().await;
     world.simulator.set_client_secret(Some("rotated"));
     for index in 0..20 {
@@ -164,7 +164,7 @@ async fn many_operations_that_wait_for_a_refused_token_ask_once_a_minute() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_in_trouble_delays_a_start_and_says_nothing_of_authorization() {
+async fn a_failing_token_endpoint_delays_a_start_but_is_no_lost_authorization() {
     let json = |status, body: &str| {
         Action::Status(Box::new(StatusAction {
             status,
@@ -218,13 +218,16 @@ async fn a_redirect_of_the_token_endpoint_is_not_followed() {
         world.simulator.script(Fault::new("token", redirect));
         let answer = world.post(&world.schedule()).await;
         assert_eq!(answer.body["status"], "accepted", "{status}");
-        assert!(world.receiver.journal().is_empty(), "no secret went there");
+        assert!(
+            world.receiver.journal().is_empty(),
+            "the redirect was followed"
+        );
         assert_eq!(world.closed(&answer.id()).await["status"], "succeeded");
     }
 }
 
 #[tokio::test]
-async fn a_running_operation_outlives_a_token_endpoint_in_trouble() {
+async fn a_running_operation_survives_a_failing_token_endpoint() {
     for operation in OPERATIONS {
         let world = World::with(|setup| setup.simulator.durations.schedule_seconds = 300.0).await;
         let id = world.post(&body(&world, operation)).await.id();

@@ -1,4 +1,4 @@
-//! No secret outside its place (invariant I11): not on disk, in no answer, in no history, in no callback.
+//! No secret appears on disk, in an answer, in a history or in a callback (invariant I11).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,7 +28,7 @@ const SECRETS: [&str; 14] = [
     FABRIKAM_KEY,
     "simulated-access",
     "simulated-refresh",
-    // Of the sealing key.
+    // This is a part of the sealing key.
     "test-sealing-key",
 ];
 
@@ -38,8 +38,8 @@ fn assert_clean(text: &str) {
     }
 }
 
-/// Everything a client can read of its operations, and everything that stands on disk.
-async fn look_everywhere(world: &World, data: &Path) {
+/// Checks everything that a client can read about its operations, everything on disk, and all callbacks.
+async fn assert_no_secret_anywhere(world: &World, data: &Path) {
     assert_nowhere(data, &SECRETS);
     let list = world.get("/v1/operations").await;
     assert_clean(&format!("{list:?}"));
@@ -64,10 +64,10 @@ async fn world() -> (World, PathBuf) {
 }
 
 #[tokio::test]
-async fn no_secret_is_written_or_told_on_the_way_to_success() {
+async fn no_secret_is_stored_or_sent_on_the_way_to_success() {
     let (world, data) = world().await;
     for operation in OPERATIONS {
-        // The start is put off, so the parameters must be kept.
+        // The start is throttled, so the parameters must be stored until the next attempt.
         let start = format!("{operation}.start");
         let later = Action::throttled(429, Some("90"));
         world.simulator.script(Fault::new(&start, later));
@@ -75,18 +75,18 @@ async fn no_secret_is_written_or_told_on_the_way_to_success() {
         let answer = world.post(&body(&world, operation)).await;
         assert_eq!(answer.body["status"], "accepted");
         assert_clean(&format!("{answer:?}"));
-        look_everywhere(&world, &data).await;
+        assert_no_secret_anywhere(&world, &data).await;
         world.advance(Duration::from_secs(120)).await;
-        look_everywhere(&world, &data).await;
+        assert_no_secret_anywhere(&world, &data).await;
         assert_eq!(world.closed(&answer.id()).await["status"], "succeeded");
-        look_everywhere(&world, &data).await;
+        assert_no_secret_anywhere(&world, &data).await;
     }
-    let (data_kept, _) = world.stop().await;
-    assert_nowhere(data_kept.path(), &SECRETS);
+    let (directory, _) = world.stop().await;
+    assert_nowhere(directory.path(), &SECRETS);
 }
 
 #[tokio::test]
-async fn no_secret_that_graph_repeats_is_written_or_told() {
+async fn no_secret_that_graph_repeats_is_stored_or_sent() {
     let echo = format!(
         "Cannot write to https://contoso.blob.core.windows.net/dsar?sp=acw&sig={SAS_SIGNATURE}, \
          nor tell https://hooks.example/graph?k={CALLBACK_TOKEN}; \
@@ -108,7 +108,7 @@ async fn no_secret_that_graph_repeats_is_written_or_told() {
         assert_eq!(answer.status, 502, "{operation}");
         assert_clean(&format!("{answer:?}"));
         world.closed(&answer.id()).await;
-        look_everywhere(&world, &data).await;
+        assert_no_secret_anywhere(&world, &data).await;
 
         let mut body = body(&world, operation);
         if operation == "export" {
@@ -121,12 +121,12 @@ async fn no_secret_that_graph_repeats_is_written_or_told() {
         let gone = Fault::new(&format!("{operation}.poll"), refusal(404));
         world.simulator.script(gone.times(0));
         assert_eq!(world.closed(&id).await["reason"], "monitor_gone");
-        look_everywhere(&world, &data).await;
+        assert_no_secret_anywhere(&world, &data).await;
     }
 }
 
 #[tokio::test]
-async fn the_result_is_told_without_the_signature_that_graph_keeps_in_it() {
+async fn the_result_is_reported_without_the_sas_signature_in_it() {
     let (world, data) = world().await;
     let id = world.post(&world.export("dsar")).await.id();
     let closed = world.closed(&id).await;
@@ -134,5 +134,5 @@ async fn the_result_is_told_without_the_signature_that_graph_keeps_in_it() {
         closed["result"]["storageLocation"],
         "https://contoso.blob.core.windows.net/dsar"
     );
-    look_everywhere(&world, &data).await;
+    assert_no_secret_anywhere(&world, &data).await;
 }

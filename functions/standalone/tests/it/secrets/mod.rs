@@ -1,4 +1,4 @@
-//! Tokens and other secrets: fetched, renewed, sealed, and never shown.
+//! Tokens and other secrets are fetched, renewed and sealed, and none is shown.
 
 mod access_tokens;
 mod leaks;

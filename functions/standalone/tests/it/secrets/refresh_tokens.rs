@@ -1,4 +1,4 @@
-//! The refresh token behind the delegated tokens: replaced at every use, kept sealed, used by one process at a time.
+//! The refresh token for delegated tokens: replaced at every use, stored sealed, and used by one process at a time.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::secrets::access_tokens::{assert_accepted, fetches};
 
-/// The refresh token each call to the token endpoint came with.
+/// Returns the refresh token of each call to the token endpoint.
 fn refresh_tokens(simulator: &Simulator) -> Vec<String> {
     let form = |entry: &Entry| {
         let text = entry.body.as_ref().unwrap().as_str().unwrap().to_owned();
@@ -22,12 +22,12 @@ fn refresh_tokens(simulator: &Simulator) -> Vec<String> {
     fetches(simulator).iter().map(form).collect()
 }
 
-/// Makes `simulator` the Graph of a later World.
-fn follow(setup: &mut Setup, simulator: &Simulator) {
+/// Configures an existing simulator as the Graph of a new World.
+fn use_simulator(setup: &mut Setup, simulator: &Simulator) {
     setup.config = setup.config.replace("{graph}", &simulator.base_url());
 }
 
-/// A goals export of another view, so that it is a job of its own.
+/// Returns a goals export of the given view; each view is a separate job.
 fn goals(world: &World, view: u32) -> Value {
     let mut body = world.goals();
     let id = format!("e5e7a3c1-8cdf-409d-9ce9-{view:012}");
@@ -36,7 +36,7 @@ fn goals(world: &World, view: u32) -> Value {
 }
 
 #[tokio::test]
-async fn each_refresh_token_is_used_once_and_the_newest_survives_a_restart_sealed() {
+async fn each_refresh_token_is_used_once_and_the_newest_is_stored_sealed() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().to_owned();
     let world = World::with(|setup| {
@@ -60,7 +60,7 @@ async fn each_refresh_token_is_used_once_and_the_newest_survives_a_restart_seale
         &["simulated-refresh", "simulated-access", REFRESH_TOKEN],
     );
     let world = World::with(|setup| {
-        follow(setup, &simulator);
+        use_simulator(setup, &simulator);
         setup.data = Some(data);
         setup.clock = clock;
     })
@@ -77,7 +77,7 @@ async fn each_refresh_token_is_used_once_and_the_newest_survives_a_restart_seale
 }
 
 #[tokio::test]
-async fn a_refused_refresh_token_holds_the_operation_until_a_new_one_is_configured() {
+async fn an_operation_waits_until_a_refused_refresh_token_is_replaced() {
     let world = World::with(|setup| {
         setup.simulator.refresh_token = None;
         setup.simulator.behaviour.revoke_old_refresh = true;
@@ -85,7 +85,7 @@ async fn a_refused_refresh_token_holds_the_operation_until_a_new_one_is_configur
     .await;
     let id = world.post(&world.goals()).await.id();
     world.simulator.revoke_access_tokens();
-    // The user has left; every refresh is refused.
+    // Every refresh is refused, as when the user has left.
     let refused = Action::status_only(400);
     world
         .simulator
@@ -101,8 +101,8 @@ async fn a_refused_refresh_token_holds_the_operation_until_a_new_one_is_configur
     let simulator = world.simulator.clone();
     let (data, clock) = world.stop().await;
     let world = World::with(|setup| {
-        follow(setup, &simulator);
-        // Another token, as if somebody had signed in: the only other secret the World knows.
+        use_simulator(setup, &simulator);
+        // Another token, as after a new sign-in; GRAPH_SECRET is the only other secret that the World knows.
         let other = "refresh_token = \"env:GRAPH_SECRET\"";
         setup.config = setup
             .config
@@ -111,7 +111,7 @@ async fn a_refused_refresh_token_holds_the_operation_until_a_new_one_is_configur
         setup.clock = clock;
     })
     .await;
-    // Its callback went to a receiver that is gone with the first World.
+    // The callback cannot be delivered, because the receiver ended with the first World.
     let ended = world.ended(&id).await;
     assert_eq!(
         (&ended["status"], &ended["reason"]),
@@ -121,16 +121,16 @@ async fn a_refused_refresh_token_holds_the_operation_until_a_new_one_is_configur
 }
 
 #[tokio::test]
-async fn two_processes_on_one_database_refresh_one_at_a_time() {
+async fn two_processes_on_one_database_never_refresh_at_the_same_time() {
     let data = tempfile::tempdir().unwrap();
-    let same = same_place(data.path());
+    let same = link_to(data.path());
     let one = World::with(|setup| {
         setup.simulator.behaviour.revoke_old_refresh = true;
         setup.data = Some(data);
     })
     .await;
     let two = World::with(|setup| {
-        follow(setup, &one.simulator);
+        use_simulator(setup, &one.simulator);
         setup.data = Some(same);
         setup.clock = one.clock.clone();
     })
@@ -161,15 +161,15 @@ async fn two_processes_on_one_database_refresh_one_at_a_time() {
     two.ended(&second.id()).await;
 }
 
-/// A second name of the same directory, for a second World.
-fn same_place(data: &Path) -> TempDir {
+/// Returns a symbolic link to the directory, for a second World.
+fn link_to(data: &Path) -> TempDir {
     let link = tempfile::tempdir().unwrap();
     std::fs::remove_dir(link.path()).unwrap();
     std::os::unix::fs::symlink(data, link.path()).unwrap();
     link
 }
 
-/// Fails if one of the texts stands in a file of the directory.
+/// Checks that no file of the directory contains one of the texts.
 pub(crate) fn assert_nowhere(directory: &Path, texts: &[&str]) {
     let mut files = 0;
     for file in std::fs::read_dir(directory).unwrap() {

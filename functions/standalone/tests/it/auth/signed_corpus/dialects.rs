@@ -1,7 +1,7 @@
-//! Zendesk's and GitHub's dialects, and plain HMACs of the body.
+//! Requests in Zendesk's and GitHub's dialects, and with plain HMACs of the body.
 
 use super::{ZENDESK, ZENDESK_TIME, body, case, hmac, of_zendesk};
-use crate::auth::signed::Verdict::{Refused, Taken};
+use crate::auth::signed::Verdict::{Accepted, Refused};
 use crate::auth::signed::{Case, Sign, secret};
 
 pub(super) fn zendesk(sign: Sign<'_>) -> Vec<Case> {
@@ -9,7 +9,7 @@ pub(super) fn zendesk(sign: Sign<'_>) -> Vec<Case> {
     let good = of_zendesk(sign, "ZENDESK_NEW", now, &body());
     let at = |time: &str| of_zendesk(sign, "ZENDESK_NEW", time, &body());
     let raw = hmac(sign, "sha256", "hex", &secret("ZENDESK_NEW"), now, &body());
-    let taken = Taken("zendesk");
+    let accepted = Accepted("zendesk");
     let single = |name, time: &str, signature: &str, verdict| {
         case(
             name,
@@ -26,7 +26,7 @@ pub(super) fn zendesk(sign: Sign<'_>) -> Vec<Case> {
             "old secret",
             now,
             &of_zendesk(sign, "ZENDESK_OLD", now, &body()),
-            taken,
+            accepted,
         ),
         single(
             "secret of another",
@@ -34,8 +34,8 @@ pub(super) fn zendesk(sign: Sign<'_>) -> Vec<Case> {
             &of_zendesk(sign, "GITHUB_SECRET", now, &body()),
             Refused,
         ),
-        single("time with an offset", offset, &at(offset), taken),
-        single("time with a fraction", fraction, &at(fraction), taken),
+        single("time with an offset", offset, &at(offset), accepted),
+        single("time with a fraction", fraction, &at(fraction), accepted),
         single("time as a number", "1795291200", &at("1795291200"), Refused),
         single("time in another writing", offset, &good, Refused),
         single(
@@ -62,7 +62,7 @@ pub(super) fn zendesk(sign: Sign<'_>) -> Vec<Case> {
                 (ZENDESK, &of_zendesk(sign, "ZENDESK_NEW", now, &umlauts)),
             ],
             &umlauts,
-            taken,
+            accepted,
         ),
         case("no time", &[(ZENDESK, &good)], text, Refused),
         case(
@@ -98,16 +98,21 @@ pub(super) fn github(sign: Sign<'_>) -> Vec<Case> {
     );
     let text = &body();
     let single = |name, signature: &str, verdict| case(name, &[(HEADER, signature)], text, verdict);
-    let taken = Taken("github");
+    let accepted = Accepted("github");
     let whole = format!("sha256={good}");
     vec![
-        single("good", &whole, taken),
+        single("good", &whole, accepted),
         single(
             "capital digits",
             &format!("sha256={}", good.to_uppercase()),
-            taken,
+            accepted,
         ),
-        case("with the old header", &[old, (HEADER, &whole)], text, taken),
+        case(
+            "with the old header",
+            &[old, (HEADER, &whole)],
+            text,
+            accepted,
+        ),
         case("the old header only", &[old], text, Refused),
         single(
             "secret of another",
@@ -158,16 +163,16 @@ pub(super) fn plain(sign: Sign<'_>) -> Vec<Case> {
         |name, value: &str, verdict| case(name, &[("x-body-signature", value)], text, verdict);
     let prefixed = |name, value: &str, verdict| case(name, &[("x-sn-hmac", value)], text, verdict);
     vec![
-        hexadecimal("good", &digits, Taken("hexadecimal")),
+        hexadecimal("good", &digits, Accepted("hexadecimal")),
         hexadecimal(
             "capital digits",
             &digits.to_uppercase(),
-            Taken("hexadecimal"),
+            Accepted("hexadecimal"),
         ),
         hexadecimal("another hash", &by("sha256", "hex"), Refused),
         hexadecimal("another encoding", &by("sha512", "base64"), Refused),
         hexadecimal("with a prefix", &format!("sha512={digits}"), Refused),
-        prefixed("good", &format!("v={letters}"), Taken("prefixed")),
+        prefixed("good", &format!("v={letters}"), Accepted("prefixed")),
         prefixed("no prefix", &letters, Refused),
         prefixed("prefix only", "v=", Refused),
         prefixed(

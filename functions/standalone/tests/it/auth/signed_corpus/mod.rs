@@ -1,8 +1,8 @@
-//! The corpus of signed requests: what a sender may send, what an attacker would, and the verdict on each.
+//! The corpus of signed requests: valid ones, forged ones, and the expected verdict on each.
 
 use serde_json::json;
 
-use crate::auth::signed::Verdict::{Refused, Taken, Told};
+use crate::auth::signed::Verdict::{Accepted, Refused, RefusedBecause};
 use crate::auth::signed::{Case, NOW, STALE, Sign, ToSign, Verdict, secret};
 mod dialects;
 mod standard;
@@ -12,7 +12,7 @@ use standard::{standard, standard_headers, standard_lists};
 
 const TEAM: &str = "871dbd5c-3a6a-4392-bfe1-042452793a50";
 
-/// A good request for something that may be asked for twice.
+/// Returns the body of a valid request for an operation that may be started twice.
 pub(crate) fn body() -> String {
     json!({
         "operation": "team.schedule",
@@ -29,7 +29,7 @@ pub(crate) fn corpus(sign: Sign<'_>) -> Vec<Case> {
     cases.extend(zendesk(sign));
     cases.extend(github(sign));
     cases.extend(plain(sign));
-    cases.extend(together(sign));
+    cases.extend(two_credentials(sign));
     cases
 }
 
@@ -50,7 +50,7 @@ fn case(
     }
 }
 
-/// `v1,…` of PyPI's library.
+/// Returns a signature `v1,…` made by PyPI's library.
 pub(crate) fn standard_signature(
     sign: Sign<'_>,
     secret_name: &str,
@@ -68,7 +68,7 @@ pub(crate) fn standard_signature(
     })
 }
 
-/// An HMAC of Python's.
+/// Returns an HMAC made by Python.
 pub(crate) fn hmac(
     sign: Sign<'_>,
     how: &'static str,
@@ -87,7 +87,7 @@ pub(crate) fn hmac(
     })
 }
 
-/// Both dialects with a time: it may lie 300 seconds away on either side.
+/// Returns cases for both dialects that sign a time, which may be up to 300 seconds before or after now.
 fn times(sign: Sign<'_>) -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, shift, is_near) in [
@@ -102,7 +102,13 @@ fn times(sign: Sign<'_>) -> Vec<Case> {
         ("in a thousand years", 1000 * 31_557_600, false),
     ] {
         let second = NOW + shift;
-        let verdict = |client| if is_near { Taken(client) } else { Told(STALE) };
+        let verdict = |client| {
+            if is_near {
+                Accepted(client)
+            } else {
+                RefusedBecause(STALE)
+            }
+        };
         let signature = standard_signature(sign, "REQUESTS_NEW", name, second, &body());
         let headers = [
             ("webhook-id", name),
@@ -125,12 +131,12 @@ fn of_zendesk(sign: Sign<'_>, name: &str, time: &str, body: &str) -> String {
     hmac(sign, "sha256", "base64", &secret(name), time, body)
 }
 
-/// Beside a key the signature does not count, and of two signatures nobody can say which.
-fn together(sign: Sign<'_>) -> Vec<Case> {
-    let github = hmac(sign, "sha256", "hex", &secret("GITHUB_SECRET"), "", &body());
-    let github = ("x-hub-signature-256", format!("sha256={github}"));
-    let plain = hmac(sign, "sha512", "hex", &secret("PLAIN_SECRET"), "", &body());
-    let plain = ("x-body-signature", plain);
+/// Returns cases with two credentials: a signature beside a key does not count, and two signatures are ambiguous.
+fn two_credentials(sign: Sign<'_>) -> Vec<Case> {
+    let github_hmac = hmac(sign, "sha256", "hex", &secret("GITHUB_SECRET"), "", &body());
+    let github = ("x-hub-signature-256", format!("sha256={github_hmac}"));
+    let plain_hmac = hmac(sign, "sha512", "hex", &secret("PLAIN_SECRET"), "", &body());
+    let plain = ("x-body-signature", plain_hmac);
     let key = |name, value: &str| (name, value.to_owned());
     let with = |name, headers: &[(&'static str, String)], verdict| Case {
         name,
@@ -143,12 +149,12 @@ fn together(sign: Sign<'_>) -> Vec<Case> {
         with(
             "good key, bad signature",
             &[key("x-api-key", good), ("x-hub-signature-256", "x".into())],
-            Taken("tickets"),
+            Accepted("tickets"),
         ),
         with(
             "good key, good signature",
             &[key("x-api-key", good), github.clone()],
-            Taken("tickets"),
+            Accepted("tickets"),
         ),
         with(
             "bad key, good signature",

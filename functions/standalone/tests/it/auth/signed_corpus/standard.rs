@@ -1,7 +1,7 @@
-//! Standard Webhooks 1.0, and what resembles it.
+//! Requests in the dialect of Standard Webhooks 1.0, and variants of it that must be refused.
 
 use super::{body, case, hmac, standard_signature};
-use crate::auth::signed::Verdict::{Refused, Taken, Told};
+use crate::auth::signed::Verdict::{Accepted, Refused, RefusedBecause};
 use crate::auth::signed::{Case, NOW, STALE, Sign, secret};
 
 pub(super) fn standard(sign: Sign<'_>) -> Vec<Case> {
@@ -16,7 +16,7 @@ pub(super) fn standard(sign: Sign<'_>) -> Vec<Case> {
         case(name, &headers, text, verdict)
     };
     let good = by("REQUESTS_NEW", "s", &body());
-    let taken = Taken("standard");
+    let accepted = Accepted("standard");
     let long = "i".repeat(255);
     let longer = "i".repeat(256);
     let umlauts = body().replace("UTC", "Europe/Zürich ⌚");
@@ -39,7 +39,7 @@ pub(super) fn standard(sign: Sign<'_>) -> Vec<Case> {
             "s-old",
             &by("REQUESTS_OLD", "s-old", &body()),
             &body(),
-            taken,
+            accepted,
         ),
         case(
             "changed body",
@@ -64,21 +64,21 @@ pub(super) fn standard(sign: Sign<'_>) -> Vec<Case> {
             "a.b.1",
             &by("REQUESTS_NEW", "a.b.1", &body()),
             &body(),
-            taken,
+            accepted,
         ),
         case(
             "blanks in the id",
             "a b",
             &by("REQUESTS_NEW", "a b", &body()),
             &body(),
-            taken,
+            accepted,
         ),
         case(
             "longest id",
             &long,
             &by("REQUESTS_NEW", &long, &body()),
             &body(),
-            taken,
+            accepted,
         ),
         case(
             "too long an id",
@@ -92,14 +92,14 @@ pub(super) fn standard(sign: Sign<'_>) -> Vec<Case> {
             "s-8",
             &by("REQUESTS_NEW", "s-8", &umlauts),
             &umlauts,
-            taken,
+            accepted,
         ),
         case(
             "blanks around",
             "s-9",
             &by("REQUESTS_NEW", "s-9", &spaced),
             &spaced,
-            taken,
+            accepted,
         ),
         case("secret as text", "s", &text_key, &body(), Refused),
         case(
@@ -117,14 +117,14 @@ pub(super) fn standard(sign: Sign<'_>) -> Vec<Case> {
     ]
 }
 
-/// What may stand in `webhook-signature`.
+/// Returns cases for the value of `webhook-signature`, a list of versioned signatures.
 pub(super) fn standard_lists(sign: Sign<'_>) -> Vec<Case> {
     let good = |id: &str| standard_signature(sign, "REQUESTS_NEW", id, NOW, &body());
     let old = |id: &str| standard_signature(sign, "REQUESTS_OLD", id, NOW, &body());
     let wrong = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let bare = good("l").split_once(',').unwrap().1.to_owned();
     let raw = hmac(sign, "sha256", "hex", "REQUESTS", "", &body());
-    let taken = Taken("standard");
+    let accepted = Accepted("standard");
     let shift = |letter: char| char::from(letter as u8 + 1);
     let last = bare.trim_end_matches('=').chars().last().unwrap_or('A');
     let sloppy = format!("v1,{}{}=", &bare[..42], shift(last));
@@ -133,43 +133,43 @@ pub(super) fn standard_lists(sign: Sign<'_>) -> Vec<Case> {
             "wrong, then good",
             "l1",
             format!("{wrong} {}", good("l1")),
-            taken,
+            accepted,
         ),
         (
             "good, then wrong",
             "l2",
             format!("{} {wrong}", good("l2")),
-            taken,
+            accepted,
         ),
         (
             "old, then new",
             "l3",
             format!("{} {}", old("l3"), good("l3")),
-            taken,
+            accepted,
         ),
         (
             "asymmetric, then good",
             "l4",
             format!("v1a,AAAA {}", good("l4")),
-            taken,
+            accepted,
         ),
         (
             "rubbish, then good",
             "l5",
             format!("x , v1 v1, {}", good("l5")),
-            taken,
+            accepted,
         ),
         (
             "two blanks between",
             "l6",
             format!("{wrong}  {}", good("l6")),
-            taken,
+            accepted,
         ),
         (
             "forty wrong, then good",
             "l7",
             format!("{}{}", format!("{wrong} ").repeat(40), good("l7")),
-            taken,
+            accepted,
         ),
         ("wrong only", "l", wrong.to_owned(), Refused),
         ("asymmetric only", "l", format!("v1a,{bare}"), Refused),
@@ -220,11 +220,11 @@ pub(super) fn standard_lists(sign: Sign<'_>) -> Vec<Case> {
     .into()
 }
 
-/// Headers that are missing, doubled or not numbers.
+/// Returns cases with headers that are missing, repeated or not numbers.
 pub(super) fn standard_headers(sign: Sign<'_>) -> Vec<Case> {
     let good = standard_signature(sign, "REQUESTS_NEW", "h", NOW, &body());
     let key = "new-secret-for-signed-requests";
-    let millis = hmac(
+    let millis_hmac = hmac(
         sign,
         "sha256",
         "base64",
@@ -232,7 +232,7 @@ pub(super) fn standard_headers(sign: Sign<'_>) -> Vec<Case> {
         &format!("h.{}.", NOW * 1000),
         &body(),
     );
-    let millis = format!("v1,{millis}");
+    let millis = format!("v1,{millis_hmac}");
     let now = NOW.to_string();
     let (id, time, signature) = (
         ("webhook-id", "h"),
@@ -270,7 +270,7 @@ pub(super) fn standard_headers(sign: Sign<'_>) -> Vec<Case> {
                 ("webhook-signature", &millis),
             ],
             text,
-            Told(STALE),
+            RefusedBecause(STALE),
         ),
         case(
             "capital names",
@@ -280,7 +280,7 @@ pub(super) fn standard_headers(sign: Sign<'_>) -> Vec<Case> {
                 ("Webhook-Signature", &good),
             ],
             text,
-            Taken("standard"),
+            Accepted("standard"),
         ),
     ]
 }
