@@ -56,7 +56,7 @@ struct Held {
     set: Option<Set>,
     /// Start of the last fetch.
     tried_at: Option<Timestamp>,
-    /// Whether the last fetch failed.
+    /// The last fetch failed.
     failed: bool,
 }
 
@@ -67,7 +67,7 @@ struct Set {
     usable_until: Timestamp,
 }
 
-/// What to do to verify one token.
+/// The next step in verifying one token.
 enum Next {
     /// Use these keys.
     Judge(Arc<[Key]>),

@@ -28,7 +28,7 @@ pub struct Caller<'a> {
     pub signed: Option<Signed>,
 }
 
-/// What identifies a signed request, so that a repeat is recognised; it is always covered by the signature.
+/// The identity of a signed request, by which a repeat is recognised. The signature always covers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signed {
     /// The signed `webhook-id`.
@@ -37,7 +37,7 @@ pub enum Signed {
     Content([u8; 32]),
 }
 
-/// Why a request has no authenticated caller.
+/// The reason why a request has no authenticated caller.
 pub enum Denied<'a> {
     /// The request has no credential, or one that matches no client.
     Unproven,

@@ -70,7 +70,7 @@ struct Claim<'r> {
     signatures: Vec<Vec<u8>>,
     /// The signed timestamp, in whole seconds, if the dialect has one.
     second: Option<i64>,
-    /// What identifies the request when it is repeated.
+    /// The identity of the request, by which a repeat is recognised.
     same: Signed,
 }
 

@@ -49,7 +49,7 @@ struct Breaker {
     probe: Option<Timestamp>,
 }
 
-/// What one delivery attempt shows about its receiver.
+/// The health of a receiver, as one delivery attempt shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Health {
     /// The receiver answers, even if it refuses this callback.

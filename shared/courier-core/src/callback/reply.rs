@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// What is known after one delivery attempt, without secrets.
+/// The result of one delivery attempt, without secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallbackReply {
     /// HTTP status of the answer; `None` when there was no answer.
     pub status: Option<u16>,
-    /// Whether the receiver has accepted the completion, by a 2xx or by what its profile calls success.
+    /// The receiver has accepted the completion, by a 2xx or by what its profile calls success.
     pub taken: bool,
     pub retry_after: Option<Duration>,
     /// Why there is no answer, for the history, without secrets.

@@ -203,7 +203,7 @@ pub struct Condition {
 #[serde(deny_unknown_fields)]
 pub struct ResultField {
     pub pointer: String,
-    /// Whether to keep only the text before `?`, because the URL may carry a SAS.
+    /// Only the text before `?` is kept, because the URL may carry a SAS.
     #[serde(default)]
     pub without_query: bool,
 }

@@ -26,11 +26,11 @@ pub struct CallbackProfile {
     pub proof: Proof,
     /// Keys of the profile's HMAC; the first one signs.
     pub secrets: Vec<Secret>,
-    /// Whether the receiver must consent first (CloudEvents webhooks, "Abuse protection").
+    /// The receiver must consent before the first delivery (CloudEvents webhooks, "Abuse protection").
     pub handshake: bool,
 }
 
-/// How we authenticate ourselves to the receiver.
+/// The credentials by which we authenticate ourselves to the receiver.
 pub enum Proof {
     None,
     Token(Secret),
@@ -47,7 +47,7 @@ pub struct OAuth2 {
     pub client_authentication: ClientAuthentication,
 }
 
-/// How we authenticate ourselves to the token endpoint (RFC 6749 §2.3.1), by the names of RFC 7591 §2.
+/// The place of our credentials in a token request (RFC 6749 §2.3.1), by the names of RFC 7591 §2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuthentication {
     /// `client_secret_post`: id and secret are in the body.

@@ -38,7 +38,7 @@ pub struct SignedRequests {
     pub secrets: Vec<Vec<u8>>,
 }
 
-/// What a request signs, and which header holds the signature.
+/// The content that a request signs, and the header that holds the signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dialect {
     StandardWebhooks,

@@ -15,7 +15,7 @@ pub enum HmacAlgorithm {
     Sha512,
 }
 
-/// How a signature is written as text.
+/// The encoding of a signature as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {

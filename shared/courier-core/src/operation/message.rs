@@ -19,13 +19,13 @@ pub enum Message {
         epoch: u32,
         /// The URL to poll; one that differs from the record's is ignored.
         location: Option<String>,
-        /// How often the messages that this one replaces were received.
+        /// Number of times that the messages which this one replaces were received.
         #[serde(rename = "looks", default, skip_serializing_if = "is_zero")]
         receives_before: u32,
     },
 }
 
-/// What the platform does with a message after a step.
+/// The platform's next action on a message after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
     /// Deletes the message, because the record is Closed or a newer message is queued.

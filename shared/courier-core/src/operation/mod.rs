@@ -44,9 +44,9 @@ pub struct Record {
     pub state: State,
     /// Number of the last claimed start, which fences off earlier ones.
     pub attempt: u32,
-    /// Whether an answer to a start was ever lost. It stays set: a later refusal does not prove that no job runs.
+    /// An answer to a start was lost at some time. This stays set: a later refusal does not prove that no job runs.
     pub maybe_started: bool,
-    /// Whether Graph has refused the token of a start once, after which a fresh one was fetched.
+    /// Graph has refused the token of a start once, after which a fresh one was fetched.
     pub token_refused: bool,
     /// The fencing token of the message that carries the polling: messages of a lower epoch are dropped.
     #[serde(rename = "hop")]
@@ -56,7 +56,7 @@ pub struct Record {
     pub step_crashes: u32,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
-    /// Whether a job that already ran was found and is followed.
+    /// A job that already ran was found and is followed.
     pub adopted: bool,
     pub reason: Option<Reason>,
     pub graph: GraphView,
@@ -173,7 +173,7 @@ impl State {
     }
 }
 
-/// How an operation ended.
+/// The final result of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
@@ -207,7 +207,7 @@ impl Outcome {
     }
 }
 
-/// How the delivery of a completion ended.
+/// The final result of the delivery of a completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DeliveryOutcome {
@@ -269,7 +269,7 @@ pub struct GraphView {
     pub request_id: Option<String>,
     pub polls: u32,
     pub next_poll_at: Option<Timestamp>,
-    /// Whether any poll was answered 200.
+    /// At least one poll was answered 200.
     pub seen: bool,
     /// Number of consecutive polls that found no operation resource.
     pub missing: u32,
@@ -277,7 +277,7 @@ pub struct GraphView {
     pub missing_since: Option<Timestamp>,
 }
 
-/// Why an operation did not succeed, as Graph reports it, without secrets.
+/// The reason why an operation did not succeed, as Graph reports it, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationError {

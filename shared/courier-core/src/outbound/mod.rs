@@ -53,13 +53,13 @@ impl Default for Timeouts {
 pub enum Route {
     /// A pooled connection to a configured host, which stays open for a while.
     Kept,
-    /// A new connection to a configured host, because a pooled one that has died would look like a lost answer.
+    /// A new connection to a configured host, because a dead pooled one looks like a lost answer.
     Fresh,
     /// A new connection to a host that a client or its configuration has chosen, at a permitted address only.
     Guarded,
 }
 
-/// How much of an answer's body is read.
+/// The part of an answer's body that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
     /// The whole body, or `None` if it is cut off, too slow or longer than [`ANSWER_BYTES`].
@@ -88,7 +88,7 @@ pub struct Answered {
     pub body: Option<Vec<u8>>,
 }
 
-/// Why a call has no answer. It contains no part of the URL, which may be a secret.
+/// The reason why a call has no answer. It contains no part of the URL, which may be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
     /// No connection was made, so certainly no byte of the request was sent.

@@ -21,7 +21,7 @@ pub struct CallbackUrl {
     url: Url,
 }
 
-/// Why a URL is refused. It contains no part of the path or query.
+/// The reason why a URL is refused. It contains no part of the path or query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the callback URL {rule}")]
 pub struct Refusal {

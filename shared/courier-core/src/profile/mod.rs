@@ -48,7 +48,7 @@ pub struct Profile {
     pub headers: BTreeMap<String, String>,
     /// Template of the body; without one the body is the completion itself.
     pub body: Option<Template>,
-    /// Whether the request has a Standard Webhooks signature, and CloudEvents headers with it.
+    /// The use of a Standard Webhooks signature, and of the CloudEvents headers that come with it.
     pub signature: Signature,
     /// HMAC of the body alone, in a header of its own.
     pub hmac: Option<Hmac>,
@@ -65,7 +65,7 @@ pub struct Profile {
     pub token_at: Option<String>,
 }
 
-/// Whether a callback has a Standard Webhooks signature.
+/// The use of a Standard Webhooks signature by a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Signature {
