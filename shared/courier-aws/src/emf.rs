@@ -157,8 +157,8 @@ mod tests {
                         "Namespace": "GraphCourier",
                         "Dimensions": [["Table"]],
                         "Metrics": [
-                            { "Name": "CompletionLag", "Unit": "Milliseconds" },
                             { "Name": "Started", "Unit": "Count" },
+                            { "Name": "CompletionLag", "Unit": "Milliseconds" },
                         ],
                     }] },
                     "Table": "courier", "Started": 2, "CompletionLag": [1500.0],

@@ -1,4 +1,4 @@
-//! The public keys of issuers (RFC 7517), fetched through the outbound guard and kept for a while.
+//! Fetches the public keys of issuers (RFC 7517) through the outbound guard and caches them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,16 +21,19 @@ use crate::outbound::{Call, Read, Route, Transport};
 use crate::strict_json;
 use crate::time::{elapsed, later};
 
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a set is taken for current if its answer does not say.
-const CURRENT: Duration = Duration::from_secs(10 * 60);
-const CURRENT_AT_LEAST: Duration = Duration::from_secs(60);
-/// How long an old set is used while no new one can be had.
-const USABLE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Between two fetches, when there is a set and when there is none.
-const PAUSE: Duration = Duration::from_secs(60);
-const PAUSE_WITHOUT: Duration = Duration::from_secs(5);
-const MOST_KEYS: usize = 100;
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for which a key set counts as current if its response has no `max-age`.
+const DEFAULT_FRESHNESS: Duration = Duration::from_secs(10 * 60);
+/// Shortest time for which a key set counts as current, whatever its `max-age`.
+const MIN_FRESHNESS: Duration = Duration::from_secs(60);
+/// Longest time for which an old key set is used while no new one can be fetched.
+const MAX_KEY_SET_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Shortest time between two fetches when there is a usable set.
+const FETCH_INTERVAL: Duration = Duration::from_secs(60);
+/// Shortest time between two fetches when there is no usable set.
+const FETCH_INTERVAL_WITHOUT_SET: Duration = Duration::from_secs(5);
+/// Maximum number of keys in a set; a larger set is refused.
+const MAX_KEYS: usize = 100;
 
 /// The key sets of every configured issuer.
 pub(crate) struct KeySets {
@@ -38,12 +41,12 @@ pub(crate) struct KeySets {
     slots: BTreeMap<Url, Arc<Slot>>,
 }
 
-/// No key can be had to judge by.
+/// No usable key set is available, so a token can be neither accepted nor refused.
 pub(crate) struct Unreachable;
 
 #[derive(Default)]
 struct Slot {
-    /// One fetch at a time.
+    /// Held during a fetch, so that there is one at a time.
     fetching: Arc<tokio::sync::Mutex<()>>,
     held: Mutex<Held>,
 }
@@ -51,8 +54,9 @@ struct Slot {
 #[derive(Default)]
 struct Held {
     set: Option<Set>,
+    /// Start of the last fetch.
     tried_at: Option<Timestamp>,
-    /// The last fetch brought nothing.
+    /// The last fetch failed.
     failed: bool,
 }
 
@@ -63,11 +67,13 @@ struct Set {
     usable_until: Timestamp,
 }
 
-/// What to do for one token.
+/// The next step in verifying one token.
 enum Next {
+    /// Use these keys.
     Judge(Arc<[Key]>),
-    /// With the set to judge by meanwhile.
+    /// Fetch a new set; the old one, if there is one, serves meanwhile.
     Fetch(Option<Arc<[Key]>>),
+    /// Nothing can be decided now.
     GiveUp,
 }
 
@@ -85,7 +91,9 @@ impl KeySets {
         }
     }
 
-    /// The keys at `url`, fetched anew if they are old or none of them `fits` (but not for every token that says so).
+    /// Returns the keys at `url`, fetched anew if they are no longer current or none of them `fits`.
+    ///
+    /// Fetches are at least [`FETCH_INTERVAL`] apart, so tokens with unknown keys cannot cause one fetch each.
     pub(crate) async fn get(
         &self,
         url: &Url,
@@ -100,7 +108,7 @@ impl KeySets {
                 Ok(guard) => guard,
                 Err(_) => return Ok(old),
             },
-            // Whoever is fetching now may bring the key.
+            // A fetch that is running now may return the key.
             Next::Fetch(None) | Next::Judge(_) | Next::GiveUp => {
                 Arc::clone(&slot.fetching).lock_owned().await
             }
@@ -110,14 +118,15 @@ impl KeySets {
             slot.held().tried_at = Some(now);
             let (transport, slot) = (Arc::clone(&self.transport), Arc::clone(slot));
             let url = url.clone();
-            // On its own: a caller that goes away must not take the fetch along, nobody may try again for a minute.
+            // The fetch is a task of its own, because it must not be cancelled with the request that started it: the
+            // next one is allowed only after the interval.
             let fetching = tokio::spawn(async move {
                 let fetched = fetch(&*transport, &url, now).await;
                 slot.held().take(fetched, &url);
                 drop(one_at_a_time);
             });
             if let Err(error) = fetching.await {
-                tracing::error!(%error, "the fetch of an issuer's keys broke off");
+                tracing::error!(%error, "fetching an issuer's keys crashed; using the cached ones, if any");
             }
         }
         match slot.held().next(&fits, now) {
@@ -136,19 +145,19 @@ async fn fetch(transport: &dyn Transport, url: &Url, now: Timestamp) -> Result<S
         headers: HeaderMap::from_iter([(header::ACCEPT, accept)]),
         body: Vec::new(),
         read: Read::Whole,
-        timeout: TIMEOUT,
+        timeout: FETCH_TIMEOUT,
     });
     let answered = sent.await.map_err(|unanswered| unanswered.to_string())?;
     if answered.status != StatusCode::OK {
         return Err(format!("answered {}", answered.status.as_u16()));
     }
-    let body = answered.body.ok_or("the answer is cut off or too long")?;
+    let body = answered.body.ok_or("the response is cut off or too long")?;
     let keys = parse(&body)?;
-    let current = max_age(&answered.headers).unwrap_or(CURRENT);
+    let freshness = max_age(&answered.headers).unwrap_or(DEFAULT_FRESHNESS);
     Ok(Set {
         keys,
-        current_until: later(now, current.clamp(CURRENT_AT_LEAST, USABLE)),
-        usable_until: later(now, USABLE),
+        current_until: later(now, freshness.clamp(MIN_FRESHNESS, MAX_KEY_SET_AGE)),
+        usable_until: later(now, MAX_KEY_SET_AGE),
     })
 }
 
@@ -165,16 +174,20 @@ impl Held {
         if let Some(set) = fitting.filter(|set| now < set.current_until) {
             return Next::Judge(Arc::clone(&set.keys));
         }
-        let pause = if set.is_some() { PAUSE } else { PAUSE_WITHOUT };
-        // A time to come is of a clock that was set back.
+        let pause = if set.is_some() {
+            FETCH_INTERVAL
+        } else {
+            FETCH_INTERVAL_WITHOUT_SET
+        };
+        // A last fetch in the future means that the clock was set back; it is ignored.
         let may_fetch = self
             .tried_at
             .is_none_or(|tried| tried > now || elapsed(tried, now) >= pause);
         match (fitting, set) {
             (Some(set), _) if may_fetch => Next::Fetch(Some(Arc::clone(&set.keys))),
             (None, _) if may_fetch => Next::Fetch(None),
-            // Of a key that we do not know we can say something only if we know the newest ones.
             (Some(set), _) => Next::Judge(Arc::clone(&set.keys)),
+            // An unknown key can be refused only while the set is known to be the newest one.
             (None, Some(set)) if !self.failed => Next::Judge(Arc::clone(&set.keys)),
             (None, _) => Next::GiveUp,
         }
@@ -189,18 +202,18 @@ impl Held {
                 tracing::warn!(
                     jwks.origin = origin,
                     error,
-                    "the issuer's keys cannot be had"
+                    "fetching an issuer's keys failed; using the cached ones, if any"
                 );
             }
         }
     }
 }
 
-/// `max-age` of Cache-Control (RFC 9111 §5.2.2.1).
+/// Returns the first valid `max-age` of `Cache-Control` (RFC 9111 §5.2.2.1).
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all(header::CACHE_CONTROL).iter();
-    let values = values.filter_map(|value| value.to_str().ok());
-    let mut seconds = values.flat_map(|value| value.split(',')).filter_map(|one| {
+    let texts = values.filter_map(|value| value.to_str().ok());
+    let mut seconds = texts.flat_map(|text| text.split(',')).filter_map(|one| {
         let (name, seconds) = one.trim().split_once('=')?;
         let is_age = name.eq_ignore_ascii_case("max-age");
         seconds.parse().ok().filter(|_| is_age)
@@ -208,12 +221,14 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     seconds.next().map(Duration::from_secs)
 }
 
-/// The usable keys of a set. Others may stand there too.
+/// Returns the usable keys of a key set and skips all others. The error says what is wrong with the set.
 fn parse(body: &[u8]) -> Result<Arc<[Key]>, String> {
     let value = strict_json::parse(body).map_err(|error| error.to_string())?;
-    let keys = value["keys"].as_array().ok_or("it has no list of keys")?;
-    if keys.len() > MOST_KEYS {
-        return Err(format!("it has more than {MOST_KEYS} keys"));
+    let keys = value["keys"]
+        .as_array()
+        .ok_or("the key set has no list of keys")?;
+    if keys.len() > MAX_KEYS {
+        return Err(format!("the key set has more than {MAX_KEYS} keys"));
     }
     Ok(keys.iter().filter_map(Key::parse).collect())
 }
@@ -221,7 +236,7 @@ fn parse(body: &[u8]) -> Result<Arc<[Key]>, String> {
 /// A public key for signatures.
 pub(crate) struct Key {
     kid: String,
-    /// The only algorithm it is for, if it says so.
+    /// The `alg` of the key: the only algorithm it may be used with, if it has one.
     algorithm: Option<JwtAlgorithm>,
     material: Material,
 }
@@ -233,7 +248,9 @@ enum Material {
 }
 
 impl Key {
-    /// A symmetric key in a public set is everybody's: it is none.
+    /// Reads one key of a set; `None` if it is not an RSA or P-256 key for verifying signatures.
+    ///
+    /// A symmetric key is skipped too, because in a public set everyone knows it.
     fn parse(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name).map(|value| value.as_str());
         let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)??).ok();
@@ -259,7 +276,7 @@ impl Key {
             _ => return None,
         };
         let algorithm = match text("alg") {
-            Some(word) => Some(JwtAlgorithm::parse(word?)?),
+            Some(name) => Some(JwtAlgorithm::parse(name?)?),
             None => None,
         };
         Some(Self {
@@ -308,7 +325,7 @@ mod tests {
 
     use super::*;
 
-    /// RFC 7515, the payload of appendices A.2 and A.3.
+    /// The payload of RFC 7515, appendices A.2 and A.3.
     const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
     const A2_KEY: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
     const A2_SIGNATURE: &str = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
@@ -316,7 +333,7 @@ mod tests {
         "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
 
     #[test]
-    fn the_published_signatures_verify_and_their_neighbours_do_not() {
+    fn published_signatures_verify_and_altered_ones_do_not() {
         let rsa = json!({ "kty": "RSA", "kid": "k", "n": A2_KEY, "e": "AQAB" });
         let curve = json!({ "kty": "EC", "kid": "k", "crv": "P-256",
             "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
@@ -349,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn the_age_of_an_answer_is_read_from_cache_control() {
+    fn max_age_is_read_from_cache_control() {
         for (values, expected) in [
             (&["max-age=60"][..], Some(60)),
             (&["public, Max-Age=3600, must-revalidate"], Some(3600)),

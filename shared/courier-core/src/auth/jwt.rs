@@ -1,5 +1,7 @@
-//! JSON Web Tokens (RFC 7519, RFC 8725): the algorithm is one of the client's, the key one of its issuer's, found by
-//! `kid`; nothing else that a token says of keys is believed.
+//! Verifies JSON Web Tokens (RFC 7519, RFC 8725).
+//!
+//! The algorithm must be one that is configured for the client, and the key is one of its issuer's, found by `kid`.
+//! Everything else that a token's header says about keys is ignored.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +16,12 @@ use crate::config::Client;
 use crate::config::credentials::{JwtAlgorithm, JwtRule, Right};
 use crate::strict_json;
 
-/// How far the issuer's clock may be from ours.
+/// Accepted difference between the issuer's clock and ours, in seconds.
 const LEEWAY_SECONDS: f64 = 60.0;
 
-/// The client whose rule the token keeps.
+/// Returns the one client whose rule the token meets.
+///
+/// The error names a broken rule only if the token's signature is valid for a client.
 pub(super) async fn verify<'a>(
     text: &str,
     clients: &'a BTreeMap<String, Client>,
@@ -63,12 +67,12 @@ pub(super) async fn verify<'a>(
     }
 }
 
-/// The rule of the client that was nearest.
+/// Returns the client whose rule the token came closest to meeting, with the rule that it broke.
 fn furthest<'a>(breaking: &[(Broken, &'a Client)]) -> Option<(Broken, &'a Client)> {
     breaking.iter().copied().max_by_key(|(broken, _)| *broken)
 }
 
-/// A rule that a token of the issuer breaks, in the order in which they are asked.
+/// A rule that a token with a valid signature breaks, in the order in which the rules are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Broken {
     Expired,
@@ -90,11 +94,11 @@ impl Broken {
     }
 }
 
-/// A token whose signature nobody has looked at yet.
+/// A token that is parsed but not yet verified.
 struct Token<'t> {
     algorithm: JwtAlgorithm,
     kid: String,
-    /// What is signed: header and claims, as they were sent.
+    /// The signed bytes: header and claims, as they were sent.
     content: &'t [u8],
     claims: Map<String, Value>,
     signature: Vec<u8>,
@@ -105,7 +109,7 @@ impl<'t> Token<'t> {
         let (content, signature) = text.rsplit_once('.')?;
         let (header, claims) = content.split_once('.')?;
         let header = object(header)?;
-        // RFC 7515 §4.1.11: who does not know an extension must refuse it, and we know none.
+        // A token with an extension that is not understood must be refused (RFC 7515 §4.1.11), and we support none.
         if header.contains_key("crit") {
             return None;
         }
@@ -155,7 +159,7 @@ impl<'t> Token<'t> {
         .unwrap_or(Ok(()))
     }
 
-    /// Whether a claim is `text`, or a list with `text` in it.
+    /// Reports whether a claim is `text`, or a list that contains `text`.
     fn holds(&self, name: &str, text: &str) -> bool {
         match self.claims.get(name) {
             Some(Value::String(one)) => one == text,
@@ -164,14 +168,14 @@ impl<'t> Token<'t> {
         }
     }
 
-    /// Whether a claim holds `text` among others, separated by blanks (RFC 8693 §4.2).
+    /// Reports whether a claim contains `text`, also in a list that is separated by spaces (RFC 8693 §4.2).
     fn lists(&self, name: &str, text: &str) -> bool {
         let claim = self.claims.get(name).and_then(Value::as_str);
         self.holds(name, text) || claim.is_some_and(|all| all.split(' ').any(|one| one == text))
     }
 }
 
-/// One part of a token: base64url without padding around a JSON object without duplicate names.
+/// Decodes one part of a token: base64url without padding around a JSON object without duplicate names.
 fn object(part: &str) -> Option<Map<String, Value>> {
     let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
     let value = strict_json::parse(&bytes).ok()?;

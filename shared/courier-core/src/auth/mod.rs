@@ -1,5 +1,7 @@
-//! Who is calling (`docs/adr/0017`). Everything fails closed, compares in constant time over all clients, and tells
-//! which rule is broken only to a caller who has proved to know the secret.
+//! Authenticates callers (`docs/adr/0017`).
+//!
+//! Everything fails closed and compares in constant time over all clients. The answer names the broken rule only for a
+//! caller that has proved to know the secret.
 
 use std::collections::BTreeMap;
 
@@ -19,32 +21,32 @@ pub mod signed;
 
 use jwks::KeySets;
 
-/// Who calls, and what they have signed.
+/// The authenticated caller of a request.
 pub struct Caller<'a> {
     pub client: &'a Client,
-    /// For requests that prove themselves by a signature.
+    /// The signed identity of the request, if a signature authenticates it.
     pub signed: Option<Signed>,
 }
 
-/// What makes a signed request the same request again: nothing that the signature does not cover.
+/// The identity of a signed request, by which a repeat is recognised. The signature always covers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signed {
     /// The signed `webhook-id`.
     Id(String),
-    /// SHA-256 of what was signed.
+    /// SHA-256 of the signed content.
     Content([u8; 32]),
 }
 
-/// Why nobody is calling.
+/// The reason why a request has no authenticated caller.
 pub enum Denied<'a> {
-    /// There is no credential, or it proves nothing.
+    /// The request has no credential, or one that matches no client.
     Unproven,
-    /// The secret is known, but this rule is broken.
+    /// The caller has proved to know the client's secret, but breaks this rule.
     Proven {
         client: &'a Client,
         rule: &'static str,
     },
-    /// The keys to judge by cannot be had for now.
+    /// The issuer's keys are unavailable, so the token can be neither accepted nor refused now.
     Unreachable,
 }
 
@@ -57,9 +59,10 @@ impl<'a> From<&'a Client> for Caller<'a> {
     }
 }
 
-/// The caller of a request. A signature covers neither method nor path, so it counts only where an operation `starts`.
+/// Returns the caller of a request.
 ///
-/// Exactly one of `Authorization` and `X-Api-Key` decides alone; only without them a signature is looked at.
+/// A request with `Authorization` or `X-Api-Key` must have exactly one of them, and that one decides. Without them a
+/// signature is checked, but only if the request `starts` an operation: it covers neither method nor path.
 pub(crate) async fn authenticate<'a>(
     clients: &'a BTreeMap<String, Client>,
     key_sets: &KeySets,
@@ -102,21 +105,21 @@ impl Denied<'_> {
             Self::Unreachable => {
                 tracing::info!(
                     credential = kind,
-                    "caller not judged: no keys of its issuer"
+                    "caller refused for now: its issuer's keys are unavailable"
                 );
             }
         }
     }
 }
 
-/// What a request carries besides a signature.
+/// The credential of a request, other than a signature.
 enum Credential<'h> {
     /// `X-Api-Key`.
     Key(&'h [u8]),
     /// An API key or a JWT.
     Bearer(&'h str),
     Basic(&'h str),
-    /// Two of them, an unknown scheme, or nothing behind it.
+    /// More than one credential, an unknown scheme, or a scheme without a value.
     Unusable,
     Absent,
 }
@@ -124,9 +127,9 @@ enum Credential<'h> {
 impl<'h> Credential<'h> {
     fn read(headers: &'h HeaderMap) -> Self {
         let authorization = headers.get_all(header::AUTHORIZATION).iter();
-        let plain = headers.get_all("x-api-key").iter();
-        let plain = plain.map(|value| Self::Key(value.as_bytes()));
-        let mut found = authorization.map(Self::scheme).chain(plain);
+        let api_keys = headers.get_all("x-api-key").iter();
+        let keys = api_keys.map(|value| Self::Key(value.as_bytes()));
+        let mut found = authorization.map(Self::scheme).chain(keys);
         match (found.next(), found.next()) {
             (None, _) => Self::Absent,
             (Some(Self::Key(b"") | Self::Bearer("") | Self::Basic("")), _) | (_, Some(_)) => {
@@ -151,14 +154,14 @@ impl<'h> Credential<'h> {
 
 fn by_key<'a>(clients: &'a BTreeMap<String, Client>, key: &[u8]) -> Result<Caller<'a>, Denied<'a>> {
     let hash: [u8; 32] = Sha256::digest(key).into();
-    // Every key of every client is compared: the time tells nothing.
+    // Every key of every client is compared, so that the time taken reveals nothing.
     let keys = |client: &Client| any_is(&client.credentials.api_keys, &hash);
     only(clients, keys)
         .map(Caller::from)
         .ok_or(Denied::Unproven)
 }
 
-/// RFC 7617: the user name ends at the first colon.
+/// Returns the client with this user name and password (RFC 7617: the user name ends at the first colon).
 fn by_password<'a>(
     clients: &'a BTreeMap<String, Client>,
     text: &str,
@@ -187,7 +190,7 @@ fn any_is(known: &[[u8; 32]], hash: &[u8; 32]) -> Choice {
         .fold(none, |found, known| found | known.ct_eq(hash))
 }
 
-/// The one client that matches. All are asked.
+/// Returns the client that matches, if exactly one does. All clients are checked, so that the time reveals nothing.
 fn only<'a>(
     clients: &'a BTreeMap<String, Client>,
     matches: impl Fn(&'a Client) -> Choice,

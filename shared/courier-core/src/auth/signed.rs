@@ -1,4 +1,5 @@
-//! Requests that carry an HMAC of their body: Standard Webhooks 1.0, Zendesk's and GitHub's dialects, and plain ones.
+//! Verifies requests that carry an HMAC of their body: Standard Webhooks 1.0, the dialects of Zendesk and GitHub, and
+//! a configurable HMAC of the body alone.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +14,10 @@ use super::{Caller, Denied, Signed, only};
 use crate::config::Client;
 use crate::config::credentials::{Dialect, Encoding, HmacAlgorithm, SignedRequests, hex};
 
-/// How far a signed time may lie from ours, on both sides.
-const WINDOW_SECONDS: u64 = 5 * 60;
+/// Accepted difference between a signed timestamp and our clock, in seconds, in both directions.
+const TIMESTAMP_TOLERANCE_SECONDS: u64 = 5 * 60;
 
-/// The client that has signed this request, and what makes it the same request again.
+/// Returns the client that has signed this request, with what identifies the request when it is repeated.
 pub fn verify<'a>(
     headers: &HeaderMap,
     body: &[u8],
@@ -25,8 +26,8 @@ pub fn verify<'a>(
 ) -> Result<Caller<'a>, Denied<'a>> {
     let header = signature_header(headers, clients).ok_or(Denied::Unproven)?;
     let claim = |client: &'a Client| {
-        let signed = client.credentials.signed.as_ref();
-        let signed = signed.filter(|signed| signed.dialect.header() == header)?;
+        let configured = client.credentials.signed.as_ref();
+        let signed = configured.filter(|signed| signed.dialect.header() == header)?;
         Some((signed, Claim::read(&signed.dialect, headers, body)?))
     };
     let none = Choice::from(0);
@@ -38,7 +39,7 @@ pub fn verify<'a>(
     let second = now.as_second();
     if claim
         .second
-        .is_some_and(|signed| signed.abs_diff(second) > WINDOW_SECONDS)
+        .is_some_and(|signed| signed.abs_diff(second) > TIMESTAMP_TOLERANCE_SECONDS)
     {
         let rule = "the signed timestamp is more than 5 minutes away";
         return Err(Denied::Proven { client, rule });
@@ -49,7 +50,7 @@ pub fn verify<'a>(
     })
 }
 
-/// The one header with a signature in it that any client uses. Two are none.
+/// Returns the header that holds the request's signature, among those that any client uses; `None` if there are two.
 fn signature_header(headers: &HeaderMap, clients: &BTreeMap<String, Client>) -> Option<HeaderName> {
     let signed = clients
         .values()
@@ -61,14 +62,15 @@ fn signature_header(headers: &HeaderMap, clients: &BTreeMap<String, Client>) -> 
     present.all(|other| other == first).then_some(first)
 }
 
-/// What a request says of itself, in one dialect.
+/// The signature of a request and what it covers, read in one dialect and not yet verified.
 struct Claim<'r> {
     content: Vec<&'r [u8]>,
     algorithm: HmacAlgorithm,
-    /// Any of these.
+    /// The signatures of the request, of which one must match.
     signatures: Vec<Vec<u8>>,
-    /// The signed time, in whole seconds.
+    /// The signed timestamp, in whole seconds, if the dialect has one.
     second: Option<i64>,
+    /// The identity of the request, by which a repeat is recognised.
     same: Signed,
 }
 
@@ -132,7 +134,7 @@ impl<'r> Claim<'r> {
         })
     }
 
-    /// Every secret is tried against every signature.
+    /// Reports whether any of the client's secrets made any of the signatures; all pairs are compared.
     fn is_of(&self, signed: &SignedRequests) -> Choice {
         let mut found = Choice::from(0);
         for secret in &signed.secrets {
@@ -145,7 +147,7 @@ impl<'r> Claim<'r> {
     }
 }
 
-/// The header's value, if it was sent exactly once as visible text.
+/// Returns a header's value if the header was sent exactly once, as visible ASCII.
 fn once<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -1,7 +1,7 @@
-//! What this process knows of each receiver: how many deliveries are under profile, and whether it is down.
+//! Circuit breakers: how many deliveries to each receiver are in flight in this process, and whether it is down.
 //!
-//! A receiver is one client's origin: what one client's host does never holds the deliveries of another client. All of
-//! it is politeness, not truth: it is lost with the process, and a delivery that is held is parked, never given up.
+//! A receiver is one client's origin, so one client's failing host never delays another client's deliveries. The state
+//! lives in memory only and is lost with the process; a delivery that is held is postponed, never given up.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,27 +11,29 @@ use jiff::Timestamp;
 
 use crate::time::{elapsed, later};
 
-/// Failures in a row, of any operations and none long after the one before, after which a receiver counts as down.
-const FAILURES: u32 = 5;
-/// A failure this long after the last one begins a new row: a single completion that is refused for days tells little.
-const ROW: Duration = Duration::from_secs(60);
-/// The first pause of a receiver that is down; it doubles with every probe that fails.
+/// Number of consecutive failures, of any operations, after which a receiver counts as down.
+const FAILURE_THRESHOLD: u32 = 5;
+/// Longest time between two failures that count as consecutive.
+///
+/// A later failure starts a new series, because one completion that is refused for days says little of the receiver.
+const FAILURE_SERIES_GAP: Duration = Duration::from_secs(60);
+/// First pause for a receiver that is down; it doubles with every probe that fails.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
-/// The longest pause, also of one that the receiver asks for by `Retry-After`.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// A probe that has not come back by then is lost (its process was frozen).
-const PROBE: Duration = Duration::from_secs(30);
-/// Until somebody looks again whether a delivery may go.
-const CROWDED: Duration = Duration::from_secs(1);
+/// Longest pause, also when the receiver requests a longer one by `Retry-After`.
+const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// Time after which a probe that has not been reported counts as lost (its process was frozen).
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time after which a delivery that found too many others in flight is tried again.
+const BUSY_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub(crate) struct CircuitBreakers {
-    /// Deliveries at once to one receiver.
+    /// Maximum number of deliveries in flight to one receiver.
     in_flight: usize,
     all: Arc<Mutex<HashMap<Key, Breaker>>>,
 }
 
-/// Client and origin.
+/// Client name and origin: what identifies a receiver.
 type Key = (String, String);
 
 #[derive(Debug, Default)]
@@ -39,28 +41,29 @@ struct Breaker {
     in_flight: usize,
     failures: u32,
     failed_at: Option<Timestamp>,
-    /// Pauses in a row.
+    /// Number of consecutive pauses.
     pauses: u32,
-    /// Down until then; the first delivery after it is a probe.
+    /// End of the present pause; the first delivery after it is a probe.
     until: Option<Timestamp>,
-    /// The probe under profile is lost after this.
+    /// Time at which the probe in flight counts as lost.
     probe: Option<Timestamp>,
 }
 
-/// What one delivery tells of its receiver.
+/// The health of a receiver, as one delivery attempt shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Health {
-    /// It answers, whatever it says.
+    /// The receiver answers, even if it refuses this callback.
     Up,
-    /// No answer, or one that tells of its own trouble.
+    /// The receiver did not answer, or its answer shows that the receiver itself has a problem.
     Down { retry_after: Option<Duration> },
-    /// Nothing was sent.
+    /// Nothing was sent, so nothing is known.
     Untried,
 }
 
 impl Health {
-    /// What a status that means no success, or no answer at all, tells: a 4xx is about one callback, 429 and 5xx are
-    /// about whoever receives it.
+    /// Classifies an attempt that did not succeed, by the status of the answer (`None`: no answer).
+    ///
+    /// A 4xx concerns one callback; 429, 5xx and a missing answer concern the receiver as a whole.
     pub(crate) fn of(status: Option<u16>, retry_after: Option<Duration>) -> Self {
         match status {
             Some(429 | 503) => Self::Down { retry_after },
@@ -70,16 +73,18 @@ impl Health {
     }
 }
 
-/// Leave to deliver once.
+/// Permission to deliver once; it occupies one of the receiver's places until it is reported or dropped.
 pub(crate) struct Permit {
     breakers: CircuitBreakers,
     key: Key,
+    /// The delivery is the probe of a receiver that was down.
     probing: bool,
+    /// The place was given back by `report`, so `drop` has nothing to do.
     left: bool,
 }
 
 impl CircuitBreakers {
-    /// At most `in_flight` deliveries at once to each.
+    /// Creates breakers that let at most `in_flight` deliveries at once go to each receiver.
     pub(crate) fn new(in_flight: u32) -> Self {
         Self {
             in_flight: usize::try_from(in_flight).unwrap_or(usize::MAX),
@@ -87,7 +92,7 @@ impl CircuitBreakers {
         }
     }
 
-    /// Leave to deliver now, or the time to look again.
+    /// Returns a permit to deliver now; the error is the time at which to try again.
     pub(crate) fn acquire(
         &self,
         client: &str,
@@ -97,23 +102,25 @@ impl CircuitBreakers {
         let key = (client.to_owned(), origin.to_owned());
         let mut all = lock(&self.all);
         let breaker = all.entry(key.clone()).or_default();
-        // A time that lies further ahead is of a clock that was set back: nobody waits for it.
-        let furthest = later(now, LONGEST_PAUSE);
-        let held = breaker.until.filter(|until| now < *until);
-        if let Some(until) = held.filter(|until| *until <= furthest) {
+        // A pause that ends later than the longest possible one means that the clock was set back: it is ignored.
+        let furthest = later(now, MAX_PAUSE);
+        let open_until = breaker.until.filter(|until| now < *until);
+        if let Some(until) = open_until.filter(|until| *until <= furthest) {
             return Err(until);
         }
         let probing = breaker.until.is_some();
-        let lost_at = breaker.probe.filter(|lost| *lost <= later(now, PROBE));
+        let lost_at = breaker
+            .probe
+            .filter(|lost| *lost <= later(now, PROBE_TIMEOUT));
         if probing && lost_at.is_some_and(|lost| now < lost) {
-            return Err(later(now, CROWDED * 5));
+            return Err(later(now, BUSY_RETRY_DELAY * 5));
         }
         if breaker.in_flight >= self.in_flight {
-            return Err(later(now, CROWDED));
+            return Err(later(now, BUSY_RETRY_DELAY));
         }
         breaker.in_flight += 1;
         if probing {
-            breaker.probe = Some(later(now, PROBE));
+            breaker.probe = Some(later(now, PROBE_TIMEOUT));
         }
         Ok(Permit {
             breakers: self.clone(),
@@ -125,7 +132,7 @@ impl CircuitBreakers {
 }
 
 impl Permit {
-    /// Reports how the delivery went. Returns whether the receiver counts as down from now on.
+    /// Records how the delivery went and returns whether the receiver counts as down from now on.
     pub(crate) fn report(mut self, health: Health, now: Timestamp) -> bool {
         self.left = true;
         let mut all = lock(&self.breakers.all);
@@ -149,29 +156,31 @@ impl Permit {
             }
             Health::Down { retry_after } => retry_after,
         };
-        let row = breaker
+        let is_consecutive = breaker
             .failed_at
-            .is_some_and(|last| elapsed(last, now) < ROW);
-        breaker.failures = if row { breaker.failures + 1 } else { 1 };
+            .is_some_and(|last| elapsed(last, now) < FAILURE_SERIES_GAP);
+        breaker.failures = if is_consecutive {
+            breaker.failures + 1
+        } else {
+            1
+        };
         breaker.failed_at = Some(now);
-        if breaker.failures < FAILURES && retry_after.is_none() && !self.probing {
+        if breaker.failures < FAILURE_THRESHOLD && retry_after.is_none() && !self.probing {
             return false;
         }
-        // Those that were under profile together when it went down are one pause.
+        // Deliveries that were in flight together when the receiver went down cause one pause, not several.
         if breaker.until.is_none_or(|until| until <= now) {
             breaker.pauses += 1;
         }
         let doubled = FIRST_PAUSE * 2_u32.pow(breaker.pauses.saturating_sub(1).min(8));
-        let pause = doubled
-            .max(retry_after.unwrap_or_default())
-            .min(LONGEST_PAUSE);
+        let pause = doubled.max(retry_after.unwrap_or_default()).min(MAX_PAUSE);
         breaker.until = breaker.until.max(Some(later(now, pause)));
         true
     }
 }
 
 impl Drop for Permit {
-    /// A delivery that was cut off says nothing of the receiver.
+    /// Gives the place back without a result: a delivery that was cancelled says nothing about the receiver.
     fn drop(&mut self) {
         if self.left {
             return;
@@ -218,13 +227,13 @@ mod tests {
     }
 
     fn down(breakers: &CircuitBreakers) {
-        for _ in 0..FAILURES {
+        for _ in 0..FAILURE_THRESHOLD {
             deliver(breakers, 0, DOWN);
         }
     }
 
     #[test]
-    fn only_no_answer_429_and_5xx_tell_of_the_receiver() {
+    fn only_a_missing_answer_429_and_5xx_count_as_down() {
         let retry_after = Some(Duration::from_secs(90));
         for status in [300, 302, 400, 401, 403, 404, 405, 410, 428, 430, 499] {
             assert_eq!(
@@ -244,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_fails_five_times_in_a_row_is_left_alone_for_half_a_minute() {
+    fn five_consecutive_failures_pause_the_receiver_for_thirty_seconds() {
         let breakers = CircuitBreakers::new(10);
         for _ in 0..4 {
             assert!(!deliver(&breakers, 0, DOWN));
@@ -260,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_far_apart_are_no_row() {
+    fn failures_a_minute_apart_are_not_consecutive() {
         let breakers = CircuitBreakers::new(10);
         for minute in 0..20 {
             assert!(!deliver(&breakers, 60 * minute, DOWN));
@@ -268,20 +277,20 @@ mod tests {
     }
 
     #[test]
-    fn one_probe_goes_first_and_opens_the_way_for_all() {
+    fn a_successful_probe_closes_the_breaker() {
         let breakers = CircuitBreakers::new(10);
         down(&breakers);
         let probe = acquire(&breakers, 31).ok().unwrap();
         assert_eq!(held_until(&breakers, 31), 36);
         assert!(!probe.report(Health::Up, at(32)));
-        let passes: Vec<Permit> = (0..10)
+        let permits: Vec<Permit> = (0..10)
             .filter_map(|_| acquire(&breakers, 32).ok())
             .collect();
-        assert_eq!(passes.len(), 10);
+        assert_eq!(permits.len(), 10);
     }
 
     #[test]
-    fn every_probe_that_fails_doubles_the_pause_up_to_five_minutes() {
+    fn each_failed_probe_doubles_the_pause_up_to_five_minutes() {
         let breakers = CircuitBreakers::new(10);
         down(&breakers);
         let mut now = 30;
@@ -296,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_asks_for_a_pause_gets_it_at_once_up_to_five_minutes() {
+    fn retry_after_starts_a_pause_at_once_of_at_most_five_minutes() {
         for (retry_after, pause) in [(1, 30), (90, 90), (7200, 300)] {
             let breakers = CircuitBreakers::new(10);
             let retry_after = Some(Duration::from_secs(retry_after));
@@ -306,10 +315,10 @@ mod tests {
     }
 
     #[test]
-    fn those_that_failed_together_are_one_pause() {
+    fn deliveries_that_fail_together_cause_one_pause() {
         let breakers = CircuitBreakers::new(10);
-        let passes: Vec<Permit> = (0..10).filter_map(|_| acquire(&breakers, 0).ok()).collect();
-        for permit in passes {
+        let permits: Vec<Permit> = (0..10).filter_map(|_| acquire(&breakers, 0).ok()).collect();
+        for permit in permits {
             permit.report(DOWN, at(1));
         }
         assert_eq!(held_until(&breakers, 1), 31);
@@ -318,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_so_many_go_at_once_to_one_receiver_of_one_client() {
+    fn deliveries_in_flight_are_limited_for_each_receiver_of_each_client() {
         let breakers = CircuitBreakers::new(2);
         let first = acquire(&breakers, 0).ok().unwrap();
         let _second = acquire(&breakers, 0).ok().unwrap();
@@ -331,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn another_clients_receiver_at_the_same_host_is_not_held() {
+    fn breaker_of_one_client_does_not_hold_another_client_at_the_same_host() {
         let breakers = CircuitBreakers::new(10);
         down(&breakers);
         assert!(
@@ -342,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_is_cut_off_lets_the_next_one_go() {
+    fn cancelled_or_lost_probe_is_followed_by_another() {
         let breakers = CircuitBreakers::new(10);
         down(&breakers);
         drop(acquire(&breakers, 30));
@@ -352,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_ends_the_pause_with_a_probe() {
+    fn clock_set_back_ends_the_pause_with_a_probe() {
         let breakers = CircuitBreakers::new(10);
         down(&breakers);
         assert!(!deliver(&breakers, -7200, Health::Up));
@@ -360,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_ends_the_wait_for_a_probe_that_was_lost() {
+    fn clock_set_back_ends_the_wait_for_a_lost_probe() {
         let breakers = CircuitBreakers::new(10);
         down(&breakers);
         std::mem::forget(acquire(&breakers, 30));
@@ -369,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_a_receiver_that_is_well() {
+    fn breaker_of_a_healthy_receiver_is_removed() {
         let breakers = CircuitBreakers::new(10);
         deliver(&breakers, 0, DOWN);
         deliver(&breakers, 0, Health::Up);

@@ -1,18 +1,18 @@
-//! How a receiver's answer begins, fit for the history: without what we sent in confidence, on one line.
+//! Makes the beginning of a receiver's answer fit for the history: on one line and without the secrets that we sent.
 //!
-//! Receivers repeat what they were sent, in error pages above all: the URL, a token, a password. Each is taken out in
-//! every spelling a page may give it; then everything else that looks like a secret or a person goes too.
+//! Receivers repeat what they were sent, mostly in error pages: the URL, a token, a password. Each is redacted in every
+//! spelling that a page may use; then everything else that looks like a secret or personal data is redacted too.
 
 use crate::outbound::target_url::CallbackUrl;
 use crate::redact::scrub;
 
-/// The most that is kept.
-const BYTES: usize = 1024;
+/// Maximum length of an excerpt in bytes.
+const MAX_EXCERPT_BYTES: usize = 1024;
 const REDACTED: &str = "[redacted]";
-/// Shorter parts of a URL are words, not secrets.
-const SHORTEST: usize = 8;
+/// Minimum length in bytes of a part of a URL that is redacted; shorter parts are ordinary words, not secrets.
+const MIN_SECRET_BYTES: usize = 8;
 
-/// The parts of a callback URL that a page may repeat, the longest first.
+/// Returns what an answer may repeat of a callback URL, longest first: the URL, path and query, then their parts.
 pub(super) fn secrets_of(url: &CallbackUrl) -> Vec<String> {
     let url = url.as_url();
     let path = url.path();
@@ -25,11 +25,11 @@ pub(super) fn secrets_of(url: &CallbackUrl) -> Vec<String> {
     ];
     let values = query.split('&').filter_map(|pair| pair.split('=').nth(1));
     secrets.extend(values.chain(path.split('/')).map(str::to_owned));
-    secrets.retain(|secret| secret.len() >= SHORTEST);
+    secrets.retain(|secret| secret.len() >= MIN_SECRET_BYTES);
     secrets
 }
 
-/// At most 1 KiB of the answer; `None` when it is empty.
+/// Returns at most 1 KiB of the answer, redacted and with control characters escaped; `None` when it is empty.
 pub(super) fn of(body: &[u8], secrets: &[String]) -> Option<String> {
     let mut text = String::from_utf8_lossy(body).into_owned();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
@@ -37,20 +37,23 @@ pub(super) fn of(body: &[u8], secrets: &[String]) -> Option<String> {
             text = text.replace(&spelling, REDACTED);
         }
     }
-    let text = scrub(&text);
-    let end = text.floor_char_boundary(BYTES);
+    let scrubbed = scrub(&text);
+    let end = scrubbed.floor_char_boundary(MAX_EXCERPT_BYTES);
     let mut line = String::with_capacity(end);
-    for letter in text[..end].chars() {
-        if letter.is_control() || is_direction(letter) {
-            line.extend(letter.escape_default());
+    for character in scrubbed[..end].chars() {
+        if character.is_control() || is_invisible(character) {
+            line.extend(character.escape_default());
         } else {
-            line.push(letter);
+            line.push(character);
         }
     }
     (!line.is_empty()).then_some(line)
 }
 
-/// As it is, percent-decoded, percent-encoded once more, with digits of either case, in HTML and in JSON as PHP writes it.
+/// Returns the spellings that a page may give a secret.
+///
+/// They are: unchanged, percent-decoded, percent-encoded once more, with percent digits of either case, escaped for
+/// HTML, and escaped for JSON as PHP writes it.
 fn spellings(secret: &str) -> Vec<String> {
     let mut spellings = vec![
         secret.to_owned(),
@@ -63,8 +66,7 @@ fn spellings(secret: &str) -> Vec<String> {
             .replace('&', "&amp;")
             .replace('\'', "&#39;");
         let json = spellings[index].replace('/', "\\/");
-        let encoded = url::form_urlencoded::byte_serialize(spellings[index].as_bytes());
-        let encoded = encoded.collect();
+        let encoded = url::form_urlencoded::byte_serialize(spellings[index].as_bytes()).collect();
         spellings.extend([html, json, encoded]);
     }
     spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
@@ -72,7 +74,7 @@ fn spellings(secret: &str) -> Vec<String> {
     spellings
 }
 
-/// The two digits behind each `%` in another case.
+/// Applies `case` to the two digits behind each `%`.
 fn percent_digits(text: &str, case: fn(&str) -> String) -> String {
     let mut parts = text.split('%');
     let first = parts.next().unwrap_or_default().to_owned();
@@ -85,7 +87,7 @@ fn percent_digits(text: &str, case: fn(&str) -> String) -> String {
 fn percent_decoded(text: &str) -> String {
     let plus = text.replace('+', "%2B");
     let pairs = url::form_urlencoded::parse(plus.as_bytes());
-    // One long name without a value: `&` and `=` of a query stay in their places.
+    // The pairs are joined again with `&` and `=`, so that a whole query keeps its shape.
     let mut decoded = String::new();
     for (index, (name, value)) in pairs.enumerate() {
         if index > 0 {
@@ -100,9 +102,9 @@ fn percent_decoded(text: &str) -> String {
     decoded
 }
 
-/// Letters that turn the reading direction, or cannot be seen.
-fn is_direction(letter: char) -> bool {
-    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+/// Reports whether a character changes the reading direction or cannot be seen.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_escaped_and_the_rest_stays() {
+    fn control_characters_are_escaped_and_other_text_is_unchanged() {
         assert_eq!(excerpt("", &[]), None);
         assert_eq!(excerpt("no", &[]).as_deref(), Some("no"));
         let written = excerpt("a\r\n\tb\u{1b}[31mc\u{0}\u{202e}é", &[]).unwrap();
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kibibyte_is_kept_and_no_letter_is_cut() {
+    fn long_answer_is_cut_to_one_kibibyte_between_characters() {
         let long = excerpt(&"é".repeat(2000), &[]).unwrap();
         assert_eq!(long.len(), 1024);
         let odd = excerpt(&format!("a{}", "é".repeat(2000)), &[]).unwrap();
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_in_confidence_is_taken_out_in_every_spelling() {
+    fn parts_of_the_callback_url_are_redacted_in_every_spelling() {
         let origins = ["https://hooks.example".to_owned()];
         let text = "https://hooks.example/flows/canary-canary-path?v=1&sig=canary%2Bcanary%2F=&k=canaryPlain";
         let url = target_url::parse(text, &origins, &Allowed::default()).unwrap();
@@ -153,12 +155,12 @@ mod tests {
             let written = of(page.as_bytes(), &secrets).unwrap();
             assert!(!written.contains("canary"), "{page}\n{written}");
         }
-        let words = of(b"flows v 1: not found", &secrets).unwrap();
-        assert_eq!(words, "flows v 1: not found");
+        let harmless = of(b"flows v 1: not found", &secrets).unwrap();
+        assert_eq!(harmless, "flows v 1: not found");
     }
 
     #[test]
-    fn other_secrets_and_persons_are_taken_out_as_from_graphs_errors() {
+    fn other_secrets_and_personal_data_are_redacted() {
         let page = "Bearer abcdefghijklmnopqrstuvwxyz for person@contoso.example, token=canary";
         let written = excerpt(page, &[]).unwrap();
         for gone in ["abcdefghijklmnop", "person@", "canary"] {

@@ -1,4 +1,4 @@
-//! Asks a receiver for leave before anything is delivered to it (CloudEvents HTTP webhooks 1.0, "Abuse protection").
+//! Requests a receiver's consent before the first delivery (CloudEvents HTTP webhooks 1.0, "Abuse protection").
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,17 +14,17 @@ use crate::outbound::target_url::CallbackUrl;
 use crate::outbound::{Call, Read, Route};
 use crate::time::later;
 
-/// Leave is asked for again after a day, and by every new process.
-const LASTS: Duration = Duration::from_secs(24 * 3600);
-/// More are forgotten and asked for again.
-const KNOWN: usize = 10_000;
+/// Time for which a receiver's consent is relied on; every new process requests it again too.
+const CONSENT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// Maximum number of consents that are remembered; beyond it all are forgotten and requested again.
+const MAX_CONSENTS: usize = 10_000;
 
 const REQUEST_ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
 const ALLOWED_ORIGIN: &str = "webhook-allowed-origin";
 
-/// Who has given leave, and until when we rely on it: by client and URL.
+/// The receivers that have consented, by client and URL, each with the time until which we rely on it.
 pub(super) struct Handshakes {
-    /// Our own DNS name.
+    /// Our own DNS name, sent as `WebHook-Request-Origin`.
     origin: Option<String>,
     agreed: Mutex<HashMap<(String, String), Timestamp>>,
 }
@@ -44,15 +44,17 @@ impl Handshakes {
 
     fn remember(&self, key: (String, String), now: Timestamp) {
         let mut agreed = self.agreed.lock().unwrap_or_else(PoisonError::into_inner);
-        if agreed.len() >= KNOWN {
+        if agreed.len() >= MAX_CONSENTS {
             agreed.clear();
         }
-        agreed.insert(key, later(now, LASTS));
+        agreed.insert(key, later(now, CONSENT_LIFETIME));
     }
 }
 
 impl Callbacks {
-    /// The error says why nothing may be sent there, and what that tells of the receiver.
+    /// Makes sure that the receiver at `url` has consented, with an OPTIONS request unless it has lately.
+    ///
+    /// The error says why nothing may be sent there, and what that shows about the receiver's health.
     pub(super) async fn shake_hands(
         &self,
         client: &Client,
@@ -78,9 +80,9 @@ impl Callbacks {
             let detail = format!("CloudEvents handshake: {unanswered}");
             (detail, Health::of(None, None))
         })?;
-        let allowed = answered.headers.get_all(ALLOWED_ORIGIN).iter();
-        let mut allowed = allowed.filter_map(|value| value.to_str().ok());
-        let agrees = allowed.any(|name| name == "*" || name.eq_ignore_ascii_case(origin));
+        let values = answered.headers.get_all(ALLOWED_ORIGIN).iter();
+        let mut allowed_origins = values.filter_map(|value| value.to_str().ok());
+        let agrees = allowed_origins.any(|name| name == "*" || name.eq_ignore_ascii_case(origin));
         if !answered.status.is_success() || !agrees {
             let status = answered.status.as_u16();
             let detail = format!("CloudEvents handshake: answered {status} without leave");

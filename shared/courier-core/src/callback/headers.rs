@@ -1,4 +1,4 @@
-//! The headers of one attempt. Time and signatures are of the attempt; id and body are those of the event.
+//! Builds the headers of one delivery attempt. Each attempt has its own time and signatures; id and body never change.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -9,7 +9,9 @@ use crate::crypto::webhook_signature;
 use crate::profile::Signature;
 use crate::time::milliseconds;
 
-/// Every header but `host` and `content-length`; `credentials` prove us to the receiver.
+/// Returns every header but `host` and `content-length`; `credentials` authenticate us to the receiver.
+///
+/// The error says that a header's name or value cannot be sent.
 pub(super) fn of(
     attempt: &DeliveryAttempt<'_>,
     body: &[u8],
@@ -22,7 +24,7 @@ pub(super) fn of(
         headers.insert(name, value)?;
     }
     headers.insert("content-type", &profile.content_type)?;
-    // The id lets any receiver tell a repeat, signed or not.
+    // The id lets every receiver recognise a repeated delivery, whether the profile signs it or not.
     headers.insert("webhook-id", &event.id)?;
     headers.insert("webhook-timestamp", &now.as_second().to_string())?;
     let secrets = &attempt.client.signing_secrets;
@@ -44,8 +46,8 @@ pub(super) fn of(
         headers.insert("traceparent", traceparent)?;
     }
     if let (Some(hmac), Some(secret)) = (&profile.hmac, attempt.profile.secrets.first()) {
-        let signature = hmac.algorithm.sign(secret.expose().as_bytes(), &[body]);
-        let signature = hmac.encoding.encode(&signature);
+        let mac = hmac.algorithm.sign(secret.expose().as_bytes(), &[body]);
+        let signature = hmac.encoding.encode(&mac);
         headers.insert(&hmac.header, &format!("{}{signature}", hmac.prefix))?;
     }
     if let Some((name, value)) = credentials {

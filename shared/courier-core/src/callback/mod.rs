@@ -29,10 +29,12 @@ use handshake::Handshakes;
 use oauth2::AccessTokens;
 pub use reply::CallbackReply;
 
-/// Deliveries at once to one receiver where the configuration says nothing.
-const IN_FLIGHT: u32 = 20;
-/// Read of an answer: the history keeps 1 KiB of it, and a secret must not be cut in two before it is taken out.
-const READ_BYTES: usize = 4096;
+/// Default limit of deliveries in flight to one receiver.
+const DEFAULT_IN_FLIGHT: u32 = 20;
+/// Number of bytes read of an answer.
+///
+/// The history keeps 1 KiB of it; more is read so that no secret is cut in two before it is redacted.
+const ANSWER_READ_BYTES: usize = 4096;
 
 pub(crate) struct Callbacks {
     transport: Arc<dyn Transport>,
@@ -44,14 +46,15 @@ pub(crate) struct Callbacks {
     tokens: AccessTokens,
 }
 
-/// What came of one attempt to deliver a completion.
+/// The result of one attempt to deliver a completion.
 pub(crate) enum DeliveryResult {
+    /// The attempt was made, or failed before anything was sent; the reply says which.
     Answered(CallbackReply),
-    /// Nothing was sent: the receiver is down, or has enough to do. Try again then.
+    /// Nothing was sent, because the receiver is down or too many deliveries are in flight; the time is the next try.
     Deferred(Timestamp),
 }
 
-/// All that one attempt needs.
+/// Everything that one delivery attempt needs.
 struct DeliveryAttempt<'a> {
     record: &'a Record,
     client: &'a Client,
@@ -68,7 +71,10 @@ impl Callbacks {
         timeout: Duration,
         clock: Clock,
     ) -> Self {
-        let in_flight = config.callbacks.in_flight_per_host.unwrap_or(IN_FLIGHT);
+        let in_flight = config
+            .callbacks
+            .in_flight_per_host
+            .unwrap_or(DEFAULT_IN_FLIGHT);
         Self {
             breakers: CircuitBreakers::new(in_flight),
             handshakes: Handshakes::new(config.callbacks.origin.clone()),
@@ -80,17 +86,17 @@ impl Callbacks {
         }
     }
 
-    /// For a call that must come before the delivery: for a token, for leave.
+    /// Returns the timeout of a call that precedes the delivery: for an access token or for a handshake.
     fn side_call_timeout(&self) -> Duration {
         self.timeout / 3
     }
 
-    /// The longest that one attempt can take.
+    /// Returns the longest time that one attempt can take.
     pub(crate) fn longest(&self) -> Duration {
         self.timeout + 2 * self.side_call_timeout()
     }
 
-    /// One attempt, unless the receiver is to be left alone. Whatever happened is told without secrets.
+    /// Makes one delivery attempt, unless the circuit breaker defers it. The result contains no secrets.
     pub(crate) async fn deliver(
         &self,
         record: &Record,
@@ -124,7 +130,7 @@ impl Callbacks {
             tracing::warn!(
                 client = client.name,
                 origin,
-                "the receiver is left alone for a while"
+                "receiver counts as down; pausing its deliveries"
             );
         }
         DeliveryResult::Answered(reply)
@@ -158,10 +164,11 @@ impl Callbacks {
                 &target.url,
             )
             .map_err(|_| unreadable)?;
-        let token = target.token.as_ref();
-        let token =
-            token.map(|token| sealer.open(&SealedField::TaskToken.seal_context(&record.id), token));
-        // Judged again: the configuration may have changed since the request.
+        let token = target
+            .token
+            .as_ref()
+            .map(|token| sealer.open(&SealedField::TaskToken.seal_context(&record.id), token));
+        // The URL is checked again because the configuration may have changed since the request.
         let url = target_url::parse(url.expose(), &client.callback_origins, &self.allowed)
             .map_err(|_| "the callback URL is no longer allowed")?;
         Ok(DeliveryAttempt {
@@ -174,29 +181,31 @@ impl Callbacks {
         })
     }
 
-    /// The answer, or why there is none and what that says of the receiver.
+    /// Sends the completion and returns the receiver's answer.
+    ///
+    /// The error says why there is none, and what that shows about the receiver's health.
     async fn send(&self, attempt: &DeliveryAttempt<'_>) -> Result<CallbackReply, (String, Health)> {
-        let not_asked = |detail: &str| (detail.to_owned(), Health::Untried);
+        let untried = |detail: &str| (detail.to_owned(), Health::Untried);
         let (client, profile) = (attempt.client, attempt.profile);
         let credentials = self
             .credentials(client, profile)
             .await
-            .map_err(|detail| not_asked(&detail))?;
-        let body =
-            body(attempt).ok_or_else(|| not_asked("the task's token cannot be filled in"))?;
+            .map_err(|detail| untried(&detail))?;
+        let body = body(attempt).ok_or_else(|| untried("the task's token cannot be filled in"))?;
         let sent_at = (self.clock)();
         let headers =
-            headers::of(attempt, &body, credentials.as_ref(), sent_at).map_err(not_asked)?;
+            headers::of(attempt, &body, credentials.as_ref(), sent_at).map_err(untried)?;
         if profile.handshake {
             self.shake_hands(client, &attempt.url).await?;
         }
         let mut secrets = excerpt::secrets_of(&attempt.url);
-        let sent_in_confidence = credentials.iter().map(|(_, value)| value);
-        let sent_in_confidence = sent_in_confidence
+        let sent_secrets = credentials
+            .iter()
+            .map(|(_, value)| value)
             .chain(profile.proof.secrets())
             .chain(&attempt.token);
-        for secret in sent_in_confidence.map(Secret::expose) {
-            // A scheme before it (`Bearer`, `Basic`) may be left out when it is repeated.
+        for secret in sent_secrets.map(Secret::expose) {
+            // An answer may repeat the credential without the scheme before it (`Bearer`, `Basic`).
             secrets
                 .extend([secret, secret.rsplit(' ').next().unwrap_or_default()].map(str::to_owned));
         }
@@ -206,13 +215,13 @@ impl Callbacks {
             url: attempt.url.as_url().clone(),
             headers,
             body,
-            read: Read::First(READ_BYTES),
+            read: Read::First(ANSWER_READ_BYTES),
             timeout: self.timeout,
         });
-        let answered = sent.await;
+        let result = sent.await;
         let now = (self.clock)();
         let answered =
-            answered.map_err(|unanswered| (unanswered.to_string(), Health::of(None, None)))?;
+            result.map_err(|unanswered| (unanswered.to_string(), Health::of(None, None)))?;
         let reply = self.reply(profile, &answered, &secrets, sent_at, now);
         if answered.status == http::StatusCode::UNAUTHORIZED {
             self.tokens.forget(client, profile);
@@ -244,7 +253,9 @@ impl Callbacks {
     }
 }
 
-/// The frozen bytes; a task's token is filled in on the profile out, so that it stands nowhere unsealed.
+/// Returns the body to send: the frozen bytes, with the task's token filled in where the profile has one.
+///
+/// The token is filled in only here, so that it is stored nowhere unsealed. `None` means that it cannot be filled in.
 fn body(attempt: &DeliveryAttempt<'_>) -> Option<Vec<u8>> {
     let frozen = attempt.event.body.as_bytes();
     let profile = &attempt.profile.format;

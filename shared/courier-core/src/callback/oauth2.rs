@@ -1,4 +1,5 @@
-//! What proves us to a receiver: a header from the configuration, or an access token by client credentials.
+//! Authenticates us to a receiver: by a header from the configuration, or by an access token that is fetched with
+//! client credentials (RFC 6749 §4.4).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,12 +20,12 @@ use crate::crypto::secret::Secret;
 use crate::outbound::{Call, Read, Route};
 use crate::time::later;
 
-/// A token whose life is not told (RFC 6749 §5.1) is kept so long.
-const UNTOLD: Duration = Duration::from_secs(300);
-/// Renewed this long before the end.
-const EARLY: Duration = Duration::from_secs(60);
+/// Lifetime of a token whose response has no usable `expires_in` (optional in RFC 6749 §5.1).
+const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(300);
+/// Time before the expiry from which a token is no longer used.
+const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(60);
 
-/// Access tokens of this process, by client, endpoint, account and scope.
+/// Cache of this process for access tokens, by client name, token endpoint, client id and scope.
 #[derive(Default)]
 pub(super) struct AccessTokens(std::sync::Mutex<HashMap<Key, Arc<Mutex<Option<Kept>>>>>);
 
@@ -37,7 +38,7 @@ struct Kept {
 }
 
 impl Proof {
-    /// What of it is sent, here or to the token endpoint.
+    /// Returns the secrets that are sent to the receiver or to its token endpoint.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
         match self {
             Self::None => None,
@@ -64,7 +65,7 @@ impl AccessTokens {
         Arc::clone(slots.entry(key).or_default())
     }
 
-    /// The receiver did not take the token: the next attempt fetches another.
+    /// Drops the cached token, which the receiver has refused; the next attempt fetches another.
     pub(super) fn forget(&self, client: &Client, profile: &CallbackProfile) {
         if let Proof::OAuth2(oauth2) = &profile.proof
             && let Ok(mut slot) = self.slot(client, oauth2).try_lock()
@@ -75,7 +76,7 @@ impl AccessTokens {
 }
 
 impl Callbacks {
-    /// The header that proves us, if the profile has one. The error says why there is none now.
+    /// Returns the header that authenticates us, if the profile has one. The error says why it cannot be had now.
     pub(super) async fn credentials(
         &self,
         client: &Client,
@@ -104,7 +105,7 @@ impl Callbacks {
 
     async fn access_token(&self, client: &Client, oauth2: &OAuth2) -> Result<Secret, String> {
         let slot = self.tokens.slot(client, oauth2);
-        // Held while it is fetched: however many deliveries wait, one asks.
+        // The lock is held during the fetch, so that many waiting deliveries make one token request.
         let mut slot = slot.lock().await;
         let now = (self.clock)();
         if let Some(kept) = slot.as_ref().filter(|kept| now < kept.until) {
@@ -138,7 +139,7 @@ impl Callbacks {
     }
 }
 
-/// Headers and body of RFC 6749 §4.4.2.
+/// Returns headers and body of an access token request (RFC 6749 §4.4.2).
 fn token_request(oauth2: &OAuth2) -> Result<(HeaderMap, Vec<u8>), &'static str> {
     let (id, secret) = (&oauth2.client_id, oauth2.client_secret.expose());
     let mut form = form_urlencoded::Serializer::new(String::new());
@@ -166,7 +167,9 @@ fn token_request(oauth2: &OAuth2) -> Result<(HeaderMap, Vec<u8>), &'static str> 
 }
 
 impl Kept {
-    /// RFC 6749 §5.1: a bearer token that can be sent in a header. Its life in seconds is text for some servers.
+    /// Parses an access token response (RFC 6749 §5.1); `None` unless it has a bearer token that fits into a header.
+    ///
+    /// `expires_in` may be a string, which some servers send instead of a number.
     fn parse(body: &[u8], now: Timestamp) -> Option<Self> {
         #[derive(Deserialize)]
         struct Wire {
@@ -181,15 +184,18 @@ impl Kept {
         {
             return None;
         }
-        let life = wire.expires_in;
-        let life = life.and_then(|life| {
-            life.as_str()
-                .map_or(life.as_u64(), |text| text.parse().ok())
+        let seconds = wire.expires_in.and_then(|value| {
+            value
+                .as_str()
+                .map_or(value.as_u64(), |text| text.parse().ok())
         });
-        let life = life.map_or(UNTOLD, Duration::from_secs);
+        let lifetime = seconds.map_or(DEFAULT_TOKEN_LIFETIME, Duration::from_secs);
+        let usable = lifetime
+            .saturating_sub(RENEW_BEFORE_EXPIRY)
+            .max(lifetime / 2);
         Some(Self {
             token: Secret::new(wire.access_token),
-            until: later(now, life.saturating_sub(EARLY).max(life / 2)),
+            until: later(now, usable),
         })
     }
 }
@@ -199,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_kept_until_shortly_before_its_end() {
+    fn token_is_cached_until_shortly_before_its_expiry() {
         let at = |second| Timestamp::from_second(second).unwrap();
         for (expires_in, until) in [
             ("3600", 3540),
@@ -219,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_bearer_token_is_none() {
+    fn answer_without_a_usable_bearer_token_gives_none() {
         for body in [
             "",
             "[]",

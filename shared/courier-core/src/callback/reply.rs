@@ -1,23 +1,25 @@
-//! What came of one attempt to deliver a completion.
+//! The receiver's reply to one attempt to deliver a completion.
 
 use std::time::Duration;
 
+/// The result of one delivery attempt, without secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallbackReply {
-    /// `None` when there was no answer.
+    /// HTTP status of the answer; `None` when there was no answer.
     pub status: Option<u16>,
-    /// The receiver has the completion: a 2xx, or what its profile calls success.
+    /// The receiver has accepted the completion, by a 2xx or by what its profile calls success.
     pub taken: bool,
     pub retry_after: Option<Duration>,
-    /// For the history, without secrets.
+    /// Why there is no answer, for the history, without secrets.
     pub detail: Option<String>,
-    /// How the answer begins, fit for the history.
+    /// The beginning of the answer's body, made fit for the history.
     pub answer: Option<String>,
+    /// Time from sending the request until its answer was read.
     pub latency: Option<Duration>,
 }
 
 impl CallbackReply {
-    /// Nothing was sent, or nothing came back.
+    /// Creates the reply of an attempt in which nothing was sent or no answer came back; `detail` says why.
     pub(crate) fn unsent(detail: &str) -> Self {
         Self {
             detail: Some(detail.to_owned()),

@@ -1,4 +1,4 @@
-//! What differs between Graph operations, as data: one TOML file each. Adding an operation is adding a file.
+//! The catalogue of operations: what differs between Graph operations, as one TOML file each.
 
 pub mod sas;
 pub mod schema;
@@ -24,7 +24,7 @@ const FILES: [&str; 3] = [
 pub struct Catalogue(Vec<Operation>);
 
 impl Catalogue {
-    /// The operations shipped with this program. A test reads every file, so this cannot fail in the field.
+    /// Returns the operations shipped with this program. A test parses every file, so this cannot fail in production.
     pub fn shipped() -> &'static Self {
         static SHIPPED: LazyLock<Catalogue> = LazyLock::new(|| {
             #[expect(
@@ -54,17 +54,17 @@ pub struct Operation {
     pub name: String,
     pub summary: String,
     pub restart: Restart,
-    /// Parameter whose value orders the starts: those with the same value go one after the other.
+    /// Parameter whose value serializes starts: those with the same value are made one after the other.
     pub serialize_by: Option<String>,
     pub token: TokenKind,
     pub permissions: Vec<String>,
     pub clouds: Vec<String>,
     pub deadline_seconds: u64,
-    /// Graph requests per hour and tenant, where Graph publishes a limit.
+    /// Maximum number of Graph requests per hour and tenant, where Graph publishes a limit.
     pub budget_per_hour: Option<u32>,
     pub start: StartSpec,
     pub poll: PollSpec,
-    /// JSON Schema, as the OpenAPI document shows it.
+    /// JSON Schema of the parameters, as the OpenAPI document shows it.
     pub parameters: Value,
     #[serde(skip)]
     schema: Option<Schema>,
@@ -74,14 +74,15 @@ pub struct Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {
-    /// A second job: sent to Graph at most once.
+    /// A second start would run a second job, so the start is sent to Graph at most once.
     Never,
-    /// A refusal that names the running job: it is followed.
+    /// A second start is refused with the name of the running job, which is then followed.
     Adopt,
-    /// Nothing new: it may be repeated.
+    /// A second start changes nothing, so it may be repeated.
     Idempotent,
 }
 
+/// The kind of Graph token that an operation needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenKind {
@@ -103,13 +104,13 @@ impl TokenKind {
 pub struct StartSpec {
     pub method: String,
     pub version: String,
-    /// Below the version; `{name}` is replaced by the parameter.
+    /// Path below the version; `{name}` is replaced by the parameter.
     pub path: String,
     pub body: BodySpec,
-    /// Documented success codes. Another 2xx counts as started too, and is noted in the history.
+    /// Documented success statuses. Another 2xx counts as started too, and is recorded in the history.
     pub accepted: Vec<u16>,
     pub monitor: MonitorSource,
-    /// Header name → parameter, sent with the start and every poll when the parameter is given.
+    /// Headers (name → parameter) that are sent with the start and every poll if the parameter is given.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     pub adopt: Option<AdoptSpec>,
@@ -118,51 +119,52 @@ pub struct StartSpec {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BodySpec {
-    /// An object of these parameters.
+    /// The body is an object of these parameters.
     Fields(Vec<String>),
-    /// The value of this parameter.
+    /// The body is the value of this parameter.
     Parameter(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MonitorSource {
-    /// The `Location` (or `Operation-Location`) of the answer.
+    /// The monitor is the `Location` (or `Operation-Location`) of the answer.
     Location,
-    /// The URL of the start itself.
+    /// The monitor is the URL of the start itself.
     SameUrl,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdoptSpec {
+    /// Status of the refusal that names the running job.
     pub status: u16,
-    /// Collection below which `error.target` names the running job.
+    /// Path of the collection in which `error.target` names the running job.
     pub target_path: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PollSpec {
-    /// First look after the start where Graph sends no `Retry-After`.
+    /// Seconds from the start to the first poll, if Graph sends no `Retry-After`.
     pub initial_seconds: u64,
-    /// Longest pause between looks, unless `Retry-After` asks for more.
+    /// Longest pause between polls in seconds, unless `Retry-After` requests a longer one.
     pub max_seconds: u64,
-    /// JSON pointers; the first that finds a string is the status word.
+    /// JSON pointers to the job's status; the first that finds a string counts.
     pub status: Vec<String>,
     pub progress: Option<String>,
     pub words: StatusMap,
-    /// A success status counts only while this holds.
+    /// Condition that the answer must meet besides, for a success status to count.
     pub done_when: Option<Condition>,
-    /// Error codes that mean the operation resource is not there (yet, or any more).
+    /// Error codes that mean that the operation resource does not exist (yet, or any more).
     pub missing_codes: Vec<String>,
     pub error_code: Vec<String>,
     pub error_message: Vec<String>,
-    /// Field of our `result` → where it stands in Graph's answer (or in its `value` envelope).
+    /// Fields of our `result` (name → pointer into Graph's answer, or into its `value` envelope).
     pub result: BTreeMap<String, ResultField>,
 }
 
-/// Terminal words, compared without case. A word that is not here is never terminal.
+/// The terminal statuses of Graph's job, compared without case. A status that is not listed is never terminal.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StatusMap {
@@ -175,6 +177,7 @@ pub struct StatusMap {
 }
 
 impl StatusMap {
+    /// Returns the outcome that a terminal status means; `None` while the job goes on.
     pub fn outcome(&self, word: &str) -> Option<Outcome> {
         let has = |words: &[String]| words.iter().any(|known| known.eq_ignore_ascii_case(word));
         if has(&self.succeeded) {
@@ -219,13 +222,13 @@ impl Condition {
 #[serde(deny_unknown_fields)]
 pub struct ResultField {
     pub pointer: String,
-    /// The URL may carry a SAS: only what stands before `?` is kept.
+    /// Only the text before `?` is kept, because the URL may carry a SAS.
     #[serde(default)]
     pub without_query: bool,
 }
 
 impl Operation {
-    /// Reads one catalogue file. The error names the key.
+    /// Parses one catalogue file. The error names the key.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut operation: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         let schema =
@@ -254,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shipped_file_is_complete() {
+    fn every_shipped_operation_is_consistent() {
         for operation in Catalogue::shipped().iter() {
             let properties = operation.parameters["properties"].as_object().unwrap();
             for name in operation
@@ -303,13 +306,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_refused() {
+    fn unknown_key_is_refused() {
         let text = FILES[0].replace("restart =", "restrat =");
         assert!(Operation::parse(&text).unwrap_err().contains("restrat"));
     }
 
     #[test]
-    fn words_are_compared_without_case_and_unknown_ones_never_end() {
+    fn statuses_are_compared_without_case_and_unknown_ones_are_not_terminal() {
         let catalogue = Catalogue::shipped();
         let words = &catalogue.find("team.schedule").unwrap().poll.words;
         assert_eq!(words.outcome("COMPLETED"), Some(Outcome::Succeeded));

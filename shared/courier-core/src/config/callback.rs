@@ -1,4 +1,5 @@
-//! How a client's completions are sent: `[clients.<id>.callback]`, and further profiles that its requests may name.
+//! Reads how a client's completions are sent: `[clients.<id>.callback]`, and further profiles that its requests may
+//! name.
 
 use std::collections::BTreeMap;
 
@@ -10,26 +11,26 @@ use crate::crypto::secret::Secret;
 use crate::outbound::address::Allowed;
 use crate::profile::{DEFAULT, Hmac, Profile, ProofKind, Signature, Template, method_of};
 
-/// The profiles of one client.
+/// The callback profiles of one client.
 pub struct CallbackProfiles {
-    /// Of requests that name no profile.
+    /// Name of the profile for requests that name none.
     pub default: String,
-    /// By the name that a request may give.
+    /// All profiles, by the name that a request may give.
     pub all: BTreeMap<String, CallbackProfile>,
 }
 
-/// One profile to send a completion: a profile with its secrets.
+/// A profile as one client uses it: with the client's changes and secrets.
 pub struct CallbackProfile {
-    /// Form, method and headers of the request.
+    /// The profile, which holds the form, method and headers of the request.
     pub format: Profile,
     pub proof: Proof,
     /// Keys of the profile's HMAC; the first one signs.
     pub secrets: Vec<Secret>,
-    /// Whether the receiver is asked for leave first (CloudEvents webhooks, "Abuse protection").
+    /// The receiver must consent before the first delivery (CloudEvents webhooks, "Abuse protection").
     pub handshake: bool,
 }
 
-/// How we prove ourselves to the receiver.
+/// The credentials by which we authenticate ourselves to the receiver.
 pub enum Proof {
     None,
     Token(Secret),
@@ -37,7 +38,7 @@ pub enum Proof {
     OAuth2(OAuth2),
 }
 
-/// Client credentials (RFC 6749 §4.4).
+/// The settings of an OAuth 2.0 client credentials grant (RFC 6749 §4.4).
 pub struct OAuth2 {
     pub token_url: Url,
     pub client_id: String,
@@ -46,12 +47,12 @@ pub struct OAuth2 {
     pub client_authentication: ClientAuthentication,
 }
 
-/// How the token endpoint learns who asks (RFC 6749 §2.3.1), by the names of RFC 7591 §2.
+/// The place of our credentials in a token request (RFC 6749 §2.3.1), by the names of RFC 7591 §2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuthentication {
-    /// `client_secret_post`: in the body.
+    /// `client_secret_post`: id and secret are in the body.
     Post,
-    /// `client_secret_basic`: in the header.
+    /// `client_secret_basic`: id and secret are in the `Authorization` header.
     Basic,
 }
 
@@ -66,7 +67,7 @@ impl ClientAuthentication {
 }
 
 impl Proof {
-    /// For people.
+    /// Returns a description for people, without secrets.
     pub fn describe(&self) -> &'static str {
         match self {
             Self::None => "no credentials",
@@ -77,7 +78,7 @@ impl Proof {
     }
 }
 
-/// Reads `callback` and `profiles` of a client.
+/// Reads the tables `callback` and `profiles` of a client.
 pub(super) fn profiles(table: &mut Reader<'_>, allowed: &Allowed) -> CallbackProfiles {
     let mut all = table.tables("profiles", |name, table| {
         let base = table.optional_text("profile");
@@ -105,7 +106,7 @@ pub(super) fn profiles(table: &mut Reader<'_>, allowed: &Allowed) -> CallbackPro
 }
 
 impl Default for CallbackProfiles {
-    /// The default profile alone.
+    /// Returns the default profile alone.
     fn default() -> Self {
         let profile = Profile::find(DEFAULT).map(plain);
         Self {
@@ -127,7 +128,7 @@ fn plain(profile: &Profile) -> CallbackProfile {
     }
 }
 
-/// A profile, what the configuration changes of it, and its secrets.
+/// Reads one profile: the shipped one named `base`, what the configuration changes of it, and its secrets.
 fn profile(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<CallbackProfile> {
     let proof = proof(table, allowed);
     let secrets = table.secrets("secrets", |secret| Ok(secret.clone()));
@@ -163,15 +164,15 @@ fn check_proof(profile: &Profile, proof: &Proof, secrets: &[Secret], table: &mut
         Proof::OAuth2(_) => Some(ProofKind::Oauth2),
     };
     let signs = profile.hmac.is_some() && !secrets.is_empty();
-    let proved = profile.proofs.is_empty()
+    let is_satisfied = profile.proofs.is_empty()
         || profile.proofs.iter().any(|kind| given == Some(*kind))
         || (signs && profile.proofs.contains(&ProofKind::Hmac));
-    if !proved {
-        let profiles: Vec<&str> = profile.proofs.iter().map(|kind| keys(*kind)).collect();
-        let rule = format!("{} needs {}", profile.name, profiles.join(", or "));
+    if !is_satisfied {
+        let alternatives: Vec<&str> = profile.proofs.iter().map(|kind| keys(*kind)).collect();
+        let rule = format!("{} needs {}", profile.name, alternatives.join(", or "));
         table.error("profile", &rule);
     }
-    if profile.hmac.is_some() && secrets.is_empty() && proved {
+    if profile.hmac.is_some() && secrets.is_empty() && is_satisfied {
         table.error("secrets", "hmac needs at least one secret");
     }
     if profile.hmac.is_none() && !secrets.is_empty() {
@@ -188,7 +189,7 @@ fn keys(kind: ProofKind) -> &'static str {
     }
 }
 
-/// `None` where there is a mistake.
+/// Reads how we authenticate ourselves; `None` if the configuration has a mistake there.
 fn proof(table: &mut Reader<'_>, allowed: &Allowed) -> Option<Proof> {
     let keys = ["token", "username", "password", "oauth2"].map(|key| table.has(key));
     let token = table.optional_secret("token");
@@ -239,7 +240,7 @@ fn oauth2(table: &mut Reader<'_>, allowed: &Allowed) -> Option<OAuth2> {
     })
 }
 
-/// What the configuration changes of a profile.
+/// The parts of a profile that the configuration changes.
 struct Changes {
     method: Option<http::Method>,
     content_type: Option<String>,
@@ -303,12 +304,13 @@ fn hmac(table: &mut Reader<'_>) -> Option<Hmac> {
 }
 
 impl CallbackProfiles {
-    /// Some profile of this client needs `signing_secrets`.
+    /// Reports whether any profile of this client needs `signing_secrets`.
     pub(super) fn need_signing(&self) -> bool {
         let required = |profile: &CallbackProfile| profile.format.signature == Signature::Required;
         self.all.values().any(required)
     }
 
+    /// Reports whether any profile of this client requires a handshake.
     pub(super) fn shake_hands(&self) -> bool {
         self.all.values().any(|profile| profile.handshake)
     }

@@ -1,4 +1,4 @@
-//! One client of the configuration: who may call us, how it proves that, and what it may ask for.
+//! Reads one client of the configuration: its credentials, and what it may start.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::outbound::target_url;
 pub(super) const REQUESTS_PER_MINUTE: &str = "requests_per_minute";
 pub(super) const MOST_REQUESTS: u32 = 1_000_000;
 
-/// Who may call us, and what for.
+/// A system that may call graph-courier, with its credentials and permissions.
 pub struct Client {
     pub name: String,
     pub tenant: String,
@@ -26,7 +26,7 @@ pub struct Client {
     pub profiles: CallbackProfiles,
 }
 
-/// `requests_per_minute` is that of clients that name none of their own.
+/// Reads one client. `requests_per_minute` is the default rate limit for clients that set none.
 pub(super) fn client(
     name: &str,
     table: &mut Reader<'_>,
@@ -63,7 +63,7 @@ pub(super) fn client(
     })
 }
 
-/// What a client may do must be possible at Graph.
+/// Adds an error for everything that the client is permitted but its tenant or cloud cannot do at Graph.
 pub(super) fn check_client(
     client: &Client,
     graph: &GraphConfig,

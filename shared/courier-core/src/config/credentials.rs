@@ -1,5 +1,5 @@
-//! How a client proves who it is: API keys, Basic, signed requests and JWTs, any of them at once. What they mean is
-//! the business of `authenticate`.
+//! Reads the credentials of a client: API keys, Basic, signed requests and JWTs, any of them at once. The module
+//! `auth` verifies requests by them.
 
 use std::collections::BTreeMap;
 
@@ -14,31 +14,31 @@ use crate::crypto::secret::Secret;
 use crate::crypto::webhook_signature::SigningSecret;
 use crate::outbound::address::Allowed;
 
-/// Every profile in which one client may prove itself.
+/// The ways in which one client may authenticate.
 #[derive(Default)]
 pub struct Credentials {
-    /// SHA-256 of each key.
+    /// SHA-256 of each API key.
     pub api_keys: Vec<[u8; 32]>,
     pub basic: Option<Basic>,
     pub signed: Option<SignedRequests>,
     pub jwt: Option<JwtRule>,
 }
 
-/// RFC 7617.
+/// A user name and its passwords for HTTP Basic authentication (RFC 7617).
 pub struct Basic {
     pub username: String,
     /// SHA-256 of each password.
     pub passwords: Vec<[u8; 32]>,
 }
 
-/// Requests that carry an HMAC of their body.
+/// The settings for requests that carry an HMAC of their body.
 pub struct SignedRequests {
     pub dialect: Dialect,
-    /// The bytes of each secret; any of them may have signed.
+    /// The bytes of each secret; a request may be signed with any of them.
     pub secrets: Vec<Vec<u8>>,
 }
 
-/// What is signed, and where the signature stands.
+/// The content that a request signs, and the header that holds the signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dialect {
     StandardWebhooks,
@@ -48,23 +48,24 @@ pub enum Dialect {
         header: HeaderName,
         encoding: Encoding,
         algorithm: HmacAlgorithm,
-        /// What stands before the signature, as in `sha256=`.
+        /// Text before the signature in the header, such as `sha256=`.
         prefix: String,
     },
 }
 
-/// Which tokens (RFC 7519) are the client's.
+/// The rule by which a JWT (RFC 7519) is accepted as the client's.
 pub struct JwtRule {
     pub issuer: String,
     pub audience: String,
-    /// Where the issuer's keys are (RFC 7517).
+    /// URL of the issuer's key set (RFC 7517).
     pub jwks_url: Url,
     pub algorithms: Vec<JwtAlgorithm>,
     pub right: Right,
-    /// The exact `sub`, if only one subject is meant.
+    /// The exact `sub` that is required, if only one subject may call.
     pub subject: Option<String>,
 }
 
+/// A signature algorithm that a token may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JwtAlgorithm {
     Rs256,
@@ -72,7 +73,7 @@ pub enum JwtAlgorithm {
     Es256,
 }
 
-/// What a token must grant.
+/// The scope or role that a token must grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Right {
     Scope(String),
@@ -89,7 +90,7 @@ impl Dialect {
         }
     }
 
-    /// The header that holds the signature: it says that a request is signed.
+    /// Returns the name of the header that holds the signature; its presence means that a request is signed.
     pub fn header(&self) -> HeaderName {
         match self {
             Self::StandardWebhooks => HeaderName::from_static("webhook-signature"),
@@ -103,7 +104,7 @@ impl Dialect {
 impl JwtAlgorithm {
     pub const ALL: [Self; 3] = [Self::Rs256, Self::Ps256, Self::Es256];
 
-    /// RFC 7518 §3.1.
+    /// Returns the name of the algorithm in a token's header (RFC 7518 §3.1).
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
@@ -120,8 +121,8 @@ impl JwtAlgorithm {
 }
 
 pub(super) fn credentials(table: &mut Reader<'_>, allowed: &Allowed) -> Credentials {
-    let profiles = ["api_keys", "basic", "signed", "jwt"];
-    let is_one_given = profiles.iter().any(|key| table.has(key));
+    let kinds = ["api_keys", "basic", "signed", "jwt"];
+    let is_one_given = kinds.iter().any(|key| table.has(key));
     let api_keys = table.texts("api_keys", |text| sha256(&text));
     if !is_one_given || (table.has("api_keys") && api_keys.is_empty()) {
         table.error(
@@ -139,7 +140,7 @@ pub(super) fn credentials(table: &mut Reader<'_>, allowed: &Allowed) -> Credenti
     }
 }
 
-/// `sha256:` and 64 hexadecimal digits.
+/// Parses `sha256:` followed by 64 hexadecimal digits.
 fn sha256(text: &str) -> Result<[u8; 32], String> {
     let rule = || "must be sha256: and the 64 hexadecimal digits of its SHA-256".to_owned();
     let digits = text.strip_prefix("sha256:").ok_or_else(rule)?;
@@ -147,7 +148,7 @@ fn sha256(text: &str) -> Result<[u8; 32], String> {
     bytes.try_into().map_err(|_| rule())
 }
 
-/// The bytes of hexadecimal digits, in either case.
+/// Decodes hexadecimal digits of either case; `None` for anything else.
 pub(crate) fn hex(digits: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     let digit = |byte: u8| char::from(byte).to_digit(16);
@@ -174,8 +175,8 @@ fn basic(table: &mut Reader<'_>) -> Option<Basic> {
 }
 
 fn signed(table: &mut Reader<'_>) -> Option<SignedRequests> {
-    let word = table.text("dialect");
-    let dialect = match word.as_deref() {
+    let name = table.text("dialect");
+    let dialect = match name.as_deref() {
         Some("standard-webhooks") => Some(Dialect::StandardWebhooks),
         Some("zendesk") => Some(Dialect::Zendesk),
         Some("github") => Some(Dialect::Github),
@@ -187,7 +188,7 @@ fn signed(table: &mut Reader<'_>) -> Option<SignedRequests> {
         }
         None => None,
     };
-    let is_standard = word.as_deref() == Some("standard-webhooks");
+    let is_standard = name.as_deref() == Some("standard-webhooks");
     let secrets = table.secrets("secrets", |secret| {
         if is_standard {
             SigningSecret::parse(secret).map(|secret| secret.bytes().to_vec())
@@ -204,7 +205,7 @@ fn signed(table: &mut Reader<'_>) -> Option<SignedRequests> {
     })
 }
 
-/// A secret whose text is the key.
+/// Returns the bytes of a secret whose text itself is the key.
 fn text_secret(secret: &Secret) -> Result<Vec<u8>, String> {
     let bytes = secret.expose().as_bytes();
     if bytes.len() < 16 {
@@ -213,8 +214,8 @@ fn text_secret(secret: &Secret) -> Result<Vec<u8>, String> {
     Ok(bytes.to_vec())
 }
 
-/// Headers that mean something else here.
-const TAKEN: [&str; 12] = [
+/// Headers that have another meaning in a request and cannot hold a signature.
+const RESERVED_HEADERS: [&str; 12] = [
     "authorization",
     "connection",
     "content-length",
@@ -236,7 +237,7 @@ fn body_hmac(table: &mut Reader<'_>) -> Option<Dialect> {
     let prefix = table.optional_text("prefix").unwrap_or_default();
     let header = header.and_then(|text| {
         let name = HeaderName::try_from(text).ok();
-        let name = name.filter(|name| !TAKEN.contains(&name.as_str()));
+        let name = name.filter(|name| !RESERVED_HEADERS.contains(&name.as_str()));
         if name.is_none() {
             table.error("header", "must be the name of a header with no other use");
         }
@@ -292,7 +293,7 @@ fn jwt(table: &mut Reader<'_>, allowed: &Allowed) -> Option<JwtRule> {
     })
 }
 
-/// Who calls must be unambiguous: no two clients share a credential.
+/// Adds an error for every credential that two clients share, because a request must identify exactly one client.
 pub(super) fn check_ambiguity(clients: &BTreeMap<String, Client>, errors: &mut Vec<String>) {
     let mut seen: BTreeMap<[u8; 32], (&str, String)> = BTreeMap::new();
     for client in clients.values() {
@@ -313,7 +314,7 @@ pub(super) fn check_ambiguity(clients: &BTreeMap<String, Client>, errors: &mut V
     }
 }
 
-/// Where a credential stands, and a hash that only the same credential has.
+/// Returns each credential's place in the configuration, with a hash that only an equal credential has.
 fn identities(credentials: &Credentials) -> Vec<(String, [u8; 32])> {
     let mut found = Vec::new();
     let mut add = |place: String, parts: &[&[u8]]| {

@@ -1,4 +1,4 @@
-//! Where Graph is, and the tenants it is asked for.
+//! Reads where Graph is, and the tenants that it is called for.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,23 @@ use url::Url;
 use super::reader::Reader;
 use crate::crypto::secret::Secret;
 
+/// The hosts of Graph and the configured tenants.
 pub struct GraphConfig {
-    /// The only origin a Graph token is sent to.
+    /// The only origin that a Graph token is sent to.
     pub base_url: Url,
     pub login_url: Url,
     pub cloud: String,
     pub tenants: BTreeMap<String, Tenant>,
 }
 
+/// A Microsoft Entra tenant, and the app registration that graph-courier uses in it.
 pub struct Tenant {
+    /// Name of the tenant's table in the configuration.
     pub name: String,
     pub tenant_id: String,
     pub client_id: String,
     pub client_secret: Secret,
-    /// Seeds the chain of refresh tokens; the store keeps what Graph replaces it with.
+    /// The first refresh token of the chain; the store keeps the tokens that Graph replaces it with.
     pub refresh_token: Option<Secret>,
 }
 
@@ -48,7 +51,7 @@ const CLOUDS: [(&str, &str, &str); 4] = [
     ),
 ];
 
-/// The cloud of a host that is not Microsoft's: every operation may be tried there.
+/// The name of the cloud when `base_url` names another host: every operation is permitted there.
 pub(super) const TEST_HOST: &str = "test-host";
 
 pub(super) fn graph(table: &mut Reader<'_>) -> Option<GraphConfig> {
@@ -87,7 +90,7 @@ pub(super) fn graph(table: &mut Reader<'_>) -> Option<GraphConfig> {
 }
 
 fn tenant(name: &str, table: &mut Reader<'_>) -> Option<Tenant> {
-    // All are asked for before the first mistake counts, or the others would be called unknown.
+    // All keys are read before the first mistake returns, or the others would be reported as unknown keys.
     let tenant_id = table.text("tenant_id");
     let client_id = table.text("client_id");
     let client_secret = table.secret("client_secret");

@@ -25,29 +25,29 @@ use credentials::check_ambiguity;
 pub use graph::{GraphConfig, Tenant};
 pub use reader::Resolve;
 
-/// A configuration that holds: every reference is resolved, every name known.
+/// A valid configuration, in which every secret reference is resolved and every name is known.
 pub struct Config {
     pub graph: GraphConfig,
     pub clients: BTreeMap<String, Client>,
     pub sealer: Sealer,
-    /// Receivers may be here besides public addresses.
+    /// The networks in which receivers may be, besides public addresses.
     pub allowed: Arc<Allowed>,
     pub callbacks: Callbacks,
-    /// Of each client that names no number of its own.
+    /// Default rate limit for clients that set none.
     pub requests_per_minute: u32,
 }
 
-/// What holds for every receiver.
+/// The settings that apply to every receiver.
 #[derive(Debug, Default)]
 pub struct Callbacks {
     pub allow_networks: Vec<IpNet>,
-    /// Deliveries at once to one receiver; 20 where nothing is said.
+    /// Limit of deliveries in flight to one receiver; the default is 20.
     pub in_flight_per_host: Option<u32>,
-    /// Our DNS name in the handshake of CloudEvents.
+    /// Our DNS name in the CloudEvents handshake.
     pub origin: Option<String>,
 }
 
-/// Every mistake, each with the name of its key.
+/// All mistakes in a configuration, each with the name of its key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the configuration has {} mistake(s):\n{}", .0.len(), .0.join("\n"))]
 pub struct ConfigErrors(pub Vec<String>);
@@ -59,7 +59,7 @@ impl Config {
         catalogue: &Catalogue,
         resolve: Resolve<'_>,
     ) -> Result<Self, ConfigErrors> {
-        // The error of the TOML parser quotes the line, which may hold a secret.
+        // Only the parser's message is used: its full error quotes the line, which may contain a secret.
         let table: Table = toml::from_str(text).map_err(|error: toml::de::Error| {
             let line = error
                 .span()
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_example_is_read() {
+    fn valid_configuration_is_read() {
         let config = Config::parse(GOOD, Catalogue::shipped(), &resolve).unwrap_or_else(|errors| {
             panic!("{errors}");
         });
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_reported_at_once_by_name() {
+    fn all_mistakes_are_reported_together_by_key() {
         let text = GOOD
             .replace("cloud = \"global\"", "cloud = \"mars\"\ncolour = 1")
             .replace("tenant_id = \"t\"", "tenant_id = 7")
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_may_do_must_be_possible() {
+    fn operation_that_the_tenant_or_cloud_cannot_run_is_reported() {
         let no_user = GOOD.replace("refresh_token", "#");
         assert_eq!(errors(&no_user).len(), 1);
         assert!(errors(&no_user)[0].starts_with("graph.tenants.contoso.refresh_token:"));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_never_sent_in_clear_beyond_this_machine() {
+    fn plain_http_to_graph_is_refused_beyond_loopback() {
         let hosts = |base: &str| {
             GOOD.replace(
                 "cloud = \"global\"",
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_toml_is_refused_without_quoting_it() {
+    fn invalid_toml_is_reported_by_line_without_quoting_it() {
         let found = errors("[graph]\nclient_secret = canary canary\n");
         assert!(found[0].starts_with("line 2: not TOML"), "{found:?}");
         assert!(!found[0].contains("canary"), "{found:?}");

@@ -1,4 +1,4 @@
-//! Walks a TOML table, names every mistake by its dotted key and remembers which keys were known_keys for.
+//! Reads a TOML table, names every mistake by its dotted key, and reports the keys that were never read as unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::crypto::secret::{Secret, SecretReference};
 use crate::outbound::address::Allowed;
 use crate::outbound::target_url;
 
-/// Fetches a secret; the error says what is missing, never what it is.
+/// Fetches a secret. The error says what is missing and never contains the secret.
 pub type Resolve<'a> = &'a dyn Fn(&SecretReference) -> Result<Secret, String>;
 
 pub(crate) struct Reader<'a> {
@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The mistakes found, and the keys nobody known_keys for.
+    /// Returns all mistakes: those found while reading, and one for each key that was never read.
     pub(crate) fn finish(mut self) -> Vec<String> {
         for key in self
             .table
@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
         self.errors
     }
 
-    /// Whether the document says anything here.
+    /// Reports whether the table has this key.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
-    /// A table of tables: name → what `read` makes of it.
+    /// Reads a table of tables and returns what `read` makes of each, by name.
     pub(crate) fn tables<T>(
         &mut self,
         key: &str,
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Every entry of a table: name → what `read` makes of it.
+    /// Reads every entry of a table and returns what `read` makes of each, by name.
     fn each<T>(
         &mut self,
         key: &str,
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// One of a few words; `default` where nothing is said.
+    /// Reads one of a few names, parsed by `parse`; returns `default` if the key is missing or its value is wrong.
     pub(crate) fn word<T>(
         &mut self,
         key: &str,
@@ -165,8 +165,8 @@ impl<'a> Reader<'a> {
         let number = self
             .get(key)?
             .as_integer()
-            .and_then(|number| u32::try_from(number).ok());
-        let number = number.filter(|number| (least..=most).contains(number));
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|number| (least..=most).contains(number));
         if number.is_none() {
             self.error(
                 key,
@@ -184,12 +184,12 @@ impl<'a> Reader<'a> {
         flag
     }
 
-    /// A table of texts.
+    /// Reads a table of strings.
     pub(crate) fn text_map(&mut self, key: &str) -> BTreeMap<String, String> {
         self.each(key, |reader, name| reader.optional_text(name))
     }
 
-    /// A list of HTTP statuses.
+    /// Reads a list of HTTP statuses; a missing key gives an empty list.
     pub(crate) fn statuses(&mut self, key: &str) -> Vec<u16> {
         let items = self.get(key);
         let list = items.map(|items| items.as_array().map(Vec::as_slice));
@@ -203,14 +203,14 @@ impl<'a> Reader<'a> {
         statuses.unwrap_or_default()
     }
 
-    /// The URL of an endpoint that the guard lets us call.
+    /// Reads the URL of an endpoint that the outbound guard permits.
     pub(crate) fn endpoint(&mut self, key: &str, allowed: &Allowed) -> Option<Url> {
         let text = self.text(key)?;
         let endpoint = target_url::parse_endpoint(&text, allowed);
         endpoint.map_err(|rule| self.error(key, &rule)).ok()
     }
 
-    /// An https origin, without path; http only on this machine.
+    /// Reads an https origin without path; http is permitted on a loopback address only.
     pub(crate) fn origin(&mut self, key: &str) -> Option<Url> {
         let text = self.optional_text(key)?;
         let checked = Url::parse(&text)
@@ -255,7 +255,7 @@ impl<'a> Reader<'a> {
             .ok()
     }
 
-    /// A list of texts, each parsed by `parse`; a missing key is an empty list.
+    /// Reads a list of strings, each parsed by `parse`; a missing key gives an empty list.
     pub(crate) fn texts<T>(
         &mut self,
         key: &str,
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// A list of secret references.
+    /// Reads a list of secret references and parses each resolved secret by `parse`.
     pub(crate) fn secrets<T>(
         &mut self,
         key: &str,

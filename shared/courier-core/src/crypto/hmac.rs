@@ -1,4 +1,4 @@
-//! HMAC (RFC 2104) of what others send us and of what we send them, with the words a configuration has for it.
+//! HMAC (RFC 2104) of what we receive and of what we send, with the names of its settings in the configuration.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,6 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::{Sha256, Sha384, Sha512};
 
+/// The hash function of an HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HmacAlgorithm {
@@ -14,7 +15,7 @@ pub enum HmacAlgorithm {
     Sha512,
 }
 
-/// How the signature is written.
+/// The encoding of a signature as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
@@ -33,13 +34,13 @@ impl HmacAlgorithm {
         }
     }
 
-    pub(crate) fn parse(word: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let mut all = Self::ALL.into_iter();
-        let found = all.find(|algorithm| algorithm.as_str() == word);
+        let found = all.find(|algorithm| algorithm.as_str() == text);
         found.ok_or("must be sha256, sha384 or sha512")
     }
 
-    /// The signature of `content`, in one piece or several.
+    /// Returns the signature of the concatenated pieces of `content`.
     pub(crate) fn sign(self, key: &[u8], content: &[&[u8]]) -> Vec<u8> {
         match self {
             Self::Sha256 => sign::<Hmac<Sha256>>(key, content),
@@ -66,9 +67,9 @@ impl Encoding {
         }
     }
 
-    pub(crate) fn parse(word: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let mut all = [Self::Hex, Self::Base64].into_iter();
-        let found = all.find(|encoding| encoding.as_str() == word);
+        let found = all.find(|encoding| encoding.as_str() == text);
         found.ok_or("must be hex or base64")
     }
 
@@ -84,9 +85,9 @@ impl Encoding {
 mod tests {
     use super::*;
 
-    /// RFC 4231, test case 2.
+    /// The vectors are those of RFC 4231, test case 2.
     #[test]
-    fn the_published_vectors_are_reproduced() {
+    fn published_vectors_are_reproduced() {
         let signed = |algorithm: HmacAlgorithm, encoding: Encoding| {
             let content: [&[u8]; 2] = [b"what do ya want ", b"for nothing?"];
             encoding.encode(&algorithm.sign(b"Jefe", &content))

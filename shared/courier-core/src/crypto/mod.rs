@@ -1,4 +1,4 @@
-//! Secrets in memory and at rest, and the signatures that they make.
+//! Protects secrets in memory and at rest, and makes the signatures that use them.
 
 pub mod hmac;
 pub mod seal;

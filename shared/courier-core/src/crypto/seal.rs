@@ -1,4 +1,4 @@
-//! Seals what must be kept and must not be readable: XChaCha20-Poly1305, bound to the operation and the field.
+//! Seals secrets that must be stored: XChaCha20-Poly1305, bound to the operation and the field.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ const NONCE_BYTES: usize = 24;
 #[serde(transparent)]
 pub struct Sealed(String);
 
-/// The key of `[seal]`.
+/// Seals and opens with the key of `[seal]`.
 pub struct Sealer(XChaCha20Poly1305);
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum SealError {
 }
 
 impl Sealer {
-    /// Takes the key in base64 (32 bytes).
+    /// Creates a sealer from a key of 32 bytes in base64.
     pub fn new(key: &Secret) -> Result<Self, SealError> {
         let bytes = STANDARD
             .decode(key.expose().trim())
@@ -37,7 +37,7 @@ impl Sealer {
         Ok(Self(cipher))
     }
 
-    /// Seals `text` for one `place` (operation id and field): moved elsewhere it does not open.
+    /// Seals `text` for one `place` (operation id and field); it cannot be opened for another one.
     pub fn seal(&self, place: &str, text: &Secret) -> Sealed {
         let mut nonce = [0_u8; NONCE_BYTES];
         #[expect(
@@ -58,7 +58,7 @@ impl Sealer {
         Sealed(format!("{VERSION}{}", STANDARD.encode(bytes)))
     }
 
-    /// Opens what was sealed for the same `place`.
+    /// Opens text that was sealed for the same `place`.
     pub fn open(&self, place: &str, sealed: &Sealed) -> Result<Secret, SealError> {
         let body = sealed
             .0
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn sealed_text_opens_only_with_its_key_and_in_its_place() {
+    fn sealed_text_opens_only_with_its_key_and_for_its_place() {
         let sealed = sealer(1).seal("op_1/url", &Secret::new("https://canary"));
         assert!(!format!("{sealed:?}").contains("canary"));
         assert_eq!(
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_key_is_refused() {
+    fn short_key_is_refused() {
         assert_eq!(
             Sealer::new(&Secret::new("c2hvcnQ=")).err(),
             Some(SealError::BadKey)

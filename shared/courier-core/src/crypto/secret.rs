@@ -1,4 +1,4 @@
-//! Values that must not be read by accident: they neither print nor serialise. And where they are kept.
+//! Secret values, which can be neither printed nor serialised by accident, and references to where they are stored.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The secret itself. Every caller is a place where it may leak: there are few.
+    /// Returns the secret itself. Every caller is a place where it may leak, so there should be few.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -23,7 +23,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret is kept: `env:NAME`, `file:PATH` or `aws-secret:ARN[#key]`.
+/// The place where a secret is stored: `env:NAME`, `file:PATH` or `aws-secret:ARN[#key]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretReference {
     Env(String),
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_prints_no_secret() {
+    fn debug_does_not_contain_the_secret() {
         assert_eq!(
             format!("{:?}", Some(Secret::new("canary"))),
             "Some([secret])"
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_names_a_variable_a_file_or_a_secret_of_aws() {
+    fn reference_names_a_variable_a_file_or_an_aws_secret() {
         let aws = |arn: &str, key: Option<&str>| SecretReference::AwsSecret {
             arn: arn.to_owned(),
             key: key.map(str::to_owned),

@@ -1,4 +1,4 @@
-//! Signs callbacks the way of Standard Webhooks 1.0, so that receivers verify them with a library of their choice.
+//! Signs callbacks as Standard Webhooks 1.0 requires, so that receivers can verify them with any of its libraries.
 
 use std::fmt;
 
@@ -9,28 +9,29 @@ use jiff::Timestamp;
 use crate::crypto::hmac::HmacAlgorithm;
 use crate::crypto::secret::Secret;
 
-const PREFIX: &str = "whsec_";
-const LENGTHS: std::ops::RangeInclusive<usize> = 24..=64;
+const SECRET_PREFIX: &str = "whsec_";
+/// The permitted lengths of a secret in bytes.
+const SECRET_LENGTHS: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// A symmetric signing secret: `whsec_` and 24 to 64 bytes in base64.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningSecret(Vec<u8>);
 
 impl SigningSecret {
-    /// The error says which rule is broken, never what was given.
+    /// Parses a signing secret. The error names the broken rule and contains no part of the secret.
     pub fn parse(text: &Secret) -> Result<Self, String> {
         let encoded = text
             .expose()
-            .strip_prefix(PREFIX)
-            .ok_or_else(|| format!("must begin with {PREFIX}"))?;
+            .strip_prefix(SECRET_PREFIX)
+            .ok_or_else(|| format!("must begin with {SECRET_PREFIX}"))?;
         let key = STANDARD
             .decode(encoded)
-            .map_err(|_| format!("must be base64 after {PREFIX}"))?;
-        if !LENGTHS.contains(&key.len()) {
+            .map_err(|_| format!("must be base64 after {SECRET_PREFIX}"))?;
+        if !SECRET_LENGTHS.contains(&key.len()) {
             return Err(format!(
                 "must hold {} to {} bytes",
-                LENGTHS.start(),
-                LENGTHS.end()
+                SECRET_LENGTHS.start(),
+                SECRET_LENGTHS.end()
             ));
         }
         Ok(Self(key))
@@ -52,7 +53,7 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
-/// The value of `webhook-signature`: one signature per secret, so that receivers may rotate theirs.
+/// Returns the value of `webhook-signature`: one signature per secret, so that receivers can rotate theirs.
 ///
 /// `timestamp` is the time of this attempt and goes into `webhook-timestamp` as whole seconds.
 pub fn sign(secrets: &[SigningSecret], id: &str, timestamp: Timestamp, body: &[u8]) -> String {
@@ -81,9 +82,9 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    /// The published vector; `standardwebhooks` 1.1.0 of PyPI gives the same.
+    /// The vector is the published one; `standardwebhooks` 1.1.0 of PyPI gives the same signature.
     #[test]
-    fn the_published_vector_is_reproduced() {
+    fn published_vector_is_reproduced() {
         let secrets = [secret(SECRET).unwrap()];
         assert_eq!(
             sign(&secrets, ID, at(1_614_265_330), br#"{"test": 2432232314}"#),
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn while_rotating_every_secret_signs() {
+    fn every_configured_secret_signs() {
         let secrets = [secret(SECRET).unwrap(), secret(&of_length(64)).unwrap()];
         assert_eq!(
             sign(&secrets, ID, at(1_614_265_330), b""),
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn part_seconds_are_cut_as_in_the_header() {
+    fn fractions_of_a_second_are_cut_off_as_in_the_header() {
         let secrets = [secret(SECRET).unwrap()];
         let precise = Timestamp::new(1_614_265_330, 999_000_000).unwrap();
         let body = br#"{"test": 2432232314}"#;
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_24_to_64_bytes_in_base64() {
+    fn secret_must_have_24_to_64_bytes_in_base64() {
         for length in [24, 25, 32, 63, 64] {
             assert!(secret(&of_length(length)).is_ok(), "{length}");
         }

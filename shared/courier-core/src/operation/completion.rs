@@ -1,4 +1,4 @@
-//! The completion of an operation: where it goes, what it says, how often it was offered.
+//! The completion of an operation: its target, its frozen body, and the state of its delivery.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,27 +6,28 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::seal::Sealed;
 use crate::profile::Template;
 
+/// The receiver that a completion is delivered to, and the form in which it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackTarget {
-    /// A callback URL may carry a capability, so it is stored sealed.
+    /// The callback URL, which is sealed because it may carry a capability.
     pub url: Sealed,
     pub origin: String,
-    /// Which of the client's ways it goes; its default one where nothing is said.
+    /// Name of the client's callback profile; `None` for the client's default one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// Of the body, for the write that freezes it; the completion itself where there is none.
+    /// Template of the body, used when the completion is frozen; without one the body is the completion itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
-    /// Secret of the receiver that goes into the body (the token of a waiting task).
+    /// Secret of the receiver that is put into the body (the token of a waiting task).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Sealed>,
-    /// Raised with every change: what an earlier receiver answers says nothing of this one.
+    /// Version of the target, raised with every change: an answer of an earlier receiver does not concern this one.
     #[serde(default)]
     pub version: u32,
 }
 
 impl CallbackTarget {
-    /// Of the client's default way.
+    /// Creates a target that uses the client's default profile.
     pub fn new(url: Sealed, origin: &str) -> Self {
         Self {
             url,
@@ -43,19 +44,20 @@ impl CallbackTarget {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrozenEvent {
     pub id: String,
-    /// `operation.succeeded`, …
+    /// The event type, such as `operation.succeeded`.
     #[serde(rename = "type")]
     pub kind: String,
     pub body: String,
 }
 
+/// The state of the completion's delivery.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivery {
     pub attempts: u32,
     /// HTTP status of the last attempt; `None` when there was no answer.
     pub last_status: Option<u16>,
-    /// Of the running schedule: a re-delivery begins a new one.
+    /// Start of the present retry schedule; a re-delivery begins a new one.
     pub scheduled_since: Option<Timestamp>,
     pub scheduled_attempts: u32,
     pub next_attempt_at: Option<Timestamp>,

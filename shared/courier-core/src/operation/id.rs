@@ -6,21 +6,23 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Makes ids that nobody else has: of operations without a key, of calls to Graph, of writers.
+/// A source of unique ids: for operations without an idempotency key, for calls to Graph, and for writers.
 pub type Ids = Arc<dyn Fn() -> uuid::Uuid + Send + Sync>;
 
-/// Returns random ids.
+/// Returns a source of random ids.
 pub fn random_ids() -> Ids {
     Arc::new(uuid::Uuid::new_v4)
 }
 
-/// `op_` and 32 hexadecimal digits.
+/// The id of an operation: `op_` and 32 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct OperationId(String);
 
 impl OperationId {
-    /// The id of every request with this idempotency key: one conditional insert then makes a replay harmless.
+    /// Returns the id of every request of this client with this idempotency key.
+    ///
+    /// As the id is derived, a replay is detected by the conditional insert of the record.
     pub fn from_key(client: &str, key: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"graph-courier operation id v1\0");
@@ -36,7 +38,7 @@ impl OperationId {
         Self::unique(uuid::Uuid::new_v4())
     }
 
-    /// The id of a request that names no key.
+    /// Returns the id of a request without an idempotency key, from a unique id.
     pub fn unique(id: uuid::Uuid) -> Self {
         Self(format!("op_{}", id.simple()))
     }
@@ -51,7 +53,7 @@ impl OperationId {
         &self.0
     }
 
-    /// The id without `op_`, for the `webhook-id`.
+    /// Returns the id without `op_`, for the `webhook-id`.
     pub fn bare(&self) -> &str {
         self.0.trim_start_matches("op_")
     }
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn same_client_and_key_give_the_same_id() {
+    fn id_depends_on_client_and_key_alone() {
         assert_eq!(
             OperationId::from_key("a", "k"),
             OperationId::from_key("a", "k")
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_ids_parse() {
+    fn only_generated_ids_parse() {
         assert!(OperationId::parse(OperationId::random().as_str()).is_some());
         for bad in [
             "",

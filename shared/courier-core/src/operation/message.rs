@@ -1,17 +1,17 @@
-//! What travels through the queue: which operation to look at, never a secret.
+//! Queue messages. A message names the operation to work on and contains no secret.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::{OperationId, Record, State};
 
-/// A queue message. Tagged with a version, so that what is in flight survives an upgrade.
+/// A queue message. Its tag has a version, so that messages in flight survive an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all_fields = "camelCase")]
 pub enum Message {
-    /// Sent before Graph is called: finishes a start whose process died.
+    /// Queued before Graph is called; it finishes a start whose process died.
     WatchdogV1 { operation_id: OperationId },
-    /// Carries polling and, after the end, the callback attempts.
+    /// Drives polling and, after the end of the operation, the delivery attempts.
     PollV1 {
         operation_id: OperationId,
         /// A fencing token: a message of a lower epoch than the record's is dropped.
@@ -19,18 +19,18 @@ pub enum Message {
         epoch: u32,
         /// The URL to poll; one that differs from the record's is ignored.
         location: Option<String>,
-        /// How often the messages that this one replaced had been received.
+        /// Number of times that the messages which this one replaces were received.
         #[serde(rename = "looks", default, skip_serializing_if = "is_zero")]
         receives_before: u32,
     },
 }
 
-/// What the platform does with a message after a step.
+/// The platform's next action on a message after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// The record is Closed, or a newer message is queued.
+    /// Deletes the message, because the record is Closed or a newer message is queued.
     Delete,
-    /// Deliver the same message again, at this time or later.
+    /// Delivers the same message again, at this time or later.
     WaitUntil(Timestamp),
 }
 
@@ -41,7 +41,7 @@ impl Message {
         }
     }
 
-    /// The poll message of `record` for `epoch`.
+    /// Returns the poll message of `record` for `epoch`.
     pub fn poll(record: &Record, epoch: u32) -> Self {
         let location = match &record.state {
             State::Running { monitor } => Some(monitor.clone()),
@@ -59,8 +59,9 @@ impl Message {
         }
     }
 
-    /// What follows this message on a queue that keeps none for ever, after it came `receives` times. One epoch further,
-    /// so that this one dies out.
+    /// Returns the successor of this message, for a queue that limits how long it keeps one.
+    ///
+    /// `receives` is how often this message was received. The epoch is one higher, so that this message is dropped.
     pub fn renewed(&self, receives: u32) -> Self {
         match self {
             Self::WatchdogV1 { .. } => self.clone(),
@@ -78,7 +79,7 @@ impl Message {
         }
     }
 
-    /// How often it and its predecessors have come, given that it has come `receives` times.
+    /// Returns how often this message, received `receives` times, and its predecessors were received together.
     pub(crate) fn total_receives(&self, receives: u32) -> u32 {
         match self {
             Self::WatchdogV1 { .. } => receives,
@@ -88,9 +89,10 @@ impl Message {
         }
     }
 
-    /// The message that must be in flight while `record` stays as it is, and when it is due; `None` once Closed.
+    /// Returns the message that must be queued for `record` as it is, and when it is due; `None` once Closed.
     ///
-    /// The sweeper sends it anew for an overdue record, one epoch further, so that a message that was only late dies out.
+    /// The sweep queues it for an overdue record. The epoch of a poll message is one higher than the record's, so that
+    /// a message that was only late is dropped.
     pub fn owed(record: &Record) -> Option<(Self, Timestamp)> {
         let due = record.due_at?;
         let message = match record.state {
@@ -117,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_renewed_poll_message_goes_one_hop_further_and_keeps_count() {
+    fn renewed_poll_message_has_the_next_epoch_and_the_sum_of_receives() {
         let first: Message = serde_json::from_str(
             r#"{"type":"PollV1","operationId":"op_0123456789abcdef0123456789abcdef","hop":3,"location":"https://graph.example/x"}"#,
         )

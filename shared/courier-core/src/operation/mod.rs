@@ -1,4 +1,4 @@
-//! One operation as it is stored: what was asked, where it stands, what happened to it.
+//! The stored record of an operation: the request, the present state, and the history.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,64 +22,65 @@ pub use sealed_field::SealedField;
 pub struct Record {
     pub id: OperationId,
     pub revision: u64,
-    /// Nonce of the last write: recognises our own write when its answer was lost.
+    /// Nonce of the last write, by which a writer recognises its own write when the store's answer was lost.
     pub writer: String,
     pub client: String,
     pub tenant: String,
-    /// Name in the catalogue.
+    /// Name of the operation in the catalogue.
     pub operation: String,
     pub reference: Option<String>,
-    /// Of the payload without SAS signature fields.
+    /// Hash of the payload without SAS signature fields.
     pub fingerprint: String,
-    /// Parameters that may be read; secret ones appear in their kept form.
+    /// Parameters that may be read; of a SAS URL only the container's URL appears.
     pub parameters: Map<String, Value>,
-    /// Secret parameters; dropped when the start phase ends.
+    /// Secret parameters; they are dropped when the start phase ends.
     pub sealed_parameters: Option<Sealed>,
     pub callback: Option<CallbackTarget>,
     /// W3C trace context of the request, passed on with the callback.
     pub traceparent: Option<String>,
     pub created_at: Timestamp,
     pub deadline: Timestamp,
-    /// By when somebody must look; later than that plus a grace, the sweeper does. `None` once Closed.
+    /// Time by which the operation needs its next step; some time after it the sweep steps in. `None` once Closed.
     pub due_at: Option<Timestamp>,
     pub state: State,
-    /// Number of the last claimed start; fences starters.
+    /// Number of the last claimed start, which fences off earlier ones.
     pub attempt: u32,
-    /// An answer to a start was lost once. Sticky: a later refusal is then no proof that nothing runs.
+    /// An answer to a start was lost at some time. This stays set: a later refusal does not prove that no job runs.
     pub maybe_started: bool,
-    /// Graph refused the token of a start once; a fresh one was fetched.
+    /// Graph has refused the token of a start once, after which a fresh one was fetched.
     pub token_refused: bool,
     /// The fencing token of the message that carries the polling: messages of a lower epoch are dropped.
     #[serde(rename = "hop")]
     pub epoch: u32,
-    /// Steps in a row that panicked or hung.
+    /// Number of consecutive steps that panicked or hung.
     #[serde(rename = "stumbles", default)]
     pub step_crashes: u32,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
-    /// A running job was found and is followed.
+    /// A job that already ran was found and is followed.
     pub adopted: bool,
     pub reason: Option<Reason>,
     pub graph: GraphView,
     pub result: Option<Map<String, Value>>,
     pub error: Option<OperationError>,
-    /// Frozen by the write into Ended.
+    /// The completion, frozen by the write into Ended.
     pub event: Option<FrozenEvent>,
     pub delivery: Delivery,
     pub history: Vec<HistoryEntry>,
 }
 
-/// StatusMap of `callback.status`.
+/// The values of `callback.status`.
 pub const CALLBACK_STATUSES: [&str; 4] = ["none", "pending", "delivered", "undeliverable"];
 
-/// The newest and the oldest lines of a history are kept: a start that is refused for weeks must not outgrow its store.
-const FIRST_LINES: usize = 20;
-const LINES: usize = 150;
-/// Of so many attempts the receiver's words are kept.
-const ANSWERS: usize = 10;
+/// Number of the oldest history lines that are always kept.
+const FIRST_HISTORY_LINES: usize = 20;
+/// Maximum number of history lines, so that a start that is refused for weeks does not outgrow its store.
+const MAX_HISTORY_LINES: usize = 150;
+/// Number of newest attempts whose history lines keep the beginning of the receiver's answer.
+const MAX_KEPT_ANSWERS: usize = 10;
 
 impl Record {
-    /// One of [`CALLBACK_STATUSES`].
+    /// Returns one of [`CALLBACK_STATUSES`].
     pub fn callback_status(&self) -> &'static str {
         match &self.state {
             _ if self.callback.is_none() => "none",
@@ -103,14 +104,16 @@ impl Record {
         }
     }
 
-    /// Adds a line to the history; the first after [`FIRST_LINES`] goes when there are too many.
+    /// Adds a line to a history; a full one first drops the oldest line after the [`FIRST_HISTORY_LINES`].
     pub(crate) fn remember(&mut self, entry: HistoryEntry) {
-        if self.history.len() >= LINES {
-            self.history.remove(FIRST_LINES);
+        if self.history.len() >= MAX_HISTORY_LINES {
+            self.history.remove(FIRST_HISTORY_LINES);
         }
         self.history.push(entry);
         let lines = self.history.iter_mut().rev();
-        let old = lines.filter(|line| line.answer.is_some()).skip(ANSWERS);
+        let old = lines
+            .filter(|line| line.answer.is_some())
+            .skip(MAX_KEPT_ANSWERS);
         old.for_each(|line| line.answer = None);
     }
 }
@@ -123,25 +126,17 @@ impl Record {
     rename_all_fields = "camelCase"
 )]
 pub enum State {
-    /// Durable; no start in flight.
-    Accepted {
-        not_before: Timestamp,
-    },
-    /// Attempt `Record::attempt` may be talking to Graph until the lease is over.
-    Starting {
-        lease_until: Timestamp,
-    },
-    /// Class never, answer lost: a late answer of the original attempt may still arrive.
-    StartUnknown {
-        hold_until: Timestamp,
-    },
-    Running {
-        monitor: String,
-    },
+    /// The operation is stored, and no start is in flight.
+    Accepted { not_before: Timestamp },
+    /// The start with the number `Record::attempt` may be calling Graph until the lease ends.
+    Starting { lease_until: Timestamp },
+    /// The answer to a start of class *never* was lost; a late answer of that attempt may still arrive.
+    StartUnknown { hold_until: Timestamp },
+    /// Graph runs the job, which is polled at `monitor`.
+    Running { monitor: String },
     /// The outcome is final; the completion is still to be delivered.
-    Ended {
-        outcome: Outcome,
-    },
+    Ended { outcome: Outcome },
+    /// The outcome is final, and no delivery is pending.
     Closed {
         outcome: Outcome,
         how: DeliveryOutcome,
@@ -149,7 +144,7 @@ pub enum State {
 }
 
 impl State {
-    /// The outcome, once there is one.
+    /// Returns the outcome, once there is one.
     pub fn outcome(&self) -> Option<Outcome> {
         match self {
             Self::Ended { outcome } | Self::Closed { outcome, .. } => Some(*outcome),
@@ -160,7 +155,7 @@ impl State {
         }
     }
 
-    /// No start has succeeded or been given up yet.
+    /// Reports whether no start has succeeded or been given up yet.
     pub fn is_starting(&self) -> bool {
         match self {
             Self::Accepted { .. } | Self::Starting { .. } | Self::StartUnknown { .. } => true,
@@ -179,6 +174,7 @@ impl State {
     }
 }
 
+/// The final result of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
@@ -212,6 +208,7 @@ impl Outcome {
     }
 }
 
+/// The final result of the delivery of a completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DeliveryOutcome {
@@ -230,18 +227,18 @@ pub enum Reason {
     StartRejected,
     /// An answer to a start was lost, so a job may or may not exist.
     StartOutcomeUnknown,
-    /// Graph accepted but gave no usable URL to follow.
+    /// Graph accepted the start but gave no usable URL to poll.
     StartUntrackable,
-    /// Graph accepted but its URL is not on the configured host: the token never goes there.
+    /// Graph accepted the start, but its URL is not on the configured host, the only one that gets the token.
     LocationUntrusted,
     /// Graph no longer knows the operation resource.
     MonitorGone,
-    /// Graph says that the operation failed.
+    /// Graph reports that the operation failed.
     OperationFailed,
     DeadlinePassed,
-    /// No usable token at present; the operation is still followed and goes on when there is one.
+    /// There is no usable token at present; the operation is still followed and goes on when there is one.
     AuthorizationLost,
-    /// What was sealed cannot be opened with the configured key.
+    /// Sealed data cannot be opened with the configured key.
     SealedDataUnreadable,
     CancelledByCaller,
 }
@@ -263,7 +260,7 @@ impl Reason {
     }
 }
 
-/// What Graph said last.
+/// The state of the job, as Graph last reported it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GraphView {
@@ -273,14 +270,15 @@ pub struct GraphView {
     pub request_id: Option<String>,
     pub polls: u32,
     pub next_poll_at: Option<Timestamp>,
-    /// A poll has been answered 200 once.
+    /// At least one poll was answered 200.
     pub seen: bool,
-    /// Looks in a row that found no operation resource, and since when.
+    /// Number of consecutive polls that found no operation resource.
     pub missing: u32,
+    /// Time of the first of these polls.
     pub missing_since: Option<Timestamp>,
 }
 
-/// Why an operation did not succeed, in Graph's words, without secrets.
+/// The reason why an operation did not succeed, as Graph reports it, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationError {
@@ -294,24 +292,24 @@ pub struct OperationError {
     pub request_id: Option<String>,
 }
 
-/// One line of what happened.
+/// One line of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
     #[serde(serialize_with = "serialize_milliseconds")]
     pub at: Timestamp,
-    /// Public status word after the entry.
+    /// Public status after the entry.
     pub status: String,
-    /// What happened, a stable word: `accepted`, `startClaimed`, `callbackAttempt`, …
+    /// Stable name of what happened: `accepted`, `startClaimed`, `callbackAttempt`, …
     pub event: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub http_status: Option<u16>,
-    /// From sending to the answer's head.
+    /// Milliseconds from sending the callback until its answer was read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub latency_ms: Option<u64>,
-    /// How the receiver's answer begins: at most 1 KiB of it, without our secrets, control characters escaped.
+    /// Beginning of the receiver's answer: at most 1 KiB, without our secrets, with control characters escaped.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub answer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -13,7 +13,9 @@ pub enum SealedField {
 }
 
 impl SealedField {
-    /// Returns the additional authenticated data of this field: sealed text opens only for its own operation and field.
+    /// Returns the additional authenticated data of this field.
+    ///
+    /// It makes sealed text open for its own operation and field only.
     pub fn seal_context(self, id: &OperationId) -> String {
         let field = match self {
             Self::Parameters => "parameters",

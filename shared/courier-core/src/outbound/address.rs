@@ -1,10 +1,10 @@
-//! Which addresses the outbound guard lets us call. It judges addresses only; names and URLs are judged elsewhere.
+//! Decides which IP addresses the outbound guard permits. Names and URLs are checked elsewhere.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// IPv4 special-purpose ranges (IANA registry, RFC 6890), with multicast and the reserved rest.
+/// The special-purpose ranges of IPv4 (IANA registry, RFC 6890), with multicast and the reserved rest.
 const DENIED_V4: [Ipv4Net; 15] = [
     v4([0, 0, 0, 0], 8),
     v4([10, 0, 0, 0], 8),
@@ -23,10 +23,10 @@ const DENIED_V4: [Ipv4Net; 15] = [
     v4([240, 0, 0, 0], 4),
 ];
 
-/// The one IPv6 range in public use (RFC 4291 §2.4); whatever lies outside it is refused.
+/// The only IPv6 range in public use (RFC 4291 §2.4); every address outside it is refused.
 const GLOBAL_V6: Ipv6Net = v6([0x2000, 0], 3);
 
-/// Inside it: protocol assignments with Teredo, documentation, 6to4, documentation.
+/// Refused ranges inside [`GLOBAL_V6`]: protocol assignments with Teredo, documentation, 6to4, documentation.
 const DENIED_V6: [Ipv6Net; 4] = [
     v6([0x2001, 0], 23),
     v6([0x2001, 0xdb8], 32),
@@ -34,7 +34,9 @@ const DENIED_V6: [Ipv6Net; 4] = [
     v6([0x3fff, 0], 20),
 ];
 
-/// Whether the address is an ordinary one of the public internet. An IPv4-mapped address counts as the IPv4 address.
+/// Reports whether an address is an ordinary one of the public internet.
+///
+/// An IPv4-mapped address counts as the IPv4 address.
 pub fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => !DENIED_V4.iter().any(|network| network.contains(&ip)),
@@ -44,7 +46,7 @@ pub fn is_public(ip: IpAddr) -> bool {
     }
 }
 
-/// What may be called: the public internet and `allow_networks` of the configuration.
+/// The addresses that may be called: the public internet and `allow_networks` of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allowed {
     pub networks: Vec<IpNet>,
@@ -74,14 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn an_allowed_network_opens_itself_only() {
+    fn allowed_network_permits_its_own_addresses_only() {
         let allowed = Allowed {
             networks: vec![
                 "10.20.0.0/16".parse().unwrap(),
                 "fd00:1::/32".parse().unwrap(),
             ],
         };
-        for open in [
+        for permitted in [
             "10.20.0.0",
             "10.20.255.255",
             "::ffff:10.20.3.4",
@@ -89,9 +91,9 @@ mod tests {
             "8.8.8.8",
             "2606:4700::1111",
         ] {
-            assert!(allowed.permits(ip(open)), "{open}");
+            assert!(allowed.permits(ip(permitted)), "{permitted}");
         }
-        for closed in [
+        for refused in [
             "10.19.255.255",
             "10.21.0.0",
             "::ffff:10.21.0.0",
@@ -101,15 +103,15 @@ mod tests {
             "::1",
             "169.254.169.254",
         ] {
-            assert!(!allowed.permits(ip(closed)), "{closed}");
+            assert!(!allowed.permits(ip(refused)), "{refused}");
         }
         assert!(!Allowed::default().permits(ip("10.20.0.1")));
     }
 
     /// The addresses at which a function in the cloud finds credentials or its own runtime.
     #[test]
-    fn the_prizes_of_a_cloud_function_are_out_of_reach() {
-        for prize in [
+    fn loopback_and_cloud_metadata_addresses_are_refused() {
+        for target in [
             "127.0.0.1",
             "169.254.100.1",
             "169.254.79.129",
@@ -119,7 +121,7 @@ mod tests {
             "100.100.100.200",
             "fd00:ec2::254",
         ] {
-            assert!(!Allowed::default().permits(ip(prize)), "{prize}");
+            assert!(!Allowed::default().permits(ip(target)), "{target}");
         }
     }
 }

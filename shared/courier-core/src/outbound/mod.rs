@@ -1,7 +1,7 @@
-//! How we call others: no redirects, no proxies, no retries behind our back, no decompression, everything bounded.
+//! Makes outgoing calls: without redirects, proxies, automatic retries or decompression, and with bounds on everything.
 //!
-//! Everything that goes out passes one seam, [`Transport`]: [`HttpTransport`] in every program, a network without
-//! sockets in the simulation (`docs/adr/0013`).
+//! Every call goes through the trait [`Transport`]: [`HttpTransport`] in every program, a network without sockets in
+//! the simulation (`docs/adr/0013`).
 
 pub mod address;
 pub mod resolver;
@@ -19,19 +19,19 @@ use url::Url;
 use crate::outbound::address::Allowed;
 use crate::outbound::resolver::GuardedResolver;
 
-/// The most we read of an answer.
+/// Maximum number of bytes that are read of an answer's body.
 pub const ANSWER_BYTES: usize = 256 * 1024;
-/// The longest we wait for the first bytes of a body that are only for the history.
-const EXCERPT_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for the first bytes of a body, which are wanted for the history only.
+const EXCERPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The certificates we trust: `None` for the machine's own.
+/// The TLS configuration with the certificates to trust; `None` for those of the machine.
 pub type Tls = Option<rustls::ClientConfig>;
 
-/// Limits on one outgoing call.
+/// Timeouts of one outgoing call.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
     pub connect: Duration,
-    /// Request sent and answer read.
+    /// Time for sending a request to Graph and reading its answer.
     pub graph: Duration,
     pub token: Duration,
     pub callback: Duration,
@@ -48,27 +48,27 @@ impl Default for Timeouts {
     }
 }
 
-/// Which connection a call goes out on.
+/// The connection that a call uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// To the configured hosts; connections are kept for a while.
+    /// A pooled connection to a configured host, which stays open for a while.
     Kept,
-    /// A connection of its own: a kept one that has died would look like a lost answer.
+    /// A new connection to a configured host, because a dead pooled one looks like a lost answer.
     Fresh,
-    /// To hosts that a client or its configuration chooses: only permitted addresses, no connection shared.
+    /// A new connection to a host that a client or its configuration has chosen, at a permitted address only.
     Guarded,
 }
 
-/// How much of an answer's body is wanted.
+/// The part of an answer's body that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
-    /// All of it, or none: `None` when it is cut off, too slow or longer than [`ANSWER_BYTES`].
+    /// The whole body, or `None` if it is cut off, too slow or longer than [`ANSWER_BYTES`].
     Whole,
-    /// At most its first bytes, as far as they come within two seconds.
+    /// At most this number of first bytes, as far as they arrive within two seconds.
     First(usize),
 }
 
-/// One HTTP request, ready to be sent. It does not print: URL, headers and body may be secrets.
+/// One HTTP request, ready to be sent. It has no `Debug`, because URL, headers and body may be secrets.
 pub struct Call {
     pub route: Route,
     pub method: Method,
@@ -76,29 +76,29 @@ pub struct Call {
     pub headers: HeaderMap,
     pub body: Vec<u8>,
     pub read: Read,
-    /// Until the answer is read.
+    /// Time for sending the request and reading the answer.
     pub timeout: Duration,
 }
 
-/// What came back. It does not print: the body may be a token.
+/// The answer to a call. It has no `Debug`, because the body may be a token.
 pub struct Answered {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// As [`Read`] says.
+    /// The part of the body that [`Read`] requested.
     pub body: Option<Vec<u8>>,
 }
 
-/// Why there is no answer. Tells nothing of the URL: it may be a secret.
+/// The reason why a call has no answer. It contains no part of the URL, which may be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
-    /// Provably no byte of the request was sent.
+    /// No connection was made, so certainly no byte of the request was sent.
     #[error("no connection")]
     NotSent,
     #[error("no answer in time")]
     TimedOut,
     #[error("the connection ended before the answer")]
     CutOff,
-    /// Answered from an address that the guard forbids.
+    /// The answer came from an address that the outbound guard refuses.
     #[error("the receiver's address must not be called")]
     Forbidden,
 }
@@ -118,7 +118,7 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// Fails only when no HTTP client can be built (no usable TLS roots).
+    /// Creates the transport; fails only if no HTTP client can be built (no usable TLS roots).
     pub fn new(timeouts: &Timeouts, tls: &Tls, allowed: &Arc<Allowed>) -> reqwest::Result<Self> {
         Ok(Self {
             kept: pooled(timeouts, tls)?,
@@ -169,14 +169,14 @@ fn explain(error: &reqwest::Error) -> Unanswered {
     }
 }
 
-/// For the configured hosts. Connections are kept for a while.
+/// Creates a client for the configured hosts, whose idle connections stay open for 30 seconds.
 pub fn pooled(timeouts: &Timeouts, tls: &Tls) -> reqwest::Result<Client> {
     bounded(timeouts, tls)
         .pool_idle_timeout(Duration::from_secs(30))
         .build()
 }
 
-/// Resolves names through the guard; shares no connection between clients.
+/// Creates a client that resolves names through the outbound guard and reuses no connection.
 fn guarded(timeouts: &Timeouts, tls: &Tls, allowed: &Arc<Allowed>) -> reqwest::Result<Client> {
     let resolver = GuardedResolver {
         allowed: Arc::clone(allowed),
@@ -201,7 +201,7 @@ fn bounded(timeouts: &Timeouts, tls: &Tls) -> ClientBuilder {
         .connect_timeout(timeouts.connect)
 }
 
-/// The body, or `None` when it is cut off, too slow or longer than [`ANSWER_BYTES`].
+/// Returns the body, or `None` if it is cut off, too slow or longer than [`ANSWER_BYTES`].
 async fn whole(mut response: Response) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.ok()? {
@@ -223,7 +223,7 @@ async fn first(mut response: Response, bytes: usize) -> Vec<u8> {
             read.extend_from_slice(&chunk[..chunk.len().min(room)]);
         }
     };
-    // What has come by then is told; the status stands in any case.
-    drop(tokio::time::timeout(EXCERPT_PATIENCE, enough).await);
+    // A timeout is no error: the bytes read so far are used, and the status is known in any case.
+    drop(tokio::time::timeout(EXCERPT_TIMEOUT, enough).await);
     read
 }

@@ -1,7 +1,7 @@
-//! The DNS half of the outbound guard: a name may be called only if every address it has may be called.
+//! The DNS part of the outbound guard: a name may be called only if all its addresses may be called.
 //!
-//! The addresses that were judged are the ones connected to, so a second DNS answer changes nothing. A literal address
-//! in a URL does not come past here (hyper connects to it at once): `callback_url` judges those.
+//! The connection goes to the addresses that were checked, so a second DNS answer changes nothing. A literal address in
+//! a URL is not resolved here (hyper connects to it at once): `target_url` checks those.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,13 +11,13 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::outbound::address::Allowed;
 
-/// Resolver for the HTTP client that calls addresses a client can choose.
+/// The resolver of the HTTP client that calls hosts which a client may choose.
 #[derive(Debug, Clone)]
 pub struct GuardedResolver {
     pub allowed: Arc<Allowed>,
 }
 
-/// One of the name's addresses is private or special. Which one is not told: it would map a foreign network.
+/// One of the name's addresses is private or special. The error does not name it, which would reveal a foreign network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the host has an address that must not be called")]
 pub struct ForbiddenAddress;
@@ -39,7 +39,9 @@ impl Resolve for GuardedResolver {
     }
 }
 
-/// All or nothing: a name with one forbidden address is a trap, not a name with fewer addresses.
+/// Returns the addresses if all are permitted.
+///
+/// A name with one forbidden address is refused as an attack rather than called at its other addresses.
 fn check(answers: Vec<SocketAddr>, allowed: &Allowed) -> Result<Vec<SocketAddr>, ForbiddenAddress> {
     if answers.iter().all(|answer| allowed.permits(answer.ip())) {
         Ok(answers)
@@ -67,23 +69,23 @@ mod tests {
     }
 
     #[test]
-    fn public_answers_are_handed_on_unchanged() {
+    fn public_addresses_are_returned_unchanged() {
         let public = answers(&["8.8.8.8", "2606:4700::1111"]);
         assert_eq!(check(public.clone(), &Allowed::default()), Ok(public));
     }
 
     #[test]
-    fn one_private_answer_spoils_the_name() {
-        for trap in [
+    fn one_private_address_refuses_the_name() {
+        for addresses in [
             &["8.8.8.8", "10.0.0.1"][..],
             &["169.254.169.254", "8.8.8.8"],
             &["2606:4700::1111", "::1"],
             &["::ffff:127.0.0.1"],
         ] {
             assert_eq!(
-                check(answers(trap), &Allowed::default()),
+                check(answers(addresses), &Allowed::default()),
                 Err(ForbiddenAddress),
-                "{trap:?}"
+                "{addresses:?}"
             );
         }
     }

@@ -1,17 +1,18 @@
-//! Reads `Retry-After` (RFC 9110 §10.2.3) with the decimals Graph sends, and never waits shorter than it says.
+//! Parses `Retry-After` (RFC 9110 §10.2.3), also with the decimals that Graph sends. It never shortens a wait.
 
 use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 use jiff::Timestamp;
 
-const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
+const MIN_WAIT: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
 const MILLISECOND_DIGITS: usize = 3;
 
-/// How long to wait, or `None` where the header says nothing one can use. The result is not clamped.
+/// Returns the requested wait, or `None` if the header is missing or invalid. The result is not clamped.
 ///
-/// An HTTP-date counts from the answer's own `Date`, so that a clock of ours that is wrong does no harm; else from `now`.
+/// The wait until an HTTP-date counts from the answer's own `Date`, so that a wrong clock of ours does no harm; without
+/// one it counts from `now`.
 pub fn parse(
     header: Option<&HeaderValue>,
     date: Option<&HeaderValue>,
@@ -29,9 +30,9 @@ pub fn parse(
     Some(until.duration_since(since).unwrap_or_default())
 }
 
-/// Keeps a wait within what we are willing to do: 1 s to 6 h.
+/// Limits a wait to at least 1 second and at most 6 hours.
 pub fn clamp(wait: Duration) -> Duration {
-    wait.clamp(SHORTEST, LONGEST)
+    wait.clamp(MIN_WAIT, MAX_WAIT)
 }
 
 fn ascii(header: &HeaderValue) -> Option<&str> {
@@ -43,7 +44,7 @@ fn http_date(text: &str) -> Option<SystemTime> {
     httpdate::parse_http_date(text).ok()
 }
 
-/// `delay-seconds`, also with decimals; rounded up to the millisecond.
+/// Parses `delay-seconds`, also with decimals, and rounds it up to the millisecond.
 fn seconds(text: &str) -> Option<Duration> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
     if !is_digits(whole) || !is_digits(decimals) {
@@ -78,12 +79,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_header_there_is_no_wait() {
+    fn missing_header_gives_no_wait() {
         assert_eq!(parse(None, None, NOW.parse().unwrap()), None);
     }
 
     #[test]
-    fn a_wait_is_clamped_to_one_second_and_six_hours() {
+    fn wait_is_clamped_to_one_second_and_six_hours() {
         assert_eq!(clamp(Duration::ZERO), Duration::from_secs(1));
         assert_eq!(
             clamp(Duration::from_millis(2_128)),
@@ -94,7 +95,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(header in "[ -~]{0,40}", bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fn arbitrary_bytes_do_not_panic(header in "[ -~]{0,40}", bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             wait(&header, Some(&header));
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
                 parse(Some(&value), Some(&value), NOW.parse().unwrap());
@@ -102,7 +103,7 @@ mod tests {
         }
 
         #[test]
-        fn decimals_are_never_rounded_down_nor_up_by_a_millisecond(whole in 0_u64..1_000_000, decimals in "[0-9]{1,9}") {
+        fn decimals_are_rounded_up_by_less_than_a_millisecond(whole in 0_u64..1_000_000, decimals in "[0-9]{1,9}") {
             let waited = wait(&format!("{whole}.{decimals}"), None).unwrap();
             let nanoseconds: u32 = format!("{decimals:0<9}").parse().unwrap();
             let exact = Duration::new(whole, nanoseconds);
@@ -111,7 +112,7 @@ mod tests {
         }
 
         #[test]
-        fn a_larger_number_never_waits_shorter(a in 0_u64..1_000_000_000, b in 0_u64..1_000_000_000) {
+        fn larger_number_never_gives_a_shorter_wait(a in 0_u64..1_000_000_000, b in 0_u64..1_000_000_000) {
             let decimal = |n: u64| wait(&format!("{}.{:06}", n / 1_000_000, n % 1_000_000), None).unwrap();
             prop_assert_eq!(a.cmp(&b).is_le() && decimal(a) > decimal(b), false);
         }

@@ -1,7 +1,7 @@
 //! The URL half of the outbound guard: a client may aim us only at origins registered for it.
 //!
-//! A URL is parsed once, the way browsers do, which turns every spelling of an IPv4 address into four numbers. The
-//! parsed form is what is judged and what is called. Names are judged again when they are resolved (`resolver`).
+//! A URL is parsed once, as browsers do, which turns every spelling of an IPv4 address into four numbers. The parsed
+//! form is what is checked and what is called. Names are checked again when they are resolved (`resolver`).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,28 +12,28 @@ use crate::outbound::address::{Allowed, is_public};
 
 const MAX_BYTES: usize = 2048;
 const TOO_LONG: &str = "must not be longer than 2048 bytes";
-/// For whoever may be called by http, but not there.
+/// Rule for clients that have registered http origins.
 const HTTP_ELSEWHERE: &str = "must be https, or below one of the client's registered http origins";
-/// Names that are answered on this machine or in this network (RFC 6761, RFC 6762, RFC 8375 and the cloud's own).
+/// Suffixes of names that resolve on this machine or in this network (RFC 6761, RFC 6762, RFC 8375, cloud providers).
 const LOCAL_SUFFIXES: [&str; 5] = [".localhost", ".localdomain", ".local", ".internal", ".arpa"];
 
-/// A URL we may call back.
+/// A callback URL that is permitted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CallbackUrl {
     url: Url,
 }
 
-/// Why a URL is not taken. Shows nothing of its path or query.
+/// The reason why a URL is refused. It contains no part of the path or query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the callback URL {rule}")]
 pub struct Refusal {
     /// `true`: the origin is not registered for the client (403). `false`: the URL is wrong for everyone (400).
     pub forbidden: bool,
-    /// Continues "the callback URL …".
+    /// The broken rule, as the continuation of "the callback URL …".
     pub rule: String,
 }
 
-/// Takes `text` if it is a proper URL below one of `origins` (as `parse_origin` gives them).
+/// Parses a callback URL, which must be valid and below one of `origins` (as `parse_origin` returns them).
 pub fn parse(text: &str, origins: &[String], allowed: &Allowed) -> Result<CallbackUrl, Refusal> {
     let wrong = |rule: &str| Refusal {
         forbidden: false,
@@ -61,8 +61,9 @@ pub fn parse(text: &str, origins: &[String], allowed: &Allowed) -> Result<Callba
     Ok(CallbackUrl { url })
 }
 
-/// Reads the URL of an endpoint that the configuration names (tokens, keys): any public https URL, or one at an allowed
-/// address.
+/// Parses the URL of an endpoint that the configuration names (tokens, keys).
+///
+/// It may be any public https URL, or one at an allowed address.
 pub(crate) fn parse_endpoint(text: &str, allowed: &Allowed) -> Result<Url, String> {
     let has_networks = !allowed.networks.is_empty();
     let url = parse_configured(text, has_networks, |ip| allowed.permits(ip))?;
@@ -70,7 +71,7 @@ pub(crate) fn parse_endpoint(text: &str, allowed: &Allowed) -> Result<Url, Strin
     Ok(url)
 }
 
-/// Reads an entry of `callback_origins` and writes it the one way `parse` compares.
+/// Parses an entry of `callback_origins` and returns it in the one spelling that `parse` compares.
 pub fn parse_origin(text: &str, has_networks: bool) -> Result<String, String> {
     let url = parse_configured(text, has_networks, |ip| has_networks || is_public(ip))?;
     if url.path() != "/" || text.contains('?') {
@@ -82,7 +83,7 @@ pub fn parse_origin(text: &str, has_networks: bool) -> Result<String, String> {
     Ok(url.origin().ascii_serialization())
 }
 
-/// Reads a URL of the configuration by the same rules.
+/// Parses a URL of the configuration by the same rules as a callback URL.
 fn parse_configured(
     text: &str,
     has_networks: bool,
@@ -105,7 +106,7 @@ impl CallbackUrl {
         self.url.as_str()
     }
 
-    /// Scheme, host and port: what may be shown and logged.
+    /// Returns scheme, host and port, which may be shown and logged.
     pub fn origin(&self) -> String {
         self.url.origin().ascii_serialization()
     }
@@ -126,14 +127,14 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
         return Err("must hold no space, control character or backslash");
     }
     let url = Url::parse(text).map_err(|_| "must be an absolute URL")?;
-    // It is kept as the parser writes it, and judged again when it is called.
+    // The URL is stored in the parser's spelling and checked again when it is called, so that must not be too long.
     if url.as_str().len() > MAX_BYTES {
         return Err(TOO_LONG);
     }
     if !matches!(url.scheme(), "https" | "http") {
         return Err("must be https");
     }
-    // The parser does not need the slashes, and so reads `https:host` as the same.
+    // The URL parser accepts URLs without the slashes: `https:host` would be the same as `https://host`.
     let after_scheme = text
         .get(url.scheme().len()..)
         .and_then(|rest| rest.strip_prefix("://"))
@@ -154,19 +155,19 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-/// A capability in path or query is spoilt by any change, so parsing may make none.
+/// Refuses a URL whose path or query the parser has changed, because any change breaks a capability in it.
 fn check_spelling(text: &str, url: &Url) -> Result<(), &'static str> {
     let after_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
     let authority = after_scheme.find(['/', '?']).unwrap_or(after_scheme.len());
     let written = &after_scheme[authority..];
     let sent = &url[Position::BeforePath..Position::AfterQuery];
-    // Where no path is written, "/" is sent.
+    // For a URL without a path, "/" is sent.
     (written == sent || Some(written) == sent.strip_prefix('/'))
         .then_some(())
         .ok_or("must be written as it is sent: percent-encoded, without dot segments")
 }
 
-/// Local names need `privately`; literal addresses need to be permitted.
+/// Checks the host: a local name requires `privately`, and a literal address must be permitted.
 fn check_host(
     url: &Url,
     privately: bool,
@@ -184,7 +185,7 @@ fn check_host(
 }
 
 fn is_local(name: &str) -> bool {
-    // A name without a dot is looked up in the search domains of whoever runs us.
+    // A name without a dot is resolved in the search domains of the machine that runs graph-courier.
     !name.contains('.')
         || name.ends_with('.')
         || LOCAL_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
@@ -211,9 +212,9 @@ mod tests {
         parse(text, &origins, &Allowed { networks })
     }
 
-    /// Whatever parsing would change: dot segments, letters that must be encoded.
+    /// The paths are what the parser would change: dot segments, and characters that must be encoded.
     #[test]
-    fn a_url_that_would_be_sent_in_another_spelling_is_refused() {
+    fn url_that_the_parser_would_change_is_refused() {
         for path in [
             "a/../b", "./a", "%2e%2E/a", "ü", "?sig='a'", "\"a", "?a=<b>", "a`", "{id}",
         ] {
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn private_receivers_need_a_network_and_a_registration() {
+    fn private_receiver_needs_an_allowed_network_and_a_registered_origin() {
         let networks = ["10.20.0.0/16"];
         for text in [
             "http://10.20.0.5:9000/a",
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_of_the_configuration_is_normalised() {
+    fn configured_origin_is_normalised_or_refused() {
         for (text, networks, origin) in [
             (
                 "https://Contoso.Service-Now.com",
@@ -326,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_debug_nor_a_refusal_shows_path_or_query() {
+    fn debug_and_refusal_contain_no_path_or_query() {
         let url = verdict("https://hooks.example/canary?canary", &[]).unwrap();
         assert_eq!(format!("{url:?}"), "CallbackUrl(https://hooks.example)");
         assert_eq!(url.origin(), "https://hooks.example");
@@ -344,7 +345,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_taken_has_a_registered_origin(text in "(https?://|https:)(hooks[.]example|127[.]1|[a-z@:.]{0,4})([@:.\\\\/?%]|:443|:8443|)[ -~]{0,12}") {
+        fn accepted_url_has_a_registered_origin(text in "(https?://|https:)(hooks[.]example|127[.]1|[a-z@:.]{0,4})([@:.\\\\/?%]|:443|:8443|)[ -~]{0,12}") {
             if let Ok(url) = verdict(&text, &[]) {
                 prop_assert!(ORIGINS[..3].contains(&url.origin().as_str()));
                 prop_assert!(url.as_url().username().is_empty());

@@ -1,6 +1,6 @@
-//! How a kind of receiver wants its completion, as data: one TOML file each. Adding a profile is adding a file.
+//! The callback profiles: how each kind of receiver wants its completion, as one TOML file each.
 //!
-//! A client's configuration picks a profile, gives it its secrets and may override any row of it.
+//! A client's configuration chooses a profile, gives it its secrets and may override any entry of it.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -27,10 +27,10 @@ const FILES: [&str; 10] = [
     include_str!("../../profiles/generic.toml"),
 ];
 
-/// The profile of a client that names none.
+/// Name of the default profile, for clients that set none.
 pub const DEFAULT: &str = "standard-webhooks";
 
-/// The request that carries a completion, but for its URL and its secrets.
+/// The request that carries a completion, without its URL and its secrets.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
@@ -40,51 +40,54 @@ pub struct Profile {
     pub method: Method,
     #[serde(default = "json_type")]
     pub content_type: String,
-    /// Statuses that mean "taken"; any 2xx where there are none.
+    /// Statuses by which the receiver accepts the completion; any 2xx if the list is empty.
     #[serde(default)]
     pub success: Vec<u16>,
-    /// Sent as they are.
+    /// Headers that are sent as they are.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Of what is sent; the completion itself where there is none.
+    /// Template of the body; without one the body is the completion itself.
     pub body: Option<Template>,
-    /// Whether Standard Webhooks signs it, with CloudEvents headers beside.
+    /// The use of a Standard Webhooks signature, and of the CloudEvents headers that come with it.
     pub signature: Signature,
     /// HMAC of the body alone, in a header of its own.
     pub hmac: Option<Hmac>,
-    /// Header of `token`; in `authorization` it becomes `Bearer …`.
+    /// Header that holds `token`; in `authorization` the token becomes `Bearer …`.
     #[serde(default = "authorization")]
     pub token_header: String,
-    /// CallbackProfiles to prove ourselves to the receiver; one of them is needed unless the list is empty.
+    /// The kinds of credentials that the receiver accepts; one of them is needed unless the list is empty.
     #[serde(default)]
     pub proofs: Vec<ProofKind>,
-    /// Fields of the request that this kind of receiver cannot do without.
+    /// Fields of the caller's request that this kind of receiver requires.
     #[serde(default)]
     pub needs: Vec<Need>,
-    /// Where in the body the secret `callback.token` of the request goes: a JSON pointer.
+    /// JSON pointer to the place in the body for the secret `callback.token` of the caller's request.
     pub token_at: Option<String>,
 }
 
+/// The use of a Standard Webhooks signature by a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Signature {
     Required,
-    /// When the client has signing secrets.
+    /// The callback is signed if the client has signing secrets.
     Offered,
     None,
 }
 
+/// The settings of an HMAC of the body.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hmac {
     pub header: String,
     pub algorithm: HmacAlgorithm,
     pub encoding: Encoding,
-    /// Before the signature, as in `sha256=`.
+    /// Text before the signature in the header, such as `sha256=`.
     #[serde(default)]
     pub prefix: String,
 }
 
+/// A kind of credentials by which we authenticate ourselves to a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProofKind {
@@ -94,6 +97,7 @@ pub enum ProofKind {
     Hmac,
 }
 
+/// An optional field of the caller's request that a profile makes mandatory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Need {
@@ -102,7 +106,7 @@ pub enum Need {
 }
 
 impl Profile {
-    /// The profiles shipped with this program. A test reads every file, so this cannot fail in the field.
+    /// Returns the profiles shipped with this program. A test parses every file, so this cannot fail in production.
     pub fn shipped() -> &'static [Self] {
         static SHIPPED: LazyLock<Vec<Profile>> = LazyLock::new(|| {
             #[expect(
@@ -119,7 +123,7 @@ impl Profile {
         Self::shipped().iter().find(|profile| profile.name == name)
     }
 
-    /// Whether the answer means that the completion was taken.
+    /// Reports whether a status means that the receiver has accepted the completion.
     pub fn takes(&self, status: u16) -> bool {
         if self.success.is_empty() {
             (200..300).contains(&status)
@@ -128,7 +132,7 @@ impl Profile {
         }
     }
 
-    /// What of it cannot be sent, each by its key.
+    /// Returns what cannot be sent: the key and the rule that it breaks.
     pub fn mistakes(&self) -> Vec<(&'static str, &'static str)> {
         let mut mistakes = Vec::new();
         for (name, value) in &self.headers {
@@ -164,8 +168,8 @@ impl Profile {
     }
 }
 
-/// Headers that say how a message travels, or that we set ourselves.
-const OURS: [&str; 9] = [
+/// Headers that frame the message, or that graph-courier sets itself.
+const RESERVED_HEADERS: [&str; 9] = [
     "host",
     "connection",
     "content-length",
@@ -182,8 +186,8 @@ fn may_send(name: &str) -> Result<(), &'static str> {
         return Err("must be header names");
     };
     let name = name.as_str();
-    let signed = name.starts_with("webhook-") || name.starts_with("ce-");
-    if OURS.contains(&name) || signed || name == "traceparent" {
+    let is_of_the_signature = name.starts_with("webhook-") || name.starts_with("ce-");
+    if RESERVED_HEADERS.contains(&name) || is_of_the_signature || name == "traceparent" {
         return Err("must not be a header that graph-courier sets itself");
     }
     Ok(())
@@ -198,7 +202,7 @@ fn authorization() -> String {
 }
 
 mod method {
-    //! A method that carries a body.
+    //! Deserializes a method that carries a body.
 
     use http::Method;
     use serde::{Deserialize, Deserializer, de::Error};
@@ -209,7 +213,7 @@ mod method {
     }
 }
 
-/// POST, PUT or PATCH.
+/// Parses `POST`, `PUT` or `PATCH`; `None` for any other text.
 pub(crate) fn method_of(text: &str) -> Option<Method> {
     let known = [Method::POST, Method::PUT, Method::PATCH];
     known.into_iter().find(|method| method.as_str() == text)
@@ -220,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shipped_profile_can_be_sent() {
+    fn every_shipped_profile_is_valid() {
         for (profile, file) in Profile::shipped().iter().zip(FILES) {
             assert_eq!(profile.mistakes(), [], "{}", profile.name);
             assert!(file.contains(&format!("name = \"{}\"", profile.name)));
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_takes_what_it_says_or_any_success() {
+    fn profile_accepts_its_success_statuses_or_any_2xx() {
         let mut profile = Profile::find(DEFAULT).unwrap().clone();
         for (status, taken) in [
             (199, false),
@@ -252,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_frames_or_signs_the_message_is_refused() {
+    fn header_that_frames_or_signs_the_message_is_refused() {
         for name in [
             "Host",
             "content-length",

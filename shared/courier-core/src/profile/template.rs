@@ -1,15 +1,16 @@
-//! The body a receiver wants, over the completion: a JSON value whose texts may hold `{{/pointer}}`.
+//! Templates of callback bodies: JSON values whose strings may contain `{{/pointer}}` into the completion.
 //!
-//! It works on values, not on text, so nothing that a caller sends can break out of its place:
-//! - a text that is one `{{/pointer}}` becomes the value there (RFC 6901; `{{}}` is the whole completion; what is not
-//!   there is null);
-//! - inside a longer text the value is written out, null as nothing, and spaces at the end are dropped;
-//! - `{{json /pointer}}` is the value there as JSON text, for receivers that want JSON inside a string.
+//! Values are replaced instead of text, so nothing that a caller sends can break out of its place.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A body over the completion `{"type", "timestamp", "data"}`.
+/// A body that is filled in from the completion `{"type", "timestamp", "data"}`.
+///
+/// - A string that is one `{{/pointer}}` becomes the value there (RFC 6901). `{{}}` is the whole completion; a missing
+///   value is null.
+/// - Inside a longer string the value is written out, null as nothing, and spaces at the end are dropped.
+/// - `{{json /pointer}}` is the value there as JSON text, for receivers that want JSON inside a string.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Template(Value);
@@ -37,7 +38,7 @@ impl From<Template> for String {
 }
 
 impl Template {
-    /// The body of this completion.
+    /// Returns the body for this completion.
     pub fn render(&self, completion: &Value) -> Value {
         fill(&self.0, completion)
     }
@@ -70,7 +71,7 @@ enum Part<'a> {
     Json(&'a str),
 }
 
-/// The error names the place that is no pointer.
+/// Splits a string into plain text and placeholders. The error names a placeholder that is not a JSON pointer.
 fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
     let mut parts = Vec::new();
     let mut rest = text;
@@ -104,7 +105,7 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
 }
 
 fn fill_text(text: &str, completion: &Value) -> Value {
-    // Checked when the template was read.
+    // This cannot fail, because every string was checked when the template was parsed.
     let parts = parts(text).unwrap_or_default();
     let found = |pointer: &str| completion.pointer(pointer).unwrap_or(&Value::Null);
     if let [Part::Value(pointer)] = parts.as_slice() {
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_one_pointer_becomes_the_value() {
+    fn string_that_is_one_pointer_becomes_the_value() {
         assert_eq!(rendered(r#""{{/data/status}}""#), json!("failed"));
         assert_eq!(rendered(r#"["{{/data/reference}}"]"#), json!(["a\"b"]));
         assert_eq!(
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn inside_a_text_values_are_written_out() {
+    fn values_inside_a_longer_string_are_written_out() {
         for (template, text) in [
             ("is {{/data/status}}.", "is failed."),
             ("{{/data/status}} {{/data/reason}} {{/no}}", "failed"),
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn names_numbers_and_what_a_caller_sends_stay_as_they_are() {
+    fn placeholders_in_names_and_in_values_of_the_caller_are_not_filled() {
         assert_eq!(
             rendered(r#"{"{{/data}}": [1, true, null]}"#),
             json!({ "{{/data}}": [1, true, null] })
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_cannot_be_filled_is_refused_when_it_is_read() {
+    fn invalid_template_is_refused_when_it_is_parsed() {
         for (text, rule) in [
             ("{", "must be JSON: line 1 column 1"),
             ("\"{{/data\"", "has a {{ without }}"),

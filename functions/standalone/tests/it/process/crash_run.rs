@@ -167,14 +167,16 @@ impl Run {
             self.record_passed_points(server.ended().await);
             return true;
         };
-        let crashed = server.logs(&format!("{TOLD}{point}"));
+        let passed = format!("{TOLD}{point}");
+        let crashed = server.logs(&passed);
         let lived = tokio::select! {
             biased;
             // If the process ends without passing the point, the other branch reports why.
             true = crashed => false,
             lived = self.work(&mut server, Some(&point)) => lived,
         };
-        if lived {
+        // The process may have written its last line and ended between the polls of the two branches.
+        if lived && !server.said().contains(&passed) {
             self.record_passed_points(server.ended().await);
             return true;
         }

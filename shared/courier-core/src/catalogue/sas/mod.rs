@@ -1,7 +1,7 @@
 //! Looks at a container SAS before Graph does, for what can be known without a call (`docs/graph-behaviour.md`,
 //! Storage locations (SAS)).
 //!
-//! The URL is a secret. What is said about it names rules and fields, never a part of it.
+//! The URL is a secret: an error names rules and fields, and contains no part of it.
 
 mod time;
 
@@ -13,18 +13,19 @@ use url::Url;
 use crate::crypto::secret::Secret;
 
 const MAX_BYTES: usize = 4096;
+
 /// A container and the permission to write into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerSas {
     /// `https://account.blob.core.windows.net/container`, without query.
     pub container: String,
-    /// The whole URL as it was given.
+    /// The whole URL, as the request gives it.
     pub secret: Secret,
 }
 
-/// Checks what Graph or Azure would refuse, and that the signature lasts until `deadline`.
+/// Checks a SAS URL for what Graph or Azure would refuse, and for an expiry that is not before `deadline`.
 ///
-/// The error holds every broken rule, in the order of the service's own checks.
+/// The error contains every broken rule, in the order of the service's own checks.
 pub fn check(text: &str, deadline: Timestamp) -> Result<ContainerSas, Vec<String>> {
     let url = parse_url(text).map_err(|rule| vec![rule.to_owned()])?;
     let mut rules: Vec<String> = Vec::new();
@@ -47,7 +48,9 @@ pub fn check(text: &str, deadline: Timestamp) -> Result<ContainerSas, Vec<String
     }
 }
 
-/// The container alone, for the fingerprint of a request: a repeat of it honestly carries another signature.
+/// Returns the container's URL without its signature, for the fingerprint of a request.
+///
+/// A legitimate repeat of a request may carry a new signature for the same container.
 pub fn fingerprint_form(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else {
         let end = text.find(['?', '#']).unwrap_or(text.len());
@@ -68,7 +71,7 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
     if !text.bytes().all(is_plain) {
         return Err("must hold no space, control character, backslash or letter beyond ASCII");
     }
-    // The parser does not need the slashes; Graph, which gets the text, may.
+    // The URL parser accepts URLs without the slashes, but Graph, which receives the text itself, may not.
     let is_absolute = |url: &Url| {
         text.get(url.scheme().len()..)
             .and_then(|rest| rest.strip_prefix("://"))
@@ -98,7 +101,7 @@ fn container_name(url: &Url) -> Option<&str> {
     (!name.is_empty() && !name.contains(['/', '%'])).then_some(name)
 }
 
-/// The fields of the query, decoded.
+/// The fields of the query, decoded, with their names in lower case.
 struct Fields(Vec<(String, String)>);
 
 impl Fields {
@@ -115,7 +118,7 @@ impl Fields {
         Some(value)
     }
 
-    /// With a stored access policy (`si`), permissions and times may stand in the policy instead.
+    /// Reports whether there is a stored access policy (`si`), which may state permissions and times instead.
     fn has_policy(&self) -> bool {
         self.get("si").is_some_and(|policy| !policy.is_empty())
     }
@@ -159,7 +162,7 @@ impl Fields {
         }
     }
 
-    /// `se` ends the signature, `ske` the key of a user delegation SAS: the earlier one counts.
+    /// Checks that neither `se`, the expiry of the signature, nor `ske`, that of a user delegation key, is too early.
     fn check_times(&self, deadline: Timestamp, rules: &mut Vec<String>) {
         if self
             .get("st")
@@ -192,17 +195,17 @@ mod tests {
     const GOOD: &str = "sv=2025-01-05&sr=c&sp=aw&st=2026-11-01T00:00:00Z&se=2027-01-20T00:00:00Z&spr=https&sig=Canary%2Bsig%3D";
     const DEADLINE: &str = "2026-12-20T12:00:00Z";
 
-    /// Whatever is said about the URL, it is not said itself.
-    fn keeps_silent(text: &str) {
+    /// Asserts that the error about a URL contains no part of it.
+    fn assert_error_hides_the_url(text: &str) {
         let rules = check(text, DEADLINE.parse().unwrap());
-        let told = rules.err().unwrap_or_default().join(" ");
+        let error = rules.err().unwrap_or_default().join(" ");
         for part in ["anary", "account.", "export-1"] {
-            assert!(!told.contains(part), "{told}");
+            assert!(!error.contains(part), "{error}");
         }
     }
 
     #[test]
-    fn a_good_sas_gives_its_container_and_keeps_the_url_secret() {
+    fn valid_sas_gives_its_container_and_debug_hides_the_url() {
         let text = format!("{BASE}/?{GOOD}");
         let sas = check(&text, DEADLINE.parse().unwrap()).unwrap();
         assert_eq!(sas.container, BASE);
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_url_still_has_a_fingerprint_without_query() {
+    fn fingerprint_form_of_an_invalid_url_has_no_query() {
         assert_eq!(fingerprint_form("no url/?sig=Canary"), "no url");
         assert_eq!(fingerprint_form("https://[x/c#sig=Canary"), "https://[x/c");
         assert_eq!(
@@ -226,16 +229,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn another_signature_is_the_same_container(one in "[A-Za-z0-9%+/=&?#.:-]{0,40}", other in "[A-Za-z0-9%+/=&?.:-]{0,40}") {
+        fn fingerprint_form_is_the_same_for_every_signature(one in "[A-Za-z0-9%+/=&?#.:-]{0,40}", other in "[A-Za-z0-9%+/=&?.:-]{0,40}") {
             let form = |query: &str| fingerprint_form(&format!("{BASE}?{query}"));
             prop_assert_eq!(form(&one), form(&other));
             prop_assert_eq!(form(&one), BASE);
         }
 
         #[test]
-        fn no_rule_repeats_the_url(text in "[ -~]{0,20}", field in "(sv|ss|sr|sp|st|se|ske|si)") {
+        fn errors_contain_no_part_of_the_url(text in "[ -~]{0,20}", field in "(sv|ss|sr|sp|st|se|ske|si)") {
             for text in [format!("{BASE}?{field}=Canary{text}&sig=Canary"), format!("{text}Canary"), format!("https://{text}/Canary?{GOOD}")] {
-                keeps_silent(&text);
+                assert_error_hides_the_url(&text);
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The part of JSON Schema (2020-12) the catalogue uses, and no more: an unknown keyword is refused, not ignored.
+//! Validates values by the part of JSON Schema (2020-12) that the catalogue uses. An unknown keyword is refused, not
+//! ignored.
 
 mod read;
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use crate::strict_json::child;
 
-/// What a value must look like.
+/// The rules that a value must meet.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Schema {
     types: Vec<Kind>,
@@ -27,12 +28,12 @@ pub struct Schema {
     format: Option<Format>,
 }
 
-/// One broken rule. Never repeats the value: it may be a secret.
+/// One broken rule. It never contains the value, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// RFC 6901.
+    /// JSON pointer to the value (RFC 6901).
     pub pointer: String,
-    /// Continues "the value …".
+    /// The rule, as the continuation of "the value …".
     pub rule: String,
 }
 
@@ -50,7 +51,7 @@ enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Uuid,
-    /// A shared access signature on a container. A secret; `sas` looks at it closely.
+    /// A shared access signature for a container. It is a secret; `sas` checks it in detail.
     ContainerSas,
 }
 
@@ -64,12 +65,12 @@ impl Violation {
 }
 
 impl Schema {
-    /// Reads a schema. The error names the place in the schema.
+    /// Parses a schema. The error names the place in the schema.
     pub fn parse(schema: &Value) -> Result<Self, String> {
         read::schema("", schema)
     }
 
-    /// Every rule `value` breaks, in the order of the document; `pointer` is where the value itself stands.
+    /// Returns every rule that `value` breaks, in the order of the document; `pointer` is the place of `value`.
     pub fn validate(&self, value: &Value, pointer: &str) -> Vec<Violation> {
         if !self.has_type(value) {
             let rule = format!("must be {}", Kind::either(&self.types));
@@ -91,7 +92,7 @@ impl Schema {
         violations
     }
 
-    /// The names of the properties that hold secrets.
+    /// Returns the names of the properties that hold secrets.
     pub fn secrets(&self) -> Vec<String> {
         self.properties
             .iter()
@@ -213,7 +214,7 @@ impl Kind {
     }
 }
 
-/// 8-4-4-4-12 hexadecimal digits, the one spelling Graph takes everywhere.
+/// Reports whether a text is 8-4-4-4-12 hexadecimal digits, the one spelling that Graph accepts everywhere.
 fn is_guid(text: &str) -> bool {
     let lengths = text.split('-').map(str::len);
     lengths.eq([8, 4, 4, 4, 12])
@@ -228,7 +229,7 @@ mod tests {
 
     use super::*;
 
-    /// `""` when the value is fine, else `pointer: rule` of every violation.
+    /// Returns `pointer: rule` of every violation; `""` if the value is valid.
     fn broken(schema: Value, value: Value) -> String {
         let violations = Schema::parse(&schema).unwrap().validate(&value, "/p");
         let texts: Vec<String> = violations
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn types_are_told_apart() {
+    fn each_type_accepts_its_own_values_only() {
         for (name, value, rule) in [
             ("object", json!({}), "an object"),
             ("array", json!([]), "an array"),
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_and_numbers_are_bounded() {
+    fn lengths_and_numbers_outside_their_bounds_are_refused() {
         let text = || json!({"type":"string","minLength":2,"maxLength":3});
         check(text(), json!("é"), "/p: must have at least 2 characters");
         check(text(), json!("éé"), "");
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn choices_are_named_and_values_are_not() {
+    fn violation_names_the_choices_and_not_the_value() {
         check(json!({"enum":["a","b"]}), json!("b"), "");
         check(
             json!({"enum":["a","b"]}),
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guid_is_8_4_4_4_12_hexadecimal_digits() {
+    fn only_8_4_4_4_12_hexadecimal_digits_are_a_guid() {
         let guid = || json!({"type":"string","format":"uuid"});
         let each = |texts: &str, expected: &str| {
             for text in texts.split_whitespace() {
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn every_broken_rule_of_an_object_is_told() {
+    fn every_broken_rule_of_an_object_is_reported() {
         let schema = json!({
             "type": "object", "title": "t", "description": "d", "additionalProperties": false, "required": ["id", "sas"],
             "properties": {
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_cannot_be_kept_is_refused() {
+    fn unsupported_or_invalid_schema_is_refused_with_its_place() {
         for (schema, place) in [
             (json!(true), ": a schema"),
             (json!({"pattern":"a"}), "/pattern: the keyword"),

@@ -1,4 +1,4 @@
-//! Reads a schema out of JSON.
+//! Parses a schema from JSON.
 
 use std::collections::BTreeMap;
 
