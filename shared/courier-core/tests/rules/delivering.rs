@@ -214,6 +214,6 @@ fn the_end_freezes_the_body_in_the_form_of_the_target() {
     record.callback.as_mut().unwrap().template = Some(template);
     let after = decided(&record, &Event::Cancelled, at(NOW)).write.unwrap();
     let event = after.event.unwrap();
-    assert_eq!(event.body, r#"{"how":"as cancelled","issues":["DSAR-17"]}"#);
+    assert_eq!(event.body, r#"{"issues":["DSAR-17"],"how":"as cancelled"}"#);
     assert_eq!(event.kind, "operation.cancelled");
 }
