@@ -1,4 +1,4 @@
-//! What the environment says: the configuration document, its secrets, the log level, the clock.
+//! Reads the environment: the configuration document, its secrets, the log level, the clock.
 //! The only file that reads environment variables.
 
 use std::io::IsTerminal;
@@ -15,9 +15,9 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Where the configuration is: `file:PATH`.
+/// The place of the configuration: `file:PATH`.
 pub(crate) const COURIER_CONFIG: &str = "COURIER_CONFIG";
-/// What is logged: a level, or `target=level,…`. Default `info`.
+/// The log filter: a level, or `target=level,…`. Default `info`.
 pub(crate) const COURIER_LOG: &str = "COURIER_LOG";
 
 /// Reads the configuration named on the command line, else by `COURIER_CONFIG`.

@@ -1,4 +1,4 @@
-//! What the demo shows: each operation from request to verified callback, told by its history, by Graph's journal and
+//! The demo's output: each operation from request to verified callback, told by its history, by Graph's journal and
 //! by the receiver.
 
 use std::time::Duration;

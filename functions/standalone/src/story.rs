@@ -10,11 +10,11 @@ use crate::timeline::Line;
 pub(crate) struct Story {
     /// The events of the history that have been told.
     told: Vec<String>,
-    /// What was heard elsewhere and is told as soon as its cause is.
+    /// The events that were heard elsewhere and are shown as soon as their cause is.
     waiting: Vec<(Heard, Line)>,
 }
 
-/// What is not in the history.
+/// The events that are not in the history.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// Our answer to the request.
@@ -68,7 +68,7 @@ impl Heard {
         }
     }
 
-    /// Whether what was heard at `at` comes before this entry.
+    /// True if what was heard at `at` comes before this entry.
     fn precedes(self, at: Timestamp, event: &str, entry: Timestamp) -> bool {
         match self {
             Self::Answer => at < entry,

@@ -71,7 +71,7 @@ pub(crate) fn texts(value: &Value) -> Vec<&str> {
     values.iter().filter_map(Value::as_str).collect()
 }
 
-/// What follows `front` in a path that begins with it, else the whole path.
+/// Returns the rest of a path that begins with `front`, else the whole path.
 fn behind<'p>(path: &'p str, front: &str) -> &'p str {
     let rest = path
         .strip_prefix('/')

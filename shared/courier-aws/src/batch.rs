@@ -1,6 +1,6 @@
 //! One batch of the queue: every message on its own, with its own time and its own panics.
 //!
-//! What is not named in the answer is deleted by the platform, so the answer names whatever is not certainly done.
+//! The answer names every message that is not certainly done, because the platform deletes those that it does not name.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -28,7 +28,7 @@ pub struct Delivery {
     pub id: String,
     pub receipt: String,
     pub body: String,
-    /// How often it has been received, this time included.
+    /// The number of times that it has been received, this time included.
     pub receives: u32,
     pub sent_at: Timestamp,
 }

@@ -1,4 +1,5 @@
-//! What all calls share: trusted roots, one HTTP client for AWS, region and credentials of the function, time limits.
+//! The parts that all calls share: trusted roots, one HTTP client for AWS, region and credentials of the function,
+//! time limits.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! What a function holds while it lives: the `App`, its configuration read anew when it may have changed, and its ports.
+//! The parts that a function holds while it lives: the `App`, its configuration read anew when it may have changed,
+//! and its ports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,10 +31,11 @@ use crate::table::Table;
 
 /// A configuration is read anew after so long.
 const STALE: SignedDuration = SignedDuration::from_mins(15);
-/// When credentials are refused it is read anew at once, but not more often than this: anybody can send a wrong key.
+/// When credentials are refused it is read anew at once, but not more often than this: anybody can send a
+/// wrong key.
 const AT_LEAST: SignedDuration = SignedDuration::from_secs(60);
 
-/// What a request can spare for that.
+/// The part of a request's time that can be spared for that.
 const READING: Duration = Duration::from_secs(3);
 
 /// Why a function cannot start.

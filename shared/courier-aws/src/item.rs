@@ -28,7 +28,7 @@ pub(crate) const LISTED: &str = "listed";
 pub(crate) const STATUS: &str = "status";
 pub(crate) const OPERATION: &str = "operation";
 pub(crate) const REFERENCE: &str = "reference";
-/// When DynamoDB may delete a closed record, in seconds since 1970; nothing reads it as a clock.
+/// The time when DynamoDB may delete a closed record, in seconds since 1970; nothing reads it as a clock.
 const EXPIRES: &str = "expires";
 
 /// The index by due time has one partition for each first digit of an id, so that no partition takes every write.
@@ -67,7 +67,7 @@ pub(crate) fn record(id: &str, item: &Item) -> Result<Record, StoreError> {
     serde_json::from_str(stored).map_err(|error| corrupt(error.into()))
 }
 
-/// What a refused write of `mine` means, given the item that was there.
+/// Returns the meaning of a refused write of `mine`, given the item that was there.
 pub(crate) fn settle(mine: &Record, old: Option<Item>) -> Result<Write, StoreError> {
     let Some(old) = old else {
         return Err(StoreError::Missing(mine.id.clone()));
@@ -88,7 +88,7 @@ pub(crate) fn cursor(text: &str) -> Option<&str> {
     (instant(time) == created).then_some(text)
 }
 
-/// Whether the record still is what the index said: it may be behind the table.
+/// True if the record still is what the index said: it may be behind the table.
 pub(crate) fn filtered(record: &Record, filter: &Filter) -> bool {
     let is = |wanted: &Option<String>, value: Option<&str>| {
         wanted.is_none() || wanted.as_deref() == value

@@ -1,17 +1,18 @@
-//! What the environment says. The only file of the functions that knows its variables; everything missing is reported
+//! Reads the environment. The only file of the functions that knows its variables; everything missing is reported
 //! together, by name.
 
 use courier_core::crypto::secret::{Secret, SecretReference};
 
-/// Where the configuration is: `aws-secret:ARN[#key]`, `aws-ssm:NAME` or `file:PATH`.
+/// The place of the configuration: `aws-secret:ARN[#key]`, `aws-ssm:NAME` or `file:PATH`.
 pub const COURIER_CONFIG: &str = "COURIER_CONFIG";
 /// The URL of the SQS queue.
 pub const COURIER_QUEUE_URL: &str = "COURIER_QUEUE_URL";
 /// The name of the DynamoDB table.
 pub const COURIER_TABLE: &str = "COURIER_TABLE";
-/// What is logged: a level, or `target=level,…`. Default `info`.
+/// The log filter: a level, or `target=level,…`. Default `info`.
 pub const COURIER_LOG: &str = "COURIER_LOG";
-/// What a base-path mapping or a load balancer's rule puts in front of the paths of `start-operation`. Default: nothing.
+/// The path that a base-path mapping or a load balancer's rule puts in front of those of `start-operation`. Default:
+/// nothing.
 pub const COURIER_BASE_PATH: &str = "COURIER_BASE_PATH";
 /// Certificates to trust instead of Mozilla's, which are compiled in. OpenSSL's name for it.
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";

@@ -205,7 +205,7 @@ fn only_the_clients_operations_and_origins_are_taken() {
     ));
 }
 
-/// What only matters if the request is new.
+/// Violations that matter only if the request is new.
 fn late(deadline: &str) -> Vec<String> {
     let client = client();
     let body = with(schedule(), "deadline", deadline.into());

@@ -28,7 +28,7 @@ pub struct WorkerOptions {
     pub concurrency: usize,
     /// After this a message comes back whose step has not ended.
     pub visibility: Duration,
-    /// How long to sleep at most: another process may have sent something.
+    /// The longest sleep: another process may have sent something.
     pub max_idle: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What another process can ask of the simulator: its journal, its jobs, and more faults.
+//! The calls for other processes: the journal, the jobs, and more faults.
 //! These calls are not in the journal.
 
 use http::request::Parts;

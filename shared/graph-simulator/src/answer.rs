@@ -12,7 +12,7 @@ use crate::version::Version;
 
 pub(crate) const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-location");
 
-/// What a handler knows about the request it serves.
+/// The parts of a request that a handler reads.
 pub(crate) struct Call<'a> {
     pub(crate) now: Timestamp,
     pub(crate) version: Version,

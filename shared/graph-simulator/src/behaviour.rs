@@ -1,4 +1,4 @@
-//! What the simulator does where the evidence about Graph leaves a choice.
+//! The choices of the simulator where the evidence about Graph leaves one.
 //!
 //! Each default is what the documentation's examples or the metadata show; the other side of every
 //! conflict can be selected.
@@ -81,7 +81,7 @@ pub struct ScheduleBehaviour {
     pub unknown_teams: Vec<String>,
 }
 
-/// How a job ends.
+/// The end of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -103,7 +103,7 @@ pub enum Progress {
     FractionText,
 }
 
-/// Whether a Location has an origin. A relative one starts below the API version.
+/// True if a Location has an origin. A relative one starts below the API version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LocationForm {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How an answer travels.
+/// The way in which an answer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     Prompt,

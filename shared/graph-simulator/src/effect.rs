@@ -1,4 +1,4 @@
-//! What a fault does to an answer, and to the way it travels.
+//! Applies a fault to an answer, and to the way in which it is sent.
 
 use std::time::Duration;
 

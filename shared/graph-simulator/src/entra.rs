@@ -1,4 +1,4 @@
-//! How Entra words a refusal, and which scopes it knows.
+//! Refusals in Entra's words, and the scopes that it knows.
 
 use http::StatusCode;
 use serde_json::json;

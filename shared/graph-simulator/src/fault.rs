@@ -15,7 +15,7 @@ pub struct Fault {
     /// Matching calls that are let through first.
     #[serde(default)]
     pub skip: u32,
-    /// How many calls it hits; 0 for all that come.
+    /// The number of calls that it hits; 0 for all that come.
     #[serde(default = "once")]
     pub times: u32,
     /// Only calls whose path or query has this text in it.
@@ -24,7 +24,7 @@ pub struct Fault {
     pub action: Action,
 }
 
-/// What happens to the call.
+/// The action on the call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
@@ -220,7 +220,7 @@ impl Action {
         }
     }
 
-    /// Whether the request has its effect in spite of the fault.
+    /// True if the request has its effect in spite of the fault.
     pub fn processes(&self) -> bool {
         match self {
             Self::Status(status) => status.processed,
@@ -300,7 +300,7 @@ impl Script {
         limited.cloned().collect()
     }
 
-    /// What happens to this call. A call that one fault takes is not counted by the later ones.
+    /// Returns the action on this call. A call that one fault takes is not counted by the later ones.
     pub(crate) fn take(&mut self, call: &str, path: &str) -> Option<Action> {
         for index in 0..self.waiting.len() {
             let fault = &mut self.waiting[index];

@@ -47,7 +47,7 @@ pub(crate) struct Run {
     said: Option<String>,
 }
 
-/// What a job is started with.
+/// The properties with which a job is started.
 pub(crate) struct Start<'a> {
     pub(crate) operation: &'static str,
     pub(crate) id: String,

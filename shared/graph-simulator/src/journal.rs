@@ -50,7 +50,7 @@ pub struct Entry {
     /// The status answered; `None` when the answer was deliberately lost.
     pub status: Option<u16>,
     pub retry_after: Option<String>,
-    /// When a client that keeps to `retry_after` may come back: a plain number of seconds after `at`.
+    /// The time when a client that keeps to `retry_after` may come back: a plain number of seconds after `at`.
     pub not_before: Option<Timestamp>,
     /// The action of the fault that hit it.
     pub fault: Option<String>,

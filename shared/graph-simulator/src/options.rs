@@ -1,4 +1,4 @@
-//! What a simulator is started with, and the TOML script it can be read from.
+//! The options of a simulator, and the TOML script from which they can be read.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::behaviour::Behaviour;
 use crate::fault::{Fault, ScriptError};
 
-/// Where the simulator's time comes from.
+/// The clock of the simulator.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Everything a simulator is started with.
@@ -27,24 +27,24 @@ pub struct Options {
     pub faults: Vec<Fault>,
     /// A file that gets one JSON line per journal entry, before the answer goes out.
     pub journal_file: Option<PathBuf>,
-    /// How many of the newest entries are kept in memory, at least; `None` for all.
+    /// The number of newest entries that are kept in memory, at least; `None` for all.
     pub journal_keep: Option<usize>,
     /// The `request-id` of every answer; a new one each where there is none.
     pub request_id: Option<String>,
 }
 
-/// How long things take. A change concerns what starts after it.
+/// The durations of what the simulator does. A change concerns what starts after it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Durations {
     pub export_seconds: f64,
     pub goals_seconds: f64,
     pub schedule_seconds: f64,
-    /// How long a job says `notStarted` before it runs; part of its duration.
+    /// The time for which a job says `notStarted` before it runs; part of its duration.
     pub not_started_seconds: f64,
-    /// How long a provisioned schedule still says `enabled: false`.
+    /// The time for which a provisioned schedule still says `enabled: false`.
     pub enabled_lag_seconds: f64,
-    /// How long a goals job can be asked for.
+    /// The time for which a goals job can be asked for.
     pub goals_kept_seconds: f64,
     pub access_token_seconds: u32,
     pub refresh_token_seconds: f64,

@@ -1,4 +1,5 @@
-//! What all connections and the administration share: the clock and the world, which one request at a time changes.
+//! The state that all connections and the administration share: the clock and the world, which one request at a time
+//! changes.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ use crate::delivery::Delivery;
 use crate::exchange::{Incoming, Outgoing, World};
 use crate::options::Clock;
 
-/// What all connections share.
+/// The state that all connections share.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     world: Mutex<World>,

@@ -1,4 +1,4 @@
-//! What the export service thinks of a storage location, in the order in which it looks.
+//! The checks that the export service makes of a storage location, in its order.
 //!
 //! The real service probes the container; here the permissions are read from the SAS itself.
 
@@ -86,7 +86,7 @@ impl Containers {
     }
 }
 
-/// What the query of a location grants.
+/// The permissions that the query of a location grants.
 struct Sas {
     signed: bool,
     of_account: bool,

@@ -20,7 +20,7 @@ pub(crate) enum Kind {
     Delegated,
 }
 
-/// What came as `Authorization`.
+/// The content of `Authorization`.
 pub(crate) enum Bearer {
     Missing,
     Unknown,
@@ -283,7 +283,7 @@ impl Tokens {
 }
 
 impl Bearer {
-    /// What the journal calls it.
+    /// The name of it in the journal.
     pub(crate) fn label(&self) -> Option<String> {
         match self {
             Self::Missing => None,

@@ -28,7 +28,7 @@ const KMS: f64 = 3.0;
 /// A byte of CloudWatch Logs; each event counts 26 more.
 const LOG_BYTE: f64 = 0.5 / 1e3;
 const LOG_EVENT: usize = 26;
-/// What Graph may take to answer, which it does not on loopback.
+/// The time that Graph may take to answer, which it does not on loopback.
 const GRAPH_MS: f64 = 300.0;
 const MOST_STEPS: usize = 20_000;
 
@@ -65,11 +65,11 @@ const CASES: [Case; 3] = [
     },
 ];
 
-/// What was counted.
+/// The counts.
 struct Run {
     started: Vec<Call>,
     polled: Vec<Call>,
-    /// Of each invocation.
+    /// The counts of each invocation.
     millis: Vec<f64>,
     deletes: usize,
     polls: usize,
@@ -181,7 +181,7 @@ fn names(calls: &[Call]) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// What is paid however many operations there are, in dollars a month.
+/// The dollars a month that are paid however many operations there are.
 fn fixed(table: &mut Table) -> Result<()> {
     const MINUTES: f64 = 30.0 * 24.0 * 60.0;
     const DOLLAR: f64 = 1e6;

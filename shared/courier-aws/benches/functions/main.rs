@@ -1,4 +1,4 @@
-//! What the Lambda functions cost: processor time, memory, size, and the bill of one operation.
+//! The cost of the Lambda functions: processor time, memory, size, and the bill of one operation.
 //!
 //! `cargo bench -p courier-aws --profile dev` runs everything, and spares the optimised build of this program itself: the
 //! functions are release binaries in any case. A number after `--` replaces the 1,000 invocations, and the other

@@ -16,13 +16,13 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Of the process that lives now.
+    /// The meter of the process that lives now.
     pub(crate) fn new(function: &Function) -> Result<Self> {
         let id = living(function)?.id;
         Ok(Self { id })
     }
 
-    /// What `work` answers, and the milliseconds that it took of the process.
+    /// Returns the answer of `work`, and the milliseconds that it took of the process.
     pub(crate) async fn measure<T>(&self, work: impl Future<Output = T>) -> Result<(f64, T)> {
         let before = self.settled().await?;
         let answer = work.await;

@@ -1,4 +1,4 @@
-//! How large the functions are, as binaries and as what is uploaded.
+//! The size of the functions, as binaries and as what is uploaded.
 
 use std::fs;
 use std::path::Path;

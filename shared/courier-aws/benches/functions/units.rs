@@ -1,4 +1,4 @@
-//! What DynamoDB bills for recorded calls: request units, by the sizes of the items and the indexes that change.
+//! The bill of DynamoDB for recorded calls: request units, by the sizes of the items and the indexes that change.
 //!
 //! DynamoDB Developer Guide, "DynamoDB on-demand capacity mode" and "Provisioned throughput considerations for GSIs".
 

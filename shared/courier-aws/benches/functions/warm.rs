@@ -13,7 +13,7 @@ use crate::cloud::Cloud;
 use crate::meter::{Meter, living};
 use crate::table::Table;
 
-/// How long a job of Graph takes. An export's progress, which is news, changes every hundredth of it.
+/// The time that a job of Graph takes. An export's progress, which is news, changes every hundredth of it.
 const JOB: Duration = Duration::from_secs(600);
 /// Pauses between looks of which the second finds nothing new.
 const RUNNING: Duration = Duration::from_millis(2_200);
@@ -39,7 +39,7 @@ struct Bench {
     start: Meter,
     poll: Meter,
     index: usize,
-    /// How many calls of the journal have been looked at.
+    /// The number of calls of the journal that have been read.
     seen: usize,
 }
 
@@ -196,7 +196,7 @@ impl Bench {
         Ok(bodies)
     }
 
-    /// What it costs when the configuration is read anew: once in 15 minutes for each process.
+    /// The cost of reading the configuration anew: once in 15 minutes for each process.
     async fn rereads(&self, count: usize, table: &mut Table) -> Result<()> {
         let mut plain = Vec::new();
         let mut rereads = Vec::new();

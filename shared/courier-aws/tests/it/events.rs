@@ -51,7 +51,7 @@ async fn invoke(function: &Function, event: &Value) -> Value {
     function.invoke(event).await.answer()
 }
 
-/// Whether it is marked as a replay, in each field that the door of this event may read.
+/// True if it is marked as a replay, in each field that the door of this event may read.
 fn marked(answer: &Value, name: &str) -> bool {
     let single = answer["headers"]["idempotency-replayed"] == "true";
     let lists = answer["multiValueHeaders"]["idempotency-replayed"] == json!(["true"]);

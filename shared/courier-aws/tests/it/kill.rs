@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::cloud::{Cloud, is_closed};
 
 const OPERATIONS: usize = 100;
-/// How long an invocation takes, before one has been measured.
+/// The time that an invocation takes, before one has been measured.
 const FIRST_GUESS: Duration = Duration::from_millis(20);
 /// Set to the printed seed to strike after the same times again.
 const SEED: Option<u64> = None;

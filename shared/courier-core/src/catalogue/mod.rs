@@ -199,7 +199,7 @@ pub struct Condition {
     pub pointer: String,
     /// JSON pointer into the parameters of the request: what the answer must equal.
     pub parameter: String,
-    /// What the answer must equal where the request has no such parameter.
+    /// The value that the answer must have where the request has no such parameter.
     pub default: Value,
 }
 

@@ -41,7 +41,7 @@ fn check(corpus: &str, least: usize, verdict: impl Fn(&Case) -> String) {
     assert!(cases.len() >= least, "only {} cases", cases.len());
 }
 
-/// Of a long value that was taken, its beginning and the length.
+/// The beginning of a long value that was taken, and its length.
 fn brief(verdict: String) -> String {
     let value = ["taken ", "trusted "]
         .iter()

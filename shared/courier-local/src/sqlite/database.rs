@@ -32,14 +32,14 @@ struct Inner {
     writer: ConnectionThread,
     reader: ConnectionThread,
     commits: Arc<AtomicU64>,
-    /// Until when the worker sleeps (nanoseconds); `i64::MAX` while it is not asleep.
+    /// The time until which the worker sleeps (nanoseconds); `i64::MAX` while it is not asleep.
     asleep_until: AtomicI64,
     earlier: Notify,
 }
 
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long a write waits for another process that is writing.
+    /// The time that a write waits for another process that is writing.
     pub busy_timeout: Duration,
     /// Upper bound of the file, in pages of 4 KiB; beyond it writes are refused as on a full disk.
     pub max_pages: Option<u32>,

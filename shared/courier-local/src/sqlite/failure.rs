@@ -20,7 +20,8 @@ pub(crate) enum Failure {
     Closed,
 }
 
-/// Where stored JSON cannot be read. The parser's own words are left out: they quote what is stored.
+/// Returns the place at which stored JSON cannot be read. The parser's own words are left out: they quote what is
+/// stored.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{category:?} error in line {line}, column {column}")]
 pub(crate) struct Unreadable {

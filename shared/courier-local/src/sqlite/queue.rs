@@ -21,7 +21,7 @@ const SEND: &str = "INSERT INTO queue (operation_id, hop, due_at, receives, rece
     VALUES (?1, ?2, ?3, 0, NULL, ?4)
     ON CONFLICT DO UPDATE SET hop = ?2, due_at = ?3, receives = 0, receipt = NULL, message = ?4
     WHERE hop <= ?2 AND (message <> ?4 OR due_at <> ?3 OR receives <> 0)";
-/// Whether `SEND` would change nothing.
+/// True if `SEND` would change nothing.
 const SENT: &str = "SELECT hop > ?2 OR (message = ?4 AND due_at = ?3 AND receives = 0)
     FROM queue WHERE operation_id = ?1";
 const SEND_IF_NONE: &str =
@@ -41,9 +41,9 @@ const CLAIM: &str = "UPDATE queue SET receipt = random(), due_at = ?2, receives 
 pub struct Received {
     pub message: Message,
     pub receipt: Receipt,
-    /// How often it has been received, this time included.
+    /// The number of times that it has been received, this time included.
     pub receives: u32,
-    /// When it could have been received at the earliest.
+    /// The time when it could have been received at the earliest.
     pub due: Timestamp,
 }
 
@@ -112,7 +112,7 @@ impl Database {
         Ok(())
     }
 
-    /// When the next message is due or visible again.
+    /// The time when the next message is due or visible again.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, QueueError> {
         let due = self.read(|connection| {
             let mut statement =

@@ -1,4 +1,4 @@
-//! What an export does over time.
+//! The course of an export over time.
 
 use graph_simulator::{LocationForm, LocationVersion, Outcome, Progress};
 use reqwest::Method;

@@ -1,4 +1,4 @@
-//! What a goals export does over time.
+//! The course of a goals export over time.
 
 use graph_simulator::Timestamps;
 

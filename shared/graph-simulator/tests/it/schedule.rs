@@ -1,4 +1,4 @@
-//! What a team's schedule does over time.
+//! The course of a team's schedule over time.
 
 use graph_simulator::{Casing, NotProvisioned, Outcome};
 use serde_json::Value;

@@ -44,7 +44,7 @@ impl Slice {
         slice
     }
 
-    /// What is wrong with an answer; empty if the slice allows it.
+    /// Returns the mistakes of an answer; none if the slice allows it.
     pub(crate) fn complaints(&self, given: &Given<'_>) -> Vec<String> {
         let Some(response) = self.response(given.method, given.path, given.status) else {
             return vec![format!(
@@ -67,7 +67,7 @@ impl Slice {
         complaints
     }
 
-    /// What is wrong with a request's JSON body.
+    /// Returns the mistakes of a request's JSON body.
     pub(crate) fn request_complaints(&self, method: &str, path: &str, body: &[u8]) -> Vec<String> {
         match self.operation(method, path) {
             None => vec![format!("{method} {path} is not in the slice")],

@@ -72,7 +72,7 @@ impl ShiftedClock {
             .unwrap_or_else(|error| panic!("the clock's file cannot be written: {error}"));
     }
 
-    /// What the clock shows, cut to milliseconds.
+    /// Returns the clock's time, cut to milliseconds.
     pub fn now(&self) -> Timestamp {
         let time = *self.0.time.lock().unwrap_or_else(PoisonError::into_inner);
         let shifted = || real_now().saturating_add(time.offset);
@@ -88,7 +88,7 @@ impl ShiftedClock {
         Arc::new(move || clock.now())
     }
 
-    /// What a child process needs to see this clock.
+    /// The environment that gives a child process this clock.
     pub fn environment(&self) -> Vec<(String, String)> {
         let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
         vec![

@@ -31,7 +31,7 @@ enum Ailment {
     Unsynced = 3,
 }
 
-/// Where the page that the library maps keeps its three numbers.
+/// The offset of the three numbers in the page that the library maps.
 const AILMENT: u64 = 0;
 const ROOM: u64 = 8;
 const REFUSED: u64 = 16;
@@ -73,7 +73,7 @@ impl FailingDisk {
         self.ails(Ailment::Unsynced);
     }
 
-    /// How many calls were refused so far.
+    /// The number of calls that were refused so far.
     pub fn refused(&self) -> u64 {
         let mut number = [0; 8];
         let read = self.0.file.as_file().read_exact_at(&mut number, REFUSED);
@@ -81,7 +81,7 @@ impl FailingDisk {
         u64::from_ne_bytes(number)
     }
 
-    /// What a child process needs to have this disk.
+    /// The environment that gives a child process this disk.
     pub fn environment(&self) -> Vec<(String, String)> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         vec![

@@ -152,7 +152,7 @@ impl Environment {
         self.ended().await;
     }
 
-    /// Whether it has an invocation in hand.
+    /// True if it has an invocation in hand.
     pub(crate) fn is_busy(&self) -> bool {
         !self.has_ended() && lock(&self.shared.pending).is_some()
     }

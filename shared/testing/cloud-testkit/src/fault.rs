@@ -1,6 +1,6 @@
 //! The script of the proxy: what strikes which call.
 
-/// What happens to a call instead of being passed on.
+/// The action on a call that is not passed on.
 #[derive(Debug, Clone)]
 pub enum Action {
     /// Answers with an error; MiniStack is not asked.
@@ -96,7 +96,7 @@ impl Fault {
         self
     }
 
-    /// Whether it still waits for a call.
+    /// True if it still waits for a call.
     pub(crate) fn is_left(&self) -> bool {
         self.times > 0
     }

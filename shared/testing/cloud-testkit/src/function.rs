@@ -21,7 +21,7 @@ use crate::{ACCOUNT, REGION};
 
 pub use crate::outcome::{Outcome, Process};
 
-/// How the function is configured.
+/// The configuration of the function.
 #[derive(Clone)]
 pub struct Options {
     pub name: String,
@@ -29,7 +29,7 @@ pub struct Options {
     pub arguments: Vec<String>,
     pub timeout: Duration,
     pub memory_mb: u32,
-    /// How many execution environments there may be at once.
+    /// The number of execution environments that there may be at once.
     pub concurrency: usize,
     /// The clock its processes live by, and the deadlines; the machine's otherwise.
     pub clock: Option<ShiftedClock>,
@@ -224,7 +224,7 @@ impl Function {
         all.len()
     }
 
-    /// How many invocations are in hand.
+    /// The number of invocations that are in hand.
     pub fn busy(&self) -> usize {
         let environments = self.environments();
         environments
@@ -242,7 +242,7 @@ impl Function {
             .collect()
     }
 
-    /// What all processes wrote.
+    /// Returns the output of all processes.
     pub fn logs(&self) -> String {
         self.processes()
             .into_iter()

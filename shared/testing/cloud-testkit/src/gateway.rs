@@ -1,4 +1,4 @@
-//! What AWS has in front of a function for callers of HTTP: API Gateway's HTTP API and REST API, a function URL, an
+//! The front doors of a function for callers of HTTP: API Gateway's HTTP API and REST API, a function URL, an
 //! application load balancer; each with its events and its form of the answer.
 //!
 //! Called as a method instead of by HTTP; what the caller's connection would do is no concern of the function.
@@ -28,7 +28,7 @@ pub struct Gateway {
     /// The API's id or the URL's.
     id: String,
     stage: &'static str,
-    /// What stands in front of the path.
+    /// The text in front of the path.
     front: String,
     patience: Duration,
 }
@@ -44,7 +44,7 @@ enum Kind {
     },
 }
 
-/// What the caller gets.
+/// The answer that the caller gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,

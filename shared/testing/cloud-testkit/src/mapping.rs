@@ -21,7 +21,7 @@ use crate::queues::Message;
 
 /// The deepest lineage that is still handed over.
 const DEEPEST: u32 = 16;
-/// How often `run` looks into an empty queue.
+/// The pause of `run` before it looks into an empty queue again.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Feeds one queue to one function. Clones share the counts.
@@ -41,16 +41,16 @@ pub struct Mapping {
     state: Arc<Mutex<State>>,
 }
 
-/// What became of one batch.
+/// The result of one batch.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    /// How many messages were received; 0 when there were none.
+    /// The number of messages that were received; 0 when there were none.
     pub received: usize,
     /// `None` when nothing was handed over.
     pub outcome: Option<Outcome>,
-    /// How long the invocation took, with its start if it was a cold one.
+    /// The time that the invocation took, with its start if it was a cold one.
     pub took: Duration,
-    /// Whether it had no usable answer, so that all of it counts as failed.
+    /// True if it had no usable answer, so that all of it counts as failed.
     pub failed: bool,
     /// Message ids.
     pub deleted: Vec<String>,
@@ -65,7 +65,7 @@ pub struct Batch {
 pub struct Counts {
     /// Batches that were handed over.
     pub batches: usize,
-    /// Of these, the ones without a usable answer.
+    /// The number of these without a usable answer.
     pub failed_batches: usize,
     pub deleted: usize,
     pub kept: usize,
@@ -193,7 +193,7 @@ impl Mapping {
         self.state().counts
     }
 
-    /// How many messages were not handed over, for they are part of a loop.
+    /// The number of messages that were not handed over, for they are part of a loop.
     pub fn dropped_loops(&self) -> usize {
         self.state().loops.len()
     }

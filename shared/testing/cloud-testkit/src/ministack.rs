@@ -18,11 +18,11 @@ use crate::clock::ShiftedClock;
 use crate::output::{Output, Readers};
 use crate::{REGION, python};
 
-/// What it may take to start, with Python's byte code not yet compiled and a busy machine.
+/// The time that a start may take, with Python's byte code not yet compiled and a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often we ask whether it serves.
+/// The pause between two questions whether it serves.
 const TICK: Duration = Duration::from_millis(20);
-/// How many ports are tried when others take them first.
+/// The number of ports that are tried when others take them first.
 const PORTS: usize = 5;
 /// Ends with its standard input, so that it does not outlive us however we end.
 const PROGRAM: &str = "\
@@ -33,7 +33,7 @@ from ministack.app import main
 main()
 ";
 
-/// What a test may ask of its MiniStack.
+/// The calls that a test may make to its MiniStack.
 #[derive(Default)]
 pub struct Setup {
     /// For example `("AUTH", "true")`.
@@ -50,7 +50,7 @@ pub struct MiniStack {
     process: Arc<Running>,
 }
 
-/// What the service answered instead of doing it.
+/// The service's answer when it refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsError {
     pub status: u16,
@@ -130,7 +130,7 @@ impl MiniStack {
         &self.url
     }
 
-    /// What it wrote so far.
+    /// Returns the output so far.
     pub fn output(&self) -> String {
         self.process.output.text()
     }

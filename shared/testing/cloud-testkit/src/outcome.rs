@@ -1,10 +1,10 @@
-//! How an invocation ends, and what is known of the process that served it.
+//! The end of an invocation, and the facts about the process that served it.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// How an invocation ended.
+/// The end of an invocation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Answer(Value),
@@ -33,7 +33,7 @@ pub struct Process {
     /// The most memory it has had, as last seen.
     pub peak_rss_bytes: u64,
     pub invocations: u64,
-    /// How it ended; `None` while it lives.
+    /// The end of the process; `None` while it lives.
     pub ended: Option<String>,
     /// Standard output and standard error.
     pub logs: String,

@@ -1,4 +1,4 @@
-//! What a child process writes, kept as text.
+//! The output of a child process, kept as text.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::process::Child;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// How long the rest of the output may take once the process has ended; a grandchild may hold the pipe for ever.
+/// The time that the rest of the output may take once the process has ended; a grandchild may hold the pipe for ever.
 const REST: Duration = Duration::from_secs(1);
 
 /// Standard output and standard error, in the order of arrival.

@@ -36,14 +36,14 @@ pub struct Call {
     /// `SQS`, `DynamoDB`, `SecretsManager`, `SSM`, or what the target says.
     pub service: String,
     pub operation: String,
-    /// Of the answer that was sent; `None` while there is none.
+    /// The status of the answer that was sent; `None` while there is none.
     pub status: Option<u16>,
     /// The `X-Amzn-Trace-Id` header.
     pub trace: Option<String>,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub request: Bytes,
-    /// What MiniStack answered, or the script; empty when nobody was asked.
+    /// The answer of MiniStack, or of the script; empty when nobody was asked.
     pub response: Bytes,
     /// The fault that struck.
     pub fault: Option<String>,
@@ -56,7 +56,7 @@ struct Shared {
     state: Mutex<State>,
 }
 
-/// What MiniStack said.
+/// The answer of MiniStack.
 struct Answered {
     status: u16,
     headers: HeaderMap,
@@ -111,7 +111,7 @@ impl Proxy {
         self.shared.state().faults.clear();
     }
 
-    /// What the script still holds.
+    /// The faults that the script still holds.
     pub fn unused_faults(&self) -> Vec<String> {
         let state = self.shared.state();
         let unused = state.faults.iter().filter(|fault| fault.is_left());

@@ -15,7 +15,7 @@ pub struct Message {
     pub attributes: Map<String, Value>,
 }
 
-/// How many messages a queue has.
+/// The number of messages that a queue has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
     pub visible: u64,

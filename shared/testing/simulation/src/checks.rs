@@ -63,7 +63,7 @@ pub(crate) fn container(url: &str) -> &str {
     url.split('?').next().unwrap_or(url)
 }
 
-/// What an operation is about, as Graph's journal names it: a container, a view or a team.
+/// The resource of an operation, as Graph's journal names it: a container, a view or a team.
 pub(crate) fn resource(record: &Record) -> &str {
     let names = ["storageLocation", "explorerViewId", "teamId"];
     let mut values = names.iter().filter_map(|name| record.parameters.get(*name));

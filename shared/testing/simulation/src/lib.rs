@@ -40,7 +40,7 @@ pub use crate::plan::{Host, Plan, Sabotage, Storm};
 /// An export may take a month, its callback three days; the net under everything adds hours.
 const LONGEST: Duration = Duration::from_secs(60 * 86_400);
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     pub seed: u64,
@@ -48,7 +48,7 @@ pub struct Report {
     pub kills: u64,
     pub calls: usize,
     pub callbacks: usize,
-    /// How operations ended, by status and by what became of the callback; `adopted` and `claimedAgain` besides.
+    /// The numbers of operations by status and by what became of the callback; `adopted` and `claimedAgain` besides.
     pub ends: BTreeMap<&'static str, usize>,
     /// Lines of the trace, and their hash: two runs of one seed have the same.
     pub lines: u64,
@@ -67,14 +67,14 @@ pub struct Broken {
     pub trace: Vec<String>,
 }
 
-/// What outsiders saw of a run.
+/// The view of outsiders on a run.
 #[derive(Debug)]
 pub struct History {
     pub report: Report,
     pub callbacks: Vec<Callback>,
-    /// When Graph was asked for the state of a job.
+    /// The time when Graph was asked for the state of a job.
     pub looks: Vec<Timestamp>,
-    /// When the run began.
+    /// The time when the run began.
     pub began: Timestamp,
 }
 

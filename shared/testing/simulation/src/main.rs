@@ -14,7 +14,7 @@ struct Arguments {
     /// The first seed, or the only one.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How many seeds to run.
+    /// The number of seeds to run.
     #[arg(long, default_value_t = 1)]
     seeds: u64,
     /// Threads, each with seeds of its own.

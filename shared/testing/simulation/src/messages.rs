@@ -8,7 +8,7 @@ use jiff::Timestamp;
 #[derive(Default)]
 pub(crate) struct Messages {
     pub(crate) queued: BTreeMap<u64, Queued>,
-    /// When each may be seen, earliest first.
+    /// The time when each may be seen, earliest first.
     pub(crate) visible: BTreeSet<(Timestamp, u64)>,
     sent: u64,
 }

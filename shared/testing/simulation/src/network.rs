@@ -1,4 +1,4 @@
-//! What is behind the calls that go out: the Graph simulator with its token endpoint, and the receivers.
+//! The peers behind the calls that go out: the Graph simulator with its token endpoint, and the receivers.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a seed decides before anything runs: how many operations, which faults and how often.
+//! The choices of a seed before anything runs: how many operations, which faults and how often.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use graph_simulator::{Action, Durations, Fault};
 
 use crate::random::Random;
 
-/// How a host takes part: as one program that lives on, or as functions that are ended by the clock.
+/// The way in which a host takes part: as one program that lives on, or as functions that are ended by the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     Machine,
@@ -52,7 +52,7 @@ pub struct Plan {
     /// Receives after which a message goes to the dead-letter queue.
     pub most_receives: u32,
     pub batch: u64,
-    /// Of callbacks that are not taken.
+    /// The chance of callbacks that are not taken.
     pub receiver_fails: f64,
     /// Callbacks that come earlier are answered 503, whatever the receiver's manners.
     pub receivers_down_for: Duration,
@@ -70,11 +70,11 @@ pub struct Storm {
     /// After the beginning.
     pub from: Duration,
     pub until: Duration,
-    /// What `Retry-After` says: so many seconds, or the date on which the storm ends.
+    /// The value of `Retry-After`: a number of seconds, or the date on which the storm ends.
     pub retry_after: Option<u32>,
 }
 
-/// What a test breaks to prove that the checks can fail.
+/// The part that a test breaks to prove that the checks can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sabotage {
     /// The store takes every write, whatever its revision.

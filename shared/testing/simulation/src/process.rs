@@ -32,9 +32,9 @@ use crate::world::{GRAPH, Life, RECEIVER, World};
 /// Time limits of the functions in `infra/template.yaml`.
 const REQUEST: Duration = Duration::from_secs(29);
 const BATCH: Duration = Duration::from_secs(60);
-/// What `courier-aws` keeps back of a batch's time.
+/// The part of a batch's time that `courier-aws` keeps back.
 const AFTERWARDS: Duration = Duration::from_secs(5);
-/// When a message is renewed, as in `courier-aws`.
+/// The time when a message is renewed, as in `courier-aws`.
 const OLD: Duration = Duration::from_secs(7 * 86_400);
 const MOST_RECEIVES: u32 = 500;
 
@@ -95,7 +95,7 @@ fn app(life: &Arc<Life>) -> App {
     App::new(config, platform)
 }
 
-/// When the host ends what begins now, by the clock of the process.
+/// The time when the host ends what begins now, by the clock of the process.
 fn ends_at(life: &Life, after: Duration) -> Timestamp {
     match life.world.plan.host {
         Host::Machine => Timestamp::MAX,

@@ -17,7 +17,7 @@ use crate::world::{Life, World, lock};
 const LONGEST_DELAY: Duration = Duration::from_secs(900);
 const LONGEST_VISIBILITY: Duration = Duration::from_secs(42_700);
 const RETENTION: Duration = Duration::from_secs(10 * 86_400);
-/// How long a message is hidden while it is worked on.
+/// The time for which a message is hidden while it is worked on.
 const VISIBILITY: Duration = Duration::from_secs(360);
 const SOON: Duration = Duration::from_millis(1);
 /// So many messages may overtake one.
@@ -140,7 +140,7 @@ fn receive_one(life: &Life) -> Option<Received> {
     }
 }
 
-/// When the next message may be seen.
+/// The time when the next message may be seen.
 pub(crate) fn next_visible(world: &World) -> Option<Timestamp> {
     let messages = lock(&world.messages);
     messages.visible.first().map(|(visible_at, _)| *visible_at)

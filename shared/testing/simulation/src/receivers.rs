@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use courier_testkit::receiver::Callback;
 
-/// What receivers got, and how each of them behaves, by path.
+/// The callbacks that receivers got, and the behaviour of each receiver, by path.
 #[derive(Default)]
 pub(crate) struct Receivers {
     pub(crate) journal: Vec<Callback>,
     pub(crate) manners: BTreeMap<String, Manner>,
 }
 
-/// How a receiver answers.
+/// The behaviour of a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
     Takes,

@@ -73,7 +73,7 @@ impl SimulatedStore {
     }
 }
 
-/// What no write may do (I3, I4, I6).
+/// Checks what no write may do (I3, I4, I6).
 fn broken_promise(before: &Record, after: &Record) -> Option<&'static str> {
     let ended = before.state.outcome();
     if ended.is_some() && ended != after.state.outcome() {

@@ -1,4 +1,4 @@
-//! What happened, line by line. Two runs of a seed are the same when their traces have the same hash.
+//! The trace of a run, line by line. Two runs of a seed are the same when their traces have the same hash.
 
 use std::collections::VecDeque;
 

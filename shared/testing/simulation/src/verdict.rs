@@ -13,7 +13,7 @@ use crate::asked::Asked;
 use crate::checks::{container, no_secret, resource};
 use crate::world::{World, lock};
 
-/// How often what came about.
+/// The counts of what came about, by name.
 pub(crate) fn ends(world: &World) -> BTreeMap<&'static str, usize> {
     let mut ends = BTreeMap::new();
     for record in lock(&world.records).all() {

@@ -1,4 +1,4 @@
-//! What all processes share: time, chance, the trace, and the state that outlives them.
+//! The state that all processes share: time, chance, the trace, and the world that outlives them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -45,11 +45,12 @@ pub(crate) struct World {
     /// A message was queued, or may be seen earlier than before.
     pub(crate) queued: Notify,
     pub(crate) kills: Mutex<u64>,
-    /// How many messages have carried the polling of an operation: with two, both may look once (ARCHITECTURE.md, I12).
+    /// The number of messages that have carried the polling of an operation: with two, both may look once
+    /// (ARCHITECTURE.md, I12).
     pub(crate) carriers: Mutex<BTreeMap<OperationId, u32>>,
     /// In a storm: when a job may be asked for again, by its path.
     pub(crate) not_before: Mutex<BTreeMap<String, Timestamp>>,
-    /// When Graph was asked for the state of a job.
+    /// The time when Graph was asked for the state of a job.
     pub(crate) looks: Mutex<Vec<Timestamp>>,
     /// Paths at Graph an answer of which was lost: what it allowed nobody knows.
     pub(crate) unheard: Mutex<BTreeSet<String>>,

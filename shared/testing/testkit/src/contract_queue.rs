@@ -1,4 +1,5 @@
-//! What the `Queue` port and the platform's way of receiving promise together, as properties with a virtual clock.
+//! The promises that the `Queue` port and the platform's way of receiving keep together, as properties with a virtual
+//! clock.
 //!
 //! Whether two messages of one operation are two or the newer replaces the older is the platform's choice; that the
 //! newer one arrives is not.
@@ -42,7 +43,7 @@ pub trait Consumer: Queue + Sized {
 pub struct Taken<R> {
     pub message: Message,
     pub receipt: R,
-    /// How often it has been received, this time included.
+    /// The number of times that it has been received, this time included.
     pub receives: u32,
 }
 
@@ -113,7 +114,7 @@ pub async fn what_is_due_comes_once_and_no_more_than_the_limit_at_a_time<C: Cons
     Ok(())
 }
 
-/// Of a queue that keeps order; SQS does its best.
+/// For a queue that keeps order; SQS does its best.
 pub async fn the_longest_due_come_first<C: Consumer>(queue: C) -> Verdict {
     let sent = send_four(&queue).await?;
     let first = take_two(&queue).await?;

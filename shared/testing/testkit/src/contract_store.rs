@@ -1,4 +1,4 @@
-//! What the `Store` port promises, as properties that every implementation is tested against.
+//! The promises of the `Store` port, as properties that every implementation is tested against.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -320,7 +320,7 @@ pub async fn a_foreign_cursor_is_refused(store: Arc<dyn Store>) -> Verdict {
     Ok(())
 }
 
-/// Of a store that forgets by itself; another lets the platform do it.
+/// For a store that forgets by itself; another lets the platform do it.
 pub async fn only_old_closed_records_are_forgotten(store: Arc<dyn Store>) -> Verdict {
     let mut closed_ids = Vec::new();
     for time in [10, 20, 30] {

@@ -1,4 +1,4 @@
-//! What a kill at each crash point must come to, and the document that says so.
+//! The results that a kill at each crash point must have, and the document that lists them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -58,7 +58,7 @@ pub fn is_listed(point: &str) -> bool {
     place(point).is_some()
 }
 
-/// How a program dies at a point.
+/// The way in which a program dies at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Death {
     /// By itself, at once.
@@ -87,13 +87,13 @@ impl Death {
     }
 }
 
-/// What one operation came to, as four journals show it.
+/// The result of one operation, as four journals show it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fate {
     pub status: String,
     /// It follows a job that was there.
     pub adopted: bool,
-    /// How often the caller asked until it had an answer.
+    /// The number of times that the caller asked until it had an answer.
     pub requests: usize,
     /// Calls that would start it.
     pub starts: usize,
@@ -115,7 +115,7 @@ impl Fate {
         }
     }
 
-    /// Of the only operation in these journals.
+    /// Returns the fate of the only operation in these journals.
     pub fn of(journals: &Journals) -> Self {
         let [asked] = journals.asked.as_slice() else {
             panic!("{} operations", journals.asked.len());
@@ -156,7 +156,7 @@ impl fmt::Display for Fate {
     }
 }
 
-/// Where the operation runs.
+/// The place where the operation runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     OneMachine,
@@ -173,7 +173,7 @@ impl Host {
         }
     }
 
-    /// What a death at each point of this life must come to. What is not here is not passed.
+    /// The fates that a death at each point of this life must have. A point that is not here is not passed.
     pub fn expected(self, life: &str) -> Fates {
         let mut fates = Fates::new();
         for operation in OPERATIONS {
@@ -194,7 +194,7 @@ impl Host {
     }
 }
 
-/// What an operation passes in this life.
+/// The points that an operation passes in this life.
 fn passed(life: &str, operation: &str) -> Vec<&'static str> {
     let mut names = match life {
         "request" => vec![

@@ -1,4 +1,4 @@
-//! What is left when killed servers are gone, from four witnesses, and what must be true of it.
+//! The traces that killed servers leave, from four witnesses, and the promises that must hold for them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -22,5 +22,5 @@ pub mod tenants;
 pub mod world;
 pub mod world_requests;
 
-/// How a property of a contract ends: assertions panic, what the platform refuses is an error.
+/// The result of a property of a contract: assertions panic, a refusal of the platform is an error.
 pub type Verdict = Result<(), Box<dyn std::error::Error + Send + Sync>>;

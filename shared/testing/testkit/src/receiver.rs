@@ -41,7 +41,7 @@ pub struct Callback {
     pub body: Bytes,
 }
 
-/// What the receiver does with a callback after writing it down.
+/// The receiver's reaction to a callback after writing it down.
 #[derive(Debug, Clone)]
 pub enum Answer {
     Status {
@@ -173,7 +173,7 @@ impl Receiver {
         self.shared.script().next.push_back(answer);
     }
 
-    /// What callbacks get when the script is at its end; 204 at first.
+    /// The answer to callbacks when the script is at its end; 204 at first.
     pub fn answer_otherwise(&self, answer: Answer) {
         self.shared.script().otherwise = answer;
     }
@@ -182,7 +182,7 @@ impl Receiver {
         self.shared.script().journal.clone()
     }
 
-    /// How many scripted answers nobody came for.
+    /// The number of scripted answers that nobody came for.
     pub fn unused(&self) -> usize {
         self.shared.script().next.len()
     }

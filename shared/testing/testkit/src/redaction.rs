@@ -1,4 +1,5 @@
-//! What must be seen nowhere outside its place (invariant I11), and a watch over all that this process emits.
+//! The secrets that must be seen nowhere outside their place (invariant I11), and a watch over all that this process
+//! emits.
 //!
 //! From the first World on, every log line of every target at every level is looked at as it is written, and so is
 //! every panic; nothing is kept but what must not be there.

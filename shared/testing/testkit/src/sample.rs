@@ -106,7 +106,7 @@ fn nonce() -> String {
     OperationId::random().into()
 }
 
-/// Where a callback could go.
+/// The place where a callback could go.
 pub fn sample_target() -> CallbackTarget {
     let target = serde_json::json!({ "url": "v1.sealed", "origin": "https://tickets.example" });
     serde_json::from_value(target).unwrap_or_else(|error| panic!("{error}"))

@@ -18,12 +18,12 @@ pub const SIGNING_SECRETS: [&str; 2] = [
     "whsec_bmV3LXNlY3JldC1vZi10aGUtdGlja2V0cy1jbGllbnQ=",
     "whsec_b2xkLXNlY3JldC1vZi10aGUtdGlja2V0cy1jbGllbnQ=",
 ];
-/// What proves us to a receiver.
+/// The credentials that prove us to a receiver.
 pub const RECEIVER_TOKEN: &str = "canary-receiver-token";
 pub const RECEIVER_PASSWORD: &str = "canary-receiver-password";
 pub const RECEIVER_HMAC: &str = "canary-receiver-hmac-secret";
 pub const RECEIVER_OAUTH: &str = "canary-receiver-oauth-secret";
-/// What clients sign their requests with, by the names under which a configuration finds them.
+/// The secrets with which clients sign their requests, by the names under which a configuration finds them.
 pub const REQUEST_SECRETS: [(&str, &str); 6] = [
     (
         "REQUESTS_NEW",

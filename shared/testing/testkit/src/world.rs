@@ -38,18 +38,18 @@ pub use crate::tenants::{
 use crate::tenants::{CONFIG, resolve};
 use crate::{invariants, leak_scan};
 
-/// What a test may change before the World starts.
+/// The parts that a test may change before the World starts.
 pub struct Setup {
     pub simulator: Options,
     pub timing: Timing,
     pub timeouts: Timeouts,
     /// The configuration document; `{graph}` and `{receiver}` are filled in.
     pub config: String,
-    /// Where the database is kept; a World of its own directory otherwise.
+    /// The place where the database is kept; a World of its own directory otherwise.
     pub data: Option<TempDir>,
     pub clock: TestClock,
     pub ids: Ids,
-    /// What stands between the App and the database.
+    /// The store between the App and the database.
     pub store: Box<dyn FnOnce(Database) -> Arc<dyn Store>>,
 }
 

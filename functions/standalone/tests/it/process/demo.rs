@@ -18,7 +18,7 @@ const OPERATIONS: [&str; 3] = [
     "goals.exportJob",
     "team.schedule",
 ];
-/// How the lines of an operation begin, causes first. Polls, and what Graph says, stand where "" is.
+/// The beginnings of an operation's lines, causes first. Polls, and what Graph says, stand where "" is.
 const STORY: [&str; 8] = [
     "→ POST",
     "accepted",

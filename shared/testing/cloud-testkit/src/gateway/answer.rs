@@ -1,4 +1,4 @@
-//! How each door reads a function's answer.
+//! Reads a function's answer as each front door does.
 //!
 //! Sources: "Lambda proxy integrations" for HTTP and REST APIs, API Gateway's Developer Guide; "Lambda functions as targets",
 //! Elastic Load Balancing's guide to application load balancers.

@@ -1,4 +1,4 @@
-//! What each door makes of a request.
+//! Makes the events of each front door from a request.
 //!
 //! Sources: "Lambda proxy integrations" for HTTP and REST APIs, API Gateway's Developer Guide; "Lambda functions as targets",
 //! Elastic Load Balancing's guide to application load balancers.
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Gateway, Kind};
 use crate::{ACCOUNT, REGION};
 
-/// What a caller sends; `target` is the path with its query.
+/// A request of a caller; `target` is the path with its query.
 pub(super) struct Request<'r> {
     pub(super) method: &'r str,
     pub(super) target: &'r str,
@@ -219,7 +219,7 @@ impl Gateway {
         (all, cookies)
     }
 
-    /// What the front end says of the connection.
+    /// The front end's facts about the connection.
     fn added_headers(&self, request: &Request<'_>, trace: &str) -> [(&'static str, String); 6] {
         let root = trace.split(';').next().unwrap_or_default();
         [
@@ -260,7 +260,7 @@ fn split(target: &str) -> (&str, &str) {
     target.split_once('?').unwrap_or((target, ""))
 }
 
-/// Whether a body of this type goes into the event as it is.
+/// True if a body of this type goes into the event as it is.
 fn is_text(content_type: Option<&str>) -> bool {
     let Some(content_type) = content_type else {
         return true;

@@ -9,7 +9,7 @@ use crate::world::{Chance, Doing, Role, View, World};
 pub(crate) enum Action {
     Request(u8),
     Deliver(Ticket, Clock),
-    /// Of the process at this place.
+    /// Returns the place of the process.
     Go(usize),
     Commit(usize, Clock),
     Unanswered(usize, Clock),

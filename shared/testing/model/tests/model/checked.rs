@@ -30,7 +30,7 @@ pub(crate) struct Configuration {
     pub(crate) budget: Budget,
     /// Messages may be missing until the sweeper comes.
     pub(crate) swept: bool,
-    /// What must be reachable, by the name of the property.
+    /// The states that must be reachable, by the name of the property.
     pub(crate) reached: Vec<&'static str>,
     pub(crate) variant: Option<Variant>,
     /// Graph does not answer 409: shows that I2 can fail.
@@ -115,7 +115,7 @@ impl Checked {
         }
     }
 
-    /// What happens without a process of ours, or begins one; nothing for the actions of one.
+    /// The actions that need no process of ours, or begin one; nothing for the actions of one.
     fn happen(&self, world: &mut World, action: Action) {
         match action {
             Action::Request(operation) => self.request(world, operation),

@@ -6,7 +6,7 @@ use crate::checked::Configuration;
 use crate::words::Clock;
 use crate::world::{Budget, Chance};
 
-/// How much is explored.
+/// The size of the part that is explored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
     /// In every test run.

@@ -377,7 +377,7 @@ impl Checked {
         self.rules.class == Restart::Never && old == StartUnknown && new == Running
     }
 
-    /// Where a poll is sent: the record says it. A message's word counts only in a broken variant.
+    /// The target of a poll: the record says it. A message's word counts only in a broken variant.
     pub(crate) fn monitor(&self, process: &Process) -> crate::words::Place {
         if self.variant == Some(Variant::LocationFromMessage)
             && let Role::Worker(ticket) = process.role

@@ -26,7 +26,7 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    /// What it costs the budget.
+    /// The cost in the budget.
     pub(crate) fn chance(self) -> Option<Chance> {
         match self {
             Self::Answered | Self::AnsweredLater => None,

@@ -21,7 +21,7 @@ use crate::words::{
     CLOCKS, Clock, Facts, Happening, Kind, Phase, StartReply, Stored, Ticket, Verdict, name,
 };
 
-/// Of a record that nobody has written since its insert; the others all have `LATER_REVISION`.
+/// The revision of a record that nobody has written since its insert; the others all have `LATER_REVISION`.
 const FIRST_REVISION: u64 = 1;
 const LATER_REVISION: u64 = 100;
 /// Looks at a missing monitor until it counts as gone; five in production.
@@ -52,7 +52,7 @@ struct Kept {
     texts: Vec<String>,
 }
 
-/// What is decided at each time, and the times at which different things are.
+/// Returns the decisions at each time, and the times at which different things are decided.
 #[derive(Debug, Clone, Copy)]
 struct Decided {
     verdicts: [Verdict; CLOCKS.len()],
@@ -195,7 +195,7 @@ impl Rulebook {
         verdict
     }
 
-    /// What the broken variants make `decide` believe.
+    /// The beliefs that the broken variants give to `decide`.
     fn twisted(&self, record: &Record, what: Happening) -> (Record, Happening) {
         let mut asked = record.clone();
         let what = match (self.variant, what) {

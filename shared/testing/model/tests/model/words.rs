@@ -52,7 +52,7 @@ impl Ticket {
     }
 }
 
-/// What came back from a start.
+/// The result of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum StartReply {
     NotSent,
@@ -68,7 +68,7 @@ pub(crate) enum StartReply {
     Done(Place),
 }
 
-/// What came back from a poll.
+/// The result of a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum PollReply {
     Running,
@@ -79,7 +79,7 @@ pub(crate) enum PollReply {
     Lost,
 }
 
-/// What the receiver answered.
+/// The answer of the receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum CallReply {
     Taken,
@@ -134,7 +134,7 @@ pub(crate) const CLOCKS: [Clock; 3] = [Clock::Early, Clock::Due, Clock::Late];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Stored(pub(crate) u16);
 
-/// What `decide` returned.
+/// The result of `decide`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Verdict {
     pub(crate) write: Option<Stored>,
@@ -163,7 +163,7 @@ pub(crate) enum Phase {
     Closed { delivered: bool },
 }
 
-/// What the model asks of a record.
+/// The questions of the model about a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) phase: Phase,
@@ -181,7 +181,7 @@ pub(crate) struct Facts {
     /// The secrets of its start are still there.
     pub(crate) sealed: bool,
     pub(crate) monitor: Place,
-    /// How often the caller has changed the receiver.
+    /// The number of times that the caller has changed the receiver.
     pub(crate) target: u8,
     /// Event id and body of the completion, as numbers.
     pub(crate) event: Option<(u16, u16)>,

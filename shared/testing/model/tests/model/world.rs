@@ -51,7 +51,7 @@ pub(crate) enum Chance {
 
 const CHANCES: usize = 22;
 
-/// How often each chance may still be taken, and how many faults may still happen in all.
+/// The number of times that each chance may still be taken, and the number of faults that may still happen in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Budget {
     chances: [u8; CHANCES],
@@ -117,7 +117,7 @@ pub(crate) struct Operation {
     pub(crate) on_the_wire: u8,
     /// A write that the store may still apply.
     pub(crate) lingering: Option<Stored>,
-    /// What the receiver got first: event id and body.
+    /// The event id and body that the receiver got first.
     pub(crate) received: Option<(u16, u16)>,
     pub(crate) receptions: u8,
     /// The receivers that have taken it, a bit for each.
@@ -127,7 +127,7 @@ pub(crate) struct Operation {
     pub(crate) came_late: bool,
 }
 
-/// How a process's copy of the record stands to the store. The guard of a write asks no more than this.
+/// The relation of a process's copy of the record to the store. The guard of a write asks no more than this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum View {
     Current,
@@ -205,7 +205,7 @@ pub(crate) struct World {
     pub(crate) broken: Broken,
 }
 
-/// What only a moment can show: it is noted when it happens.
+/// Facts that only a moment can show: they are noted when they happen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Broken {
     /// I4
@@ -323,7 +323,7 @@ impl World {
 }
 
 impl World {
-    /// What became of the schedule that Graph holds. It stands for all that were put before it.
+    /// The fate of the schedule that Graph holds. It stands for all that were put before it.
     pub(crate) fn settle_schedule(&mut self, end: Job) {
         if let Some((_, job)) = &mut self.schedule {
             *job = end;
