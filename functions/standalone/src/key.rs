@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clap::Args;
+use courier_core::crypto::hmac::Encoding;
 use sha2::{Digest, Sha256};
 
 use crate::output;
@@ -63,7 +64,6 @@ fn text(kind: &Kind, bytes: &[u8; 32]) -> String {
 }
 
 fn hash(secret: &str) -> String {
-    let hash = Sha256::digest(secret);
-    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = Encoding::Hex.encode(&Sha256::digest(secret));
     format!("sha256:{digits}")
 }

@@ -73,7 +73,8 @@ impl Encoding {
         found.ok_or("must be hex or base64")
     }
 
-    pub(crate) fn encode(self, bytes: &[u8]) -> String {
+    /// Writes bytes as text.
+    pub fn encode(self, bytes: &[u8]) -> String {
         match self {
             Self::Hex => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
             Self::Base64 => STANDARD.encode(bytes),

@@ -16,6 +16,7 @@ use url::{Url, form_urlencoded};
 
 use crate::catalogue::TokenKind;
 use crate::config::Tenant;
+use crate::crypto::hmac::Encoding;
 use crate::crypto::seal::{Sealed, Sealer};
 use crate::crypto::secret::Secret;
 use crate::graph::unavailable::NotReady;
@@ -315,10 +316,7 @@ fn refusal(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> No
 }
 
 fn read_rotation(stored: Option<Document>, configured: &Secret) -> (u64, Rotation) {
-    let seed: String = Sha256::digest(configured.expose())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let seed = Encoding::Hex.encode(&Sha256::digest(configured.expose()));
     let revision = stored.as_ref().map_or(0, |document| document.revision);
     let known = stored.and_then(|document| serde_json::from_str::<Rotation>(&document.body).ok());
     let same = known.filter(|rotation| rotation.seed == seed);

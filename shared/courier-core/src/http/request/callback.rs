@@ -11,6 +11,7 @@ use crate::operation::{CallbackTarget, OperationId, SealedField};
 use crate::outbound::address::Allowed;
 use crate::outbound::target_url::{self, CallbackUrl};
 use crate::profile::{Need, Template};
+use crate::strict_json::child;
 
 /// Longest accepted token, which is the longest task token of AWS Step Functions.
 const MAX_TOKEN_BYTES: usize = 2048;
@@ -36,7 +37,7 @@ impl RequestedCallback {
             ..Self::default()
         };
         for (name, value) in callback {
-            let pointer = format!("{base}/{}", name.replace('~', "~0").replace('/', "~1"));
+            let pointer = child(base, &name);
             match (name.as_str(), value) {
                 ("url", Value::String(text)) => requested.url = Some(text),
                 ("profile", Value::String(text)) => requested.profile = Some(text),

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue};
 use crate::auth::Signed;
 use crate::catalogue::schema::Violation;
 use crate::catalogue::{Operation, Restart};
+use crate::crypto::hmac::Encoding;
 use crate::http::problem::Problem;
 
 const HEADER_NAME: &str = "Idempotency-Key";
@@ -69,7 +70,7 @@ pub(super) fn signed_key(
             )]))
         }
         None => {
-            let digits: String = content.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digits = Encoding::Hex.encode(content);
             Ok(format!("signed content {digits}"))
         }
     }

@@ -10,6 +10,7 @@ use crate::catalogue::sas;
 use crate::catalogue::schema::Violation;
 use crate::catalogue::{Catalogue, Operation};
 use crate::config::Client;
+use crate::crypto::hmac::Encoding;
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
 use crate::http::problem::Problem;
@@ -129,7 +130,7 @@ pub fn parse<'a>(
             Some(key) => OperationId::from_key(&client.name, &key),
             None => OperationId::unique(ids()),
         },
-        fingerprint: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        fingerprint: Encoding::Hex.encode(&hash),
         late,
         operation,
         client,
@@ -220,7 +221,7 @@ impl Fields {
             return fields;
         };
         for (name, value) in object {
-            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            let pointer = strict_json::child("", &name);
             match (name.as_str(), value) {
                 ("operation", Value::String(text)) => fields.operation = Some(text),
                 ("deadline", Value::String(text)) => fields.deadline = Some(text),
