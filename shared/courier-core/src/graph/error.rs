@@ -27,8 +27,8 @@ pub struct GraphError {
 }
 
 impl GraphError {
-    /// The code that says most: clients must use the deepest one they know (`docs/graph-behaviour.md`,
-    /// Error bodies).
+    /// The code that says most: clients must use the deepest one they know
+    /// (`docs/graph-behaviour.md`, Errors).
     pub fn deepest(&self) -> &str {
         self.inner_code.as_deref().unwrap_or(&self.code)
     }
@@ -98,8 +98,8 @@ impl Parts {
         }
     }
 
-    /// Some services put their whole error body, as text, into the message (`docs/graph-behaviour.md`,
-    /// Error bodies).
+    /// Some services put their whole error body, as text, into the message
+    /// (`docs/graph-behaviour.md`, Errors).
     fn read_message(&mut self, message: String, nested: usize) {
         if nested < MAX_NESTED_MESSAGES
             && let Ok(Value::Object(document)) = serde_json::from_str(&message)

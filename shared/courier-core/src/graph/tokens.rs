@@ -1,6 +1,6 @@
 //! Access tokens: fetched once, kept in memory, renewed early. A refresh token rotates at every use: the store keeps
-//! the newest one sealed, and one process at a time uses it (`docs/graph-behaviour.md`,
-//! Tokens and clouds).
+//! the newest one sealed, and one process at a time uses it
+//! (`docs/graph-behaviour.md`, Tokens and clouds).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -288,8 +288,8 @@ impl Grant {
     }
 }
 
-/// A client must not branch on AADSTS numbers, only on `error` (`docs/graph-behaviour.md`,
-/// Tokens and clouds).
+/// A client must not branch on AADSTS numbers, only on `error`
+/// (`docs/graph-behaviour.md`, Tokens and clouds).
 fn refusal(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> NotReady {
     #[derive(Deserialize)]
     struct Wire {

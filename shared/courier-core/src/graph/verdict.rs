@@ -130,8 +130,8 @@ fn started(
     })
 }
 
-/// A refusal that names the running job: by its Location, else by the key in `error.target` (`docs/graph-behaviour.md`,
-/// Goals export jobs).
+/// A refusal that names the running job: by its Location, else by the key in `error.target`
+/// (`docs/graph-behaviour.md`, Goals export).
 fn adopted(answer: &Answer, operation: &Operation, graph: &Url, target_path: &str) -> StartVerdict {
     let target = answer
         .error

@@ -113,8 +113,8 @@ impl Rules<'_> {
         self.still_running(record, retry_after)
     }
 
-    /// Before the first 200 this is a young resource, later an expired one (`docs/graph-behaviour.md`,
-    /// Polling): never a failure.
+    /// Before the first 200 this is a young resource, later an expired one
+    /// (`docs/graph-behaviour.md`, Polling): never a failure.
     pub(super) fn missing(
         &self,
         mut record: Record,

@@ -1,5 +1,5 @@
-//! Looks at a container SAS before Graph does, for what can be known without a call (`docs/graph-behaviour.md`,
-//! Storage locations (SAS)).
+//! Looks at a container SAS before Graph does, for what can be known without a call
+//! (`docs/graph-behaviour.md`, Storage SAS).
 //!
 //! The URL is a secret: an error names rules and fields, and contains no part of it.
 
