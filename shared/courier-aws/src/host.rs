@@ -148,7 +148,6 @@ impl Host {
     }
 
     /// Returns the `App`, reloaded if its configuration is old or an authorization server has refused its secrets.
-    /// under it.
     async fn app(&self) -> Arc<App> {
         let (app, refused) = {
             let current = self.current.lock().await;
