@@ -1,4 +1,4 @@
-//! The function behind the queue: one step for each message of a batch, and a partial batch response.
+//! The function behind the queue: runs one step for each message of a batch, and returns a partial batch response.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use courier_aws::batch::Delivery;
@@ -11,11 +11,13 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 async fn main() -> Result<(), Error> {
     logging::start(&settings::environment)?;
     let host = Host::start(settings::environment, clock()).await;
-    let host = host.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let host = host.inspect_err(|error| tracing::error!(%error, "the function cannot start"))?;
     lambda_runtime::run(service_fn(|event| work(&host, event))).await
 }
 
-/// Whatever goes wrong is an error of the whole batch, or names the message that stays: an empty answer deletes all.
+/// Handles one batch.
+///
+/// An error either fails the whole batch or names the messages that stay, because an empty answer deletes all of them.
 async fn work(host: &Host, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {
     let deliveries = event.payload.records.into_iter().map(delivery);
     let deliveries: Vec<Delivery> = deliveries
@@ -29,7 +31,7 @@ async fn work(host: &Host, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchRespo
     Ok(response)
 }
 
-/// Counts and times that are missing are those of a first receive.
+/// Reads one message; missing counts and times default to those of a first receive.
 fn delivery(record: SqsMessage) -> Option<Delivery> {
     let number = |name: &str| record.attributes.get(name)?.parse::<u64>().ok();
     let receives = number("ApproximateReceiveCount").and_then(|count| u32::try_from(count).ok());

@@ -1,8 +1,7 @@
-//! One HTTP request as a door of AWS hands it over, and the answer in that door's form: HTTP API and function URL (payload
-//! 2.0), REST API (1.0), load balancer.
-//!
-//! `lambda_http` tells the doors apart, reads headers and body, and writes the answer. What it cannot read, and any caller
-//! can send, is mended before it sees the event (ADR 0022).
+//! One HTTP request in the event format of an AWS endpoint, and the answer in the same format: HTTP API and function
+//! URL (payload 2.0), REST API (1.0), load balancer. `lambda_http` detects the format, reads headers and body, and
+//! writes the answer. Fields that it cannot read, and that any caller can send, are repaired before it sees the event
+//! (ADR 0022).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,11 +17,12 @@ use serde_json::{Map, Value, json};
 
 use crate::target::{Target, texts};
 
-/// An event that `lambda_http` can read, what it must not read, and what had to be left out.
+/// An event that `lambda_http` can read, the target that it must not read, and the first problem found while repairing
+/// it.
 pub(crate) struct HttpEvent {
     request: LambdaRequest,
     target: Target,
-    mended: Result<(), Problem>,
+    repaired: Result<(), Problem>,
 }
 
 impl<'de> Deserialize<'de> for HttpEvent {
@@ -31,21 +31,21 @@ impl<'de> Deserialize<'de> for HttpEvent {
         event.retain(|_, value: &mut Value| !value.is_null());
         let target = Target::take(&mut event);
         let mut event = Value::Object(event);
-        // Each mends, whatever the others found; the first to find something is told.
-        let mended = [
-            mend_method(&mut event),
-            mend_headers(&mut event),
-            mend_body(&mut event),
+        // Every repair runs, whatever the others found; the first problem is reported.
+        let repaired = [
+            repair_method(&mut event),
+            repair_headers(&mut event),
+            repair_body(&mut event),
         ];
         Ok(Self {
             request: LambdaRequest::deserialize(event).map_err(D::Error::custom)?,
             target,
-            mended: mended.into_iter().collect(),
+            repaired: repaired.into_iter().collect(),
         })
     }
 }
 
-/// Answers one event by `handler`. What is not HTTP is a `Problem` of the 4xx.
+/// Answers one event with `handler`, or with a `Problem` (4xx) if the event is not valid HTTP.
 pub(crate) async fn answer<F>(
     event: LambdaEvent<HttpEvent>,
     base_path: Option<&str>,
@@ -56,13 +56,13 @@ where
 {
     let LambdaEvent { payload, context } = event;
     let target = payload.target.uri(base_path).ok_or(Problem::NotFound);
-    let mut target = Some(payload.mended.and(target));
+    let mut target = Some(payload.repaired.and(target));
     let mut adapter = Adapter::from(service_fn(|request: lambda_http::Request| {
         let target = target.take().unwrap_or(Err(Problem::Internal));
         let response = target.map(|target| {
             let (mut parts, body) = request.into_parts();
             parts.uri = target;
-            handler(Request::from_parts(parts, plain(body)))
+            handler(Request::from_parts(parts, body_bytes(body)))
         });
         async {
             let response = match response {
@@ -77,8 +77,8 @@ where
         .await
 }
 
-/// The bytes that the sender wrote and perhaps signed.
-fn plain(body: Body) -> Bytes {
+/// Returns the bytes that the sender wrote and perhaps signed.
+fn body_bytes(body: Body) -> Bytes {
     match body {
         Body::Text(text) => text.into(),
         Body::Binary(bytes) => bytes.into(),
@@ -86,8 +86,8 @@ fn plain(body: Body) -> Bytes {
     }
 }
 
-fn mend_method(event: &mut Value) -> Result<(), Problem> {
-    let mut mended = Ok(());
+fn repair_method(event: &mut Value) -> Result<(), Problem> {
+    let mut repaired = Ok(());
     for place in [
         "/httpMethod",
         "/requestContext/httpMethod",
@@ -99,28 +99,28 @@ fn mend_method(event: &mut Value) -> Result<(), Problem> {
         let text = method.as_str().unwrap_or_default();
         if Method::from_bytes(text.as_bytes()).is_err() {
             *method = "GET".into();
-            mended = Err(Problem::MethodNotAllowed {
+            repaired = Err(Problem::MethodNotAllowed {
                 allow: "GET, PATCH, POST",
             });
         }
     }
-    mended
+    repaired
 }
 
-/// Takes away what `lambda_http` would make a URL of, and what no header may have.
-fn mend_headers(event: &mut Value) -> Result<(), Problem> {
-    // Nothing of ours looks at the host, and any caller may write what is none.
+/// Removes the fields that `lambda_http` would build a URL from, and the header values that HTTP forbids.
+fn repair_headers(event: &mut Value) -> Result<(), Problem> {
+    // The program does not use the host, and any caller may send an invalid one.
     if let Some(domain) = event.pointer_mut("/requestContext/domainName") {
         domain.take();
     }
-    // `lambda_http` lets the single values win, which are the last of several.
+    // `lambda_http` prefers the single-value headers, which hold only the last of several values.
     let all = event["multiValueHeaders"].as_object();
     if all.is_some_and(|all| !all.is_empty())
         && let Some(single) = event.get_mut("headers")
     {
         *single = json!({});
     }
-    let mut mended = Ok(());
+    let mut repaired = Ok(());
     for place in ["headers", "multiValueHeaders"] {
         let Some(headers) = event.get_mut(place).and_then(Value::as_object_mut) else {
             continue;
@@ -134,22 +134,22 @@ fn mend_headers(event: &mut Value) -> Result<(), Problem> {
             let is_legal = list.is_some();
             match list {
                 Some(list) => *value = list,
-                None => mended = Err(Problem::BrokenHeader),
+                None => repaired = Err(Problem::BrokenHeader),
             }
             is_legal
         });
     }
-    mended
+    repaired
 }
 
-/// The values in a list, so that none takes the place of another. `None`: HTTP forbids one of them.
+/// Returns the values as a list, so that none replaces another; `None` if HTTP forbids one of them.
 fn list(value: &Value) -> Option<Value> {
     let texts = texts(value);
     let is_legal = |text: &&str| HeaderValue::from_str(text).is_ok();
     texts.iter().all(is_legal).then(|| json!(texts))
 }
 
-fn mend_body(event: &mut Value) -> Result<(), Problem> {
+fn repair_body(event: &mut Value) -> Result<(), Problem> {
     if event["isBase64Encoded"] == true
         && let Some(body) = event.get_mut("body")
         && STANDARD.decode(body.as_str().unwrap_or_default()).is_err()
@@ -186,19 +186,21 @@ mod tests {
         key = "env:SEAL"
     "#;
     const BODY: &str = r#"{"operation":"team.schedule","parameters":{"teamId":"871dbd5c-3a6a-4392-bfe1-042452793a50","schedule":{"enabled":true,"timeZone":"Europe/Zürich ⌚"}}}"#;
-    /// The same in base64, as the platform writes a body that it takes for no text.
+    /// `BODY` in base64, as the platform encodes a body that it does not take for text.
     const ENCODED: &str = "eyJvcGVyYXRpb24iOiJ0ZWFtLnNjaGVkdWxlIiwicGFyYW1ldGVycyI6eyJ0ZWFtSWQiOiI4NzFkYmQ1Yy0zYTZhLTQzOTItYmZlMS0wNDI0NTI3OTNhNTAiLCJzY2hlZHVsZSI6eyJlbmFibGVkIjp0cnVlLCJ0aW1lWm9uZSI6IkV1cm9wZS9aw7xyaWNoIOKMmiJ9fX0=";
 
-    const DOORS: [&str; 4] = [
+    const SAMPLE_EVENTS: [&str; 4] = [
         include_str!("../../../events/http-export.json"),
         include_str!("../../../events/function-url-export.json"),
         include_str!("../../../events/rest-export.json"),
         include_str!("../../../events/alb-export.json"),
     ];
 
-    /// The sample event of each door with these headers; `list` is of those that tell all values of a name.
+    /// Yields the sample event of each endpoint with these headers.
+    ///
+    /// If `list`, leaves out the endpoints that pass only the last value of a header.
     fn events(headers: &Value, list: bool) -> impl Iterator<Item = Value> {
-        let events = DOORS.map(|text| serde_json::from_str::<Value>(text).unwrap());
+        let events = SAMPLE_EVENTS.map(|text| serde_json::from_str::<Value>(text).unwrap());
         events.into_iter().flat_map(move |mut event| {
             let all = event.get("multiValueHeaders").is_some();
             if all {
@@ -215,7 +217,7 @@ mod tests {
         })
     }
 
-    /// What the handler got of an event, if it got it, and what the caller got.
+    /// Returns the request that the handler received, if any, and the answer that the caller received.
     fn handled(event: Value) -> (Option<Request<Bytes>>, Value) {
         let got = Mutex::new(None);
         let event: HttpEvent = serde_json::from_value(event).unwrap();
@@ -239,7 +241,7 @@ mod tests {
         handled(event).0.unwrap().headers().clone()
     }
 
-    /// The signature is of Python's hmac, over the bytes that the sender wrote.
+    /// The signature was made with Python's hmac, over the bytes that the sender wrote.
     #[test]
     fn a_signed_body_arrives_as_it_was_signed() {
         let config = Config::parse(CONFIG, Catalogue::shipped(), &|reference| {
@@ -289,8 +291,8 @@ mod tests {
             doors += 1;
         }
         assert_eq!(doors, 2, "REST API and load balancer");
-        // Two spellings of one name, in an event without lists.
-        let mut event: Value = serde_json::from_str(DOORS[3]).unwrap();
+        // One name in two spellings, in an event without lists.
+        let mut event: Value = serde_json::from_str(SAMPLE_EVENTS[3]).unwrap();
         event.as_object_mut().unwrap().remove("multiValueHeaders");
         event["headers"] = json!({ "X-Api-Key": "a", "x-api-key": "b" });
         let headers = headers(event);
@@ -344,7 +346,7 @@ mod tests {
     #[test]
     fn every_door_gets_its_form_of_the_answer() {
         let [http, url, rest, alb] =
-            DOORS.map(|text| handled(serde_json::from_str(text).unwrap()).1);
+            SAMPLE_EVENTS.map(|text| handled(serde_json::from_str(text).unwrap()).1);
         for answer in [&http, &url, &rest, &alb] {
             assert_eq!(answer["statusCode"], 202);
             assert_eq!(answer["body"], "ü");

@@ -1,4 +1,4 @@
-//! The function behind every HTTP door of AWS: parse → record → message → Graph → 202.
+//! The function behind every HTTP endpoint on AWS: parse → record → message → Graph → 202.
 
 mod http_event;
 mod target;
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Error> {
     logging::start(&settings::environment)?;
     let base_path = settings::base_path(&settings::environment);
     let host = Host::start(settings::environment, clock()).await;
-    let host = host.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let host = host.inspect_err(|error| tracing::error!(%error, "the function cannot start"))?;
     lambda_runtime::run(service_fn(|event| {
         answer(&host, base_path.as_deref(), event)
     }))

@@ -1,12 +1,13 @@
-//! The target of a request, path and query, as its caller wrote it: no two doors tell it alike.
+//! The target of a request, path and query, as its caller wrote it: each kind of endpoint passes it in another form.
 //!
-//! | door | path | query |
+//! | endpoint | path | query |
 //! | --- | --- | --- |
-//! | HTTP API, function URL | behind the stage's name, unless it is `$default` | as written |
-//! | REST API | behind the base path of a custom domain | parameters, decoded |
+//! | HTTP API, function URL | after the name of the stage, unless it is `$default` | as written |
+//! | REST API | after the base path of a custom domain | parameters, decoded |
 //! | load balancer | as written | parameters, as written |
 //!
-//! `lambda_http` gets none of it: it joins a URL of it and unwraps that, resolves dots, and splits values at commas.
+//! `lambda_http` gets none of it: it would build a URL of it and take that apart, resolve dots, and split values at
+//! commas.
 
 use std::fmt::Write as _;
 use std::slice;
@@ -15,17 +16,17 @@ use http::Uri;
 use serde_json::{Map, Value};
 use url::form_urlencoded::byte_serialize;
 
-/// Path and query with `%` in front of what no URI may have.
+/// The path and the query, with those characters percent-encoded that a URI must not contain.
 pub(crate) struct Target {
     path: String,
     query: String,
 }
 
 impl Target {
-    /// Takes the target out of an event.
+    /// Removes the target from an event and returns it.
     pub(crate) fn take(event: &mut Map<String, Value>) -> Self {
         let context = |name: &str| event.get("requestContext")?.get(name);
-        // Only load balancers leave the parameters as they are, and no REST API says a version.
+        // Only load balancers pass the parameters undecoded, and the events of REST APIs have no version.
         let is_decoded = context("elb").is_none();
         let stage = context("stage").and_then(Value::as_str);
         let stage = stage.filter(|stage| *stage != "$default" && event.contains_key("version"));
@@ -33,7 +34,7 @@ impl Target {
         let [raw_path, path] = ["rawPath", "path"].map(|name| event.remove(name));
         let path = raw_path.or(path);
         let path = path.as_ref().and_then(Value::as_str).unwrap_or_default();
-        let path = stage.map_or(path, |stage| behind(path, &stage));
+        let path = stage.map_or(path, |stage| without_prefix(path, &stage));
         let raw = event.remove("rawQueryString");
         let [all, last] = ["multiValueQueryStringParameters", "queryStringParameters"]
             .map(|name| event.remove(name));
@@ -47,15 +48,17 @@ impl Target {
                 .map_or_else(String::new, |parameters| joined(parameters, is_decoded)),
         };
         Self {
-            // A path that was decoded may have a question mark, which begins no query.
+            // A decoded path may contain a question mark, which does not begin the query.
             path: encoded(path).replace('?', "%3F"),
             query,
         }
     }
 
-    /// The target behind `base_path`. `None`: no URI is that long or begins like that.
+    /// Returns the target below `base_path`; `None` if it is too long for a URI or is not a valid one.
     pub(crate) fn uri(&self, base_path: Option<&str>) -> Option<Uri> {
-        let path = base_path.map_or(&*self.path, |base_path| behind(&self.path, base_path));
+        let path = base_path.map_or(&*self.path, |base_path| {
+            without_prefix(&self.path, base_path)
+        });
         if self.query.is_empty() {
             return path.parse().ok();
         }
@@ -63,7 +66,7 @@ impl Target {
     }
 }
 
-/// The text of a value, or those of a list.
+/// Returns the text of a value, or the texts of a list.
 pub(crate) fn texts(value: &Value) -> Vec<&str> {
     let values = value
         .as_array()
@@ -71,8 +74,8 @@ pub(crate) fn texts(value: &Value) -> Vec<&str> {
     values.iter().filter_map(Value::as_str).collect()
 }
 
-/// Returns the rest of a path that begins with `front`, else the whole path.
-fn behind<'p>(path: &'p str, front: &str) -> &'p str {
+/// Returns the rest of a path after the prefix `front`, or the whole path if it has another prefix.
+fn without_prefix<'p>(path: &'p str, front: &str) -> &'p str {
     let rest = path
         .strip_prefix('/')
         .and_then(|path| path.strip_prefix(front));
@@ -176,7 +179,7 @@ mod tests {
             (v2("/production/v1", "prod"), None, "/production/v1"),
             (v2("/v1/operations", "$default"), None, "/v1/operations"),
             (v2("/prod/it/graph/v1", "prod"), Some("it/graph"), "/v1"),
-            // A REST API has taken its stage away.
+            // A REST API has already removed its stage.
             (rest("/v1/operations"), None, "/v1/operations"),
             (
                 rest("/graph/v1/operations"),

@@ -1,4 +1,4 @@
-//! The function on a schedule: queues anew what has lost its message. Whatever its event says.
+//! The function on a schedule: sends a new message for each overdue record. It ignores its event.
 
 use courier_aws::host::Host;
 use courier_aws::{at_millisecond, clock, logging, settings};
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 async fn main() -> Result<(), Error> {
     logging::start(&settings::environment)?;
     let host = Host::start(settings::environment, clock()).await;
-    let host = host.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let host = host.inspect_err(|error| tracing::error!(%error, "the function cannot start"))?;
     lambda_runtime::run(service_fn(|event| sweep(&host, event))).await
 }
 
 async fn sweep(host: &Host, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let ends_at = at_millisecond(event.context.deadline);
-    // The runtime logs errors whole; the cause is in the log already.
+    // The runtime logs errors in full, and the log already has the cause.
     let overdue = host
         .sweep(ends_at)
         .await

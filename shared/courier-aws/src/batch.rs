@@ -1,6 +1,6 @@
-//! One batch of the queue: every message on its own, with its own time and its own panics.
+//! One batch of queue messages: each has its own step, its own time limit, and its own handling of panics.
 //!
-//! The answer names every message that is not certainly done, because the platform deletes those that it does not name.
+//! Lambda deletes every message that the answer does not name, so the answer names all that are not certainly done.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -21,34 +21,39 @@ use tokio::time::timeout;
 
 use crate::queue::{SqsQueue, Waiting};
 
-/// A message as the event source mapping hands it over.
+/// A message as the event source mapping passes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Reported back when it is to stay.
+    /// The message id, which is reported back when the message must stay.
     pub id: String,
     pub receipt: String,
     pub body: String,
-    /// The number of times that it has been received, this time included.
+    /// Number of receives, this one included.
     pub receives: u32,
     pub sent_at: Timestamp,
 }
 
-/// Kept back for what follows a step: a crashed step written down, a message renewed; then messages hidden; then the answer.
-const AFTERWARDS: SignedDuration = SignedDuration::from_secs(5);
-const HIDING: SignedDuration = SignedDuration::from_millis(2500);
-const ANSWERING: SignedDuration = SignedDuration::from_millis(500);
-/// The time that a batch spends on reading its records at once.
-const READING: Duration = Duration::from_secs(4);
-/// Pause of a message that even this time was too short for.
-const CUT_OFF: Duration = Duration::from_secs(120);
-/// A message is renewed before the queue forgets it (10 days) or takes it for poison (1,000 receives).
+/// Time reserved after a step for recording a crashed step and renewing the message.
+/// The two shorter ones are reserved for hiding messages and for the answer.
+const RESERVED_AFTER_STEPS: SignedDuration = SignedDuration::from_secs(5);
+const RESERVED_FOR_HIDING: SignedDuration = SignedDuration::from_millis(2500);
+const RESERVED_FOR_ANSWER: SignedDuration = SignedDuration::from_millis(500);
+/// Time that a batch may spend on reading its records in one call.
+const RECORDS_TIMEOUT: Duration = Duration::from_secs(4);
+/// Pause before a message that needed even more than the reserved time is received again.
+const CUT_OFF_STEP_PAUSE: Duration = Duration::from_secs(120);
+/// Age and number of receives at which a message is renewed.
+///
+/// SQS forgets a message after 10 days, and moves it to the dead-letter queue after 1,000 receives.
 pub const OLD: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub const MOST_RECEIVES: u32 = 500;
-/// An unreadable message gets this many tries, this far apart, before it goes to the dead-letter queue: a newer version may read it.
-const UNREADABLE_TRIES: u32 = 5;
+/// Number of receives, and the pause between them, before an unreadable message goes to the dead-letter queue.
+///
+/// A newer version of the program may be able to read it meanwhile.
+const UNREADABLE_MAX_RECEIVES: u32 = 5;
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(60);
 
-/// Takes one step for each message, side by side, and is done before `ends_at`.
+/// Runs one step for each message, concurrently, and returns before `ends_at`.
 ///
 /// Returns the ids of the messages that stay in the queue; the others are to be deleted.
 pub async fn handle(
@@ -67,18 +72,18 @@ pub async fn handle(
             .as_ref()
             .and_then(|message| records.get(message.operation_id()).cloned());
         async move {
-            let cut_off = later((app.clock)(), CUT_OFF);
+            let cut_off = later((app.clock)(), CUT_OFF_STEP_PAUSE);
             let work = one(app, queue, delivery, message.as_ref(), record, ends_at);
-            let fate = timeout(left(app, ends_at, HIDING), work).await;
-            fate.unwrap_or(Disposition::WaitUntil(cut_off))
+            let disposition = timeout(left(app, ends_at, RESERVED_FOR_HIDING), work).await;
+            disposition.unwrap_or(Disposition::WaitUntil(cut_off))
         }
     });
     crash_point!("message.receive", "after");
-    let fates = join_all(steps).await;
+    let dispositions = join_all(steps).await;
     let mut staying = Vec::new();
     let mut waiting = Vec::new();
-    for (delivery, fate) in deliveries.iter().zip(fates) {
-        if let Disposition::WaitUntil(until) = fate {
+    for (delivery, disposition) in deliveries.iter().zip(dispositions) {
+        if let Disposition::WaitUntil(until) = disposition {
             staying.push(delivery.id.clone());
             waiting.push(Waiting {
                 receipt: delivery.receipt.clone(),
@@ -87,21 +92,29 @@ pub async fn handle(
         }
     }
     crash_point!("message.settle", "before");
-    let hidden = timeout(left(app, ends_at, ANSWERING), queue.hide(&waiting)).await;
+    let hidden = timeout(
+        left(app, ends_at, RESERVED_FOR_ANSWER),
+        queue.hide(&waiting),
+    )
+    .await;
     crash_point!("message.settle", "after");
     if hidden.is_err() {
-        tracing::warn!("messages were not hidden in time");
+        tracing::warn!(
+            "messages were not hidden in time; they are visible again after the queue's visibility timeout"
+        );
     }
     staying
 }
 
-/// Returns the time that is left before `ends_at` if `kept` of it is kept back.
-fn left(app: &App, ends_at: Timestamp, kept: SignedDuration) -> Duration {
-    let left = ends_at.duration_since((app.clock)()).saturating_sub(kept);
+/// Returns the time left before `ends_at` when `reserved` of it is set aside.
+fn left(app: &App, ends_at: Timestamp, reserved: SignedDuration) -> Duration {
+    let left = ends_at
+        .duration_since((app.clock)())
+        .saturating_sub(reserved);
     Duration::try_from(left).unwrap_or_default()
 }
 
-/// The records of a batch, read at once; one that is not here is read by its own step.
+/// Loads the records of a batch in one call; the step of a record that is missing here loads its own.
 async fn records(app: &App, messages: &[Option<Message>]) -> HashMap<OperationId, Record> {
     let ids: Vec<OperationId> = messages
         .iter()
@@ -111,7 +124,7 @@ async fn records(app: &App, messages: &[Option<Message>]) -> HashMap<OperationId
     if ids.len() < 2 {
         return HashMap::new();
     }
-    let loaded = timeout(READING, app.store.load_many(&ids)).await;
+    let loaded = timeout(RECORDS_TIMEOUT, app.store.load_many(&ids)).await;
     let records = loaded.ok().and_then(Result::ok).unwrap_or_default();
     let by_id = records
         .into_iter()
@@ -131,22 +144,29 @@ async fn one(
         return unreadable(app, queue, delivery).await;
     };
     let receives = delivery.receives;
-    let steps_end = ends_at.saturating_sub(AFTERWARDS).unwrap_or(ends_at);
+    let steps_end = ends_at
+        .saturating_sub(RESERVED_AFTER_STEPS)
+        .unwrap_or(ends_at);
     let work = AssertUnwindSafe(async {
         match record {
             Some(record) => step_on(app, record, message, receives, steps_end).await,
             None => step(app, message, receives, steps_end).await,
         }
     });
-    let fate = match timeout(left(app, ends_at, AFTERWARDS), work.catch_unwind()).await {
-        Ok(Ok(fate)) => fate,
+    let disposition = match timeout(
+        left(app, ends_at, RESERVED_AFTER_STEPS),
+        work.catch_unwind(),
+    )
+    .await
+    {
+        Ok(Ok(disposition)) => disposition,
         Ok(Err(_)) | Err(_) => step_crashed(app, message.operation_id()).await,
     };
-    match fate {
+    match disposition {
         Disposition::WaitUntil(until) if needs_renewal(delivery, (app.clock)()) => {
             renew(queue, message, receives, until).await
         }
-        fate @ (Disposition::WaitUntil(_) | Disposition::Delete) => fate,
+        disposition @ (Disposition::WaitUntil(_) | Disposition::Delete) => disposition,
     }
 }
 
@@ -154,7 +174,7 @@ fn needs_renewal(delivery: &Delivery, now: Timestamp) -> bool {
     delivery.receives >= MOST_RECEIVES || now.duration_since(delivery.sent_at) >= OLD
 }
 
-/// Sends a fresh message and only then lets the old one go.
+/// Sends a fresh message, and lets the old one be deleted only after that.
 async fn renew(
     queue: &SqsQueue,
     message: &Message,
@@ -168,17 +188,22 @@ async fn renew(
         Ok(()) => Disposition::Delete,
         Err(error) => {
             let id = message.operation_id();
-            tracing::warn!(operation.id = %id, error = %chain(&error), "a message was not renewed");
+            tracing::warn!(operation.id = %id, error = %chain(&error), "renewing a message failed; the old one stays in the queue");
             Disposition::WaitUntil(until)
         }
     }
 }
 
-/// Not one of ours, or of a version to come: kept for a while, then moved aside where an alarm watches.
+/// Keeps a message that cannot be read for a while, then moves it to the dead-letter queue, which has an alarm.
+///
+/// It may be somebody else's, or of a newer version.
 async fn unreadable(app: &App, queue: &SqsQueue, delivery: &Delivery) -> Disposition {
     let again = Disposition::WaitUntil(later((app.clock)(), UNREADABLE_PAUSE));
-    if delivery.receives < UNREADABLE_TRIES {
-        tracing::warn!(message.id = delivery.id, "a message cannot be read");
+    if delivery.receives < UNREADABLE_MAX_RECEIVES {
+        tracing::warn!(
+            message.id = delivery.id,
+            "a message cannot be read; trying again later"
+        );
         return again;
     }
     match queue.dead_letter(&delivery.body).await {
@@ -191,7 +216,7 @@ async fn unreadable(app: &App, queue: &SqsQueue, delivery: &Delivery) -> Disposi
         }
         Err(error) => {
             let error = chain(&error);
-            tracing::error!(message.id = delivery.id, %error, "an unreadable message was not moved to the dead-letter queue");
+            tracing::error!(message.id = delivery.id, %error, "moving an unreadable message to the dead-letter queue failed; trying again later");
             again
         }
     }

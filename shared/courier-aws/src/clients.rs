@@ -1,5 +1,4 @@
-//! The parts that all calls share: trusted roots, one HTTP client for AWS, region and credentials of the function,
-//! time limits.
+//! What all AWS calls share: trusted roots, one HTTP client, region and credentials of the function, and timeouts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +14,15 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::http_client::SharedClient;
 
-/// One try of an AWS call, and all tries together: less than what is left of a request when the store hangs.
-const TRY: Duration = Duration::from_secs(3);
-const ALL_TRIES: Duration = Duration::from_secs(8);
-
-/// Mozilla's roots, compiled in: parsing the machine's would be two thirds of a cold start.
+/// Timeouts of one attempt of an AWS call, and of all attempts together.
 ///
-/// `None`, for the machine's own (or those of `SSL_CERT_FILE`), when `certificates` are named.
+/// Together they are less than the rest of a request's time when the store hangs.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Returns Mozilla's roots, which are compiled in: parsing the machine's would be two thirds of a cold start.
+///
+/// If `certificates` are named, returns the machine's roots (or those of `SSL_CERT_FILE`) instead.
 pub(crate) fn tls(certificates: Option<&str>) -> Result<Tls, rustls::Error> {
     if certificates.is_some() {
         return Ok(None);
@@ -37,7 +38,7 @@ pub(crate) fn tls(certificates: Option<&str>) -> Result<Tls, rustls::Error> {
     Ok(Some(config))
 }
 
-/// Region and credentials come from the function's environment, endpoints from `AWS_ENDPOINT_URL*` if set.
+/// Takes region and credentials from the function's environment, and endpoints from `AWS_ENDPOINT_URL*` if set.
 pub(crate) async fn sdk(tls: &Tls) -> reqwest::Result<SdkConfig> {
     let timeouts = Timeouts {
         connect: Duration::from_secs(2),
@@ -47,8 +48,8 @@ pub(crate) async fn sdk(tls: &Tls) -> reqwest::Result<SdkConfig> {
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(100));
     let limits = TimeoutConfig::builder()
-        .operation_attempt_timeout(TRY)
-        .operation_timeout(ALL_TRIES)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
         .build();
     Ok(aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(SharedClient(outbound::pooled(&timeouts, tls)?))

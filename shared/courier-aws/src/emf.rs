@@ -7,11 +7,11 @@ use courier_core::engine::metrics::{Counts, Metrics};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-/// A line costs more than the invocation it reports: polls alone are reported no more often than this.
-const POLLS_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// Shortest time between two reports of polls alone: a line costs more than the invocation it reports.
+const POLLS_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 const NAMESPACE: &str = "GraphCourier";
 
-/// Collects what happened in the process and writes it to standard output.
+/// Collects the counts of this process and writes them to standard output.
 pub struct Emf {
     table: String,
     unreported: Mutex<Unreported>,
@@ -31,7 +31,8 @@ impl Emf {
         }
     }
 
-    /// Writes the counts since the last call, unless they are polls alone and some were reported a moment ago.
+    /// Writes the counts since the last call. Polls alone are kept back if something was reported within
+    /// `POLLS_INTERVAL`.
     pub fn report(&self, metrics: &Metrics, now: Timestamp) {
         let mut unreported = self
             .unreported
@@ -46,7 +47,7 @@ impl Emf {
         };
         let recently = unreported
             .reported_at
-            .is_some_and(|reported| now.duration_since(reported) < POLLS_EVERY);
+            .is_some_and(|reported| now.duration_since(reported) < POLLS_INTERVAL);
         if counts == Counts::default() {
             return;
         }
@@ -57,7 +58,7 @@ impl Emf {
         unreported.reported_at = Some(now);
         let mut output = std::io::stdout().lock();
         for line in lines(&self.table, &counts, now) {
-            // A metric that cannot be written is no reason to fail what it reports.
+            // A metric that cannot be written must not fail the work that it counts.
             let _ = writeln!(output, "{line}");
         }
     }

@@ -1,5 +1,4 @@
-//! The parts that a function holds while it lives: the `App`, its configuration read anew when it may have changed,
-//! and its ports.
+//! The state of a function's process: the `App`, its configuration (reloaded when it may have changed), and its ports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,16 +28,17 @@ use crate::secrets::{ConfigError, Sources, Vault};
 use crate::settings::{Settings, SettingsErrors};
 use crate::table::Table;
 
-/// A configuration is read anew after so long.
-const STALE: SignedDuration = SignedDuration::from_mins(15);
-/// When credentials are refused it is read anew at once, but not more often than this: anybody can send a
-/// wrong key.
-const AT_LEAST: SignedDuration = SignedDuration::from_secs(60);
+/// Age at which the configuration is reloaded.
+const CONFIG_MAX_AGE: SignedDuration = SignedDuration::from_mins(15);
+/// Shortest time between reloads after refused credentials.
+///
+/// They reload the configuration early, but anybody can send a wrong key.
+const MIN_RELOAD_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
-/// The part of a request's time that can be spared for that.
-const READING: Duration = Duration::from_secs(3);
+/// Time limit of a reload, as much as a request can spare.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why a function cannot start.
+/// An error that prevents a function from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     #[error(transparent)]
@@ -73,7 +73,7 @@ struct Current {
 }
 
 impl Host {
-    /// Reads environment and configuration. An error names everything that is wrong.
+    /// Reads environment and configuration; an error lists every mistake.
     pub async fn start(
         variable: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
         clock: Clock,
@@ -114,13 +114,15 @@ impl Host {
         })
     }
 
-    /// Answers one HTTP request before `ends_at`. A caller whose key is unknown gets a second chance with the
-    /// configuration of now.
+    /// Answers one HTTP request before `ends_at`.
+    ///
+    /// If the credentials are refused, the request is tried once more when a reload finds that the configuration has
+    /// changed.
     pub async fn answer(&self, request: Request<Bytes>, ends_at: Timestamp) -> Response<Bytes> {
         let app = self.app().await;
         let mut response = courier_core::http::handle(&app, request.clone(), ends_at).await;
         if response.status() == StatusCode::UNAUTHORIZED
-            && let Some(app) = self.reread(AT_LEAST).await
+            && let Some(app) = self.reread(MIN_RELOAD_INTERVAL).await
         {
             response = courier_core::http::handle(&app, request, ends_at).await;
         }
@@ -128,7 +130,7 @@ impl Host {
         response
     }
 
-    /// Handles one batch of messages before `ends_at`. Returns the ids of those that stay in the queue.
+    /// Handles one batch of messages before `ends_at`, and returns the ids of those that stay in the queue.
     pub async fn work(&self, deliveries: &[Delivery], ends_at: Timestamp) -> Vec<String> {
         let app = self.app().await;
         let staying = batch::handle(&app, &self.queue, deliveries, ends_at).await;
@@ -136,7 +138,7 @@ impl Host {
         staying
     }
 
-    /// Queues anew what has lost its message. Returns how many records were overdue.
+    /// Sends a new message for each overdue record, and returns the number of overdue records.
     pub async fn sweep(&self, ends_at: Timestamp) -> Result<usize, StepError> {
         let app = self.app().await;
         let swept = sweep(&app, ends_at).await;
@@ -146,17 +148,21 @@ impl Host {
         })
     }
 
-    /// The `App`, of a configuration that is not stale and whose secrets nobody has refused since it was read.
+    /// Returns the `App`, reloaded if its configuration is old or an authorization server has refused its secrets.
     async fn app(&self) -> Arc<App> {
         let (app, refused) = {
             let current = self.current.lock().await;
             (Arc::clone(&current.app), current.app.credentials_refused())
         };
-        let age = if refused { AT_LEAST } else { STALE };
+        let age = if refused {
+            MIN_RELOAD_INTERVAL
+        } else {
+            CONFIG_MAX_AGE
+        };
         self.reread(age).await.unwrap_or(app)
     }
 
-    /// Reads the configuration again if it is at least so old. A new `App` if it has changed.
+    /// Reloads the configuration if it was read at least `age` ago; returns a new `App` if it has changed.
     async fn reread(&self, age: SignedDuration) -> Option<Arc<App>> {
         let mut current = self.current.lock().await;
         let now = (self.clock)();
@@ -164,22 +170,22 @@ impl Host {
             return None;
         }
         current.read_at = now;
-        let fetched = timeout(READING, self.vault.fetch(&self.settings.config)).await;
+        let fetched = timeout(RELOAD_TIMEOUT, self.vault.fetch(&self.settings.config)).await;
         let changed = match fetched {
             Ok(Ok(sources)) if sources.digest() == current.digest => return None,
             Ok(Ok(sources)) => self.renewed(&sources).map(|app| (app, sources.digest())),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("it was not read in time".to_owned()),
+            Err(_) => Err("reading it took too long".to_owned()),
         };
         match changed {
             Ok((app, digest)) => {
-                tracing::info!("the configuration has changed");
+                tracing::info!("the configuration has changed; using the new one");
                 current.app = Arc::clone(&app);
                 current.digest = digest;
                 Some(app)
             }
             Err(error) => {
-                tracing::error!(%error, "the old configuration is used");
+                tracing::error!(%error, "configuration reload failed; keeping the previous one");
                 None
             }
         }

@@ -1,4 +1,4 @@
-//! The AWS SDK's HTTP on the client that the rest of the program uses: one TLS stack, one set of roots.
+//! An HTTP client for the AWS SDK on top of the program's own one: one TLS stack and one set of roots.
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -10,7 +10,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use reqwest::Client;
 
-/// Bodies are read whole: no call of ours streams. Timeouts are the SDK's, but for connecting.
+/// Reads bodies whole, because no AWS call of ours streams. Timeouts are the SDK's, except for connecting.
 #[derive(Debug, Clone)]
 pub struct SharedClient(pub Client);
 

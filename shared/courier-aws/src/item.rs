@@ -1,4 +1,4 @@
-//! Records as items of the table: the record itself as JSON, beside it what the indexes and conditions need.
+//! Records as items of the table: the record as JSON, and attributes for the indexes and conditions.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,26 +12,26 @@ use jiff::Timestamp;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// Primary key: an operation's id, or `document/` and a document's key.
+/// The primary key: an operation's id, or `document/` and a document's key.
 pub(crate) const KEY: &str = "pk";
 pub(crate) const REVISION: &str = "revision";
-/// Nonce of the last write.
+/// The nonce of the last write.
 pub(crate) const WRITER: &str = "writer";
 pub(crate) const RECORD: &str = "record";
 pub(crate) const BODY: &str = "body";
-/// Keys of the index by due time; only records that are not closed have them.
+/// The keys of the index by due time; only records that are not closed have them.
 pub(crate) const SHARD: &str = "shard";
 pub(crate) const DUE: &str = "due";
-/// Keys of the index by client, and what lists are filtered by.
+/// The keys of the index by client, and the attributes that lists filter on.
 pub(crate) const CLIENT: &str = "client";
 pub(crate) const LISTED: &str = "listed";
 pub(crate) const STATUS: &str = "status";
 pub(crate) const OPERATION: &str = "operation";
 pub(crate) const REFERENCE: &str = "reference";
-/// The time when DynamoDB may delete a closed record, in seconds since 1970; nothing reads it as a clock.
+/// The time at which DynamoDB may delete a closed record, in seconds since 1970; nothing reads it as a clock.
 const EXPIRES: &str = "expires";
 
-/// The index by due time has one partition for each first digit of an id, so that no partition takes every write.
+/// The partitions of the index by due time, one for each first digit of an id, so that no partition takes every write.
 pub(crate) const SHARDS: &str = "0123456789abcdef";
 
 pub(crate) fn item(record: &Record) -> Result<Item, serde_json::Error> {
@@ -59,7 +59,7 @@ pub(crate) fn item(record: &Record) -> Result<Item, serde_json::Error> {
     Ok(item)
 }
 
-/// Reads the record of an item of `id`.
+/// Reads the record of the item with this `id`.
 pub(crate) fn record(id: &str, item: &Item) -> Result<Record, StoreError> {
     let corrupt =
         |cause: Box<dyn std::error::Error + Send + Sync>| StoreError::Corrupt(id.to_owned(), cause);
@@ -67,7 +67,7 @@ pub(crate) fn record(id: &str, item: &Item) -> Result<Record, StoreError> {
     serde_json::from_str(stored).map_err(|error| corrupt(error.into()))
 }
 
-/// Returns the meaning of a refused write of `mine`, given the item that was there.
+/// Returns what a refused write of `mine` means, given the stored item.
 pub(crate) fn settle(mine: &Record, old: Option<Item>) -> Result<Write, StoreError> {
     let Some(old) = old else {
         return Err(StoreError::Missing(mine.id.clone()));
@@ -75,12 +75,12 @@ pub(crate) fn settle(mine: &Record, old: Option<Item>) -> Result<Write, StoreErr
     Ok(Write::settle(mine, record(mine.id.as_str(), &old)?))
 }
 
-/// The place of a record in its client's list: its time of creation and its bare id.
+/// Returns the position of a record in its client's list: its time of creation and its bare id.
 pub(crate) fn listed(record: &Record) -> String {
     format!("{}/{}", instant(record.created_at), record.id.bare())
 }
 
-/// A cursor is the place of the last record of a page.
+/// Checks a cursor, which is the list position of the last record of a page.
 pub(crate) fn cursor(text: &str) -> Option<&str> {
     let (created, id) = text.split_once('/')?;
     let time: Timestamp = created.parse().ok()?;
@@ -88,7 +88,7 @@ pub(crate) fn cursor(text: &str) -> Option<&str> {
     (instant(time) == created).then_some(text)
 }
 
-/// True if the record still is what the index said: it may be behind the table.
+/// Reports whether the record itself matches the filter: the index may be behind the table.
 pub(crate) fn filtered(record: &Record, filter: &Filter) -> bool {
     let is = |wanted: &Option<String>, value: Option<&str>| {
         wanted.is_none() || wanted.as_deref() == value
@@ -99,7 +99,7 @@ pub(crate) fn filtered(record: &Record, filter: &Filter) -> bool {
         && is(&filter.callback, Some(record.callback_status()))
 }
 
-/// Sorts as text as it sorts as time.
+/// Formats a time so that texts sort in the order of their times.
 pub(crate) fn instant(time: Timestamp) -> String {
     format!("{time:.9}")
 }

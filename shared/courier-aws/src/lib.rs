@@ -1,8 +1,7 @@
 //! The platform of AWS: the ports on DynamoDB and SQS, configuration from Secrets Manager and Systems Manager, and what
 //! the three Lambda functions share.
-//!
-//! Read in this order: what the environment says (`settings`), what a function holds while it lives (`host`), the ports
-//! (`table`, `queue`), one batch of messages (`batch`).
+//! Read in this order: `settings` (the environment), `host` (the state of a process), `table` and `queue` (the ports),
+//! `batch` (one batch of messages).
 
 use jiff::Timestamp;
 
@@ -24,7 +23,7 @@ pub mod http_client;
 pub mod emf;
 pub mod logging;
 
-/// The wall clock of the machine, in milliseconds.
+/// Returns a clock that reads the machine's wall clock, in milliseconds.
 pub fn clock() -> courier_core::time::Clock {
     std::sync::Arc::new(now)
 }
@@ -35,7 +34,7 @@ fn now() -> Timestamp {
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
-/// Returns a time that AWS gives in milliseconds since 1970: a deadline, a time of sending.
+/// Converts a time that AWS gives in milliseconds since 1970, such as a deadline or a time of sending.
 pub fn at_millisecond(milliseconds: u64) -> Timestamp {
     i64::try_from(milliseconds)
         .ok()

@@ -1,4 +1,4 @@
-//! Structured lines for CloudWatch Logs, one JSON object each, with the request id of the invocation.
+//! Structured logging for CloudWatch Logs: one JSON object per line, with the request id of the invocation.
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -9,15 +9,15 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::{COURIER_LOG, Variable};
 
-/// `COURIER_LOG` is not a filter.
+/// The error of a `COURIER_LOG` that is not a valid filter.
 #[derive(Debug, thiserror::Error)]
 #[error("COURIER_LOG must be a level, or target=level,…")]
 pub struct BadFilter(#[from] ParseError);
 
 /// Starts logging to standard output.
 ///
-/// Below `info` only our own crates speak, whatever is asked for: `lambda_runtime` logs whole events at TRACE, and
-/// the AWS SDK whole answers.
+/// Below `info` only our own crates log, whatever the filter allows: `lambda_runtime` logs whole events at TRACE, and
+/// the AWS SDK whole responses.
 pub fn start(variable: Variable<'_>) -> Result<(), BadFilter> {
     let text = variable(COURIER_LOG).filter(|text| !text.trim().is_empty());
     let targets: Targets = text.as_deref().unwrap_or("info").parse()?;

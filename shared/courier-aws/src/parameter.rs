@@ -1,5 +1,5 @@
-//! `GetParameter` of Systems Manager, the one call of it that is made: built on what the AWS SDK's clients are built on, because
-//! its client would be compiled for longer than all the others together.
+//! `GetParameter` of Systems Manager, the only call made to it, on the crates that the AWS SDK's clients are built on:
+//! compiling the SDK's own client would take longer than all the others together.
 //!
 //! Source: "AWS JSON 1.1 protocol", Smithy; "`GetParameter`", Systems Manager's API Reference.
 
@@ -28,7 +28,7 @@ use aws_types::service_config::ServiceConfigKey;
 use courier_core::crypto::secret::Secret;
 use serde_json::{Value, json};
 
-/// The decrypted text of a parameter, if it has one.
+/// Returns the decrypted value of a parameter, if it has one.
 pub(crate) async fn get(sdk: &SdkConfig, name: &str) -> Result<Option<Secret>, BoxError> {
     let mut operation = Operation::builder()
         .service_name("SSM")
@@ -50,7 +50,7 @@ pub(crate) async fn get(sdk: &SdkConfig, name: &str) -> Result<Option<Secret>, B
     Ok(operation.invoke(name.to_owned()).await?)
 }
 
-/// That which is configured, or Secrets Manager's under another name: they are in the same partitions.
+/// Returns the configured endpoint, or the one of Secrets Manager under another name: both are in the same partitions.
 async fn endpoint(sdk: &SdkConfig) -> Result<String, BoxError> {
     let key = ServiceConfigKey::builder()
         .service_id("SSM")
@@ -66,17 +66,17 @@ async fn endpoint(sdk: &SdkConfig) -> Result<String, BoxError> {
         .build()?;
     let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
     let url = endpoint.url();
-    // In GovCloud every endpoint of Systems Manager is a FIPS endpoint, by its plain name.
+    // In GovCloud every endpoint of Systems Manager is a FIPS endpoint under its plain name.
     let ours = url.replacen("//secretsmanager-fips.us-gov-", "//ssm.us-gov-", 1);
     Ok(ours.replacen("//secretsmanager", "//ssm", 1))
 }
 
-/// The signature of the function's own credentials.
+/// Signs with the function's own credentials.
 fn signed(sdk: &SdkConfig) -> Result<StaticRuntimePlugin, BoxError> {
     let credentials = sdk.credentials_provider().ok_or("no credentials")?;
     let region = sdk.region().ok_or("no region")?.clone();
     let mut config = Layer::new("GetParameter");
-    // Or the SDK would tell it to any log that takes its TRACE (ours does not).
+    // Without this the SDK would log the response at TRACE (which our log does not take).
     config.store_put(SensitiveOutput);
     config.store_put(AuthSchemeOptionResolverParams::new(()));
     config.store_put(SigV4OperationSigningConfig {
@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// `AWS_ENDPOINT_URL_SSM` of some environment.
+    /// An environment with `AWS_ENDPOINT_URL_SSM`.
     #[derive(Debug)]
     struct Own;
 

@@ -1,4 +1,4 @@
-//! The `Queue` port on one SQS standard queue, and what its consumer does with messages that wait or cannot be read.
+//! The `Queue` port on one SQS standard queue, with hiding of waiting messages and moving of unreadable ones.
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
@@ -10,13 +10,15 @@ use courier_core::time::Clock;
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// The most that SQS delays a new message, in seconds (SendMessage, `DelaySeconds`).
-const LONGEST_DELAY: i32 = 900;
+/// The longest delay of a new message that SQS accepts, in seconds (SendMessage, `DelaySeconds`).
+const MAX_DELAY_SECONDS: i32 = 900;
+/// The longest time for which a received message is hidden, in seconds.
+///
 /// SQS refuses to hide a message for more than 12 hours after its receive. Lambda may have held it for the queue's
 /// visibility timeout of 360 s, and an invocation lasts a minute.
-const LONGEST_VISIBILITY: i32 = 42_700;
-/// Entries of a batch request.
-const ENTRIES: usize = 10;
+const MAX_VISIBILITY_SECONDS: i32 = 42_700;
+/// Upper bound of the entries of a batch request.
+const MAX_BATCH_ENTRIES: usize = 10;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -27,7 +29,7 @@ pub struct SqsQueue {
     clock: Clock,
 }
 
-/// A received message that is to come back at `until`.
+/// A received message that must be visible again at `until`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     pub receipt: String,
@@ -43,10 +45,12 @@ impl SqsQueue {
         }
     }
 
-    /// Hides messages until they are due, or for 12 hours: the record says whether it was long enough. One that cannot
-    /// be hidden comes back after the queue's own visibility timeout.
+    /// Hides messages until they are due, or for 12 hours if that is sooner: the record decides whether it was long
+    /// enough.
+    ///
+    /// One that cannot be hidden is visible again after the queue's own visibility timeout.
     pub async fn hide(&self, waiting: &[Waiting]) {
-        for waiting in waiting.chunks(ENTRIES) {
+        for waiting in waiting.chunks(MAX_BATCH_ENTRIES) {
             let now = (self.clock)();
             let mut request = self
                 .client
@@ -56,22 +60,27 @@ impl SqsQueue {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
                     .id(index.to_string())
                     .receipt_handle(&message.receipt)
-                    .visibility_timeout(seconds(now, message.until).min(LONGEST_VISIBILITY))
+                    .visibility_timeout(seconds(now, message.until).min(MAX_VISIBILITY_SECONDS))
                     .build();
                 match entry {
                     Ok(entry) => request = request.entries(entry),
-                    Err(error) => tracing::error!(%error, "a message cannot be hidden"),
+                    Err(error) => {
+                        tracing::error!(%error, "a message cannot be hidden; it is visible again after the queue's visibility timeout")
+                    }
                 }
             }
             match request.send().await {
                 Ok(answer) => {
                     for failed in answer.failed {
-                        tracing::warn!(code = failed.code, "a message was not hidden");
+                        tracing::warn!(
+                            code = failed.code,
+                            "SQS did not hide a message; it is visible again after the queue's visibility timeout"
+                        );
                     }
                 }
                 Err(error) => {
                     let error: Cause = error.into();
-                    tracing::warn!(error = %chain(&*error), "messages were not hidden");
+                    tracing::warn!(error = %chain(&*error), "hiding messages failed; they are visible again after the queue's visibility timeout");
                 }
             }
         }
@@ -118,10 +127,12 @@ impl SqsQueue {
 
 #[async_trait]
 impl Queue for SqsQueue {
+    /// Sends a message that becomes visible at `due`.
+    ///
     /// SQS delays for 15 minutes at most: a message due later arrives early, and is then hidden until it is due.
     async fn send(&self, message: &Message, due: Timestamp) -> Result<(), QueueError> {
         let body = serde_json::to_string(message).map_err(|error| QueueError(error.into()))?;
-        let delay = seconds((self.clock)(), due).min(LONGEST_DELAY);
+        let delay = seconds((self.clock)(), due).min(MAX_DELAY_SECONDS);
         let request = self
             .client
             .send_message()
@@ -136,17 +147,26 @@ impl Queue for SqsQueue {
     }
 }
 
-/// Whole seconds from `now` to `due`, rounded up: never early.
+/// Returns the seconds from `now` to `due`, rounded up so that a message is never early.
 fn seconds(now: Timestamp, due: Timestamp) -> i32 {
     let millis = due.duration_since(now).as_millis().max(0);
     i32::try_from((millis + 999) / 1000).unwrap_or(i32::MAX)
 }
 
-/// Account and name of a queue, from its ARN.
+/// Returns account and name of a queue, given its ARN.
 fn dead_letter_place(arn: &str) -> Option<(String, String)> {
     let mut parts = arn.rsplit(':');
     let (name, account) = (parts.next()?, parts.next()?);
     Some((account.to_owned(), name.to_owned()))
+}
+
+/// Formats an error and its causes in one line: the SDK's own text is only `service error`.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let texts = std::iter::successors(Some(error), |error| error.source());
+    texts
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 #[cfg(test)]

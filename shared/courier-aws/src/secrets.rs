@@ -1,4 +1,4 @@
-//! The configuration document and the secrets it names, fetched from where they are kept.
+//! Fetches the configuration document and the secrets it names.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,21 +26,21 @@ pub enum ConfigError {
 /// Fetches from Secrets Manager and Systems Manager.
 pub(crate) struct Vault {
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
-    /// For Systems Manager.
+    /// The configuration of the SDK, for calls to Systems Manager.
     pub(crate) sdk: SdkConfig,
 }
 
-/// Fetched texts by ARN, or why there is none.
+/// Fetched values by ARN; an error text for those that could not be fetched.
 type Fetched = BTreeMap<String, Result<Secret, String>>;
 
-/// A configuration document and the secrets it names, as they are now.
+/// A configuration document and the secrets it names, as fetched together.
 pub(crate) struct Sources {
     document: Secret,
     fetched: Fetched,
 }
 
 impl Sources {
-    /// Differs when anything has changed.
+    /// Returns a digest that differs when the document or any secret has changed.
     pub(crate) fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(self.document.expose());
@@ -63,7 +63,7 @@ impl Sources {
 }
 
 impl Vault {
-    /// Fetches the document and every secret it names, once each and side by side.
+    /// Fetches the document, then every secret it names, once each and concurrently.
     pub(crate) async fn fetch(&self, place: &ConfigPlace) -> Result<Sources, ConfigError> {
         let document = self.document(place).await;
         let document = document.map_err(ConfigError::Unreachable)?;
@@ -103,10 +103,10 @@ impl Vault {
     }
 }
 
-/// The ARNs that a document names. The parse that follows reports what is wrong with it.
+/// Returns the ARNs that a document names. The parse that follows reports what is wrong with the document.
 fn secret_arns(text: &str) -> BTreeSet<String> {
     let arns = RefCell::new(BTreeSet::new());
-    // Only what it asks for counts.
+    // The result is dropped: only the references that the parser resolves matter here.
     let _ = Config::parse(text, Catalogue::shipped(), &|reference| {
         if let SecretReference::AwsSecret { arn, .. } = reference {
             arns.borrow_mut().insert(arn.clone());
@@ -116,7 +116,7 @@ fn secret_arns(text: &str) -> BTreeSet<String> {
     arns.into_inner()
 }
 
-/// The whole text of a secret, or one field of the JSON object it holds.
+/// Returns the whole value of a secret, or one field of the JSON object it holds.
 fn pick(fetched: &Fetched, arn: &str, key: Option<&str>) -> Result<Secret, String> {
     let missing = || Err(format!("the secret {arn} was not fetched"));
     let secret = fetched.get(arn).cloned().unwrap_or_else(missing)?;

@@ -1,26 +1,27 @@
-//! Reads the environment. The only file of the functions that knows its variables; everything missing is reported
-//! together, by name.
+//! The settings from the environment. No other file of the functions knows its variables.
+//!
+//! All missing variables are reported together, by name.
 
 use courier_core::crypto::secret::{Secret, SecretReference};
 
-/// The place of the configuration: `aws-secret:ARN[#key]`, `aws-ssm:NAME` or `file:PATH`.
+/// The location of the configuration: `aws-secret:ARN[#key]`, `aws-ssm:NAME` or `file:PATH`.
 pub const COURIER_CONFIG: &str = "COURIER_CONFIG";
 /// The URL of the SQS queue.
 pub const COURIER_QUEUE_URL: &str = "COURIER_QUEUE_URL";
 /// The name of the DynamoDB table.
 pub const COURIER_TABLE: &str = "COURIER_TABLE";
-/// The log filter: a level, or `target=level,…`. Default `info`.
+/// The log filter: a level, or `target=level,…`. The default is `info`.
 pub const COURIER_LOG: &str = "COURIER_LOG";
-/// The path that a base-path mapping or a load balancer's rule puts in front of those of `start-operation`. Default:
-/// nothing.
+/// The prefix that a base-path mapping or a load balancer's rule adds to the paths of `start-operation`. The default is
+/// none.
 pub const COURIER_BASE_PATH: &str = "COURIER_BASE_PATH";
-/// Certificates to trust instead of Mozilla's, which are compiled in. OpenSSL's name for it.
+/// The file of certificates to trust instead of Mozilla's, which are compiled in. The name is OpenSSL's.
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 
-/// Reads one variable; mains hand in the process's environment.
+/// Reads one variable; `main` passes the process's environment.
 pub type Variable<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
 
-/// A variable of the process.
+/// Reads a variable of the process.
 pub fn environment(name: &str) -> Option<String> {
     #[expect(
         clippy::disallowed_methods,
@@ -29,7 +30,7 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The base path without slashes around it, if there is one.
+/// Returns the base path without slashes around it, if there is one.
 pub fn base_path(variable: Variable<'_>) -> Option<String> {
     let path = variable(COURIER_BASE_PATH)?;
     let path = path.trim().trim_matches('/');
@@ -51,11 +52,11 @@ pub enum ConfigPlace {
         arn: String,
         key: Option<String>,
     },
-    /// A parameter of Systems Manager.
+    /// The name of a parameter of Systems Manager.
     Parameter(String),
 }
 
-/// Every mistake, each with the name of its variable.
+/// All mistakes, each with the name of its variable.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment has {} mistake(s): {}", .0.len(), .0.join("; "))]
 pub struct SettingsErrors(pub Vec<String>);

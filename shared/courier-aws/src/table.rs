@@ -1,8 +1,8 @@
-//! The `Store` port on one DynamoDB table.
+//! The `Store` port on one DynamoDB table. The indexes are read only to find ids; the records are then read from the
+//! table itself.
 //!
-//! Every write is a conditional put of the whole item that returns the item which refused it: our own write, repeated by
-//! the SDK after a lost answer, is recognised by its nonce. The indexes are read to find ids; what they say is then read
-//! from the table itself.
+//! Every write is a conditional put of the whole item, and a refused one returns the stored item. The nonce in it shows
+//! whether it is our own write, repeated by the SDK after a lost answer.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,26 +24,26 @@ use crate::item::{
     STATUS, WRITER, cursor, filtered, instant, item, listed, number, record, settle, string, text,
 };
 
-/// Indexes of the table (`infra/template.yaml`).
+/// The indexes of the table (`infra/template.yaml`).
 const BY_DUE: &str = "by-due";
 const BY_CLIENT: &str = "by-client";
-/// The most that BatchGetItem takes.
-const KEYS: usize = 100;
-/// More than this is never returned at once.
-const PAGE: usize = 1000;
-/// Pauses before keys are asked for again that a throttled table has left out.
-const UNPROCESSED: [Duration; 4] = [
+/// The most keys that `BatchGetItem` accepts.
+const MAX_KEYS_PER_BATCH: usize = 100;
+/// Upper bound of the records that one call returns.
+const MAX_RECORDS_PER_CALL: usize = 1000;
+/// Pauses before requesting again the keys that a throttled table has left unprocessed.
+const UNPROCESSED_KEYS_PAUSES: [Duration; 4] = [
     Duration::from_millis(50),
     Duration::from_millis(100),
     Duration::from_millis(200),
     Duration::from_millis(400),
 ];
-/// Entries of the index that a list looks at in one request.
-const EXAMINED: i32 = 500;
-/// Requests of a list; then it answers what it has, with a cursor to go on.
-const REQUESTS: usize = 10;
-/// Sorts after every place in a list.
-const END: &str = "~";
+/// Entries of the index that one request of a list examines.
+const ENTRIES_PER_REQUEST: i32 = 500;
+/// Upper bound of the requests of one list, which then returns the records found so far and a cursor.
+const MAX_REQUESTS_PER_LIST: usize = 10;
+/// A position that sorts after every position in a list.
+const LIST_END: &str = "~";
 
 #[derive(Debug, Clone)]
 pub struct Table {
@@ -59,7 +59,7 @@ impl Table {
         }
     }
 
-    /// Puts the item if `condition` holds of the one that is there; else returns that one, if there is one.
+    /// Puts the item if `condition` holds for the stored one; otherwise returns the stored one, if there is one.
     async fn put(
         &self,
         item: Item,
@@ -99,10 +99,10 @@ impl Table {
         Ok(got.send().await.map_err(unavailable)?.item)
     }
 
-    /// The records of these keys as they are now, by key. One that cannot be read is left out, and logged.
+    /// Returns the current records of these keys, by key. One that cannot be read is left out, and logged.
     async fn records(&self, keys: &[String]) -> Result<HashMap<String, Record>, StoreError> {
         let mut records = HashMap::new();
-        for keys in keys.chunks(KEYS) {
+        for keys in keys.chunks(MAX_KEYS_PER_BATCH) {
             let keys = keys
                 .iter()
                 .map(|key| Item::from([(KEY.to_owned(), text(key))]));
@@ -115,7 +115,7 @@ impl Table {
                     .build()
                     .map_err(|error| StoreError::Unavailable(error.into()))?,
             );
-            let mut pauses = UNPROCESSED.iter();
+            let mut pauses = UNPROCESSED_KEYS_PAUSES.iter();
             while let Some(wanted) = left.take() {
                 let got = self
                     .client
@@ -130,7 +130,7 @@ impl Table {
                             records.insert(key.to_owned(), record);
                         }
                         Err(error) => {
-                            tracing::error!(operation.id = key, %error, "a record cannot be read");
+                            tracing::error!(operation.id = key, %error, "a record cannot be read; leaving it out");
                         }
                     }
                 }
@@ -146,7 +146,7 @@ impl Table {
         Ok(records)
     }
 
-    /// Up to `limit` (due, key) of one partition of the index, the most overdue first.
+    /// Returns up to `limit` (due, key) of one partition of the index, the most overdue first.
     async fn due(
         &self,
         shard: char,
@@ -176,7 +176,7 @@ impl Table {
 
 enum Put {
     Applied,
-    /// The item that is there.
+    /// The condition did not hold; this is the stored item.
     Refused(Option<Item>),
 }
 
@@ -212,7 +212,7 @@ impl Store for Table {
     }
 
     async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, StoreError> {
-        let limit = limit.min(PAGE);
+        let limit = limit.min(MAX_RECORDS_PER_CALL);
         let Some(per_shard) = i32::try_from(limit).ok().filter(|limit| *limit > 0) else {
             return Ok(Vec::new());
         };
@@ -233,12 +233,12 @@ impl Store for Table {
     }
 
     async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {
-        let limit = filter.limit.clamp(1, PAGE);
+        let limit = filter.limit.clamp(1, MAX_RECORDS_PER_CALL);
         let after = match &filter.cursor {
             Some(text) => cursor(text).ok_or(StoreError::BadCursor)?,
-            None => END,
+            None => LIST_END,
         };
-        // DynamoDB refuses to look for what no key can be.
+        // DynamoDB refuses a query whose key is empty.
         if client.is_empty() {
             return Ok(Page {
                 records: Vec::new(),
@@ -247,9 +247,9 @@ impl Store for Table {
         }
         let mut query = self.listing(client, filter, after);
         let mut records = Vec::new();
-        // Where the index has been read to, if there is more of it.
+        // The position up to which the index has been read, if there is more of it.
         let mut read_to = None;
-        for _ in 0..REQUESTS {
+        for _ in 0..MAX_REQUESTS_PER_LIST {
             let page = query.clone().send().await.map_err(unavailable)?;
             let last = page.last_evaluated_key.filter(|key| !key.is_empty());
             read_to = last
@@ -283,7 +283,7 @@ impl Store for Table {
         })
     }
 
-    /// DynamoDB itself lets closed records expire.
+    /// Deletes nothing: DynamoDB itself lets closed records expire.
     async fn forget(&self, _before: Timestamp, _limit: usize) -> Result<usize, StoreError> {
         Ok(0)
     }
@@ -343,7 +343,7 @@ impl Table {
             .table_name(&self.name)
             .index_name(BY_CLIENT)
             .scan_index_forward(false)
-            .limit(EXAMINED)
+            .limit(ENTRIES_PER_REQUEST)
             .key_condition_expression("#client = :client AND #listed < :after")
             .expression_attribute_names("#client", CLIENT)
             .expression_attribute_names("#listed", LISTED)

@@ -1,6 +1,6 @@
-//! One machine: the ports on one SQLite file, the worker loop, the HTTP listener.
+//! The platform of one machine: the ports on one SQLite file, the worker loop and the HTTP listener.
 //!
-//! `sqlite` has the file and the two ports on it, `worker` feeds due messages to the core's step, `http` feeds requests
+//! `sqlite` holds the file and both ports, `worker` passes due messages to the core's step, and `http` passes requests
 //! to the core's handler.
 
 pub mod http;

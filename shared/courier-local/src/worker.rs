@@ -1,4 +1,5 @@
-//! The loop that turns due messages into steps: bounded, woken when something is due, calm when the file is unusable.
+//! The loop that runs a step for each due message: bounded, woken when one is due, backing off while the file is
+//! unusable.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -24,11 +25,11 @@ const DRAIN_VISIBILITY: SignedDuration = SignedDuration::from_secs(120);
 
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
-    /// Steps at once.
+    /// Upper bound of steps that run at once.
     pub concurrency: usize,
-    /// After this a message comes back whose step has not ended.
+    /// Time after which a message whose step has not ended is received again.
     pub visibility: Duration,
-    /// The longest sleep: another process may have sent something.
+    /// Upper bound of a sleep: another process may have sent a message without waking this one.
     pub max_idle: Duration,
 }
 
@@ -44,7 +45,7 @@ impl Default for WorkerOptions {
 
 /// Runs steps until `shutdown` becomes true (or its sender is gone), then waits for those in flight.
 ///
-/// One worker per `Database`. A step that panics costs nothing but time: its message comes back after its visibility.
+/// There must be one worker per `Database`. A message whose step panics is received again after its visibility timeout.
 pub async fn run<S, F>(
     database: Database,
     clock: Clock,
@@ -101,9 +102,9 @@ pub async fn run<S, F>(
     while steps.join_next().await.is_some() {}
 }
 
-/// One pass: receives at most `limit` messages due at `now` and runs their steps one after the other.
+/// Receives at most `limit` messages due at `now`, runs their steps one after the other, and returns their number.
 ///
-/// Returns how many there were. For tests with a virtual clock: no timers, and a panic of the step is not caught.
+/// It is for tests with a virtual clock: it uses no timers, and a panic of a step is not caught.
 pub async fn drain<S, F>(
     database: &Database,
     now: Timestamp,
@@ -133,10 +134,10 @@ where
     Ok(count)
 }
 
-/// The queue as the worker finds it.
+/// The state of the queue when the worker checks it.
 enum QueueState {
     Due(Vec<Received>),
-    /// Nothing is due for so long.
+    /// Nothing is due for this long.
     Idle(Duration),
 }
 
@@ -146,7 +147,7 @@ async fn queue_state(
     free: usize,
     options: &WorkerOptions,
 ) -> Result<QueueState, QueueError> {
-    // From here on every announcement wakes: one that falls between the question and the sleep is not lost.
+    // From here on every announcement wakes the worker, so one between this query and the sleep is not lost.
     database.asleep_until(None);
     let next = database.next_due().await?;
     if next.is_some_and(|next| next <= now) {
@@ -164,7 +165,7 @@ async fn queue_state(
     Ok(QueueState::Idle(pause.min(options.max_idle)))
 }
 
-/// Logs how late the worker is: the longest due comes first.
+/// Logs how late the worker is; the first message is the one that is longest due.
 fn report_lateness(received: &[Received], now: Timestamp) {
     if let Some(first) = received.first() {
         let late_ms = now.duration_since(first.due).as_millis();
@@ -172,7 +173,7 @@ fn report_lateness(received: &[Received], now: Timestamp) {
     }
 }
 
-/// Runs one step and does with its message what it says.
+/// Runs one step and deletes or postpones its message as the step decides.
 async fn settle<S, F>(database: Database, step: Arc<S>, received: Received)
 where
     S: Fn(Message, u32) -> F,
@@ -185,9 +186,9 @@ where
     let settled = match worked {
         Ok(Disposition::Delete) => database.delete(&received.receipt).await,
         Ok(Disposition::WaitUntil(until)) => database.postpone(&received.receipt, until).await,
-        // The payload of a panic may quote what the step was working on.
+        // The payload of a panic is not logged: it may quote the data of the step.
         Err(_) => {
-            tracing::error!(operation.id = %id, "a step panicked; its message comes back");
+            tracing::error!(operation.id = %id, "a step panicked; its message is received again after its visibility timeout");
             return;
         }
     };
@@ -196,7 +197,7 @@ where
         tracing::warn!(
             operation.id = %id,
             error = &error as &dyn std::error::Error,
-            "a message could not be settled; it comes back"
+            "a message could not be deleted or postponed; it is received again after its visibility timeout"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! The calls for other processes: the journal, the jobs, and more faults.
-//! These calls are not in the journal.
+//! The calls with which another process reads the simulator's journal and jobs and adds faults. They are not in the
+//! journal.
 
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -17,7 +17,7 @@ struct Finish {
     word: String,
 }
 
-/// The answer to a path below `/__`, or none for all others.
+/// Returns the answer to a path below `/__`, or `None` for any other path.
 pub(crate) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Option<Answer> {
     let path = head.uri.path().strip_prefix("/__")?;
     Some(match (&head.method, path) {

@@ -1,4 +1,4 @@
-//! Answers before they are bytes, and the one place where a failure gets its body.
+//! Answers before they are serialized, and the one place where a failure gets its body.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
@@ -12,11 +12,11 @@ use crate::version::Version;
 
 pub(crate) const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-location");
 
-/// The parts of a request that a handler reads.
+/// The request that a handler serves, and its context.
 pub(crate) struct Call<'a> {
     pub(crate) now: Timestamp,
     pub(crate) version: Version,
-    /// Scheme and authority under which the client reached us.
+    /// The scheme and authority under which the client reached the simulator.
     pub(crate) origin: &'a str,
     pub(crate) query: &'a str,
     pub(crate) headers: &'a HeaderMap,
@@ -44,13 +44,13 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) content: Content,
-    /// The job the request was about.
+    /// The job that the request concerned.
     pub(crate) job: Option<String>,
     /// The label of the access token that was handed out.
     pub(crate) issued: Option<String>,
 }
 
-/// A refusal in Graph's words.
+/// A refusal in Graph's format.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: StatusCode,
@@ -73,7 +73,7 @@ impl Payload {
         }
     }
 
-    /// The members of a JSON object, or Graph's complaint that it is none.
+    /// Returns the members of a JSON object, or Graph's error for a body that is not one.
     pub(crate) fn object(&self) -> Result<&Map<String, Value>, Failure> {
         match self {
             Self::Json(Value::Object(members)) => Ok(members),
@@ -106,7 +106,7 @@ impl Answer {
         self
     }
 
-    /// Replaces a header; a text no header can carry is left out.
+    /// Replaces a header; a text that no header can carry is left out.
     pub(crate) fn set(&mut self, name: HeaderName, text: &str) {
         if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
             self.headers.insert(name, value);
@@ -124,7 +124,7 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Returns the answer as it goes to the wire.
+    /// Returns the answer as an HTTP response.
     pub(crate) fn into_response(self) -> Response<Bytes> {
         let (media_type, bytes) = match self.content {
             Content::Empty => (None, Bytes::new()),
@@ -217,7 +217,7 @@ impl Failure {
     }
 }
 
-/// The Location of a job whose resource is at `path` below the API version.
+/// Returns the Location of a job whose resource is at `path` below the API version.
 pub(crate) fn location(call: &Call<'_>, behaviour: &Behaviour, path: &str, quoted: bool) -> String {
     let version = match behaviour.location_version {
         LocationVersion::AsCalled => call.version,

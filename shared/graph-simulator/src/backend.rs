@@ -1,4 +1,4 @@
-//! The part of the world on which every operation depends: how long things take, how Graph behaves, and its jobs.
+//! The state that every operation depends on: the durations, the behaviour of Graph, and its jobs.
 
 use crate::behaviour::Behaviour;
 use crate::jobs::Jobs;

@@ -1,13 +1,12 @@
-//! The choices of the simulator where the evidence about Graph leaves one.
+//! The simulator's behaviour where the evidence about Graph leaves a choice.
 //!
-//! Each default is what the documentation's examples or the metadata show; the other side of every
-//! conflict can be selected.
+//! Each default is what the documentation's examples or the metadata show; the alternative can be selected.
 
 use serde::{Deserialize, Serialize};
 
 use crate::retry_after;
 
-/// The choices that concern every operation, and those of each.
+/// The choices that concern every operation, and those of each operation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviour {
@@ -17,9 +16,9 @@ pub struct Behaviour {
     pub location: LocationForm,
     pub location_version: LocationVersion,
     pub inner_error: InnerError,
-    /// User ids, goals organizations and team ids whose jobs end as failed whatever `outcome` says.
+    /// User ids, goals organizations and team ids whose jobs fail whatever `outcome` is set to.
     pub failing: Vec<String>,
-    /// Entra leaves a used refresh token valid; `true` refuses it with `invalid_grant`.
+    /// Refuses a used refresh token with `invalid_grant`; by default Entra leaves it valid.
     pub revoke_old_refresh: bool,
 }
 
@@ -27,18 +26,18 @@ pub struct Behaviour {
 #[serde(default, deny_unknown_fields)]
 pub struct ExportBehaviour {
     pub outcome: Outcome,
-    /// `Retry-After` of the 202: seconds, any text, or `false` for no header.
+    /// The `Retry-After` of the 202: seconds, any text, or `false` for no header.
     #[serde(with = "retry_after")]
     pub retry_after_start: Option<String>,
-    /// `Retry-After` of a poll that is not the last one.
+    /// The `Retry-After` of every poll but the last one.
     #[serde(with = "retry_after")]
     pub retry_after_poll: Option<String>,
     pub location_quoted: bool,
     pub progress: Progress,
-    /// The published service loses the destination through a known bug.
+    /// Answers with a null storage location, as the published service does through a known bug.
     pub null_storage_location: bool,
     pub empty_user_id: bool,
-    /// The published service answers `request-id` = operation id; a gateway may replace it.
+    /// Sends the operation id as `request-id`, as the published service does; a gateway may replace it.
     pub operation_id_as_request_id: bool,
     /// Storage hosts without append blobs (premium accounts).
     pub premium_accounts: Vec<String>,
@@ -53,10 +52,10 @@ pub struct GoalsBehaviour {
     #[serde(with = "retry_after")]
     pub retry_after_poll: Option<String>,
     pub location_quoted: bool,
-    /// `{"value":{…}}` as in the examples; `false` for the bare entity of the metadata.
+    /// Wraps the entity in `{"value":{…}}` as in the examples; `false` sends the bare entity of the metadata.
     pub envelope: bool,
     pub timestamps: Timestamps,
-    /// Organizations answered with 404 `goalsOrganizationIdNotFound`.
+    /// Organizations that are answered with 404 `goalsOrganizationIdNotFound`.
     pub unknown_organizations: Vec<String>,
 }
 
@@ -68,31 +67,31 @@ pub struct ScheduleBehaviour {
     pub retry_after_start: Option<String>,
     #[serde(with = "retry_after")]
     pub retry_after_poll: Option<String>,
-    /// Spelling of `provisionStatus`.
+    /// The spelling of `provisionStatus`.
     pub casing: Casing,
-    /// Spelling of `startDayOfWeek`.
+    /// The spelling of `startDayOfWeek`.
     pub day_casing: Casing,
-    /// Older documentation: an application token needs `MS-APP-ACTS-AS`, else 403.
+    /// Requires `MS-APP-ACTS-AS` with an application token, else answers 403, as older documentation says.
     pub require_acts_as: bool,
     pub not_provisioned: NotProvisioned,
-    /// No list of values is published; shown on failure only.
+    /// The code shown when provisioning has failed. No list of its values is published.
     pub provision_status_code: String,
-    /// Teams answered with 404.
+    /// Teams that are answered with 404.
     pub unknown_teams: Vec<String>,
 }
 
-/// The end of a job.
+/// The way a job ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     #[default]
     Succeeded,
     Failed,
-    /// It keeps saying that it runs: how a lost export most likely looks.
+    /// The job keeps running, which is most likely how a lost export looks.
     Endless,
 }
 
-/// Type and scale of an export's `progress`.
+/// The type and scale of an export's `progress`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
@@ -103,7 +102,7 @@ pub enum Progress {
     FractionText,
 }
 
-/// True if a Location has an origin. A relative one starts below the API version.
+/// The form of a Location: with an origin, or relative to the API version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LocationForm {
@@ -163,7 +162,7 @@ pub enum Casing {
 }
 
 impl Casing {
-    /// Spells a PascalCase word.
+    /// Spells a PascalCase name in this casing.
     pub(crate) fn spell(self, word: &str) -> String {
         match self {
             Self::Pascal => word.to_owned(),

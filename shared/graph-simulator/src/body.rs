@@ -1,4 +1,4 @@
-//! Response bodies: whole, byte by byte, or broken off in the middle.
+//! Response bodies: sent whole, byte by byte, or broken off in the middle.
 
 use std::io;
 use std::pin::Pin;
@@ -63,7 +63,7 @@ impl Body for AnswerBody {
             Self::Half { rest, .. } if !rest.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(rest)))))
             }
-            // The first half must be on the wire before the connection breaks.
+            // The first half must be sent before the connection breaks.
             Self::Half { flushed, .. } if !*flushed => {
                 *flushed = true;
                 context.waker().wake_by_ref();

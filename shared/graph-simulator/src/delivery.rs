@@ -1,18 +1,18 @@
-//! The ways in which an answer reaches the client, or does not.
+//! The ways in which an answer reaches the client, or fails to.
 
 use std::time::Duration;
 
-/// The way in which an answer is sent.
+/// The way an answer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     Prompt,
-    /// After so long.
+    /// After this delay.
     Late(Duration),
-    /// One byte of the body in so long.
+    /// One byte of the body per this duration.
     Drip(Duration),
-    /// Half of the body, then the end of the connection.
+    /// Half of the body, then the connection is closed.
     Half,
-    /// The end of the connection instead of an answer.
+    /// No answer; the connection is closed.
     Close,
     Reset,
     Never,

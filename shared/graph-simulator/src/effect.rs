@@ -1,4 +1,4 @@
-//! Applies a fault to an answer, and to the way in which it is sent.
+//! The effect of a fault on an answer and on how it is sent.
 
 use std::time::Duration;
 
@@ -212,7 +212,7 @@ fn say(answer: &mut Answer, name: &str, word: &str) {
     }
 }
 
-/// Gives an answer without a body one, so that it can arrive slowly or in half.
+/// Gives an answer without a body one, so that it can arrive slowly or by half.
 fn fill(answer: &mut Answer) {
     if matches!(answer.content, Content::Empty) {
         answer.content = Content::Json(json!({ "note": "this answer has no body of its own" }));

@@ -1,4 +1,4 @@
-//! Refusals in Entra's words, and the scopes that it knows.
+//! Entra's error answers, and the scopes it knows.
 
 use http::StatusCode;
 use serde_json::json;
@@ -7,7 +7,7 @@ use url::Url;
 use crate::answer::{Answer, Call};
 use crate::instant;
 
-/// A refusal in Entra's words.
+/// An error answer in Entra's format.
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) error: String,
@@ -25,7 +25,7 @@ impl Refusal {
         }
     }
 
-    /// A scope that is none.
+    /// Returns the refusal of a malformed scope.
     pub(crate) fn scope(scope: &str) -> Self {
         Self::new(
             400,
@@ -64,13 +64,14 @@ impl Refusal {
     }
 }
 
-/// One resource and `/.default`: all an application can ask for.
+/// Reports whether this is one resource and `/.default`, the only scope an application can request.
 pub(crate) fn is_default_scope(scope: &str) -> bool {
     let resource = scope.strip_suffix("/.default").map(Url::parse);
     resource.is_some_and(|url| url.is_ok_and(|url| url.has_host()))
 }
 
-/// A permission (`User.Read`), one with its resource in front, or one of OpenID Connect's words.
+/// Reports whether this is a permission (`User.Read`), a permission with its resource in front, or a scope of OpenID
+/// Connect.
 pub(crate) fn is_scope(scope: &str) -> bool {
     let name = Url::parse(scope).is_ok_and(|url| url.has_host() && url.path() != "/");
     ["openid", "profile", "email", "offline_access"].contains(&scope)

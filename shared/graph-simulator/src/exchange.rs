@@ -26,7 +26,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const DIAGNOSTIC: HeaderName = HeaderName::from_static("x-ms-ags-diagnostic");
 
-/// Everything behind the endpoints.
+/// The state behind all endpoints.
 pub(crate) struct World {
     pub(crate) backend: Backend,
     pub(crate) exports: Exports,
@@ -38,7 +38,7 @@ pub(crate) struct World {
     pub(crate) journal: Journal,
 }
 
-/// A request whose body has arrived.
+/// A request whose body has been read.
 pub(crate) struct Incoming {
     pub(crate) method: Method,
     pub(crate) path: String,
@@ -47,7 +47,7 @@ pub(crate) struct Incoming {
     pub(crate) payload: Payload,
 }
 
-/// An answer and the way it travels.
+/// An answer, and how it is sent.
 pub(crate) struct Outgoing {
     pub(crate) answer: Answer,
     pub(crate) delivery: Delivery,
@@ -71,7 +71,7 @@ impl World {
         })
     }
 
-    /// Serves one request. When this returns, the journal has it.
+    /// Serves one request. When this returns, the journal has its entry.
     pub(crate) fn exchange(&mut self, incoming: &Incoming, now: Timestamp) -> io::Result<Outgoing> {
         let route = Route::parse(&incoming.method, &incoming.path);
         let name = route.call();
@@ -193,7 +193,7 @@ impl Route {
     }
 }
 
-/// Application tokens are "not supported" by the goals export.
+/// Refuses application tokens, which the goals export does not support.
 fn delegated(token: Kind) -> Result<(), Failure> {
     match token {
         Kind::Delegated => Ok(()),
@@ -205,7 +205,7 @@ fn delegated(token: Kind) -> Result<(), Failure> {
     }
 }
 
-/// Adds what every answer carries.
+/// Adds the headers that every answer carries.
 fn label(answer: &mut Answer, call: &Call<'_>) {
     if !answer.headers.contains_key(REQUEST_ID) {
         answer.set(REQUEST_ID, call.request_id);

@@ -1,4 +1,4 @@
-//! `POST /users/{id}/exportPersonalData` and the dataPolicyOperations it leads to.
+//! `POST /users/{id}/exportPersonalData` and the resulting dataPolicyOperations.
 
 use std::collections::HashMap;
 
@@ -83,7 +83,7 @@ pub(crate) fn start(
     Ok(answer)
 }
 
-/// Answers 400, not 404, for an id it does not know.
+/// Answers a poll; an unknown id gets 400, not 404.
 pub(crate) fn poll(
     backend: &Backend,
     exports: &Exports,
@@ -141,7 +141,7 @@ fn entity(backend: &Backend, export: &Export, now: Timestamp) -> Value {
     })
 }
 
-/// This enum says `complete` where the other operations say `succeeded`.
+/// Returns the status in this resource's enum, which has `complete` where the other operations have `succeeded`.
 fn status(phase: &Phase) -> &str {
     match phase {
         Phase::Succeeded => "complete",

@@ -1,4 +1,4 @@
-//! Faults: which call they wait for, what they do to it, and the order in which they are used up.
+//! Faults: the calls they match, their effect, and the order in which they are used up.
 
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -6,71 +6,73 @@ use serde::{Deserialize, Serialize};
 use crate::retry_after;
 use crate::route::CALLS;
 
-/// Something that goes wrong, once or often.
+/// A fault that occurs once or several times.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// A call (`export.start`), all calls of an operation (`goals.*`), one verb (`*.poll`) or all (`*`).
+    /// The calls it matches: one (`export.start`), all of an operation (`goals.*`), one verb (`*.poll`) or all (`*`).
     pub on: String,
-    /// Matching calls that are let through first.
+    /// Number of matching calls that are let through first.
     #[serde(default)]
     pub skip: u32,
-    /// The number of calls that it hits; 0 for all that come.
+    /// Number of calls that it hits; 0 for all.
     #[serde(default = "once")]
     pub times: u32,
-    /// Only calls whose path or query has this text in it.
+    /// A text that the path or query must contain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_contains: Option<String>,
     pub action: Action,
 }
 
-/// The action on the call.
+/// The effect on the call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
-    /// Another answer. Unless `processed`, nothing happens behind it.
+    /// Sends another answer. Unless `processed`, the request has no effect.
     Status(Box<StatusAction>),
-    /// The connection is closed; the request had no effect.
+    /// Closes the connection; the request had no effect.
     LostBefore,
-    /// The request had its effect, then the connection is closed without an answer.
+    /// Lets the request have its effect, then closes the connection without an answer.
     LostAfter,
     /// As `lost_before`, with a TCP reset.
     ResetBefore,
     /// As `lost_after`, with a TCP reset.
     ResetAfter,
-    /// No answer until the client gives up.
+    /// Sends no answer until the client gives up.
     Hang {
         #[serde(default)]
         processed: bool,
     },
-    /// The right answer, late.
+    /// Sends the right answer late.
     Delay { ms: u64 },
-    /// The right answer, byte by byte.
+    /// Sends the right answer byte by byte.
     Drip { ms_per_byte: u64 },
-    /// Half of the answer's body, then the connection is closed.
+    /// Sends half of the answer's body, then closes the connection.
     HalfBody,
-    /// Another Location. `{location}`, `{origin}` and `{path}` stand for the parts of the right one;
-    /// without `value` the header is missing; with `twice` it comes twice, the right one first.
+    /// Sends another Location.
+    ///
+    /// `{location}`, `{origin}` and `{path}` stand for the parts of the right one; without `value` the header is
+    /// missing; with `twice` it comes twice, the right one first.
     Location {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         value: Option<String>,
         #[serde(default)]
         twice: bool,
     },
-    /// The poll says this status word.
+    /// Answers the poll with this status.
     Word { value: String },
-    /// A redirect; the request had no effect. The placeholders of `location` work here too.
+    /// Answers with a redirect; the request had no effect. The placeholders of `location` work here too.
     Redirect { status: u16, location: String },
-    /// The right answer with another `Retry-After`, or none.
+    /// Sends the right answer with another `Retry-After`, or with none.
     RetryAfter {
         #[serde(with = "retry_after")]
         value: Option<String>,
     },
-    /// The right answer, blown up to at least this size.
+    /// Sends the right answer, enlarged to at least this size.
     BigBody { bytes: usize },
 }
 
-/// The answer of [`Action::Status`]: an error as Graph or Entra words it, unless told otherwise.
+/// The answer of [`Action::Status`]: by default an error in the format of Graph or Entra.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StatusAction {
@@ -80,16 +82,16 @@ pub struct StatusAction {
     pub code: Option<String>,
     pub message: Option<String>,
     pub inner_code: Option<String>,
-    /// An HTML page, as a proxy in between would send.
+    /// Sends an HTML page, as a proxy in between would.
     pub html: bool,
-    /// This text, labelled as JSON.
+    /// Sends this text, labelled as JSON.
     pub body: Option<String>,
     pub empty: bool,
-    /// The request had its effect all the same.
+    /// Lets the request have its effect nevertheless.
     pub processed: bool,
 }
 
-/// Why a script was refused.
+/// An error that makes a script invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ScriptError {
     #[error(transparent)]
@@ -109,7 +111,7 @@ pub enum ScriptError {
 }
 
 impl Fault {
-    /// A fault that hits the next matching call.
+    /// Returns a fault that hits the next matching call.
     pub fn new(on: &str, action: Action) -> Self {
         Self {
             on: on.to_owned(),
@@ -148,7 +150,7 @@ impl Fault {
         Ok(faults)
     }
 
-    /// Refuses what could never happen: a call nobody makes, a status HTTP does not have.
+    /// Refuses faults that could never occur: an unknown call, a status that HTTP does not have.
     pub(crate) fn check(&self) -> Result<(), ScriptError> {
         if !CALLS.iter().any(|call| matches(&self.on, call)) {
             let on = self.on.clone();
@@ -174,7 +176,7 @@ impl Fault {
 }
 
 impl Action {
-    /// Another status with Graph's own words for it.
+    /// Returns another status with Graph's own error body for it.
     pub fn status_only(status: u16) -> Self {
         Self::Status(Box::new(StatusAction {
             status,
@@ -182,7 +184,7 @@ impl Action {
         }))
     }
 
-    /// A 429 or 503 with, or without, the time to wait.
+    /// Returns a 429 or 503 with, or without, a `Retry-After`.
     pub fn throttled(status: u16, retry_after: Option<&str>) -> Self {
         Self::Status(Box::new(StatusAction {
             status,
@@ -191,7 +193,7 @@ impl Action {
         }))
     }
 
-    /// A 200 whose body is this text.
+    /// Returns a 200 whose body is this text.
     pub fn body(text: &str) -> Self {
         Self::Status(Box::new(StatusAction {
             status: 200,
@@ -200,7 +202,7 @@ impl Action {
         }))
     }
 
-    /// The word of the journal.
+    /// Returns the name of the action in the journal.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Status(_) => "status",
@@ -220,7 +222,7 @@ impl Action {
         }
     }
 
-    /// True if the request has its effect in spite of the fault.
+    /// Reports whether the request has its effect in spite of the fault.
     pub fn processes(&self) -> bool {
         match self {
             Self::Status(status) => status.processed,
@@ -257,7 +259,7 @@ impl Action {
         }
     }
 
-    /// The text of the action that becomes a header, and its key in the script.
+    /// Returns the text of the action that becomes a header, and its key in the script.
     fn header_text(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::Status(action) => Some(("retry_after", action.retry_after.as_deref()?)),
@@ -279,7 +281,7 @@ impl Action {
     }
 }
 
-/// The faults that still wait, first scripted first.
+/// The faults that are not used up yet, in the order of the script.
 #[derive(Default)]
 pub(crate) struct Script {
     waiting: Vec<Fault>,
@@ -294,13 +296,13 @@ impl Script {
         self.waiting.push(fault);
     }
 
-    /// Scripted faults that have not happened as often as they should.
+    /// Returns the scripted faults that have not occurred as often as they should.
     pub(crate) fn unused(&self) -> Vec<Fault> {
         let limited = self.waiting.iter().filter(|fault| fault.times > 0);
         limited.cloned().collect()
     }
 
-    /// Returns the action on this call. A call that one fault takes is not counted by the later ones.
+    /// Returns the action for this call, if any. A call that one fault takes does not count for the later ones.
     pub(crate) fn take(&mut self, call: &str, path: &str) -> Option<Action> {
         for index in 0..self.waiting.len() {
             let fault = &mut self.waiting[index];

@@ -25,7 +25,7 @@ pub(crate) struct Goals {
 
 struct GoalsExport {
     run: usize,
-    /// The `id` of the body, which is not the key of the Location.
+    /// The `id` of the body, which differs from the key in the Location.
     id: String,
     organization: String,
     view: String,
@@ -147,7 +147,7 @@ pub(crate) fn poll(
     Ok(answer)
 }
 
-/// The export itself; there is none unless the job succeeded.
+/// Returns the export itself, which exists only if the job succeeded.
 pub(crate) fn content(
     backend: &Backend,
     goals: &Goals,
@@ -171,7 +171,7 @@ pub(crate) fn content(
     Ok(Answer::new(StatusCode::OK, content).job(key))
 }
 
-/// The collection; only `goalsOrganizationId` can be filtered on.
+/// Lists the collection; only `goalsOrganizationId` can be filtered on.
 pub(crate) fn list(backend: &Backend, goals: &Goals, call: &Call<'_>) -> Result<Answer, Failure> {
     let mut parameters = url::form_urlencoded::parse(call.query.as_bytes());
     let filter = parameters.find_map(|(name, value)| (name == "$filter").then_some(value));
@@ -242,12 +242,12 @@ fn monitor(backend: &Backend, call: &Call<'_>, key: &str) -> String {
     location(call, &backend.behaviour, &path(key), quoted)
 }
 
-/// Lower-cased as in every documented Location, unlike the path one calls.
+/// Returns the path in lower case, as in every documented Location and unlike the path that a client calls.
 fn path(key: &str) -> String {
     format!("/employeeexperience/goals/exportJobs/{key}")
 }
 
-/// `j!` and 43 characters, one of which in sixteen is a dash or an underscore.
+/// Returns a new key: `j!` and 43 characters, on average one in sixteen of them a dash or an underscore.
 fn key() -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let random = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
@@ -268,7 +268,7 @@ fn guid(members: &Map<String, Value>, name: &str) -> Option<String> {
     Some(guid.to_string())
 }
 
-/// The `key eq 'value'` parts of a filter.
+/// Yields the `key eq 'value'` parts of a filter.
 fn comparisons(filter: &str) -> impl Iterator<Item = (&str, &str)> {
     let parts = filter.split(" and ");
     parts.map(|part| match part.trim().split_once(' ') {

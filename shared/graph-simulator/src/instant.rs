@@ -1,34 +1,34 @@
-//! The ways Graph and Entra print a moment, and seconds added to one.
+//! The time formats of Graph and Entra, and adding seconds to a time.
 
 use jiff::fmt::rfc2822::DateTimePrinter;
 use jiff::{SignedDuration, Timestamp};
 
-/// `2026-10-07T14:49:41.25Z`: what OData prescribes.
+/// Formats a time as OData prescribes: `2026-10-07T14:49:41.25Z`.
 pub(crate) fn iso(at: Timestamp) -> String {
     at.to_string()
 }
 
-/// `2023-06-19T12-06-03.0024Z`: hyphens in the time, as the goals examples print it.
+/// Formats a time with hyphens, as the goals examples print it: `2023-06-19T12-06-03.0024Z`.
 pub(crate) fn hyphenated(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H-%M-%S.%4fZ").to_string()
 }
 
-/// `2021-10-07T14:49:41`: the zoneless `date` inside Graph's errors.
+/// Formats a time without a zone, as the `date` in Graph's errors: `2021-10-07T14:49:41`.
 pub(crate) fn zoneless(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
-/// `2016-01-09 02:02:12Z`: Entra's error timestamp, with a space.
+/// Formats a time with a space, as Entra's error timestamp: `2016-01-09 02:02:12Z`.
 pub(crate) fn spaced(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// The `Date` header. It follows the caller's clock, because a `Retry-After` date is read against it.
+/// Formats the `Date` header. It follows the caller's clock, because a `Retry-After` date is compared with it.
 pub(crate) fn http_date(at: Timestamp) -> Option<String> {
     DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()
 }
 
-/// `at` moved by `seconds`; past the end of time it stays there.
+/// Returns `at` plus `seconds`, or the latest possible time if that is too late.
 pub(crate) fn after(at: Timestamp, seconds: f64) -> Timestamp {
     SignedDuration::try_from_secs_f64(seconds)
         .ok()

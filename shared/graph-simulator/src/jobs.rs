@@ -1,4 +1,4 @@
-//! The jobs that really run behind the calls, and what each says about itself at a moment.
+//! The jobs behind the calls, and the status of each at a given time.
 
 use std::collections::HashMap;
 
@@ -12,16 +12,16 @@ use crate::options::Durations;
 /// A job as a test sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// `user.exportPersonalData`, `goals.exportJob` or `team.schedule`.
+    /// The operation: `user.exportPersonalData`, `goals.exportJob` or `team.schedule`.
     pub operation: String,
     /// The operation id, the goals key, or the id of a schedule's provisioning.
     pub id: String,
     /// The user id, `organization/view`, or the team id.
     pub key: String,
     pub created_at: Timestamp,
-    /// The `client-request-id` of the call that started it.
+    /// The `client-request-id` of the call that started the job.
     pub client_request_id: Option<String>,
-    /// `notStarted`, `running`, `succeeded`, `failed`, or the word it was finished with.
+    /// The status: `notStarted`, `running`, `succeeded`, `failed`, or the one that a test set.
     pub status: String,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum Phase {
     Running,
     Succeeded,
     Failed,
-    /// A test ended the job with its own word.
+    /// A test ended the job with this status.
     Said(String),
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Run {
     said: Option<String>,
 }
 
-/// The properties with which a job is started.
+/// The attributes of a new job.
 pub(crate) struct Start<'a> {
     pub(crate) operation: &'static str,
     pub(crate) id: String,
@@ -86,7 +86,7 @@ impl Phase {
         }
     }
 
-    /// The word of the long-running operations of Graph, which most resources use.
+    /// Returns the status of Graph's long-running operations, which most resources use.
     pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::NotStarted => "notStarted",
@@ -117,7 +117,7 @@ impl Run {
         }
     }
 
-    /// The part of its time that has passed, 0 to 1; an endless job never gets there.
+    /// Returns the fraction of its duration that has passed, 0 to 1; an endless job never reaches 1.
     pub(crate) fn fraction(&self, now: Timestamp) -> f64 {
         if self.phase(now).succeeded() {
             return 1.0;
@@ -167,7 +167,7 @@ impl Jobs {
         &self.runs[index]
     }
 
-    /// Ends a job now with this word; `running` keeps it running for ever.
+    /// Ends a job now with this status; `running` keeps it running for ever.
     pub(crate) fn finish(&mut self, id: &str, word: &str, now: Timestamp) -> bool {
         let Some(run) = self.by_id.get(id).map(|index| &mut self.runs[*index]) else {
             return false;

@@ -1,5 +1,5 @@
-//! The journal: every request, what was answered, and what was done to it. It is written before
-//! the answer goes out, to memory and, if wanted, to a file that outlives a killed client.
+//! The journal: every request, its answer, and the fault that hit it. An entry is written before the answer goes out,
+//! to memory and optionally to a file that outlives a killed client.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::answer::Payload;
 
-/// The request headers a test may ask about.
+/// The request headers that entries contain.
 const HEADERS: [&str; 12] = [
     "accept",
     "accept-encoding",
@@ -29,40 +29,40 @@ const HEADERS: [&str; 12] = [
     "x-ms-throttle-priority",
 ];
 
-/// One request as the simulator saw it.
+/// One request as the simulator received it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Counts from 1 without gaps.
+    /// The number of the entry; entries count from 1 without gaps.
     pub seq: u64,
     pub at: Timestamp,
     pub method: String,
-    /// Path and query.
+    /// The path with its query.
     pub path: String,
-    /// `token`, `export.start`, `goals.poll`, …, `other`.
+    /// The name of the call: `token`, `export.start`, `goals.poll`, …, `other`.
     pub call: String,
     pub client_request_id: Option<String>,
-    /// Which token came with it: `app:tok_12`, `delegated:tok_3`, `unknown`, or none.
+    /// The token that came with the request: `app:tok_12`, `delegated:tok_3`, `unknown`, or none.
     pub authorization: Option<String>,
     pub acts_as: Option<String>,
     pub headers: BTreeMap<String, String>,
-    /// The request's body: a JSON value, or a string of what was no JSON.
+    /// The request's body: a JSON value, or a string if it is not JSON.
     pub body: Option<Value>,
-    /// The status answered; `None` when the answer was deliberately lost.
+    /// The status of the answer; `None` when the answer was deliberately lost.
     pub status: Option<u16>,
     pub retry_after: Option<String>,
-    /// The time when a client that keeps to `retry_after` may come back: a plain number of seconds after `at`.
+    /// The earliest time of the next request by a client that obeys `retry_after`, if that is a number of seconds.
     pub not_before: Option<Timestamp>,
-    /// The action of the fault that hit it.
+    /// The action of the fault that hit the request.
     pub fault: Option<String>,
-    /// The job it was about.
+    /// The job that the request concerned.
     pub job: Option<String>,
-    /// The token it was given, on a call to the token endpoint.
+    /// The token that was issued, on a call to the token endpoint.
     pub issued: Option<String>,
 }
 
 pub(crate) struct Journal {
     entries: Vec<Entry>,
-    /// Entries that are no longer kept; all of them are older than the rest.
+    /// Number of entries dropped from memory; all of them are older than the rest.
     dropped: u64,
     keep: Option<usize>,
     file: Option<File>,
@@ -79,7 +79,7 @@ impl Journal {
         })
     }
 
-    /// Numbers and keeps an entry. The file gets it in one write, so a line is whole or absent.
+    /// Numbers an entry and stores it. The file gets it in one write, so that a line is whole or absent.
     pub(crate) fn record(&mut self, mut entry: Entry) -> io::Result<u64> {
         let seq = self.dropped + self.entries.len() as u64 + 1;
         entry.seq = seq;
@@ -93,7 +93,7 @@ impl Journal {
         Ok(seq)
     }
 
-    /// Drops what is too much, many at a time, so that one request costs the same as any other.
+    /// Drops the oldest entries beyond the limit, many at a time, so that every request costs about the same.
     fn forget(&mut self) {
         let Some(keep) = self.keep else { return };
         if self.entries.len() > 2 * keep.max(512) {
@@ -103,7 +103,7 @@ impl Journal {
         }
     }
 
-    /// The entries after number `seq`, in order.
+    /// Returns the entries after number `seq`, in order.
     pub(crate) fn since(&self, seq: u64) -> &[Entry] {
         let start = usize::try_from(seq.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
         self.entries.get(start..).unwrap_or_default()

@@ -1,8 +1,7 @@
-//! A Microsoft Graph and an Entra token endpoint on loopback HTTP, as faithful as the evidence
-//! allows, with faults one can script and a journal of everything that was asked.
-//!
-//! It knows three long-running operations: the export of a person's data, the goals export and
-//! the schedule of a team. Time comes from the caller's clock, so a month passes when a test says so.
+//! A simulator of Microsoft Graph and an Entra token endpoint on loopback HTTP, as faithful as the evidence allows,
+//! with scripted faults and a journal of every request. It knows three long-running operations: the export of a
+//! person's data, the goals export and the schedule of a team. Time comes from the caller's clock, so a test can let a
+//! month pass at once.
 
 mod options;
 mod simulator;

@@ -1,4 +1,4 @@
-//! The options of a simulator, and the TOML script from which they can be read.
+//! The options of a simulator, and the TOML script they can be read from.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,42 +9,42 @@ use serde::{Deserialize, Serialize};
 use crate::behaviour::Behaviour;
 use crate::fault::{Fault, ScriptError};
 
-/// The clock of the simulator.
+/// The source of the simulator's time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Everything a simulator is started with.
+/// The options that a simulator is started with.
 #[derive(Clone)]
 pub struct Options {
     pub clock: Clock,
     pub durations: Durations,
     pub behaviour: Behaviour,
-    /// The only secret the token endpoint accepts; `None` accepts any.
+    /// The only client secret that the token endpoint accepts; `None` accepts any.
     pub client_secret: Option<String>,
     /// The refresh token that is valid at the start; `None` accepts any.
     pub refresh_token: Option<String>,
-    /// The tenants the token endpoint knows; empty for all.
+    /// The tenants that the token endpoint knows; empty for all.
     pub tenants: Vec<String>,
     pub faults: Vec<Fault>,
     /// A file that gets one JSON line per journal entry, before the answer goes out.
     pub journal_file: Option<PathBuf>,
-    /// The number of newest entries that are kept in memory, at least; `None` for all.
+    /// Lower bound of the newest entries kept in memory; `None` keeps all.
     pub journal_keep: Option<usize>,
-    /// The `request-id` of every answer; a new one each where there is none.
+    /// The `request-id` of every answer; without it each answer gets a new one.
     pub request_id: Option<String>,
 }
 
-/// The durations of what the simulator does. A change concerns what starts after it.
+/// The durations of jobs and tokens. A change applies to what starts after it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Durations {
     pub export_seconds: f64,
     pub goals_seconds: f64,
     pub schedule_seconds: f64,
-    /// The time for which a job says `notStarted` before it runs; part of its duration.
+    /// Seconds for which a job is `notStarted` before it runs; part of its duration.
     pub not_started_seconds: f64,
-    /// The time for which a provisioned schedule still says `enabled: false`.
+    /// Seconds for which a provisioned schedule still shows `enabled: false`.
     pub enabled_lag_seconds: f64,
-    /// The time for which a goals job can be asked for.
+    /// Seconds for which a goals job can be queried.
     pub goals_kept_seconds: f64,
     pub access_token_seconds: u32,
     pub refresh_token_seconds: f64,
@@ -66,7 +66,7 @@ impl Options {
         }
     }
 
-    /// Reads a script. Keys nobody knows are errors, and the error names them.
+    /// Reads a script. Unknown keys are errors, and the error names them.
     pub fn from_toml(text: &str, clock: Clock) -> Result<Self, ScriptError> {
         let script: ScriptFile = toml::from_str(text)?;
         script.faults.iter().try_for_each(Fault::check)?;

@@ -1,4 +1,4 @@
-//! A `Retry-After` in a script: a number, any text, or `false` for no header at all.
+//! The forms of `Retry-After` in a script: a number, any text, or `false` for no header.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -1,13 +1,13 @@
-//! Paths: which call of the simulated services a request is.
+//! The routes of the simulated services.
 //!
-//! Graph compares segments without regard to case and takes keys as a segment or in parentheses.
+//! Graph compares path segments without regard to case, and accepts keys as a segment or in parentheses.
 
 use http::{Method, StatusCode};
 
 use crate::answer::Failure;
 use crate::version::Version;
 
-/// The names of all calls, as journal and faults use them.
+/// The names of all calls, as the journal and the faults use them.
 pub(crate) const CALLS: [&str; 11] = [
     "token",
     "export.start",

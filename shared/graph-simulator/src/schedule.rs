@@ -25,7 +25,7 @@ struct Schedule {
     settings: Map<String, Value>,
 }
 
-/// Replaces a schedule, or starts provisioning one. A PUT while provisioning runs starts nothing new.
+/// Replaces a schedule, or starts provisioning one; a PUT while provisioning is in progress starts nothing new.
 pub(crate) fn start(
     backend: &mut Backend,
     schedules: &mut Schedules,
@@ -37,7 +37,7 @@ pub(crate) fn start(
     let settings = settings(call)?;
     let known = schedules.by_team.get_mut(&team);
     let current = known.filter(|schedule| {
-        // A new PUT is the remedy for a failed provisioning.
+        // A new PUT is the documented remedy for a failed provisioning.
         let phase = backend.jobs.run(schedule.run).phase(call.now);
         !phase.ended() || phase.succeeded()
     });
@@ -89,7 +89,7 @@ pub(crate) fn poll(
     }
 }
 
-/// Checks the team and whom the application acts for, and returns the team's id in its usual form.
+/// Checks the team and whom the application acts for; returns the team's id in its usual form.
 fn admit(backend: &Backend, call: &Call<'_>, token: Kind, team: &str) -> Result<String, Failure> {
     let acts_as = call
         .headers
@@ -173,7 +173,7 @@ fn found(backend: &Backend, now: Timestamp, team: &str, schedule: &Schedule) -> 
     answer
 }
 
-/// The service behind Graph wraps its own error, as text, into the message of Graph's.
+/// Returns the 404 of a missing schedule: the service behind Graph puts its own error, as text, into Graph's message.
 fn not_found() -> Failure {
     let nested = json!({ "error": {
         "code": "NotFound",

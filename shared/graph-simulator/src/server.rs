@@ -1,4 +1,4 @@
-//! The listener and its connections: bytes in, one exchange, and the answer on its way out.
+//! The listener and its connections: reads requests, makes one exchange for each, and sends the answers.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::socket::Socket;
 
 const REQUEST_BODY_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 
-/// Serves until it is dropped; all its connections end with it.
+/// Serves until dropped; all its connections end with it.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
@@ -29,7 +29,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
                 Ok((stream, _)) => {
                     connections.spawn(converse(stream, Arc::clone(&shared)));
                 }
-                // Out of file descriptors: let a connection end first.
+                // No file descriptor is free: another connection must end first.
                 Err(_) => tokio::task::yield_now().await,
             },
             Some(_) = connections.join_next() => {}
@@ -38,13 +38,13 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn converse(stream: TcpStream, shared: Arc<Shared>) {
-    // Without it a fault of timing would drown in Nagle's own delays.
+    // Nagle's algorithm would add delays that hide the timing faults.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
     let socket = Socket::new(stream, Arc::clone(&reset));
     let service = service_fn(|request| answer(&shared, &reset, request));
     let mut http = http1::Builder::new();
-    // A connection that ends with an error is what half of the faults are for.
+    // The result is ignored: half of the faults end the connection with an error.
     let _ = http
         .auto_date_header(false)
         .serve_connection(socket, service)
@@ -68,7 +68,7 @@ async fn answer(
     match delivery {
         Delivery::Prompt | Delivery::Drip(_) | Delivery::Half => {}
         Delivery::Late(pause) => tokio::time::sleep(pause).await,
-        // An error of the service makes hyper drop the connection without a word.
+        // An error of the service makes hyper drop the connection without an answer.
         Delivery::Close => return Err(io::ErrorKind::ConnectionAborted.into()),
         Delivery::Reset => {
             reset.store(true, Ordering::Relaxed);

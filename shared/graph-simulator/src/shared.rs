@@ -1,4 +1,4 @@
-//! The state that all connections and the administration share: the clock and the world, which one request at a time
+//! The state shared by all connections and the administration: the clock and the world, which one request at a time
 //! changes.
 
 use std::io;
@@ -14,11 +14,11 @@ use crate::delivery::Delivery;
 use crate::exchange::{Incoming, Outgoing, World};
 use crate::options::Clock;
 
-/// The state that all connections share.
+/// The state shared by all connections.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     world: Mutex<World>,
-    /// The number of journal entries.
+    /// The number of journal entries, for those who wait for more.
     pub(crate) seen: watch::Sender<u64>,
 }
 
@@ -29,7 +29,7 @@ impl Shared {
         Self { clock, world, seen }
     }
 
-    /// One request from the wire to the journal, whatever the wire is.
+    /// Serves one request, from its arrival to its journal entry, whatever its transport.
     pub(crate) fn exchange(
         &self,
         head: Parts,
@@ -48,7 +48,7 @@ impl Shared {
         Ok((answer.into_response(), delivery))
     }
 
-    /// The world, also after a panic of another holder: tests want to see it then.
+    /// Locks the world, even after a panic of another holder: tests still want to see it.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }

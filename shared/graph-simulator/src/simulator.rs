@@ -19,7 +19,7 @@ use crate::options::{Durations, Options};
 use crate::server;
 use crate::shared::Shared;
 
-/// A running simulator. Clones are handles of the same one; it ends with the last of them.
+/// A running simulator. Clones are handles of the same one; it ends when the last is dropped.
 #[derive(Clone)]
 pub struct Simulator {
     running: Arc<Running>,
@@ -47,7 +47,7 @@ impl Simulator {
         Ok(Self { running })
     }
 
-    /// One that listens nowhere: [`Simulator::exchange`] is its only way in, and no runtime is needed.
+    /// Returns a simulator without a listener: [`Simulator::exchange`] is its only input, and no runtime is needed.
     pub fn detached(options: Options) -> io::Result<Self> {
         let clock = Arc::clone(&options.clock);
         let shared = Arc::new(Shared::new(clock, World::new(options)?));
@@ -59,8 +59,9 @@ impl Simulator {
         Ok(Self { running })
     }
 
-    /// Answers a request that came by no socket, and says how the answer would travel. Fails only if the journal's
-    /// file cannot be written.
+    /// Answers a request that did not come through a socket, and returns how the answer would be sent.
+    ///
+    /// Fails only if the journal's file cannot be written.
     pub fn exchange(&self, request: Request<Bytes>) -> io::Result<(Response<Bytes>, Delivery)> {
         let (head, body) = request.into_parts();
         self.running.shared.exchange(head, &body)
@@ -70,22 +71,22 @@ impl Simulator {
         self.running.address
     }
 
-    /// Root of Graph and of the login service: `http://127.0.0.1:PORT`.
+    /// Returns the root URL of Graph and of the login service: `http://127.0.0.1:PORT`.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.running.address)
     }
 
-    /// Everything that was asked, in order.
+    /// Returns every journal entry in order.
     pub fn journal(&self) -> Vec<Entry> {
         self.journal_since(0)
     }
 
-    /// The entries after number `seq`.
+    /// Returns the entries after number `seq`.
     pub fn journal_since(&self, seq: u64) -> Vec<Entry> {
         self.running.shared.world().journal.since(seq).to_vec()
     }
 
-    /// The entries of one call.
+    /// Returns the entries of one call.
     pub fn calls(&self, call: &str) -> Vec<Entry> {
         let world = self.running.shared.world();
         let entries = world.journal.since(0).iter();
@@ -105,23 +106,23 @@ impl Simulator {
         }
     }
 
-    /// The jobs that exist, in order of their start.
+    /// Returns the jobs in the order of their start.
     pub fn jobs(&self) -> Vec<Job> {
         let now = (self.running.shared.clock)();
         self.running.shared.world().backend.jobs.all(now)
     }
 
-    /// Adds a fault behind those that wait.
+    /// Adds a fault after those that are not used up yet.
     pub fn script(&self, fault: Fault) {
         self.running.shared.world().script.add(fault);
     }
 
-    /// The faults that have not happened as often as scripted.
+    /// Returns the faults that have not occurred as often as scripted.
     pub fn unused_faults(&self) -> Vec<Fault> {
         self.running.shared.world().script.unused()
     }
 
-    /// Changes how long things take that start from now on.
+    /// Changes the durations of what starts from now on.
     pub fn set_durations(&self, change: impl FnOnce(&mut Durations)) {
         change(&mut self.running.shared.world().backend.durations);
     }
@@ -130,7 +131,7 @@ impl Simulator {
         change(&mut self.running.shared.world().backend.behaviour);
     }
 
-    /// Ends a job now with this status word, as Graph would spell it. `false`: no such job.
+    /// Ends a job now with this status, as Graph would spell it; `false` if there is no such job.
     pub fn finish(&self, job: &str, word: &str) -> bool {
         let now = (self.running.shared.clock)();
         self.running
@@ -141,7 +142,7 @@ impl Simulator {
             .finish(job, word, now)
     }
 
-    /// Changes the secret the token endpoint accepts.
+    /// Changes the client secret that the token endpoint accepts.
     pub fn set_client_secret(&self, secret: Option<&str>) {
         self.running.shared.world().tokens.client_secret = secret.map(str::to_owned);
     }
@@ -156,7 +157,7 @@ impl Simulator {
         self.running.shared.world().tokens.revoke_refresh();
     }
 
-    /// A new refresh token, as if the user had signed in again.
+    /// Returns a new refresh token, as if the user had signed in again.
     pub fn issue_refresh_token(&self) -> String {
         let now = (self.running.shared.clock)();
         let mut world = self.running.shared.world();
@@ -169,7 +170,7 @@ impl Simulator {
         let task = self.running.take_task();
         if let Some(task) = task {
             task.abort();
-            // The only possible error is that it was aborted.
+            // The only possible error is that the task was aborted.
             let _ = task.await;
         }
     }

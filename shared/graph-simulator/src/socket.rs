@@ -1,4 +1,4 @@
-//! A connection that can be told to end with a TCP reset instead of a farewell.
+//! A connection that can be made to end with a TCP reset instead of an orderly close.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Wraps a connection. If `reset` is true when it is dropped, the peer gets a reset.
+    /// Wraps a connection. If `reset` is true when the connection is dropped, the peer gets a reset.
     pub(crate) fn new(stream: TcpStream, reset: Arc<AtomicBool>) -> Self {
         let stream = TokioIo::new(stream);
         Self { stream, reset }
@@ -26,7 +26,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if self.reset.load(Ordering::Relaxed) {
-            // If this fails the connection ends with a farewell: still no answer.
+            // If this fails, the connection ends with an orderly close, which is no answer either.
             let _ = self.stream.inner().set_zero_linger();
         }
     }

@@ -1,4 +1,4 @@
-//! The checks that the export service makes of a storage location, in its order.
+//! The export service's checks of a storage location, in the service's order.
 //!
 //! The real service probes the container; here the permissions are read from the SAS itself.
 
@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::answer::Failure;
 
-/// The containers that have a `RequestInfo.json`: each serves one export.
+/// The containers that already have a `RequestInfo.json`: each serves one export.
 #[derive(Default)]
 pub(crate) struct Containers {
     used: HashSet<String>,
@@ -18,8 +18,8 @@ pub(crate) struct Containers {
 impl Containers {
     /// Accepts a location and marks its container as used.
     ///
-    /// A location that is refused for read access is used up as well: the service writes its blob
-    /// before it finds out that it can read it.
+    /// A location that is refused for read access is used up as well: the service writes its blob before it finds that
+    /// it can read it.
     pub(crate) fn claim(
         &mut self,
         location: Option<&str>,
@@ -113,7 +113,8 @@ impl Sas {
         permissions.is_some_and(|text| text.contains(letter))
     }
 
-    /// A SAS that leaves its permissions to a stored policy has no `sp`: it is believed.
+    /// Reports whether the SAS permits writing. One without `sp`, which leaves its permissions to a stored policy, is
+    /// trusted.
     fn can_write(&self, now: Timestamp) -> bool {
         let permitted = self.permissions.is_none() || (self.allows('w') && self.allows('a'));
         permitted && self.ends.is_none_or(|end| now < end)

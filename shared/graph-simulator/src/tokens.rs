@@ -1,4 +1,4 @@
-//! The Entra token endpoint: which tokens it has issued, to whom, and how it refuses.
+//! The Entra token endpoint: the tokens it has issued, their holders, and its refusals.
 
 use std::collections::HashMap;
 
@@ -13,14 +13,14 @@ use crate::entra::{Refusal, is_default_scope, is_scope};
 use crate::instant;
 use crate::options::Durations;
 
-/// Whom a token stands for.
+/// The kind of a token: on whose behalf it acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Application,
     Delegated,
 }
 
-/// The content of `Authorization`.
+/// The token in the `Authorization` header of a request.
 pub(crate) enum Bearer {
     Missing,
     Unknown,
@@ -70,7 +70,7 @@ impl Tokens {
         tokens
     }
 
-    /// Finds out which of our tokens came with a request.
+    /// Finds the issued token that came with a request.
     pub(crate) fn bearer(&self, headers: &HeaderMap, now: Timestamp) -> Bearer {
         let header = headers
             .get(AUTHORIZATION)
@@ -94,7 +94,7 @@ impl Tokens {
         }
     }
 
-    /// One answer of `/{tenant}/oauth2/v2.0/token`.
+    /// Answers one request to `/{tenant}/oauth2/v2.0/token`.
     pub(crate) fn grant(
         &mut self,
         call: &Call<'_>,
@@ -164,7 +164,7 @@ impl Tokens {
         }
     }
 
-    /// A refresh token as a fresh sign-in would give.
+    /// Issues a refresh token, as a fresh sign-in would.
     pub(crate) fn issue_refresh(&mut self, now: Timestamp, durations: &Durations) -> String {
         self.issued += 1;
         let token = format!(
@@ -283,7 +283,7 @@ impl Tokens {
 }
 
 impl Bearer {
-    /// The name of it in the journal.
+    /// Returns the label of the token in the journal.
     pub(crate) fn label(&self) -> Option<String> {
         match self {
             Self::Missing => None,

@@ -1,17 +1,17 @@
-//! Who is connected: how many, and who of them has kept us waiting longest.
+//! The open connections of a server: their number, and which of them has waited longest for its client.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-/// One in so many of the limit may still be there after it was evicted: closing takes a moment, and an open file.
+/// Divisor of the limit that bounds evicted connections not yet closed; closing takes a moment, and an open file.
 const LEAVING_PART: usize = 16;
 
 /// The connections of one server, at most `limit` at once.
 ///
-/// One that waits for its client (for a head, a body, or until the answer is taken) may be closed to make room, the
-/// longest wait first; one whose request is being handled never is.
+/// A connection that waits for its client (for a head, a body, or until the answer is read) may be closed to make room,
+/// the longest wait first. One whose request is in a handler is never closed.
 pub(crate) struct Connections {
     limit: usize,
     state: Mutex<State>,
@@ -22,19 +22,19 @@ pub(crate) struct Connections {
 struct State {
     working: usize,
     leaving: usize,
-    /// By the order in which the waits began; dropping the sender closes the connection.
+    /// The waiting connections in the order in which their waits began; dropping the sender closes the connection.
     waiting: BTreeMap<u64, oneshot::Sender<()>>,
     waits: u64,
 }
 
-/// The slot of one connection, free again when it is dropped.
+/// The slot of one connection; dropping it frees the slot.
 pub(crate) struct ConnectionSlot {
     connections: Arc<Connections>,
     state: Mutex<SlotState>,
 }
 
 enum SlotState {
-    /// For the client, since so many waits.
+    /// The connection waits for its client; the number is its key in `State::waiting`.
     Waiting(u64),
     Working(oneshot::Sender<()>),
     Evicted,
@@ -49,7 +49,7 @@ impl Connections {
         })
     }
 
-    /// Waits until one more may come in: a slot is free, or its connection only waits.
+    /// Waits until one more connection may enter: a slot is free, or an existing connection may be evicted.
     pub(crate) async fn room(&self) {
         while !self.has_room() {
             self.changed.notified().await;
@@ -69,7 +69,9 @@ impl Connections {
         let mut state = self.state();
         if state.count() >= self.limit && state.waiting.pop_first().is_some() {
             state.leaving += 1;
-            tracing::debug!("a connection is closed to make room for another");
+            tracing::debug!(
+                "the connection limit is reached; closing the one that has waited longest"
+            );
         }
         let slot_state = Mutex::new(state.wait(stay));
         let connections = Arc::clone(self);
@@ -98,7 +100,8 @@ impl State {
 }
 
 impl ConnectionSlot {
-    /// Notes that a request has arrived. Returns `false` when the connection was evicted: then it must not be handled.
+    /// Records that a request has arrived; `false` means that the connection was evicted and the request must not be
+    /// handled.
     pub(crate) fn work(&self) -> bool {
         let mut slot_state = self.state();
         let SlotState::Waiting(since) = *slot_state else {
@@ -112,7 +115,7 @@ impl ConnectionSlot {
         stays
     }
 
-    /// Notes that the request has been handled and that the connection waits for its client again.
+    /// Records that the request has been handled and that the connection waits for its client again.
     pub(crate) fn wait(&self) {
         let mut slot_state = self.state();
         *slot_state = match std::mem::replace(&mut *slot_state, SlotState::Evicted) {
@@ -136,7 +139,7 @@ impl Drop for ConnectionSlot {
         let mut state = self.connections.state();
         let left = match *self.state() {
             SlotState::Waiting(since) => state.waiting.remove(&since).is_none(),
-            // It has lost its client; what was begun goes on without it.
+            // The client is gone; the handler goes on without it.
             SlotState::Working(_) => {
                 state.working -= 1;
                 false
@@ -152,7 +155,7 @@ impl Drop for ConnectionSlot {
 mod tests {
     use super::*;
 
-    /// Returns whether a connection has been evicted.
+    /// Reports whether the connection has been evicted.
     fn is_evicted(evicted: &mut oneshot::Receiver<()>) -> bool {
         evicted.try_recv() == Err(oneshot::error::TryRecvError::Closed)
     }

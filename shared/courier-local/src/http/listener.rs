@@ -1,7 +1,7 @@
-//! An HTTP/1.1 server around one function: limits on size, time and number, and an orderly end.
+//! An HTTP/1.1 server around one handler function, with limits on size, time and number, and a graceful shutdown.
 //!
-//! It knows nothing of routes. What it answers itself (a body that does not arrive, a broken body, a panic) is a
-//! problem document as the core writes them.
+//! It knows no routes. The answers that it makes itself (a body that does not arrive, a broken body, a panic) are
+//! problem documents in the core's format.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -27,27 +27,30 @@ use tokio::time::{sleep, timeout};
 use crate::http::connections::{ConnectionSlot, Connections};
 use crate::http::write_deadline::WriteDeadline;
 
-/// hyper's smallest read buffer.
+/// The smallest read buffer that hyper accepts.
 const BUFFER_MIN_BYTES: usize = 8192;
-/// A little more than the cap is read and thrown away, so that the sender reads the answer instead of a reset.
+/// Bytes beyond the cap that are read and discarded, so that the sender reads the answer instead of a reset.
 const DISCARD_BYTES: usize = 1024 * 1024;
-/// After an accept that failed, for want of file descriptors as a rule.
+/// Pause after a failed accept, which usually means that no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// A longer body is cut to one byte more than this, so that the handler sees that it is too long.
+    /// Upper bound of a body in bytes; a longer one is cut to one byte more, so that the handler sees that it is too
+    /// long.
     pub body_bytes: usize,
     pub body_seconds: u64,
     pub header_bytes: usize,
-    /// For a request's head, and so also for an idle connection.
+    /// Seconds that a request's head may take, and so the time after which an idle connection is closed.
     pub header_seconds: u64,
-    /// For the client to take what is written to it.
+    /// Seconds within which the client must accept what is written to it.
     pub write_seconds: u64,
-    /// At once. For one more, the connection that has waited longest for its client is closed; while all are being
-    /// answered, more wait in the system's backlog.
+    /// Upper bound of simultaneous connections.
+    ///
+    /// For one more, the connection that has waited longest for its client is closed. While all of them have a request
+    /// in a handler, new ones wait in the system's backlog.
     pub connections: usize,
-    /// For requests in flight when the shutdown begins.
+    /// Seconds that requests in flight get to finish when the shutdown begins.
     pub shutdown_seconds: u64,
 }
 
@@ -77,7 +80,7 @@ pub async fn serve<H, F>(
     H: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Bytes>> + Send + 'static,
 {
-    // Every handler holds a sender; when the last one is gone, the receiver knows.
+    // Every handler holds a sender, so `handlers` ends when the last handler has.
     let (running, mut handlers) = mpsc::channel::<Infallible>(1);
     let server = Arc::new(Server {
         limits,
@@ -101,7 +104,7 @@ pub async fn serve<H, F>(
                         conversations.spawn(Arc::clone(&server).converse(stream, slot, evicted));
                     }
                     Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                        tracing::warn!(error = &error as &dyn std::error::Error, "accepting a connection failed; trying again after a pause");
                         sleep(ACCEPT_PAUSE).await;
                     }
                 }
@@ -117,11 +120,11 @@ pub async fn serve<H, F>(
         handlers.recv().await;
     });
     if finished.await.is_err() {
-        tracing::warn!("requests were still running at the end of the shutdown");
+        tracing::warn!("the shutdown time is over; requests were still running");
     }
 }
 
-/// The next connection, once there is room for it. What has been accepted is lost when this is dropped.
+/// Accepts the next connection once there is room for it; an accepted one is lost if this future is dropped.
 async fn accept(listener: &TcpListener, connections: &Connections) -> std::io::Result<TcpStream> {
     let (stream, _) = listener.accept().await?;
     connections.room().await;
@@ -146,7 +149,7 @@ where
         slot: ConnectionSlot,
         evicted: oneshot::Receiver<()>,
     ) {
-        // Without it the last segment of an answer may wait for an acknowledgement.
+        // With Nagle's algorithm, the last segment of an answer may wait for an acknowledgement.
         drop(stream.set_nodelay(true));
         let mut shutdown = self.shutdown.clone();
         let limits = self.limits.clone();
@@ -159,11 +162,11 @@ where
             .header_read_timeout(Duration::from_secs(limits.header_seconds))
             .max_header_size(limits.header_bytes)
             .max_buf_size(limits.header_bytes.max(BUFFER_MIN_BYTES))
-            // Who has said all that he wants to say may still listen.
+            // A client that has closed its sending side may still read the answer.
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
-        // A connection that breaks is the client's affair; the handler's work is not lost by it.
+        // A broken connection is the client's problem; the handler's work goes on without it.
         tokio::select! {
             ended = connection.as_mut() => drop(ended),
             _ = evicted => {}
@@ -193,10 +196,10 @@ where
             Ok(Err(_)) => (Problem::BrokenBody.into_response(), true),
             Err(_) => (Problem::SlowBody.into_response(), true),
         };
-        // hyper tries to send the answer before it lets go of this task, so none is lost by making room.
+        // hyper tries to send the answer before this task ends, so no answer is lost when the connection is evicted.
         slot.wait();
         let mut response = response.map(Full::new);
-        // Who is refused for who he is, or for asking too often, pays for the next try with a connection.
+        // A client that was refused for its credentials or its rate must open a new connection for the next try.
         let refused = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
         if close || refused.contains(&response.status()) {
             let headers = response.headers_mut();
@@ -213,7 +216,7 @@ where
             response
         });
         handler.await.unwrap_or_else(|_| {
-            tracing::error!("a request handler panicked");
+            tracing::error!("a request handler panicked; answering 500");
             Problem::Internal.into_response()
         })
     }
@@ -228,7 +231,7 @@ async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     drop(shutdown.wait_for(|stop| *stop).await);
 }
 
-/// Reads the body; of a longer one than `cap` the first `cap + 1` bytes.
+/// Reads the body; of one that is longer than `cap`, returns the first `cap + 1` bytes.
 async fn read(mut body: Incoming, cap: usize) -> Result<Bytes, hyper::Error> {
     let mut kept = BytesMut::new();
     let mut discarded = 0;

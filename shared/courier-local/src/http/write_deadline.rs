@@ -1,4 +1,4 @@
-//! A stream whose other end must take what is written to it within a time.
+//! A stream that fails when its peer does not accept the written bytes within a time limit.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Fails a write when something has been unsent for `limit` since the other end first did not take it.
+/// Fails a write when bytes have stayed unsent for `limit`, counted from the first write that the peer did not accept.
 pub(crate) struct WriteDeadline<S> {
     stream: S,
     limit: Duration,
@@ -24,8 +24,10 @@ impl<S> WriteDeadline<S> {
         }
     }
 
-    /// Fails what is still pending at the deadline. Taking a little now and then does not move the deadline: only a flush,
-    /// with all of it sent, does.
+    /// Fails a write that is still pending at the deadline.
+    ///
+    /// A peer that accepts a few bytes now and then does not move the deadline; only a flush does, once everything is
+    /// sent.
     fn in_time<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -95,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes a byte every `seconds` until there is no more.
+    /// Reads one byte every `seconds` until the stream ends.
     async fn drip(mut stream: DuplexStream, seconds: u64) {
         let mut ticks = interval(Duration::from_secs(seconds));
         while matches!(stream.read(&mut [0]).await, Ok(1)) {

@@ -1,4 +1,4 @@
-//! The two threads that own a connection each: one commits writes in groups, one reads.
+//! The two threads that own one connection each: one commits writes in groups, the other reads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 
 use crate::sqlite::failure::Failure;
 
-/// At most this many writes share a transaction.
-const GROUP: usize = 256;
+/// Upper bound of the writes that share a transaction.
+const MAX_WRITES_PER_COMMIT: usize = 256;
 
-/// One of the threads, as its callers reach it.
+/// The handle through which callers reach one of the threads.
 pub(crate) struct ConnectionThread(Sender<Command>);
 
 enum Command {
@@ -21,11 +21,11 @@ enum Command {
     Close(oneshot::Sender<()>),
 }
 
-/// One call: its work and its caller.
+/// One call: its work and the channel to its caller.
 trait Job: Send {
-    /// Does the work and keeps the result; may be called again after a rollback.
+    /// Does the work and stores the result; may be called again after a rollback.
     fn run(&mut self, connection: &Connection) -> Result<(), Failure>;
-    /// Hands over the result, or why there is none.
+    /// Sends the result, or the error, to the caller.
     fn answer(self: Box<Self>, outcome: Result<(), Failure>);
 }
 
@@ -124,7 +124,7 @@ fn write(mut connection: Connection, commands: &Receiver<Command>, commits: &Ato
                     break;
                 }
             }
-            next = (group.len() < GROUP)
+            next = (group.len() < MAX_WRITES_PER_COMMIT)
                 .then(|| commands.try_recv().ok())
                 .flatten();
         }
@@ -137,8 +137,7 @@ fn write(mut connection: Connection, commands: &Receiver<Command>, commits: &Ato
     }
 }
 
-/// Makes the group durable in one transaction. A job that fails alone gets its failure; the others get a
-/// transaction each.
+/// Makes the group durable in one transaction; if a job fails, each job of the group gets a transaction of its own.
 fn commit(connection: &mut Connection, mut group: Vec<Box<dyn Job>>, commits: &AtomicU64) {
     let outcome = match transact(connection, &mut group, commits) {
         Err(Broken::Job(_)) if group.len() > 1 => {
@@ -152,7 +151,7 @@ fn commit(connection: &mut Connection, mut group: Vec<Box<dyn Job>>, commits: &A
     }
 }
 
-/// The busy timeout of a file that another process holds is waited for once, not once per job.
+/// Commits each job alone. If the file cannot be locked, the busy timeout is waited for once, not once per job.
 fn commit_singly(connection: &mut Connection, group: Vec<Box<dyn Job>>, commits: &AtomicU64) {
     let mut unusable = None;
     for job in group {
@@ -170,7 +169,7 @@ fn commit_singly(connection: &mut Connection, group: Vec<Box<dyn Job>>, commits:
     }
 }
 
-/// The part that broke, and took everything since the last commit with it.
+/// The part of a transaction that failed; everything since the last commit is rolled back.
 enum Broken {
     Job(Failure),
     Transaction(Failure),

@@ -1,4 +1,4 @@
-//! The file: how it is opened, why it may not open, and how work reaches its two threads.
+//! The database file: opening it, explaining why it cannot be opened, and passing work to its two threads.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,16 +15,17 @@ use crate::sqlite::schema::{self, MigrationError};
 
 const WRITER_CACHE_KIB: i64 = 2048;
 const READER_CACHE_KIB: i64 = 512;
-const STATEMENTS: usize = 32;
-const SWITCH_ATTEMPTS: u32 = 100;
-/// The write-ahead log is copied into the file when it is this long: a page that many commits wrote is copied once.
-const LOG_PAGES: i64 = 4096;
-/// A log that grew beyond it in a burst is cut back to this.
-const LOG_BYTES: i64 = LOG_PAGES * 4096;
+const PREPARED_STATEMENT_CAPACITY: usize = 32;
+const WAL_SWITCH_ATTEMPTS: u32 = 100;
+/// Length of the write-ahead log at which it is copied into the file; a page that many commits wrote is copied once.
+const WAL_CHECKPOINT_PAGES: i64 = 4096;
+/// Size to which a log that grew in a burst is truncated.
+const WAL_SIZE_LIMIT_BYTES: i64 = WAL_CHECKPOINT_PAGES * 4096;
 
-/// Records and messages in one SQLite file (WAL, synchronous=FULL). Clones share the connections.
+/// Records and messages in one SQLite file (WAL, synchronous=FULL).
 ///
-/// Several processes may use one file. The threads end when the last clone is dropped or with `close`.
+/// Clones share the connections. Several processes may use one file. The threads end when the last clone is dropped or
+/// with `close`.
 #[derive(Clone)]
 pub struct Database(Arc<Inner>);
 
@@ -32,14 +33,14 @@ struct Inner {
     writer: ConnectionThread,
     reader: ConnectionThread,
     commits: Arc<AtomicU64>,
-    /// The time until which the worker sleeps (nanoseconds); `i64::MAX` while it is not asleep.
+    /// The time until which the worker sleeps, in nanoseconds since 1970; `i64::MAX` while it is awake.
     asleep_until: AtomicI64,
     earlier: Notify,
 }
 
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The time that a write waits for another process that is writing.
+    /// Time that a write waits for another process that is writing.
     pub busy_timeout: Duration,
     /// Upper bound of the file, in pages of 4 KiB; beyond it writes are refused as on a full disk.
     pub max_pages: Option<u32>,
@@ -77,7 +78,7 @@ pub enum OpenError {
 }
 
 impl Database {
-    /// Opens the file, creating or migrating it where needed. Blocks while it does.
+    /// Opens the file, and creates or migrates it where needed. Blocks the calling thread.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         Self::open_with(path, &Options::default())
     }
@@ -111,18 +112,18 @@ impl Database {
         })))
     }
 
-    /// Finishes the writes already handed in and closes the file; later calls of any clone get `Unavailable`.
+    /// Finishes the writes already submitted and closes the file; later calls of any clone get `Unavailable`.
     pub async fn close(&self) {
         self.0.reader.close().await;
         self.0.writer.close().await;
     }
 
-    /// Transactions made durable so far: fewer than writes when many arrive at once.
+    /// Returns the number of durable transactions so far; concurrent writes share one, so there are fewer than writes.
     pub fn commits(&self) -> u64 {
         self.0.commits.load(Ordering::Relaxed)
     }
 
-    /// Runs `work` in a transaction of the writer thread; it may be run again after a rollback.
+    /// Runs `work` in a transaction of the writer thread; it may run again after a rollback.
     pub(crate) async fn write<T, W>(&self, work: W) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -139,20 +140,20 @@ impl Database {
         self.0.reader.call(work).await
     }
 
-    /// Tells a sleeping worker that something is due at `due`.
+    /// Wakes the worker if it sleeps beyond `due`.
     pub(crate) fn announce(&self, due: Timestamp) {
         if nanoseconds(due) < self.0.asleep_until.load(Ordering::SeqCst) {
             self.0.earlier.notify_one();
         }
     }
 
-    /// Sets which announcements wake `earlier`: those before `until`, or all.
+    /// Sets which announcements wake `earlier`: those due before `until`, or all if there is none.
     pub(crate) fn asleep_until(&self, until: Option<Timestamp>) {
         let until = until.map_or(i64::MAX, nanoseconds);
         self.0.asleep_until.store(until, Ordering::SeqCst);
     }
 
-    /// Completes when something was announced that is due earlier than the worker sleeps.
+    /// Completes when something was announced that is due before the end of the worker's sleep.
     pub(crate) async fn earlier(&self) {
         self.0.earlier.notified().await;
     }
@@ -165,7 +166,7 @@ fn connect(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(options.busy_timeout)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENT_CAPACITY);
     Ok(connection)
 }
 
@@ -174,21 +175,24 @@ fn prepare_writer(connection: &Connection, options: &Options) -> rusqlite::Resul
     use_write_ahead_log(connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, keep)?;
-    connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, keep)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", WAL_CHECKPOINT_PAGES, keep)?;
+    connection.pragma_update_and_check(None, "journal_size_limit", WAL_SIZE_LIMIT_BYTES, keep)?;
     if let Some(pages) = options.max_pages {
         connection.pragma_update_and_check(None, "max_page_count", pages, keep)?;
     }
     Ok(())
 }
 
-/// SQLite refuses this switch at once while another process is in the file, so between attempts we wait as a writer would.
+/// Switches to the write-ahead log.
+///
+/// SQLite refuses the switch at once while another process uses the file, so each attempt is followed by a wait for the
+/// write lock.
 fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
     let attempt = || {
         connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
     };
-    for _ in 1..SWITCH_ATTEMPTS {
+    for _ in 1..WAL_SWITCH_ATTEMPTS {
         match attempt() {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
                 connection.execute_batch("BEGIN EXCLUSIVE; ROLLBACK")?;
@@ -217,8 +221,8 @@ fn classify(path: &Path, error: rusqlite::Error) -> OpenError {
         Some(ErrorCode::CannotOpen) if directory.is_some_and(|directory| !directory.is_dir()) => {
             OpenError::MissingDirectory(owned)
         }
-        // SQLite does not say why: a disk that is full or read-only, or missing rights.
-        Some(ErrorCode::CannotOpen) => match make_a_file_beside(path) {
+        // SQLite does not give the reason: the disk may be full or read-only, or permissions may be missing.
+        Some(ErrorCode::CannotOpen) => match probe_directory(path) {
             Err(cause) => OpenError::UnusableDirectory(owned, cause),
             Ok(()) => OpenError::Unusable(owned, error),
         },
@@ -226,14 +230,14 @@ fn classify(path: &Path, error: rusqlite::Error) -> OpenError {
     }
 }
 
-/// SQLite needs to: the log and its index.
-fn make_a_file_beside(path: &Path) -> std::io::Result<()> {
+/// Creates and removes a file beside the database, as SQLite must for the log and its index.
+fn probe_directory(path: &Path) -> std::io::Result<()> {
     let probe = path.with_extension(format!("probe-{}", std::process::id()));
     std::fs::File::create_new(&probe)?;
     std::fs::remove_file(&probe)
 }
 
-/// Times are stored as nanoseconds since 1970; what does not fit (before 1677, after 2262) becomes the nearest that does.
+/// Converts to the stored form, nanoseconds since 1970; a time out of range (before 1677, after 2262) is clamped.
 pub(crate) fn nanoseconds(time: Timestamp) -> i64 {
     let nearest = if time < Timestamp::UNIX_EPOCH {
         i64::MIN

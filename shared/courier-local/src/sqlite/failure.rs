@@ -1,11 +1,11 @@
-//! Why work on the database fails, and what the ports make of it.
+//! The errors of work on the database, and their conversion to the errors of the ports.
 
 use std::sync::Arc;
 
 use courier_core::operation::OperationId;
 use courier_core::ports::{QueueError, StoreError};
 
-/// Why work on the database failed; nothing of it was written.
+/// An error of work on the database; nothing of that work was written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("the database refused")]
@@ -20,8 +20,7 @@ pub(crate) enum Failure {
     Closed,
 }
 
-/// Returns the place at which stored JSON cannot be read. The parser's own words are left out: they quote what is
-/// stored.
+/// The position at which stored JSON is invalid. The parser's own message is left out because it quotes stored data.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{category:?} error in line {line}, column {column}")]
 pub(crate) struct Unreadable {

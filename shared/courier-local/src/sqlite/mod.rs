@@ -1,5 +1,7 @@
-//! The ports on one SQLite file: `database` opens it, `connection_threads` owns the two connections and commits in groups,
-//! `store` and `queue` are the ports, `failure` is what goes wrong below them.
+//! The ports on one SQLite file.
+//!
+//! `database` opens the file, `connection_threads` owns the two connections and commits in groups, `store` and `queue`
+//! implement the ports, and `failure` holds their common errors.
 
 mod connection_threads;
 mod database;

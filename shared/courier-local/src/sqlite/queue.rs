@@ -1,7 +1,7 @@
 //! The `Queue` port and its consumer side: one row per operation, which holds the operation's newest message.
 //!
-//! A message of a smaller epoch never replaces one of a larger epoch: its step would only find that polling has moved on,
-//! and the row is all that keeps the operation going.
+//! A message never replaces one with a higher epoch: its step would only find that it is outdated, and the row is all
+//! that keeps the operation going.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::sqlite::database::{Database, nanoseconds, timestamp};
 use crate::sqlite::failure::{Failure, Unreadable};
 
-/// A message that this program cannot read (a newer one wrote it) is looked at again after this.
-const UNREADABLE_PAUSE: SignedDuration = SignedDuration::from_mins(15);
+/// Pause before a message that this program cannot read (a newer version wrote it) is received again.
+const UNREADABLE_MESSAGE_PAUSE: SignedDuration = SignedDuration::from_mins(15);
 
 const SEND: &str = "INSERT INTO queue (operation_id, hop, due_at, receives, receipt, message)
     VALUES (?1, ?2, ?3, 0, NULL, ?4)
     ON CONFLICT DO UPDATE SET hop = ?2, due_at = ?3, receives = 0, receipt = NULL, message = ?4
     WHERE hop <= ?2 AND (message <> ?4 OR due_at <> ?3 OR receives <> 0)";
-/// True if `SEND` would change nothing.
-const SENT: &str = "SELECT hop > ?2 OR (message = ?4 AND due_at = ?3 AND receives = 0)
+/// Reports whether `SEND` would change nothing.
+const IS_ALREADY_SENT: &str = "SELECT hop > ?2 OR (message = ?4 AND due_at = ?3 AND receives = 0)
     FROM queue WHERE operation_id = ?1";
 const SEND_IF_NONE: &str =
     "INSERT INTO queue (operation_id, hop, due_at, receives, receipt, message)
@@ -36,18 +36,18 @@ const DUE: &str = "SELECT operation_id, message, receives, due_at FROM queue WHE
 const CLAIM: &str = "UPDATE queue SET receipt = random(), due_at = ?2, receives = receives + 1
     WHERE operation_id = ?1 RETURNING receipt";
 
-/// A claimed message.
+/// A message that this process has received and claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     pub message: Message,
     pub receipt: Receipt,
-    /// The number of times that it has been received, this time included.
+    /// Number of receives, this one included.
     pub receives: u32,
-    /// The time when it could have been received at the earliest.
+    /// The earliest time at which it could have been received.
     pub due: Timestamp,
 }
 
-/// Names one claim; worthless once the message is claimed or sent again.
+/// Identifies one claim; it is invalid once the message is claimed or sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     operation_id: String,
@@ -59,7 +59,7 @@ impl Queue for Database {
     async fn send(&self, message: &Message, due: Timestamp) -> Result<(), QueueError> {
         let entry = Arc::new(Entry::new(message, due)?);
         let sent = Arc::clone(&entry);
-        // As a rule the record's own write has sent it; then nobody waits for another commit.
+        // Usually the write of the record has already sent the message, and then no second commit is waited for.
         if !self
             .read(move |connection| sent.is_sent(connection))
             .await?
@@ -72,7 +72,8 @@ impl Queue for Database {
 }
 
 impl Database {
-    /// Claims messages that are due, the longest due first; they come back at `visible_again` unless deleted or postponed.
+    /// Claims messages that are due, the longest due first; they are visible again at `visible_again` unless deleted or
+    /// postponed.
     pub async fn receive(
         &self,
         now: Timestamp,
@@ -94,7 +95,7 @@ impl Database {
         Ok(deleted.await?)
     }
 
-    /// Delivers the claimed message again at `until` or later, instead of at the end of its visibility.
+    /// Makes the claimed message visible again at `until` instead of at the end of its visibility timeout.
     pub async fn postpone(&self, receipt: &Receipt, until: Timestamp) -> Result<(), QueueError> {
         let receipt = receipt.clone();
         let postponed = self.write(move |connection| {
@@ -112,7 +113,7 @@ impl Database {
         Ok(())
     }
 
-    /// The time when the next message is due or visible again.
+    /// Returns the time at which the next message is due or visible again.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, QueueError> {
         let due = self.read(|connection| {
             let mut statement =
@@ -124,7 +125,7 @@ impl Database {
     }
 }
 
-/// A message as it is stored, made ready outside the writer thread.
+/// A message in its stored form, encoded outside the writer thread.
 pub(crate) struct Entry {
     operation_id: String,
     epoch: u32,
@@ -147,7 +148,7 @@ impl Entry {
         })
     }
 
-    /// Replaces the operation's message; the very same message, not yet delivered, is left as it is.
+    /// Replaces the operation's message, unless the stored one is identical and not yet received.
     pub(crate) fn send(&self, connection: &Connection) -> Result<(), Failure> {
         self.execute(connection, SEND)
     }
@@ -156,13 +157,13 @@ impl Entry {
         self.execute(connection, SEND_IF_NONE)
     }
 
-    /// The message that carries the polling takes the watchdog's place; one that is there already stays.
+    /// Replaces the watchdog with the message that carries the polling; an existing polling message stays.
     pub(crate) fn send_after_watchdog(&self, connection: &Connection) -> Result<(), Failure> {
         self.execute(connection, SEND_AFTER_WATCHDOG)
     }
 
     fn is_sent(&self, connection: &Connection) -> Result<bool, Failure> {
-        let mut statement = connection.prepare_cached(SENT)?;
+        let mut statement = connection.prepare_cached(IS_ALREADY_SENT)?;
         let values = params![self.operation_id, self.epoch, self.due, self.message];
         let sent = statement.query_row(values, |row| row.get(0)).optional()?;
         Ok(sent.unwrap_or(false))
@@ -203,7 +204,7 @@ fn claim(
             row.get::<_, i64>(3)?,
         ))
     })?;
-    // The rows move in the index that is being read, so the reading ends first.
+    // The updates change the index that this query reads, so the query must end first.
     let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let mut received = Vec::with_capacity(rows.len());
     for (operation_id, message, receives, due) in rows {
@@ -225,8 +226,10 @@ fn claim(
             }
             Err(error) => {
                 let error = Unreadable::from(error);
-                tracing::error!(operation.id = %operation_id, %error, "a queued message cannot be read and waits");
-                let again = now.checked_add(UNREADABLE_PAUSE).unwrap_or(Timestamp::MAX);
+                tracing::error!(operation.id = %operation_id, %error, "a queued message cannot be read; it is received again after a pause");
+                let again = now
+                    .checked_add(UNREADABLE_MESSAGE_PAUSE)
+                    .unwrap_or(Timestamp::MAX);
                 claim.query_row(params![operation_id, nanoseconds(again)], |_| Ok(()))?;
             }
         }

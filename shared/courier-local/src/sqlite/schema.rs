@@ -1,17 +1,18 @@
-//! The tables, and the way from every older file to them.
+//! The tables, and the migrations from every older version of the file.
 
 use rusqlite::{Connection, TransactionBehavior};
 
-/// `COUR`: tells our files from another program's SQLite files.
+/// `COUR`: distinguishes our files from other programs' SQLite files.
 const APPLICATION_ID: i32 = 0x434F_5552;
 
-/// Entry n leads from version n to n + 1.
+/// Entry n migrates from version n to n + 1.
 const MIGRATIONS: [&str; 1] = [V1];
 
-/// The newest version this program knows.
+/// The newest schema version that this program supports.
 pub(crate) const VERSION: usize = MIGRATIONS.len();
 
-/// `operations_by_client` holds what the list filters on, so that a filtered page reads only the records it returns.
+/// `operations_by_client` covers the columns that lists filter on, so a filtered page reads only the records it
+/// returns.
 const V1: &str = "
 CREATE TABLE operations (
     id TEXT NOT NULL UNIQUE,
@@ -50,9 +51,9 @@ CREATE TABLE documents (
 #[derive(Debug)]
 pub(crate) enum MigrationError {
     Sqlite(rusqlite::Error),
-    /// The file's version.
+    /// The file has this version, which is newer than `VERSION`.
     Newer(usize),
-    /// An SQLite file of another program.
+    /// The file is an SQLite file of another program.
     Foreign,
 }
 
@@ -62,7 +63,7 @@ impl From<rusqlite::Error> for MigrationError {
     }
 }
 
-/// Brings the file to `VERSION` in one transaction; two processes may do so at once.
+/// Migrates the file to `VERSION` in one transaction; two processes may do so at once.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), MigrationError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let pragma =

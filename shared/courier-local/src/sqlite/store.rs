@@ -1,4 +1,4 @@
-//! The `Store` port. The message a record owes is written in the transaction that writes the record.
+//! The `Store` port. A record and the message that must follow it are written in the same transaction.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::sqlite::database::{Database, nanoseconds};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::queue::{self, Entry};
 
-/// More than this is never returned at once.
-const PAGE: usize = 1000;
+/// Upper bound of the records that one call returns.
+const MAX_RECORDS_PER_CALL: usize = 1000;
 
 const INSERT: &str = "INSERT INTO operations
     (id, client, operation, reference, status, created_at, due_at, ended_at, revision, record)
@@ -26,7 +26,7 @@ const LOAD: &str = "SELECT id, record FROM operations WHERE id = ?";
 const OVERDUE: &str = "SELECT id, record FROM operations WHERE due_at < ? ORDER BY due_at";
 const FORGET: &str = "DELETE FROM operations WHERE id IN
     (SELECT id FROM operations WHERE due_at IS NULL AND ended_at < ? ORDER BY ended_at LIMIT ?) RETURNING id";
-/// The clause about `callback` is `Record::callback_status` of a stored record.
+/// The clause about `callback` repeats `Record::callback_status` for a stored record.
 macro_rules! list {
     ($reference:literal) => {
         concat!(
@@ -110,12 +110,12 @@ impl Store for Database {
             let mut statement = connection.prepare_cached(OVERDUE)?;
             let mut rows = statement.query([before])?;
             let mut records = Vec::new();
-            while records.len() < limit.min(PAGE) {
+            while records.len() < limit.min(MAX_RECORDS_PER_CALL) {
                 let Some(row) = rows.next()? else { break };
-                // One unreadable record must not keep the sweeper from all that are less overdue.
+                // One unreadable record must not hide the less overdue ones from the sweep.
                 match decode(row) {
                     Err(Failure::Corrupt(id, _)) => {
-                        tracing::error!(operation.id = %id, "an overdue record cannot be read");
+                        tracing::error!(operation.id = %id, "an overdue record cannot be read; skipping it");
                     }
                     record => records.push(record?),
                 }
@@ -130,7 +130,7 @@ impl Store for Database {
             Some(text) => Cursor::parse(text).ok_or(StoreError::BadCursor)?,
             None => Cursor::start(),
         };
-        let limit = filter.limit.clamp(1, PAGE);
+        let limit = filter.limit.clamp(1, MAX_RECORDS_PER_CALL);
         let (client, filter) = (client.to_owned(), filter.clone());
         let mut records = self
             .read(move |connection| list(connection, &client, &filter, &after, limit + 1))
@@ -204,7 +204,7 @@ impl Database {
     }
 }
 
-/// A record as it is stored, made ready outside the writer thread.
+/// A record in its stored form, encoded outside the writer thread.
 struct Columns {
     id: OperationId,
     client: String,
@@ -322,14 +322,14 @@ fn decode(row: &Row<'_>) -> Result<Record, Failure> {
     }
 }
 
-/// The place of a record in its client's list: 16 hexadecimal digits of the time, then the bare id.
+/// The position of a record in its client's list: 16 hexadecimal digits of the time, then the bare id.
 struct Cursor {
     created: i64,
     id: String,
 }
 
 impl Cursor {
-    /// Before the newest record: `~` sorts after every id.
+    /// Returns the position before the newest record: `~` sorts after every id.
     fn start() -> Self {
         Self {
             created: i64::MAX,

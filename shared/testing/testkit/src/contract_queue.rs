@@ -1,8 +1,6 @@
-//! The promises that the `Queue` port and the platform's way of receiving keep together, as properties with a virtual
-//! clock.
+//! The contract of the `Queue` port and of the platform's way of receiving, as properties with a virtual clock.
 //!
-//! Whether two messages of one operation are two or the newer replaces the older is the platform's choice; that the
-//! newer one arrives is not.
+//! A platform may keep two messages of one operation or let the newer replace the older; the newer one must arrive.
 
 use courier_core::operation::OperationId;
 use courier_core::operation::message::Message;
@@ -16,7 +14,7 @@ use crate::sample::at;
 pub trait Consumer: Queue + Sized {
     type Receipt: Send + Sync;
 
-    /// Takes at most `limit` messages that are due; they come back at `visible_again`.
+    /// Receives at most `limit` messages that are due; they are visible again at `visible_again`.
     fn receive(
         &self,
         now: Timestamp,
@@ -35,7 +33,7 @@ pub trait Consumer: Queue + Sized {
         until: Timestamp,
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 
-    /// The same queue as the next process finds it.
+    /// Returns the same queue as the next process finds it.
     fn reopen(self) -> impl Future<Output = Self> + Send;
 }
 
@@ -43,11 +41,11 @@ pub trait Consumer: Queue + Sized {
 pub struct Taken<R> {
     pub message: Message,
     pub receipt: R,
-    /// The number of times that it has been received, this time included.
+    /// Number of receives, this one included.
     pub receives: u32,
 }
 
-/// Runs every property, each on a queue of its own that `new` makes empty.
+/// Runs every property, each on an empty queue of its own that `new` makes.
 pub async fn queue_contract<C: Consumer>(new: impl AsyncFn() -> C) -> Verdict {
     a_message_is_delivered_when_due_and_not_before(new().await).await?;
     a_message_comes_back_until_it_is_deleted(new().await).await?;
@@ -114,7 +112,7 @@ pub async fn what_is_due_comes_once_and_no_more_than_the_limit_at_a_time<C: Cons
     Ok(())
 }
 
-/// For a queue that keeps order; SQS does its best.
+/// Applies only to a queue that keeps order; SQS does not guarantee it.
 pub async fn the_longest_due_come_first<C: Consumer>(queue: C) -> Verdict {
     let sent = send_four(&queue).await?;
     let first = take_two(&queue).await?;
@@ -123,7 +121,7 @@ pub async fn the_longest_due_come_first<C: Consumer>(queue: C) -> Verdict {
     Ok(())
 }
 
-/// Messages due at 30, 10, 20 and 40.
+/// Sends messages due at 30, 10, 20 and 40.
 async fn send_four<C: Consumer>(queue: &C) -> Result<Vec<Message>, QueueError> {
     let mut messages = Vec::new();
     for due in [30, 10, 20, 40] {
@@ -134,7 +132,7 @@ async fn send_four<C: Consumer>(queue: &C) -> Result<Vec<Message>, QueueError> {
     Ok(messages)
 }
 
-/// What comes at 35, at most two.
+/// Receives at 35, at most two messages.
 async fn take_two<C: Consumer>(queue: &C) -> Result<Vec<Message>, QueueError> {
     let taken = queue.receive(at(35), 2, at(500)).await?;
     Ok(taken.into_iter().map(|taken| taken.message).collect())

@@ -1,4 +1,4 @@
-//! The promises of the `Store` port, as properties that every implementation is tested against.
+//! The contract of the `Store` port, as properties that every implementation is tested against.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ mod documents;
 use self::documents::{RACERS, ROUNDS};
 pub use self::documents::{documents_change_by_compare_and_swap, racing_swaps_have_one_winner};
 
-/// Runs every property, each on a store of its own that `new` makes empty.
+/// Runs every property, each on an empty store of its own that `new` makes.
 pub async fn store_contract(new: impl AsyncFn() -> Arc<dyn Store>) -> Verdict {
     what_is_inserted_is_loaded(new().await).await?;
     many_are_loaded_at_once(new().await).await?;
@@ -256,7 +256,7 @@ pub async fn a_client_lists_only_its_own(store: Arc<dyn Store>) -> Verdict {
     Ok(())
 }
 
-/// Records of the same instant included, and records that others insert meanwhile do not disturb.
+/// Includes records of the same instant, and records that others insert meanwhile.
 pub async fn a_cursor_walks_everything_once(store: Arc<dyn Store>) -> Verdict {
     let mut expected = BTreeSet::new();
     for number in 0..23 {
@@ -320,7 +320,7 @@ pub async fn a_foreign_cursor_is_refused(store: Arc<dyn Store>) -> Verdict {
     Ok(())
 }
 
-/// For a store that forgets by itself; another lets the platform do it.
+/// Applies only to a store that deletes records itself; another leaves that to its platform.
 pub async fn only_old_closed_records_are_forgotten(store: Arc<dyn Store>) -> Verdict {
     let mut closed_ids = Vec::new();
     for time in [10, 20, 30] {
@@ -351,7 +351,8 @@ pub async fn only_old_closed_records_are_forgotten(store: Arc<dyn Store>) -> Ver
     Ok(())
 }
 
-/// Lets all `candidates` write at once; the one that was applied, after checking that the others were shown it.
+/// Makes all `candidates` write at once; returns the one that was applied, after checking that the others were shown
+/// it.
 async fn one_winner<F>(
     store: &Arc<dyn Store>,
     candidates: Vec<Record>,

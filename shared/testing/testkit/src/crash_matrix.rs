@@ -1,4 +1,4 @@
-//! The results that a kill at each crash point must have, and the document that lists them.
+//! The expected result of a kill at each crash point, and the document that records it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::journals::Journals;
 use crate::tenants::OPERATIONS;
 
-/// The points of an operation, in the order in which they are passed; each has a `.before` and an `.after`.
+/// The crash points of an operation, in the order in which they are passed; each has a `.before` and an `.after`.
 ///
-/// Left out are those that change nothing and reach no one (the worker's sleep, the sweeper's look for overdue records).
+/// Left out are those that change nothing and reach no one (the worker's sleep, the sweep's query for overdue records).
 pub const POINTS: [&str; 30] = [
     "record.insert",
     "message.receive",
@@ -46,7 +46,7 @@ pub const POINTS: [&str; 30] = [
     "message.settle",
 ];
 
-/// The place of `name.before`, `name.after` or `name.after again` among all points.
+/// Returns the position of `name.before`, `name.after` or `name.after again` among all points.
 fn place(point: &str) -> Option<(bool, usize, bool)> {
     let (name, when) = point.rsplit_once('.')?;
     let (when, again) = when.split_once(' ').unwrap_or((when, ""));
@@ -58,19 +58,19 @@ pub fn is_listed(point: &str) -> bool {
     place(point).is_some()
 }
 
-/// The way in which a program dies at a point.
+/// The way in which a program dies at a crash point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Death {
-    /// By itself, at once.
+    /// The program aborts at once.
     Abort,
-    /// SIGKILL from outside, while one task stands at the point and the others go on.
+    /// SIGKILL from outside, while one task waits at the point and the others continue.
     Kill,
 }
 
 impl Death {
     pub const ALL: [Self; 2] = [Self::Abort, Self::Kill];
 
-    /// As `COURIER_CRASH_POINT` has it.
+    /// Returns the form that `COURIER_CRASH_POINT` takes.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Abort => "abort",
@@ -78,7 +78,7 @@ impl Death {
         }
     }
 
-    /// The signal that ends the process.
+    /// Returns the signal that ends the process.
     pub fn signal(self) -> i32 {
         match self {
             Self::Abort => 6,
@@ -91,19 +91,19 @@ impl Death {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fate {
     pub status: String,
-    /// It follows a job that was there.
+    /// The operation follows a job that already existed.
     pub adopted: bool,
-    /// The number of times that the caller asked until it had an answer.
+    /// Number of the caller's requests until it had an answer.
     pub requests: usize,
-    /// Calls that would start it.
+    /// Number of calls that would start the operation.
     pub starts: usize,
-    /// Jobs behind Graph.
+    /// Number of jobs behind Graph.
     pub jobs: usize,
     pub callbacks: usize,
 }
 
 impl Fate {
-    /// As without any death.
+    /// Returns the result without any crash.
     pub fn usual() -> Self {
         Self {
             status: "succeeded".to_owned(),
@@ -115,7 +115,7 @@ impl Fate {
         }
     }
 
-    /// Returns the fate of the only operation in these journals.
+    /// Returns the result of the only operation in these journals.
     pub fn of(journals: &Journals) -> Self {
         let [asked] = journals.asked.as_slice() else {
             panic!("{} operations", journals.asked.len());
@@ -134,7 +134,7 @@ impl Fate {
     }
 }
 
-/// The status, and whatever is not as usual.
+/// Formats the status, and the fields that differ from the usual result.
 impl fmt::Display for Fate {
     fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
         let usual = Self::usual();
@@ -156,7 +156,7 @@ impl fmt::Display for Fate {
     }
 }
 
-/// The place where the operation runs.
+/// The platform that the operation runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     OneMachine,
@@ -164,8 +164,9 @@ pub enum Host {
 }
 
 impl Host {
-    /// The lives of an operation that nothing befalls: time passes between them. On one machine the message that carries
-    /// the polling takes the watchdog's place; a queue in the cloud delivers both.
+    /// Returns the lives (periods of work between which time passes) of an operation without crashes.
+    ///
+    /// On one machine the message that carries the polling replaces the watchdog; a queue in the cloud delivers both.
     pub fn lives(self) -> &'static [&'static str] {
         match self {
             Self::OneMachine => &["request", "first poll", "last poll"],
@@ -173,12 +174,12 @@ impl Host {
         }
     }
 
-    /// The fates that a death at each point of this life must have. A point that is not here is not passed.
+    /// Returns the expected result of a crash at each point of this life; points that are missing are not passed.
     pub fn expected(self, life: &str) -> Fates {
         let mut fates = Fates::new();
         for operation in OPERATIONS {
             for name in passed(life, operation) {
-                // Lambda itself receives.
+                // On Lambda the platform itself receives.
                 let whens = match (self, name) {
                     (Self::Lambda, "message.receive") => ["after"].as_slice(),
                     _ => &["before", "after"],
@@ -194,7 +195,7 @@ impl Host {
     }
 }
 
-/// The points that an operation passes in this life.
+/// Returns the points that an operation passes in this life.
 fn passed(life: &str, operation: &str) -> Vec<&'static str> {
     let mut names = match life {
         "request" => vec![
@@ -229,8 +230,11 @@ fn passed(life: &str, operation: &str) -> Vec<&'static str> {
     names
 }
 
-/// The rules. An export is never sent again, so whoever dies between its claim and its stored result leaves it unknown; the
-/// others are sent again if they may have been sent. Whoever dies between a callback and its closing calls back again.
+/// Returns the result that the rules demand.
+///
+/// An export is never sent again, so a crash between its claim and its stored result leaves it unknown; the other
+/// operations are sent again if they may have been sent. After a crash between a callback and its closing the callback
+/// is sent again.
 fn must(life: &str, point: &str, operation: &'static str) -> Fate {
     let usual = Fate {
         requests: if life == "request" && point != "request.answer.after" {
@@ -264,17 +268,17 @@ fn must(life: &str, point: &str, operation: &'static str) -> Fate {
     }
 }
 
-/// The write into Ended happened once (I3), as the history shows.
+/// Checks that the history shows one write into Ended (I3).
 pub fn ended_once(history: &Value) {
     let entries = history["history"].as_array().cloned().unwrap_or_default();
     let ended = entries.iter().filter(|entry| entry["event"] == "ended");
     assert_eq!(ended.count(), 1, "I3: {history}");
 }
 
-/// Fates by point and operation.
+/// Results by point and operation.
 pub type Fates = BTreeMap<(String, &'static str), Fate>;
 
-/// A table with `–` where an operation does not pass.
+/// Formats a table, with `–` where an operation does not pass the point.
 pub fn table(fates: &Fates) -> String {
     let mut points: Vec<&String> = fates.keys().map(|(point, _)| point).collect();
     points.sort_by_key(|point| place(point));
@@ -293,14 +297,15 @@ pub fn table(fates: &Fates) -> String {
     text
 }
 
-/// One `###` part of the document.
+/// Formats one `###` part of the document.
 pub fn part(title: &str, fates: &Fates) -> String {
     format!("### {title}\n\n{}\n", table(fates))
 }
 
-/// Holds what was measured against the section `## title` of the checked-in document; with `write`, puts it there.
+/// Compares the measured text with the section `## title` of the checked-in document; with `write`, replaces the
+/// section.
 pub fn document(title: &str, measured: &str, write: bool) {
-    // Two tests of one process may write.
+    // Two tests of one process may write at the same time.
     static ONE_BY_ONE: Mutex<()> = Mutex::new(());
     let _alone = ONE_BY_ONE.lock();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/crash-matrix.md");
@@ -323,7 +328,7 @@ pub fn document(title: &str, measured: &str, write: bool) {
     }
 }
 
-/// Panics with every cell that is not as it must be.
+/// Panics with a list of all cells that differ from the expected ones.
 pub fn compare(expected: &Fates, found: &Fates) {
     let cells: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
     let wrong: Vec<String> = cells

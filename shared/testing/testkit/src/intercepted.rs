@@ -1,4 +1,4 @@
-//! A store whose loads and writes a test sees, and may hold up, before they are made.
+//! A store whose loads and writes a test sees, and may delay, before they are made.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,10 +15,10 @@ pub enum Call<'a> {
     Write(&'a Record),
 }
 
-/// The call is made when this completes.
+/// A future that must complete before the call is made.
 pub type Leave = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Asks `before` ahead of each load and each write; everything else goes to the inner store at once.
+/// Calls `before` ahead of each load and each write; all other calls go to the inner store at once.
 pub struct Intercepted<S> {
     pub inner: S,
     before: Box<dyn Fn(Call<'_>) -> Leave + Send + Sync>,
@@ -43,7 +43,7 @@ impl<S: Store> Store for Intercepted<S> {
         self.inner.load(id).await
     }
 
-    /// Finds nothing, so that each record is loaded on its own.
+    /// Returns no records, so that each record is loaded on its own.
     async fn load_many(&self, _ids: &[OperationId]) -> Result<Vec<Record>, StoreError> {
         Ok(Vec::new())
     }

@@ -9,7 +9,7 @@ use standardwebhooks::Webhook;
 use crate::receiver::{Callback, Receiver};
 use crate::tenants::SIGNING_SECRETS;
 
-/// Holds a run that has ended against the invariants. Scripted faults or answers that are left over fail it too.
+/// Checks a run that has ended against the invariants; unused scripted faults or answers fail it too.
 pub fn check_ended(simulator: &Simulator, receiver: &Receiver) {
     let faults = simulator.unused_faults();
     assert!(
@@ -20,11 +20,11 @@ pub fn check_ended(simulator: &Simulator, receiver: &Receiver) {
     check(&simulator.journal(), &simulator.jobs(), &receiver.journal());
 }
 
-/// Holds the journals of Graph and of the receiver against the invariants.
+/// Checks the journals of Graph and of the receiver against the invariants.
 pub fn check(calls: &[Entry], jobs: &[Job], callbacks: &[Callback]) {
     one_export_per_start(calls, jobs);
     never_sooner_than_allowed(calls);
-    // Asking for leave or for a token is no delivery.
+    // A request for permission or for a token is not a delivery.
     let delivered = callbacks
         .iter()
         .filter(|callback| callback.header("webhook-id").is_some());
@@ -34,10 +34,10 @@ pub fn check(calls: &[Entry], jobs: &[Job], callbacks: &[Callback]) {
     standard.into_iter().for_each(signed_by_the_standard);
 }
 
-/// Receivers below this path have another profile than the default one.
+/// The path below which receivers have another profile than the default one.
 pub const OTHER_PROFILES: &str = "/as/";
 
-/// I1: an export's container is used by one call only, whatever was answered (429 and refusals start nothing).
+/// I1: only one call uses an export's container, whatever was answered (429 and refusals start nothing).
 fn one_export_per_start(calls: &[Entry], jobs: &[Job]) {
     let mut containers: BTreeMap<String, u32> = BTreeMap::new();
     for call in calls
@@ -58,7 +58,7 @@ fn one_export_per_start(calls: &[Entry], jobs: &[Job]) {
     for (container, started) in containers {
         assert!(started <= 1, "I1: {started} exports into {container}");
     }
-    // I2: pending jobs per key.
+    // I2: no key has two pending jobs.
     let pending = jobs.iter().filter(|job| job.operation.starts_with("goals"));
     let pending = pending.filter(|job| job.status == "running" || job.status == "notStarted");
     let mut keys = BTreeSet::new();
@@ -71,8 +71,9 @@ fn one_export_per_start(calls: &[Entry], jobs: &[Job]) {
     }
 }
 
-/// I12: no poll of a job before the time its last answer allowed. A job that several operations follow (adopted) has
-/// several pollers, each with a time of its own, and is left out.
+/// I12: no poll of a job comes before the time that its last answer allowed.
+///
+/// A job that several operations follow (adopted) has several pollers, each with a time of its own, and is left out.
 fn never_sooner_than_allowed(calls: &[Entry]) {
     let adopted: BTreeSet<_> = calls
         .iter()
@@ -120,7 +121,7 @@ fn one_id_and_one_body<'a>(callbacks: impl Iterator<Item = &'a &'a Callback>) {
     }
 }
 
-/// The reference implementation signs the same content the same way, with each of the active secrets.
+/// Checks that the reference implementation signs the same content identically, with each of the active secrets.
 fn signed_by_the_standard(callback: &Callback) {
     let header = |name: &str| callback.header(name).unwrap_or_default();
     assert_eq!(header("ce-id"), header("webhook-id"));

@@ -1,4 +1,4 @@
-//! The traces that killed servers leave, from four witnesses, and the promises that must hold for them.
+//! The journals that remain after servers were killed, from four sources, and the checks that compare them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,28 +13,28 @@ use crate::receiver::Callback;
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub kind: &'static str,
-    /// The container, `organization/view` or the team: how Graph knows it.
+    /// The container, `organization/view` or the team, by which Graph knows it.
     pub resource: String,
-    /// Another operation asked for the same.
+    /// Another operation was requested for the same resource.
     pub shared: bool,
-    /// Acknowledged under this id.
+    /// The id under which it was acknowledged.
     pub id: String,
     pub requests: usize,
 }
 
 pub struct Journals {
     pub asked: Vec<Asked>,
-    /// The API's, by id.
+    /// The API's documents, by id.
     pub documents: BTreeMap<String, Value>,
     pub calls: Vec<Entry>,
     pub jobs: Vec<Job>,
     pub callbacks: Vec<Callback>,
-    /// Start and death of each server that was killed while it was asked.
+    /// The times of start and death of each server that was killed during the run.
     pub lives: Vec<(Timestamp, Timestamp)>,
 }
 
 impl Journals {
-    /// Panics where two witnesses contradict each other.
+    /// Panics where two journals contradict each other.
     pub fn agree(&self) {
         self.every_acknowledged_operation_has_one_outcome();
         for one in &self.asked {
@@ -48,7 +48,7 @@ impl Journals {
         invariants::check(&calls.collect::<Vec<_>>(), &self.jobs, &self.callbacks);
     }
 
-    /// Caller, API and receiver: the same operations, each with one event that says its status.
+    /// Checks that caller, API and receiver have the same operations, each with one event that carries its status.
     fn every_acknowledged_operation_has_one_outcome(&self) {
         let acknowledged: BTreeSet<_> = self.asked.iter().map(|one| &one.id).collect();
         assert_eq!(
@@ -82,7 +82,8 @@ impl Journals {
         }
     }
 
-    /// I6: what was reported is what happened behind Graph. Only a start that a kill cut off is `unknown`.
+    /// I6: checks that the reported result is the real one behind Graph. Only a start that a kill interrupted is
+    /// `unknown`.
     fn outcome_is_true(&self, one: &Asked) {
         let document = &self.documents[&one.id];
         let ran = |status: &str| self.jobs_of(one).iter().any(|job| job.status == status);
@@ -101,9 +102,11 @@ impl Journals {
         }
     }
 
-    /// Nobody may have read Graph's last answer to this export: Graph itself lost it, or the call fell into the life of a
-    /// server that was killed. One that was claimed and not sent leaves no call; then a server died after the claim, which
-    /// followed the request or a refusal.
+    /// Reports whether Graph's last answer to this export may have been lost.
+    ///
+    /// Either Graph itself lost it, or the call fell into the life of a server that was killed. An export that was
+    /// claimed and not sent leaves no call; then a server died after the claim, which followed the request or a
+    /// refusal.
     fn cut_off(&self, one: &Asked) -> bool {
         let created = text(&self.documents[&one.id]["createdAt"]);
         let during = |at: Timestamp| {
@@ -121,7 +124,7 @@ impl Journals {
         }
     }
 
-    /// I1, and more: after a call that may have started an export there is no other.
+    /// I1, and more: checks that no start follows one that may have started an export.
     fn no_export_was_started_twice(&self, one: &Asked) {
         let answers: Vec<_> = self.starts(one).map(|call| call.status).collect();
         let before = answers.len().saturating_sub(1);
@@ -130,7 +133,7 @@ impl Journals {
         assert!(self.jobs_of(one).len() <= 1, "I1: {one:?}");
     }
 
-    /// The calls that would start this export, in order.
+    /// Yields the calls that would start this export, in order.
     fn starts(&self, one: &Asked) -> impl Iterator<Item = &Entry> {
         let container = format!("https://contoso.blob.core.windows.net/{}?", one.resource);
         self.calls.iter().filter(move |call| {
@@ -152,7 +155,8 @@ impl Journals {
         self.jobs.iter().filter(behind).collect()
     }
 
-    /// Two operations follow one job, each at its own pace: Graph's `Retry-After` to one says nothing to the other.
+    /// Reports whether several operations follow this job, each at its own pace: a `Retry-After` to one does not bind
+    /// the others.
     fn followed_by_many(&self, call: &Entry) -> bool {
         let job = self
             .jobs

@@ -1,4 +1,5 @@
-//! The scan for leaked secrets when a World ends: what its clients, its receiver, and readers of its disk and its metrics see.
+//! The scan for leaked secrets when a World ends: of what its clients, its receiver, and readers of its disk and
+//! metrics see.
 
 use std::path::Path;
 use std::thread;
@@ -17,20 +18,20 @@ use crate::receiver::Callback;
 use crate::redaction::Sightings;
 use crate::tenants::{FABRIKAM_KEY, HR_KEY, TICKETS_KEY};
 
-/// At most this many operations of a client are read one by one; their lists and the disk show the others.
-const READ_EACH: usize = 50;
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Upper bound of a client's operations that are read one by one; their lists and the disk show the others.
+const MAX_OPERATIONS_READ_SINGLY: usize = 50;
+const SCAN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Scans what each client reads of each of its operations, and the counts.
+/// Scans what each client can read of each of its operations, and the metrics.
 pub fn scan_app(sightings: &Sightings, app: &App) {
     let counts = format!("{:?}", app.metrics.take());
     sightings.scan("the metrics", counts.as_bytes());
-    // A World ends inside a runtime, which cannot be waited for from within.
+    // A World ends inside a runtime, and no thread of a runtime may block on a future.
     thread::scope(|scope| {
         let reading = scope.spawn(|| {
             let runtime = runtime::Builder::new_current_thread().enable_time().build();
             let runtime = runtime.unwrap_or_else(|error| panic!("no runtime: {error}"));
-            let read = async { timeout(PATIENCE, read_all(sightings, app)).await };
+            let read = async { timeout(SCAN_TIMEOUT, read_all(sightings, app)).await };
             let read = runtime.block_on(read);
             read.unwrap_or_else(|_| panic!("the operations cannot be read"));
         });
@@ -57,7 +58,7 @@ async fn read_all(sightings: &Sightings, app: &App) {
             )
             .await;
         }
-        for id in ids.iter().take(READ_EACH) {
+        for id in ids.iter().take(MAX_OPERATIONS_READ_SINGLY) {
             let path = format!("/v1/operations/{id}");
             read(sightings, app, key, &path).await;
             read(sightings, app, key, &format!("{path}/history")).await;
@@ -76,21 +77,22 @@ async fn read(sightings: &Sightings, app: &App, key: &str, path: &str) -> Value 
     serde_json::from_slice(answer.body()).unwrap_or_default()
 }
 
-/// Scans a folder's files: the data file, its log and whatever else is there.
+/// Scans the files of a folder: the database file, its log and any others.
 pub fn scan_folder(sightings: &Sightings, folder: &Path) {
     let files = folder
         .read_dir()
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for file in files.flatten() {
-        // A log that was there a moment ago is gone when it has been taken over into the data file.
+        // The log may disappear meanwhile: SQLite deletes it once its content is in the database file.
         if let Ok(bytes) = std::fs::read(file.path()) {
             sightings.scan(file.path().display(), &bytes);
         }
     }
 }
 
-/// Scans what the receiver got, but for the URL: that is where a callback's secret belongs. What is sent to a receiver
-/// of another profile proves us by a token, and is the place of that.
+/// Scans what the receiver got, except the URL: a callback's secret belongs there.
+///
+/// Callbacks to a receiver of another profile carry a token, which belongs there too.
 pub fn scan_callbacks(sightings: &Sightings, callbacks: &[Callback]) {
     let other = |callback: &&Callback| callback.path.starts_with(OTHER_PROFILES);
     for callback in callbacks.iter().filter(|callback| !other(callback)) {

@@ -1,10 +1,7 @@
 //! The tools that tests of every crate share. Only ever a dev-dependency.
-//!
-//! `contract_store` and `contract_queue` say what a port promises and run against every implementation of it;
-//! `sample` makes records; `intercepted` is a store whose calls a test sees first; `receiver` is the other end of a
-//! callback; `world` is a whole graph-courier on loopback, held against the `invariants` when it ends, with `redaction`
-//! and `leak_scan`, which look for secrets in all that it emits and keeps; `journals` are what killed programs leave, and
-//! `crash_matrix` says what a death at each crash point must come to.
+//! Ports: `contract_store`, `contract_queue`, `sample` (records), `intercepted` (a store that a test watches).
+//! Runs: `world` (a whole graph-courier on loopback), `receiver`, `invariants`, `redaction` and `leak_scan` (secrets).
+//! Crashes: `journals` (what killed programs leave) and `crash_matrix` (the expected result at each crash point).
 
 pub mod contract_queue;
 pub mod contract_store;
@@ -22,5 +19,5 @@ pub mod tenants;
 pub mod world;
 pub mod world_requests;
 
-/// The result of a property of a contract: assertions panic, a refusal of the platform is an error.
+/// The result of a property of a contract: assertions panic, and errors of the platform are returned.
 pub type Verdict = Result<(), Box<dyn std::error::Error + Send + Sync>>;

@@ -1,4 +1,4 @@
-//! A store that panics with the record at hand, as an `expect` or an assertion in our own code might.
+//! A store that panics in the middle of a step, as an `expect` or an assertion in our own code might.
 
 use std::future::ready;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ pub fn panicking(database: Database, writes_before: usize) -> Intercepted<Databa
     let writes_before = AtomicUsize::new(writes_before);
     Intercepted::new(database, move |call| {
         if let Call::Write(record) = call {
-            // Wraps around, to be at nought only once.
+            // Wraps around, so that it is zero only once.
             let left = writes_before.fetch_sub(1, Ordering::SeqCst);
             assert_ne!(left, 0, "{record:?} {record:#?}");
         }

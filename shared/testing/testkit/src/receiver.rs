@@ -1,6 +1,6 @@
-//! The other end of a callback: a real HTTP server on loopback that writes down what arrives and answers by script.
+//! The other end of a callback: a real HTTP server on loopback that journals the requests and answers by script.
 //!
-//! It checks no signature: that is for the specification's own libraries, on the journal.
+//! It checks no signature: the specification's own libraries do, on the journal.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -30,18 +30,18 @@ use tokio::time::{Sleep, sleep};
 /// One callback as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
-    /// From 1, in the order of arrival.
+    /// The number of the callback, from 1, in the order of arrival.
     pub seq: u64,
     pub at: Timestamp,
     pub method: String,
-    /// With the query.
+    /// The path with its query.
     pub path: String,
-    /// Names in lower case, in the order of arrival.
+    /// The headers, with names in lower case, in the order of arrival.
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
 }
 
-/// The receiver's reaction to a callback after writing it down.
+/// The receiver's behaviour after it has journalled a callback.
 #[derive(Debug, Clone)]
 pub enum Answer {
     Status {
@@ -49,17 +49,17 @@ pub enum Answer {
         headers: Vec<(String, String)>,
         body: Bytes,
     },
-    /// Says nothing until the peer closes.
+    /// Sends nothing until the peer closes the connection.
     Hang,
     /// Closes the connection without an answer.
     Close,
-    /// 200, then `bytes` bytes one by one, `pause` apart.
+    /// Answers 200, then sends `bytes` bytes one by one, `pause` apart.
     Drip { bytes: usize, pause: Duration },
-    /// 200, then `bytes` bytes as fast as they are taken.
+    /// Answers 200, then sends `bytes` bytes as fast as the peer reads them.
     Huge { bytes: usize },
 }
 
-/// Listens until it is dropped.
+/// A receiver that listens until it is dropped.
 pub struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -109,7 +109,7 @@ impl Answer {
         }
     }
 
-    /// Adds a header to an `Answer::Status`; the others have none.
+    /// Adds a header to an `Answer::Status`; the other answers have none.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Self::Status { headers, .. } = &mut self {
@@ -132,7 +132,7 @@ impl Receiver {
         Self::launch(clock, None).await
     }
 
-    /// Also appends each callback to `journal` as a line of JSON, before answering it.
+    /// Starts a receiver that also appends each callback to `journal` as a line of JSON, before answering it.
     pub async fn start_with_journal(clock: Clock, journal: &Path) -> io::Result<Self> {
         let file = File::options().create(true).append(true).open(journal)?;
         Self::launch(clock, Some(Mutex::new(file))).await
@@ -159,7 +159,7 @@ impl Receiver {
         })
     }
 
-    /// `http://127.0.0.1:<port>`, an origin.
+    /// Returns the receiver's origin, `http://127.0.0.1:<port>`.
     pub fn origin(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -168,12 +168,12 @@ impl Receiver {
         format!("{}{path}", self.origin())
     }
 
-    /// Appends to the script: one answer per callback, first come first served.
+    /// Appends to the script: each callback gets the next answer.
     pub fn answer_next(&self, answer: Answer) {
         self.shared.script().next.push_back(answer);
     }
 
-    /// The answer to callbacks when the script is at its end; 204 at first.
+    /// Sets the answer to callbacks after the end of the script; at first it is 204.
     pub fn answer_otherwise(&self, answer: Answer) {
         self.shared.script().otherwise = answer;
     }
@@ -182,12 +182,12 @@ impl Receiver {
         self.shared.script().journal.clone()
     }
 
-    /// The number of scripted answers that nobody came for.
+    /// Returns the number of scripted answers that no callback has used.
     pub fn unused(&self) -> usize {
         self.shared.script().next.len()
     }
 
-    /// Waits until `count` callbacks have arrived in all; the journal.
+    /// Waits until `count` callbacks have arrived in all, and returns the journal.
     pub async fn arrived(&self, count: usize) -> Vec<Callback> {
         let mut arrived = self.shared.arrived.subscribe();
         drop(arrived.wait_for(|arrived| *arrived >= count).await);
@@ -206,7 +206,7 @@ impl Shared {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the callback down and gives the answer that is its turn.
+    /// Journals the callback and returns the next answer.
     fn record(&self, head: &http::request::Parts, body: Bytes) -> io::Result<Answer> {
         let mut script = self.script();
         let text =
@@ -244,7 +244,7 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn converse(stream: TcpStream, shared: Arc<Shared>) {
     let service = service_fn(move |request| answer(request, Arc::clone(&shared)));
-    // An error is a peer that went away or a script that says so.
+    // The error is ignored: the peer went away, or the script says so.
     drop(
         http1::Builder::new()
             .serve_connection(TokioIo::new(stream), service)
@@ -283,7 +283,7 @@ fn whole(body: Trickle) -> Response<Trickle> {
     response
 }
 
-/// A body that arrives in portions with pauses.
+/// A body that is sent in portions with pauses.
 struct Trickle {
     portion: Bytes,
     left: usize,

@@ -1,8 +1,8 @@
-//! The secrets that must be seen nowhere outside their place (invariant I11), and a watch over all that this process
+//! The canaries, secrets that must not be seen outside their place (invariant I11), and a scan of all that this process
 //! emits.
 //!
-//! From the first World on, every log line of every target at every level is looked at as it is written, and so is
-//! every panic; nothing is kept but what must not be there.
+//! From the first World on, every log line of every target and level is scanned as it is written, and so is every
+//! panic. Only the lines that contain a canary are stored.
 
 use std::fmt::Display;
 use std::io;
@@ -18,14 +18,14 @@ use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::tenants::{FABRIKAM_KEY, HR_KEY, SEAL_KEY, SIGNING_SECRETS, TICKETS_KEY};
 
-/// Every text that must be seen nowhere. Most secrets of our tests have the first in them.
+/// The texts that must not be seen anywhere. Most secrets of our tests contain the first.
 static CANARIES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut canaries: Vec<String> = [
         "canary",
         TICKETS_KEY,
         HR_KEY,
         FABRIKAM_KEY,
-        // What Graph issues in the simulator.
+        // The tokens that the Graph simulator issues.
         "simulated-access",
         "simulated-refresh",
     ]
@@ -37,14 +37,14 @@ static CANARIES: LazyLock<Vec<String>> = LazyLock::new(|| {
         assert!(!bytes.is_empty(), "{encoded} is no base64");
         canaries.push(encoded.to_owned());
         canaries.push(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
-        // As `Debug` prints bytes.
+        // The form in which `Debug` prints bytes.
         canaries.push(format!("{bytes:?}").trim_matches(['[', ']']).to_owned());
         canaries.push(String::from_utf8_lossy(&bytes).into_owned());
     }
     canaries
 });
 
-/// Returns the first canary in what was emitted, whatever else it is.
+/// Returns the first canary in the emitted bytes, which need not be text.
 pub fn canary_in(emitted: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(emitted);
     let mut canaries = CANARIES.iter();
@@ -52,7 +52,7 @@ pub fn canary_in(emitted: &[u8]) -> Option<&'static str> {
     found.map(String::as_str)
 }
 
-/// Where canaries were seen.
+/// The places in which canaries were seen.
 #[derive(Debug, Default)]
 pub struct Sightings(Mutex<Vec<String>>);
 
@@ -64,7 +64,7 @@ impl Sightings {
     pub fn scan(&self, place: impl Display, emitted: &[u8]) {
         if let Some(canary) = canary_in(emitted) {
             let emitted = String::from_utf8_lossy(emitted);
-            // Of a data file only what is around it helps.
+            // In a data file only the surroundings of the canary help.
             let start = emitted.find(canary).unwrap_or_default();
             let around = emitted[..start].chars().rev().take(500).collect::<Vec<_>>();
             let around: String = around.into_iter().rev().collect();
@@ -79,19 +79,19 @@ impl Sightings {
     }
 }
 
-/// The canaries in what this process has emitted since [`watch`]; never taken back, so that no test can miss it.
+/// The canaries in what this process has emitted since [`watch`]; never cleared, so that no test can miss one.
 pub static EMITTED: Sightings = Sightings::new();
 
-/// Looks at everything this process logs and panics with from now on.
+/// Scans everything that this process logs or panics with from now on.
 pub fn watch() {
     static ONCE: Once = Once::new();
     static LINES: Lines = Lines(&EMITTED);
     ONCE.call_once(|| {
         let subscriber = Registry::default().with(lines(|| Lines(&EMITTED)));
         tracing::subscriber::set_global_default(subscriber)
-            .unwrap_or_else(|error| panic!("somebody else takes the log lines: {error}"));
+            .unwrap_or_else(|error| panic!("another subscriber takes the log lines: {error}"));
         log::set_logger(&LINES)
-            .unwrap_or_else(|error| panic!("somebody else takes the log lines: {error}"));
+            .unwrap_or_else(|error| panic!("another subscriber takes the log lines: {error}"));
         log::set_max_level(log::LevelFilter::Trace);
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
@@ -101,7 +101,7 @@ pub fn watch() {
     });
 }
 
-/// Every level of every target but Graph, whose secrets they are.
+/// Takes every level of every target except the Graph simulator, whose secrets they are.
 fn lines<W>(writer: W) -> impl Layer<Registry>
 where
     W: for<'writer> fmt::MakeWriter<'writer> + Send + Sync + 'static,
@@ -113,7 +113,8 @@ where
     lines.with_filter(ours)
 }
 
-/// A test may say what it likes when it fails, but not what [`panicking`](crate::panicking) says for the code it tests.
+/// Scans a panic. A failing test may print anything, but not what [`panicking`](crate::panicking) prints for the code
+/// it tests.
 fn scan_panic(sightings: &Sightings, panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
     let place = place.unwrap_or_default();
@@ -124,7 +125,7 @@ fn scan_panic(sightings: &Sightings, panic: &PanicHookInfo<'_>) {
     }
 }
 
-/// Looks at lines as they are written; keeps none.
+/// Scans lines as they are written, and stores none.
 struct Lines(&'static Sightings);
 
 impl io::Write for Lines {
@@ -138,7 +139,7 @@ impl io::Write for Lines {
     }
 }
 
-/// Lines that libraries emit through `log`: no program of ours listens, but one day a feature may make it.
+/// Scans lines that libraries emit through `log`: no program of ours reads them, but a feature may change that.
 impl log::Log for Lines {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
         true

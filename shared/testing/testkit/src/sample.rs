@@ -1,4 +1,4 @@
-//! Valid records for tests of the ports, and the writes that move them on.
+//! Valid records for tests of the ports, and the writes that advance them.
 
 use courier_core::operation::{
     CallbackTarget, Delivery, DeliveryOutcome, FrozenEvent, GraphView, OperationId, Outcome,
@@ -10,12 +10,12 @@ use serde_json::Map;
 pub const CLIENT: &str = "servicenow";
 const START: i64 = 1_795_176_000;
 
-/// `seconds` after the moment at which every story here begins, 2026-11-20T12:00:00Z.
+/// Returns the time `seconds` after the start of all samples, 2026-11-20T12:00:00Z.
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(START + seconds)
 }
 
-/// An accepted operation of `CLIENT`, created at `at(0)`, due at `at(60)`, as it is inserted.
+/// Returns an accepted operation of `CLIENT`, created at `at(0)`, due at `at(60)`, as it is inserted.
 pub fn sample_record(id: &OperationId) -> Record {
     Record {
         id: id.clone(),
@@ -55,7 +55,7 @@ pub fn sample_record(id: &OperationId) -> Record {
     }
 }
 
-/// The same record one write later, by another writer.
+/// Returns the same record one write later, by another writer.
 pub fn next(record: &Record) -> Record {
     Record {
         revision: record.revision + 1,
@@ -64,7 +64,7 @@ pub fn next(record: &Record) -> Record {
     }
 }
 
-/// Running and due at `due`.
+/// Returns the record running, and due at `due`.
 pub fn running(record: &Record, due: Timestamp) -> Record {
     Record {
         state: State::Running {
@@ -76,7 +76,7 @@ pub fn running(record: &Record, due: Timestamp) -> Record {
     }
 }
 
-/// Ended at `time`; the callback is due then.
+/// Returns the record ended at `time`, with its callback due then.
 pub fn ended(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
     let kind = format!("operation.{}", outcome.as_str());
     Record {
@@ -92,7 +92,7 @@ pub fn ended(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
     }
 }
 
-/// Closed: nothing is due any more.
+/// Returns the record closed, so that nothing is due any more.
 pub fn closed(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
     let how = DeliveryOutcome::Delivered;
     Record {
@@ -106,7 +106,7 @@ fn nonce() -> String {
     OperationId::random().into()
 }
 
-/// The place where a callback could go.
+/// Returns a valid callback target.
 pub fn sample_target() -> CallbackTarget {
     let target = serde_json::json!({ "url": "v1.sealed", "origin": "https://tickets.example" });
     serde_json::from_value(target).unwrap_or_else(|error| panic!("{error}"))

@@ -1,4 +1,4 @@
-//! Who takes part in a World: two clients of one tenant, one of another, their secrets, and good requests of theirs.
+//! The clients of a World (two of one tenant, one of another), their secrets, and valid requests of theirs.
 
 use courier_core::crypto::secret::{Secret, SecretReference};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::receiver::Receiver;
 pub const TICKETS_KEY: &str = "tickets-key";
 pub const HR_KEY: &str = "hr-key";
 pub const FABRIKAM_KEY: &str = "fabrikam-key";
-/// Secrets that must appear nowhere but in their place.
+/// Secrets that must not appear outside their place.
 pub const GRAPH_SECRET: &str = "canary-graph-client-secret";
 pub const REFRESH_TOKEN: &str = "canary-graph-refresh-token";
 pub const SAS_SIGNATURE: &str = "canarySasSignature";
@@ -18,7 +18,7 @@ pub const SIGNING_SECRETS: [&str; 2] = [
     "whsec_bmV3LXNlY3JldC1vZi10aGUtdGlja2V0cy1jbGllbnQ=",
     "whsec_b2xkLXNlY3JldC1vZi10aGUtdGlja2V0cy1jbGllbnQ=",
 ];
-/// The credentials that prove us to a receiver.
+/// The credentials that graph-courier sends to a receiver.
 pub const RECEIVER_TOKEN: &str = "canary-receiver-token";
 pub const RECEIVER_PASSWORD: &str = "canary-receiver-password";
 pub const RECEIVER_HMAC: &str = "canary-receiver-hmac-secret";
@@ -38,11 +38,11 @@ pub const REQUEST_SECRETS: [(&str, &str); 6] = [
     ("GITHUB_SECRET", "canary-github-secret-text"),
     ("PLAIN_SECRET", "canary-plain-secret-text-ü"),
 ];
-/// Somebody whom Graph's answers and a callback's URL may name.
+/// A person whom Graph's answers and a callback's URL may name.
 pub const PERSON: &str = "canary.person@contoso.example";
 pub const SEAL_KEY: &str = "dGVzdC1zZWFsaW5nLWtleS1vZi0zMi1ieXRlcy4uLi4=";
 
-/// A callback to the receiver, with a capability in its query.
+/// Returns a callback to the receiver, with a secret in its query.
 pub fn callback(receiver: &Receiver) -> Value {
     json!({ "url": receiver.url(&format!("/hooks/graph?token={CALLBACK_TOKEN}&person={PERSON}")) })
 }
@@ -74,10 +74,10 @@ pub fn schedule(receiver: &Receiver, team: &str) -> Value {
     })
 }
 
-/// The simulator's words for the three operations.
+/// The names of the three operations in the simulator.
 pub const OPERATIONS: [&str; 3] = ["export", "goals", "schedule"];
 
-/// A good request for one of [`OPERATIONS`], and how Graph knows what it asks for.
+/// Returns a valid request for one of [`OPERATIONS`], and the key by which Graph knows its resource.
 pub fn request(receiver: &Receiver, operation: &str) -> (String, Value) {
     let (organization, id) = (
         "94a356ab-53d5-40e7-8a85-053d6d3b9eb3",
@@ -93,7 +93,7 @@ pub fn request(receiver: &Receiver, operation: &str) -> (String, Value) {
     }
 }
 
-/// A container SAS that keeps every rule.
+/// Returns a container SAS that satisfies every rule.
 pub fn sas(container: &str) -> String {
     format!(
         "https://contoso.blob.core.windows.net/{container}?sv=2024-11-04&sr=c&sp=acw&se=2028-01-01T00:00:00Z&sig={SAS_SIGNATURE}"
@@ -136,7 +136,7 @@ allow_networks = ["127.0.0.0/8"]
 requests_per_minute = 1000000
 "#;
 
-/// The secrets that `CONFIG` names.
+/// Returns the secrets that `CONFIG` names.
 pub fn resolve(reference: &SecretReference) -> Result<Secret, String> {
     let SecretReference::Env(name) = reference else {
         return Err("not in a test".to_owned());

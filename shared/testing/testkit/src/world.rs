@@ -1,8 +1,7 @@
 //! A whole graph-courier on loopback with a clock that a test moves: caller, server, Graph, receiver, database.
 //!
-//! Requests go in by HTTP and callbacks come out by HTTP. When a World is dropped, the journals of Graph and of the
-//! receiver are held against the invariants, left-over faults or answers fail the test, and so does a secret that was
-//! seen anywhere.
+//! When a World is dropped, the journals of Graph and the receiver are checked against the invariants. Unused faults or
+//! answers fail the test, and so does a secret that was seen anywhere.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,22 +37,22 @@ pub use crate::tenants::{
 use crate::tenants::{CONFIG, resolve};
 use crate::{invariants, leak_scan};
 
-/// The parts that a test may change before the World starts.
+/// The parts of a World that a test may change before it starts.
 pub struct Setup {
     pub simulator: Options,
     pub timing: Timing,
     pub timeouts: Timeouts,
     /// The configuration document; `{graph}` and `{receiver}` are filled in.
     pub config: String,
-    /// The place where the database is kept; a World of its own directory otherwise.
+    /// The directory of the database; by default the World makes one of its own.
     pub data: Option<TempDir>,
     pub clock: TestClock,
     pub ids: Ids,
-    /// The store between the App and the database.
+    /// Wraps the database into the store that the App uses.
     pub store: Box<dyn FnOnce(Database) -> Arc<dyn Store>>,
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that stands still until a test moves it.
 #[derive(Clone)]
 pub struct TestClock(Arc<AtomicI64>);
 
@@ -72,7 +71,7 @@ impl TestClock {
         self.0.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// For what is judged by other people's clocks.
+    /// Sets the clock, for tests with signatures or tokens that other parties' clocks judge.
     pub fn set(&self, now: Timestamp) {
         self.0.store(now.as_millisecond(), Ordering::SeqCst);
     }
@@ -90,14 +89,14 @@ pub struct World {
     pub database: Database,
     pub clock: TestClock,
     pub http: reqwest::Client,
-    /// `http://127.0.0.1:PORT`
+    /// The root URL of the API, `http://127.0.0.1:PORT`.
     pub api: String,
     data: Option<TempDir>,
     stop: watch::Sender<bool>,
     sightings: Sightings,
 }
 
-/// An answer of the API, read whole.
+/// An answer of the API, with its whole body.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
@@ -110,7 +109,7 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The operation's id; fails the test when the answer has none.
+    /// Returns the operation's id; fails the test when the answer has none.
     pub fn id(&self) -> String {
         let id = self.body["id"]
             .as_str()
@@ -119,7 +118,7 @@ impl Answer {
             .to_owned()
     }
 
-    /// The last part of a problem's type.
+    /// Returns the last part of a problem's type.
     pub fn problem(&self) -> &str {
         assert_eq!(
             self.header("content-type"),
@@ -138,7 +137,7 @@ impl World {
         Self::with(|_| {}).await
     }
 
-    /// A World whose setup `change` has changed.
+    /// Starts a World whose setup `change` has changed.
     pub async fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let clock = TestClock::new();
         let mut options = Options::new(clock.function());
@@ -223,7 +222,7 @@ impl World {
         self.call("GET", path, &[], String::new()).await
     }
 
-    /// One HTTP call, by default as the `tickets` client with a JSON body; `headers` replace and add.
+    /// Makes one HTTP call, by default as the `tickets` client with a JSON body; `headers` replace and add.
     pub async fn call(
         &self,
         method: &str,
@@ -265,12 +264,12 @@ impl World {
         }
     }
 
-    /// The operation as its owner sees it now.
+    /// Returns the operation's document as its owner sees it now.
     pub async fn operation(&self, id: &str) -> Value {
         self.get(&format!("/v1/operations/{id}")).await.body
     }
 
-    /// The events of the operation's history, in order.
+    /// Returns the events of the operation's history, in order.
     pub async fn history(&self, id: &str) -> Vec<String> {
         let answer = self.get(&format!("/v1/operations/{id}/history")).await;
         let entries = answer.body["history"]
@@ -283,7 +282,7 @@ impl World {
             .collect()
     }
 
-    /// Does everything that is due now. Returns how many steps that were.
+    /// Runs the steps that are due now, and returns their number.
     pub async fn work(&self) -> usize {
         let mut steps = 0;
         loop {
@@ -300,13 +299,13 @@ impl World {
         }
     }
 
-    /// Moves the clock, then does what is due.
+    /// Moves the clock, then runs the steps that are due.
     pub async fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.work().await;
     }
 
-    /// Jumps to the time the next message is due and does what is due then. `false` when nothing waits.
+    /// Moves the clock to the next due message and runs the steps due then; `false` when no message waits.
     pub async fn jump(&self) -> bool {
         let due = self.database.next_due().await;
         let Some(due) = due.unwrap_or_else(|error| panic!("the queue failed: {error:?}")) else {
@@ -317,13 +316,13 @@ impl World {
         true
     }
 
-    /// Lets time pass until the operation's status is none of the open ones. Returns the document.
+    /// Lets time pass until the operation has ended, and returns its document.
     pub async fn ended(&self, id: &str) -> Value {
         self.until(id, |operation| !operation["endedAt"].is_null())
             .await
     }
 
-    /// Lets time pass until nothing more is owed to the receiver. Returns the document.
+    /// Lets time pass until no callback is outstanding, and returns the document.
     pub async fn closed(&self, id: &str) -> Value {
         self.until(id, |operation| {
             !operation["endedAt"].is_null() && operation["callback"]["status"] != "pending"
@@ -342,7 +341,7 @@ impl World {
         panic!("it never came to an end: {}", self.operation(id).await);
     }
 
-    /// Where its database is.
+    /// Returns the path of the database.
     pub fn data_file(&self) -> PathBuf {
         let data = self.data.as_ref();
         data.unwrap_or_else(|| panic!("stopped"))
@@ -350,7 +349,7 @@ impl World {
             .join("courier.db")
     }
 
-    /// Stops the server and hands its directory and clock to the next World.
+    /// Stops the server; returns its directory and clock for the next World.
     pub async fn stop(mut self) -> (TempDir, TestClock) {
         self.stop.send_replace(true);
         self.database.close().await;

@@ -1,4 +1,4 @@
-//! Good requests of a World's tickets client.
+//! Valid requests of a World's `tickets` client.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ impl World {
     }
 }
 
-/// A good request for one of [`OPERATIONS`](crate::tenants::OPERATIONS).
+/// Returns a valid request for one of [`OPERATIONS`](crate::tenants::OPERATIONS).
 pub fn body(world: &World, operation: &str) -> Value {
     match operation {
         "export" => world.export("dsar"),

@@ -1,4 +1,4 @@
-//! Documents beside the records: written by whoever saw the newest revision.
+//! Properties of documents beside the records: only a writer that saw the newest revision may write.
 
 use std::sync::Arc;
 
