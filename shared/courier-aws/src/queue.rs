@@ -160,15 +160,6 @@ fn dead_letter_place(arn: &str) -> Option<(String, String)> {
     Some((account.to_owned(), name.to_owned()))
 }
 
-/// Formats an error and its causes in one line: the SDK's own text is only `service error`.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let texts = std::iter::successors(Some(error), |error| error.source());
-    texts
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
