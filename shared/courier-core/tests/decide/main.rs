@@ -1,4 +1,4 @@
-//! `decide` walked at random: whatever happens in whatever order, the rules that keep the invariants hold.
+//! Walks through `decide` at random: whatever happens in whatever order, every decision keeps the invariants.
 
 #![cfg(test)]
 
@@ -17,12 +17,12 @@ use url::Url;
 
 use crate::walk::{GRAPH, Happening, accepted, answer, began, bind, check};
 
-/// A reply of Graph, to a start or a poll.
+/// Generates a reply of Graph to a start or a poll.
 fn reply() -> impl Strategy<Value = GraphReply> {
     let status = prop::sample::select(vec![
         200, 201, 202, 302, 400, 401, 403, 404, 409, 429, 500, 503,
     ]);
-    let word = prop::sample::select(vec![
+    let graph_status = prop::sample::select(vec![
         "running",
         "complete",
         "succeeded",
@@ -33,13 +33,15 @@ fn reply() -> impl Strategy<Value = GraphReply> {
     prop_oneof![
         Just(GraphReply::NotSent),
         Just(GraphReply::Lost("no answer in time")),
-        (status, any::<bool>(), word).prop_map(|(status, location, word)| {
-            let body = json!({ "status": word, "provisionStatus": word, "enabled": true });
+        (status, any::<bool>(), graph_status).prop_map(|(status, location, graph_status)| {
+            let body =
+                json!({ "status": graph_status, "provisionStatus": graph_status, "enabled": true });
             answer(status, location, body)
         }),
     ]
 }
 
+/// Generates an event that is not yet bound to a record; the numbers are weights.
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         3 => Just(Happening::Watchdog),
@@ -60,7 +62,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_order_of_events_breaks_a_rule(
+    fn random_order_of_events_breaks_no_invariant(
         name in prop::sample::select(vec!["user.exportPersonalData", "goals.exportJob", "team.schedule"]),
         with_callback in any::<bool>(),
         walk in prop::collection::vec((happening(), 0..30_000_u64), 1..60),
@@ -75,7 +77,7 @@ proptest! {
             let event = bind(happening, &record);
             let decision = decide(&record, &event, now, &policy);
             check(&record, &event, &decision, operation, now);
-            prop_assert_eq!(&decide(&record, &event, now, &policy), &decision, "pure");
+            prop_assert_eq!(&decide(&record, &event, now, &policy), &decision, "decide is pure");
             if let Some(after) = decision.write {
                 record = *after;
             }
@@ -85,7 +87,7 @@ proptest! {
 }
 
 #[test]
-fn a_late_answer_of_the_original_attempt_still_counts_in_the_hold() {
+fn late_success_of_the_held_attempt_ends_the_hold_as_running() {
     let catalogue = Catalogue::shipped();
     let operation = catalogue.find("user.exportPersonalData").unwrap();
     let graph = Url::parse(GRAPH).unwrap();
@@ -117,7 +119,7 @@ fn a_late_answer_of_the_original_attempt_still_counts_in_the_hold() {
     let after = decision.write.unwrap();
     assert!(matches!(after.state, State::Running { .. }));
     assert!(decision.send.is_some());
-    // Anything but a success of that attempt is no news.
+    // Any other answer changes nothing: only a success of that attempt shows that Graph runs the job.
     for event in [
         late(1, answer(400, false, Value::Null)),
         late(1, GraphReply::NotSent),
@@ -133,7 +135,7 @@ fn a_late_answer_of_the_original_attempt_still_counts_in_the_hold() {
 }
 
 #[test]
-fn an_export_whose_lease_is_over_is_held_and_then_unknown() {
+fn export_whose_lease_has_expired_is_held_and_then_ends_unknown() {
     let operation = Catalogue::shipped()
         .find("user.exportPersonalData")
         .unwrap();
@@ -176,9 +178,9 @@ fn an_export_whose_lease_is_over_is_held_and_then_unknown() {
     assert_eq!(unknown.reason, Some(Reason::StartOutcomeUnknown));
 }
 
-/// A forged message may have brought it there; counting on from zero would leave nobody in charge.
+/// A forged message may have raised the epoch to its maximum; if it wrapped to zero, no message would carry the record.
 #[test]
-fn at_the_last_hop_a_record_still_owes_a_message_that_polls() {
+fn record_at_the_highest_epoch_still_gets_a_message_that_polls() {
     let name = "user.exportPersonalData";
     let graph = Url::parse(GRAPH).unwrap();
     let timing = Timing::default();

@@ -1,4 +1,6 @@
-//! Steps of a walk through `decide`, bound to a record, and what must hold of every decision. Also for `fuzz/targets`.
+//! Events of a random walk through `decide`, and the checks that every decision must pass.
+//!
+//! `fuzz/targets` includes this file too.
 
 use std::time::Duration;
 
@@ -16,10 +18,12 @@ use serde_json::{Value, json};
 
 pub(crate) const GRAPH: &str = "https://graph.microsoft.com";
 
+/// Returns the time at which every walk begins.
 pub(crate) fn began() -> Timestamp {
     "2026-11-21T20:00:00Z".parse().unwrap()
 }
 
+/// Returns the record of an operation that has just been accepted.
 pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
     let sealed = serde_json::from_value(json!("v1.sealed")).unwrap();
     let callback = CallbackTarget::new(sealed, "https://tickets.example");
@@ -60,6 +64,7 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
     }
 }
 
+/// Returns an answer of Graph; with `location` it names a monitor.
 pub(crate) fn answer(status: u16, location: bool, body: Value) -> GraphReply {
     let url = format!("{GRAPH}/v1.0/dataPolicyOperations/1");
     GraphReply::Answer(Box::new(Answer {
@@ -72,7 +77,7 @@ pub(crate) fn answer(status: u16, location: bool, body: Value) -> GraphReply {
     }))
 }
 
-/// Something that happens, not yet bound to a record.
+/// An event that is not yet bound to a record.
 #[derive(Debug, Clone)]
 pub(crate) enum Happening {
     Watchdog,
@@ -83,7 +88,7 @@ pub(crate) enum Happening {
     NotReady {
         lost: bool,
     },
-    /// `late`: the answer is of an older attempt.
+    /// The answer to a start; with `late` it answers the attempt before the record's current one.
     Started {
         late: bool,
         reply: GraphReply,
@@ -100,6 +105,7 @@ pub(crate) enum Happening {
     Overdue,
 }
 
+/// Returns the event that `happening` is for `record`.
 pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
     let operation_id = record.id.clone();
     match happening.clone() {
@@ -137,7 +143,7 @@ pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
     }
 }
 
-/// What must hold of every decision.
+/// Asserts what must hold of every decision; `ARCHITECTURE.md` lists the invariants by these numbers.
 pub(crate) fn check(
     before: &Record,
     event: &Event,
@@ -158,7 +164,7 @@ pub(crate) fn check(
         if operation.restart == Restart::Never {
             assert!(
                 !before.maybe_started,
-                "I1: a start that may have landed is not repeated"
+                "I1: a start that Graph may have received is not repeated"
             );
             assert!(matches!(before.state, State::Accepted { .. }));
         }
@@ -166,21 +172,24 @@ pub(crate) fn check(
     if decision.next == Next::Deliver {
         assert!(
             before.event.is_some() && decision.write.is_none(),
-            "I7: Ended is durable first"
+            "I7: a completion is delivered only after Ended is durable"
         );
     }
     if let Next::Wait(until) = decision.next {
-        assert!(until >= now || before.deadline < now, "never into the past");
+        assert!(
+            until >= now || before.deadline < now,
+            "no wait ends in the past"
+        );
     }
     let Some(after) = &decision.write else { return };
     assert_eq!(after.revision, before.revision + 1);
     assert!(
         after.epoch >= before.epoch && after.attempt >= before.attempt,
-        "fences only rise"
+        "epoch and attempt never fall"
     );
     assert!(
         after.maybe_started || !before.maybe_started,
-        "maybe_started is sticky"
+        "maybe_started is never reset"
     );
     assert!(
         after.history.starts_with(&before.history),
@@ -199,7 +208,7 @@ pub(crate) fn check(
     assert_eq!(
         after.due_at.is_none(),
         closed,
-        "I5: somebody looks at every open record"
+        "I5: every open record has a due time, a closed one has none"
     );
     let ended = after.state.outcome().is_some();
     assert_eq!(ended, after.ended_at.is_some());

@@ -1,4 +1,4 @@
-//! What each answer of Graph means: to a start in every restart class, and to a poll.
+//! Tests how each answer of Graph is classified: to a start in every restart class, and to a poll.
 
 use courier_core::graph::error::GraphError;
 use courier_core::graph::verdict::{
@@ -27,15 +27,15 @@ fn poll(name: &str, answer: Answer) -> PollVerdict {
     verdict::classify_poll(&replied(answer), &operation(name).poll, &Map::new())
 }
 
-fn look(name: &str, body: Value) -> StatusSnapshot {
+fn snapshot(name: &str, body: Value) -> StatusSnapshot {
     let verdict = poll(name, answer(200, body));
-    let PollVerdict::Seen(look) = verdict else {
+    let PollVerdict::Seen(snapshot) = verdict else {
         panic!("{verdict:?}")
     };
-    look
+    snapshot
 }
 
-/// With a monitor in it, and Graph's wish to wait.
+/// Returns an answer with a monitor and a `Retry-After` of 30 s.
 fn full(status: u16) -> Answer {
     Answer {
         locations: vec![MONITOR.to_owned()],
@@ -54,7 +54,7 @@ fn error(code: &str, inner_code: Option<&str>) -> GraphError {
     }
 }
 
-fn told(code: &str, message: &str, http_status: u16) -> OperationError {
+fn operation_error(code: &str, message: &str, http_status: u16) -> OperationError {
     OperationError {
         code: code.to_owned(),
         message: message.to_owned(),
@@ -65,7 +65,7 @@ fn told(code: &str, message: &str, http_status: u16) -> OperationError {
 }
 
 #[test]
-fn only_an_answer_that_may_follow_a_job_is_taken_for_lost() {
+fn only_an_answer_after_which_a_job_may_run_counts_as_lost() {
     let nothing = "Graph sent no error document";
     for name in [EXPORT, GOALS, SCHEDULE] {
         for status in [408, 500, 502, 503, 504, 599] {
@@ -77,10 +77,10 @@ fn only_an_answer_that_may_follow_a_job_is_taken_for_lost() {
         }
         let throttled = StartVerdict::Throttled(Some(seconds(30)));
         assert_eq!(start(name, full(429)), throttled);
-        let unauthorized = StartVerdict::Unauthorized(told("http401", nothing, 401));
+        let unauthorized = StartVerdict::Unauthorized(operation_error("http401", nothing, 401));
         assert_eq!(start(name, full(401)), unauthorized);
         for status in [199, 300, 302, 400, 403, 404, 407, 410, 422, 499, 600] {
-            let refused = told(&format!("http{status}"), nothing, status);
+            let refused = operation_error(&format!("http{status}"), nothing, status);
             assert_eq!(start(name, full(status)), StartVerdict::Refused(refused));
         }
         let graph = Url::parse(GRAPH).unwrap();
@@ -107,15 +107,15 @@ fn started(monitor: &str, adopted: bool, note: Option<&str>) -> StartVerdict {
 }
 
 #[test]
-fn every_2xx_is_a_start_and_an_undocumented_one_is_noted() {
+fn every_2xx_counts_as_started_and_an_undocumented_one_is_noted() {
     for (name, documented, monitor) in [
         (EXPORT, 202, MONITOR),
         (GOALS, 201, MONITOR),
         (SCHEDULE, 200, START_URL),
     ] {
         for status in [200, 201, 202, 204, 299] {
-            let note = format!("undocumented success code {status}");
-            let note = (status != documented).then_some(note.as_str());
+            let text = format!("undocumented success code {status}");
+            let note = (status != documented).then_some(text.as_str());
             let expected = started(monitor, false, note);
             assert_eq!(start(name, full(status)), expected, "{name}");
         }
@@ -123,7 +123,7 @@ fn every_2xx_is_a_start_and_an_undocumented_one_is_noted() {
 }
 
 #[test]
-fn a_start_is_followed_only_to_the_one_monitor_that_it_names() {
+fn start_is_followed_only_if_it_names_exactly_one_trusted_monitor() {
     let foreign = "https://evil.example/v1.0/x".to_owned();
     let monitor = MONITOR.to_owned();
     let named = |locations: &[&String]| {
@@ -150,7 +150,7 @@ fn a_start_is_followed_only_to_the_one_monitor_that_it_names() {
 }
 
 #[test]
-fn a_conflict_is_adopted_by_its_location_else_by_its_target() {
+fn conflict_is_adopted_by_its_location_or_else_by_its_target() {
     let by_location = started(MONITOR, true, None);
     assert_eq!(start(GOALS, full(409)), by_location);
     let conflict = |location: &[&str], target: Option<&str>| Answer {
@@ -169,7 +169,7 @@ fn a_conflict_is_adopted_by_its_location_else_by_its_target() {
         let verdict = start(GOALS, conflict(location, Some("j!1")));
         assert_eq!(verdict, by_target, "{location:?}");
     }
-    let refused = StartVerdict::Refused(told("conflict", "no such thing", 409));
+    let refused = StartVerdict::Refused(operation_error("conflict", "no such thing", 409));
     for target in [None, Some("../x")] {
         assert_eq!(start(GOALS, conflict(&[], target)), refused);
     }
@@ -177,7 +177,7 @@ fn a_conflict_is_adopted_by_its_location_else_by_its_target() {
 }
 
 #[test]
-fn a_refusal_is_told_by_its_deepest_code_and_a_used_container_is_explained() {
+fn refusal_reports_the_innermost_code_and_explains_a_used_container() {
     let refused = |code, inner| {
         let answer = Answer {
             error: Some(error(code, inner)),
@@ -189,9 +189,9 @@ fn a_refusal_is_told_by_its_deepest_code_and_a_used_container_is_explained() {
         };
         error
     };
-    let plain = told("badRequest", "no such thing", 400);
+    let plain = operation_error("badRequest", "no such thing", 400);
     assert_eq!(refused("badRequest", None), plain);
-    let deep = told("invalidSas", "no such thing", 400);
+    let deep = operation_error("invalidSas", "no such thing", 400);
     assert_eq!(refused("badRequest", Some("invalidSas")), deep);
     let used = refused("badRequest", Some("StorageLocationAlreadyUsed"));
     let detail = "an export has already begun to write to this container";
@@ -199,7 +199,7 @@ fn a_refusal_is_told_by_its_deepest_code_and_a_used_container_is_explained() {
 }
 
 #[test]
-fn a_poll_learns_from_a_status_document_only() {
+fn poll_yields_a_snapshot_only_from_a_status_document() {
     let silent = PollVerdict::Nothing(Some(seconds(30)));
     for status in [200, 201, 202, 206, 299] {
         let body = Some(json!({ "status": "running" }));
@@ -234,12 +234,13 @@ fn a_poll_learns_from_a_status_document_only() {
 }
 
 #[test]
-fn a_monitor_is_missing_by_its_status_or_by_the_catalogues_code() {
+fn monitor_is_missing_by_http_status_or_by_the_catalogues_error_code() {
     let failed = |status, code, inner| Answer {
         error: Some(error(code, inner)),
         ..full(status)
     };
-    let missing = |code, status| PollVerdict::Missing(told(code, "no such thing", status));
+    let missing =
+        |code, status| PollVerdict::Missing(operation_error(code, "no such thing", status));
     for status in [404, 410] {
         let verdict = poll(EXPORT, failed(status, "itemNotFound", None));
         assert_eq!(verdict, missing("itemNotFound", status));
@@ -261,8 +262,8 @@ fn a_monitor_is_missing_by_its_status_or_by_the_catalogues_code() {
 }
 
 #[test]
-fn only_the_catalogues_words_end_an_operation() {
-    for (name, word, outcome) in [
+fn only_statuses_of_the_catalogue_end_an_operation() {
+    for (name, status, outcome) in [
         (EXPORT, "complete", Some(Outcome::Succeeded)),
         (EXPORT, "COMPLETE", Some(Outcome::Succeeded)),
         (EXPORT, "failed", Some(Outcome::Failed)),
@@ -270,33 +271,37 @@ fn only_the_catalogues_words_end_an_operation() {
         (EXPORT, "succeeded", None),
         (GOALS, "succeeded", Some(Outcome::Succeeded)),
     ] {
-        let look = look(name, json!({ "status": word }));
+        let snapshot = snapshot(name, json!({ "status": status }));
         assert_eq!(
-            (look.outcome, look.word.as_str()),
-            (outcome, word),
+            (snapshot.outcome, snapshot.word.as_str()),
+            (outcome, status),
             "{name}"
         );
-        assert_eq!(look.error.is_some(), outcome == Some(Outcome::Failed));
+        assert_eq!(snapshot.error.is_some(), outcome == Some(Outcome::Failed));
     }
-    let enveloped = look(GOALS, json!({ "value": { "status": "succeeded" } }));
+    let enveloped = snapshot(GOALS, json!({ "value": { "status": "succeeded" } }));
     assert_eq!(enveloped.outcome, Some(Outcome::Succeeded));
 }
 
 #[test]
-fn a_schedule_is_done_only_when_it_is_enabled_but_failed_in_any_case() {
-    for (word, enabled, outcome) in [
+fn schedule_succeeds_only_when_enabled_and_fails_regardless_of_it() {
+    for (status, enabled, outcome) in [
         ("Completed", json!(true), Some(Outcome::Succeeded)),
         ("Completed", json!(false), None),
         ("Completed", json!("true"), None),
         ("Failed", json!(false), Some(Outcome::Failed)),
     ] {
-        let body = json!({ "provisionStatus": word, "enabled": enabled });
-        assert_eq!(look(SCHEDULE, body).outcome, outcome, "{word} {enabled}");
+        let body = json!({ "provisionStatus": status, "enabled": enabled });
+        assert_eq!(
+            snapshot(SCHEDULE, body).outcome,
+            outcome,
+            "{status} {enabled}"
+        );
     }
 }
 
 #[test]
-fn a_schedule_is_done_when_enabled_is_what_the_request_asked_for() {
+fn schedule_succeeds_when_enabled_equals_the_requested_value() {
     for (requested, answered, outcome) in [
         (json!(true), json!(true), Some(Outcome::Succeeded)),
         (json!(true), json!(false), None),
@@ -304,8 +309,8 @@ fn a_schedule_is_done_when_enabled_is_what_the_request_asked_for() {
         (json!(false), json!(true), None),
         (json!(false), Value::Null, None),
     ] {
-        let parameters = json!({ "schedule": { "enabled": requested } });
-        let parameters = parameters.as_object().unwrap();
+        let request = json!({ "schedule": { "enabled": requested } });
+        let parameters = request.as_object().unwrap();
         let body = json!({ "provisionStatus": "Completed", "enabled": answered });
         let reply = replied(answer(200, body));
         let verdict = verdict::classify_poll(&reply, &operation(SCHEDULE).poll, parameters);
@@ -317,8 +322,8 @@ fn a_schedule_is_done_when_enabled_is_what_the_request_asked_for() {
 }
 
 #[test]
-fn a_failure_is_told_in_graphs_words_where_it_has_any() {
-    let failed = |name, body| look(name, body).error.unwrap();
+fn failure_carries_graphs_code_and_message_where_graph_sends_them() {
+    let failed = |name, body| snapshot(name, body).error.unwrap();
     let error = failed(
         SCHEDULE,
         json!({ "provisionStatus": "Failed", "provisionStatusCode": "X" }),
@@ -339,8 +344,8 @@ fn a_failure_is_told_in_graphs_words_where_it_has_any() {
 }
 
 #[test]
-fn progress_is_a_number_or_the_text_of_one() {
-    for (text, progress) in [
+fn progress_is_read_from_a_number_or_a_numeric_string() {
+    for (value, progress) in [
         (json!(40), Some(40.0)),
         (json!(0.25), Some(0.25)),
         (json!(" 75.5 "), Some(75.5)),
@@ -352,33 +357,33 @@ fn progress_is_a_number_or_the_text_of_one() {
         (json!(true), None),
         (json!([40]), None),
     ] {
-        let body = json!({ "status": "running", "progress": text });
-        assert_eq!(look(EXPORT, body).progress, progress, "{text}");
+        let body = json!({ "status": "running", "progress": value });
+        assert_eq!(snapshot(EXPORT, body).progress, progress, "{value}");
     }
 }
 
 #[test]
-fn a_status_word_is_cut_and_holds_no_control_characters() {
+fn status_is_truncated_and_loses_its_control_characters() {
     let long = "x".repeat(65);
-    let look = look(EXPORT, json!({ "status": format!("a\n\u{7f}{long}") }));
-    assert_eq!(look.word, format!("a{}", "x".repeat(63)));
+    let snapshot = snapshot(EXPORT, json!({ "status": format!("a\n\u{7f}{long}") }));
+    assert_eq!(snapshot.word, format!("a{}", "x".repeat(63)));
 }
 
 #[test]
-fn a_result_keeps_short_values_and_no_query() {
-    let result = |name, body| look(name, body).result;
-    let kept = |value: Value| value.as_object().cloned().unwrap();
+fn result_keeps_short_values_and_drops_the_query_of_a_url() {
+    let result = |name, body| snapshot(name, body).result;
+    let object = |value: Value| value.as_object().cloned().unwrap();
     let url = "https://a.example/c?sig=secret#x";
     let body =
         json!({ "status": "complete", "storageLocation": url, "completedDateTime": "now?#" });
     let expected = json!({ "storageLocation": "https://a.example/c", "completedAt": "now?#" });
-    assert_eq!(result(EXPORT, body), kept(expected));
+    assert_eq!(result(EXPORT, body), object(expected));
     let body = json!({ "value": { "status": "succeeded", "resourceLocation": url } });
     let expected = json!({ "resourceLocation": "https://a.example/c" });
-    assert_eq!(result(GOALS, body), kept(expected));
+    assert_eq!(result(GOALS, body), object(expected));
     let body = json!({ "provisionStatus": "Completed", "id": 7, "enabled": false, "timeZone": [] });
     let expected = json!({ "provisionStatus": "Completed", "scheduleId": 7, "enabled": false });
-    assert_eq!(result(SCHEDULE, body), kept(expected));
+    assert_eq!(result(SCHEDULE, body), object(expected));
     for (length, is_kept) in [(16 * 1024, true), (16 * 1024 + 1, false)] {
         let location = "x".repeat(length);
         let body = json!({ "status": "complete", "storageLocation": location });

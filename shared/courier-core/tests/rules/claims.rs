@@ -1,4 +1,4 @@
-//! A start is claimed before it is sent: when, by whom, and what the claim writes.
+//! Tests the claim that precedes every start: when it may be made, who waits for it, and what it writes.
 
 use courier_core::lifecycle::{Decision, Event, Next, Timing, may_start};
 use courier_core::operation::{Outcome, Reason, Record, State};
@@ -11,7 +11,7 @@ fn prepared(record: &Record, now: u64) -> Decision {
     decided(record, &Event::Prepared, at(now))
 }
 
-/// Attempt `attempt`, claimed at `now` for the lease of a minute.
+/// Returns the claim of attempt `attempt`, made at `now` with a lease of one minute.
 fn claimed(record: &Record, now: u64, attempt: u32) -> Decision {
     changed(record, Next::Start { attempt }, |record| {
         let lease_until = at(now + 60);
@@ -26,7 +26,7 @@ fn claimed(record: &Record, now: u64, attempt: u32) -> Decision {
 }
 
 #[test]
-fn an_accepted_start_is_claimed_when_its_time_has_come() {
+fn accepted_start_is_claimed_once_it_is_due() {
     for name in [EXPORT, GOALS, SCHEDULE] {
         let mut record = accepted(name, at(30));
         record.reason = Some(Reason::AuthorizationLost);
@@ -41,7 +41,7 @@ fn an_accepted_start_is_claimed_when_its_time_has_come() {
 }
 
 #[test]
-fn a_start_whose_lease_is_over_is_claimed_anew_unless_it_may_be_sent_once_only() {
+fn start_whose_lease_has_expired_is_claimed_again_except_in_class_never() {
     for name in [GOALS, SCHEDULE] {
         let record = starting(name, at(60));
         assert_eq!(prepared(&record, 59), nothing(Next::Redecide));
@@ -58,7 +58,7 @@ fn a_start_whose_lease_is_over_is_claimed_anew_unless_it_may_be_sent_once_only()
 }
 
 #[test]
-fn who_stands_in_line_waits_for_a_start_to_come_and_for_a_cancelled_one_until_its_lease_is_over() {
+fn next_in_line_waits_for_a_start_to_come_and_for_a_cancelled_one_until_its_lease_expires() {
     let waits = |record: &Record, now| may_start(record, at(now), &Timing::default());
     for record in [
         accepted(SCHEDULE, at(0)),
@@ -76,7 +76,7 @@ fn who_stands_in_line_waits_for_a_start_to_come_and_for_a_cancelled_one_until_it
     assert!(waits(&in_mid_start, 89) && !waits(&in_mid_start, 90));
     assert!(!waits(&cancelled(&accepted(SCHEDULE, at(0))), 30));
     assert!(!waits(&cancelled(&running(SCHEDULE)), 30));
-    // A job that was found, or an end of another kind, has no start under way.
+    // No start is under way if the job was found, or if the operation ended otherwise than by being cancelled.
     let mut followed = in_mid_start.clone();
     followed.started_at = Some(at(20));
     assert!(!waits(&followed, 30));

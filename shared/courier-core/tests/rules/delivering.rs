@@ -1,4 +1,4 @@
-//! Deliveries that are parked, and completions that are sent elsewhere.
+//! Tests deliveries that are deferred, and completions whose callback target changes.
 
 use courier_core::callback::CallbackReply;
 use courier_core::lifecycle::{Decision, Event, Next};
@@ -14,21 +14,23 @@ use crate::{EXPORT, accepted, at, changed, decided, ended, held, line, nothing, 
 
 const NOW: u64 = 1010;
 
-fn parked(record: &Record, epoch: u32, until: u64) -> Decision {
+fn deferred(record: &Record, epoch: u32, until: u64) -> Decision {
     let until = at(until);
     decided(record, &Event::Deferred { epoch, until }, at(NOW))
 }
 
-/// When the delivery comes back: `until`, or up to ten seconds later, so that not all that wait come at once.
+/// Returns the time of the deferred delivery.
+///
+/// It is at most ten seconds after `until`, so that deliveries that wait for the same time are not made all at once.
 fn spread_from(decision: &Decision, until: u64) -> Timestamp {
-    let Next::Wait(back) = decision.next else {
+    let Next::Wait(resumes_at) = decision.next else {
         panic!("{decision:?}");
     };
     assert!(
-        at(until) <= back && back < at(until + 10),
-        "{until}: {back}"
+        at(until) <= resumes_at && resumes_at < at(until + 10),
+        "{until}: {resumes_at}"
     );
-    back
+    resumes_at
 }
 
 fn target(origin: &str) -> CallbackTarget {
@@ -40,7 +42,7 @@ fn retargeted(record: &Record) -> Decision {
     decided(record, &Event::Retargeted(target), at(NOW))
 }
 
-/// What every change of the target writes.
+/// Applies what every change of the target writes.
 fn changes(record: &mut Record) {
     record.callback = Some(CallbackTarget {
         version: 1,
@@ -56,53 +58,53 @@ fn changes(record: &mut Record) {
 }
 
 #[test]
-fn a_parked_delivery_waits_without_a_write_or_an_attempt() {
+fn deferred_delivery_waits_without_a_write_or_an_attempt() {
     let record = ended(Outcome::Succeeded);
     assert_eq!(record.due_at, Some(at(1000)));
     for until in [1011, 1290] {
-        let decision = parked(&record, 3, until);
-        let back = spread_from(&decision, until);
-        assert_eq!(decision, nothing(Next::Wait(back)));
+        let decision = deferred(&record, 3, until);
+        let resumes_at = spread_from(&decision, until);
+        assert_eq!(decision, nothing(Next::Wait(resumes_at)));
     }
 }
 
 #[test]
-fn a_pause_that_the_sweeper_would_take_for_a_loss_is_written_down() {
+fn deferral_beyond_the_grace_or_with_a_newer_epoch_is_written() {
     let record = ended(Outcome::Succeeded);
     for (epoch, until) in [(3, 1301), (3, 5000), (4, 1011)] {
-        let decision = parked(&record, epoch, until);
-        let back = spread_from(&decision, until);
-        let expected = changed(&record, Next::Wait(back), |record| {
+        let decision = deferred(&record, epoch, until);
+        let resumes_at = spread_from(&decision, until);
+        let expected = changed(&record, Next::Wait(resumes_at), |record| {
             record.epoch = epoch;
-            record.due_at = Some(back);
-            record.delivery.next_attempt_at = Some(back);
+            record.due_at = Some(resumes_at);
+            record.delivery.next_attempt_at = Some(resumes_at);
         });
         assert_eq!(decision, expected);
     }
 }
 
 #[test]
-fn deliveries_parked_until_one_time_come_back_at_different_times() {
-    let back = |id: &str| {
+fn deliveries_deferred_until_the_same_time_are_made_at_different_times() {
+    let resumes_at = |id: &str| {
         let record = Record {
             id: OperationId::parse(id).unwrap(),
             ..ended(Outcome::Succeeded)
         };
-        spread_from(&parked(&record, 3, 1100), 1100)
+        spread_from(&deferred(&record, 3, 1100), 1100)
     };
-    let first = back("op_00000000000000000000000000000001");
-    assert_ne!(first, back("op_00000000000000000000000000000002"));
+    let first = resumes_at("op_00000000000000000000000000000001");
+    assert_ne!(first, resumes_at("op_00000000000000000000000000000002"));
 }
 
 #[test]
-fn what_is_outdated_parks_nothing() {
+fn outdated_deferral_changes_nothing() {
     let record = ended(Outcome::Succeeded);
-    assert_eq!(parked(&record, 2, 2000), nothing(Next::Redecide));
-    assert_eq!(parked(&running(EXPORT), 3, 2000), nothing(Next::Redecide));
+    assert_eq!(deferred(&record, 2, 2000), nothing(Next::Redecide));
+    assert_eq!(deferred(&running(EXPORT), 3, 2000), nothing(Next::Redecide));
 }
 
 #[test]
-fn an_open_operation_gets_another_target_and_goes_on() {
+fn open_operation_takes_a_new_target_and_goes_on() {
     for record in [accepted(EXPORT, at(0)), held(at(2000)), running(EXPORT)] {
         assert_eq!(retargeted(&record), changed(&record, Next::Drop, changes));
     }
@@ -112,7 +114,7 @@ fn an_open_operation_gets_another_target_and_goes_on() {
 }
 
 #[test]
-fn what_is_owed_or_given_up_is_offered_at_once_where_it_goes_now() {
+fn pending_or_undeliverable_completion_is_sent_to_a_new_target_at_once() {
     let outcome = Outcome::Succeeded;
     let how = DeliveryOutcome::Undeliverable;
     for state in [State::Ended { outcome }, State::Closed { outcome, how }] {
@@ -138,7 +140,7 @@ fn what_is_owed_or_given_up_is_offered_at_once_where_it_goes_now() {
 }
 
 #[test]
-fn what_is_delivered_stays_so_and_what_nobody_asked_for_is_not_made_up() {
+fn new_target_neither_reopens_a_delivered_operation_nor_creates_a_completion() {
     let outcome = Outcome::Succeeded;
     let mut record = ended(outcome);
     record.due_at = None;
@@ -150,7 +152,7 @@ fn what_is_delivered_stays_so_and_what_nobody_asked_for_is_not_made_up() {
 }
 
 #[test]
-fn what_an_earlier_target_answers_changes_nothing() {
+fn answer_of_an_earlier_target_changes_nothing() {
     let mut record = ended(Outcome::Succeeded);
     record.callback.as_mut().unwrap().version = 2;
     let called = |target| {
@@ -177,11 +179,11 @@ fn what_an_earlier_target_answers_changes_nothing() {
     assert_eq!(delivered.callback_status(), "delivered");
 }
 
-/// A status that the profile calls success, and a 2xx that it does not.
+/// The cases have statuses that the profile counts as success, and a 2xx that it does not.
 #[test]
-fn the_profile_says_what_is_taken() {
+fn profile_decides_which_status_counts_as_delivered() {
     let record = ended(Outcome::Succeeded);
-    for (status, taken, word) in [
+    for (status, taken, callback_status) in [
         (409, true, "delivered"),
         (204, false, "pending"),
         (410, true, "delivered"),
@@ -201,12 +203,16 @@ fn the_profile_says_what_is_taken() {
             },
             at(NOW),
         );
-        assert_eq!(decision.write.unwrap().callback_status(), word, "{status}");
+        assert_eq!(
+            decision.write.unwrap().callback_status(),
+            callback_status,
+            "{status}"
+        );
     }
 }
 
 #[test]
-fn the_end_freezes_the_body_in_the_form_of_the_target() {
+fn completion_body_is_frozen_in_the_form_of_the_target() {
     let mut record = running(EXPORT);
     let template = r#"{ "issues": ["{{/data/reference}}"], "how": "as {{/data/status}}" }"#;
     record.reference = Some("DSAR-17".to_owned());

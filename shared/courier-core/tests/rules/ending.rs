@@ -1,4 +1,4 @@
-//! The one write into Ended, the callback attempts after it, cancelling and re-delivery.
+//! Tests the one write into Ended, the delivery attempts after it, cancelling and redelivery.
 
 use std::time::Duration;
 
@@ -18,11 +18,17 @@ use crate::{
 
 const NOW: u64 = 1010;
 
-fn called_at(now: u64, record: &Record, epoch: u32, status: Option<u16>, asked: u64) -> Decision {
+fn called_at(
+    now: u64,
+    record: &Record,
+    epoch: u32,
+    status: Option<u16>,
+    retry_after: u64,
+) -> Decision {
     let reply = CallbackReply {
         status,
         taken: status.is_some_and(|status| status / 100 == 2),
-        retry_after: (asked > 0).then(|| seconds(asked)),
+        retry_after: (retry_after > 0).then(|| seconds(retry_after)),
         detail: Some("HTTP".to_owned()),
         answer: Some("said".to_owned()),
         latency: Some(Duration::from_millis(7)),
@@ -43,7 +49,7 @@ fn called(record: &Record, status: Option<u16>) -> Decision {
     called_at(NOW, record, 3, status, 0)
 }
 
-/// One attempt more, at `NOW`, answered with `status`.
+/// Applies one more delivery attempt, made at `NOW` and answered with `status`.
 fn attempted(record: &mut Record, status: Option<u16>) {
     record.step_crashes = 0;
     record.delivery.attempts += 1;
@@ -64,6 +70,7 @@ fn attempted(record: &mut Record, status: Option<u16>) {
     record.history.push(entry);
 }
 
+/// Returns the decision that closes the operation after an attempt answered with `status`.
 fn closed(record: &Record, status: Option<u16>, how: DeliveryOutcome) -> Decision {
     let outcome = Outcome::Succeeded;
     changed(record, Next::Drop, |record| {
@@ -79,7 +86,7 @@ fn closed(record: &Record, status: Option<u16>, how: DeliveryOutcome) -> Decisio
 }
 
 #[test]
-fn every_2xx_is_a_delivery() {
+fn every_2xx_counts_as_delivered() {
     let mut record = ended(Outcome::Succeeded);
     record.step_crashes = 2;
     for status in [200, 202, 204, 299] {
@@ -89,14 +96,14 @@ fn every_2xx_is_a_delivery() {
 }
 
 #[test]
-fn a_receiver_that_is_gone_is_not_asked_again() {
+fn receiver_that_answers_410_is_not_called_again() {
     let record = ended(Outcome::Succeeded);
     let expected = closed(&record, Some(410), DeliveryOutcome::Undeliverable);
     assert_eq!(called(&record, Some(410)), expected);
 }
 
 #[test]
-fn anything_else_is_offered_again_on_the_schedule() {
+fn any_other_answer_is_retried_on_the_schedule() {
     let mut record = ended(Outcome::Succeeded);
     for (since, attempts) in [(None, 0), (Some(at(900)), 1), (Some(at(900)), 7)] {
         record.delivery = Delivery {
@@ -128,7 +135,7 @@ fn anything_else_is_offered_again_on_the_schedule() {
 }
 
 #[test]
-fn a_receiver_may_ask_for_a_longer_pause_and_a_newer_message_may_carry_on() {
+fn retry_after_of_a_receiver_is_honoured_and_a_newer_epoch_is_written() {
     let record = ended(Outcome::Succeeded);
     let decision = called_at(NOW, &record, 4, Some(503), 86_400);
     assert_eq!(decision.next, Next::Wait(at(NOW + 86_400)));
@@ -137,7 +144,7 @@ fn a_receiver_may_ask_for_a_longer_pause_and_a_newer_message_may_carry_on() {
 }
 
 #[test]
-fn when_the_window_is_over_the_completion_is_undeliverable() {
+fn completion_is_undeliverable_once_the_window_is_over() {
     let window = schedule::CALLBACK_WINDOW.as_secs();
     let mut record = ended(Outcome::Succeeded);
     record.delivery.scheduled_since = Some(at(NOW));
@@ -150,7 +157,9 @@ fn when_the_window_is_over_the_completion_is_undeliverable() {
     assert_eq!(called(&record, Some(204)), expected);
 }
 
-/// The message's epoch is beyond every other; the record takes it over when it is first used.
+/// Adds to `decision` a poll message with an epoch beyond every other.
+///
+/// The record takes that epoch over when the message is first used.
 pub(crate) fn carried_anew(mut decision: Decision) -> Decision {
     let record = decision.write.as_mut().unwrap();
     let epoch = u32::try_from(record.revision).unwrap() + 2;
@@ -160,7 +169,7 @@ pub(crate) fn carried_anew(mut decision: Decision) -> Decision {
 }
 
 #[test]
-fn cancelling_ends_what_is_open_and_queues_its_completion() {
+fn cancelling_ends_an_open_operation_and_queues_its_completion() {
     let lease = at(2000);
     for (mut record, epoch) in [
         (accepted(EXPORT, lease), 0),
@@ -194,7 +203,7 @@ fn cancelling_ends_what_is_open_and_queues_its_completion() {
 }
 
 #[test]
-fn the_completion_says_what_the_operation_says_when_it_ends() {
+fn completion_contains_the_operation_as_it_is_when_it_ends() {
     let record = running(EXPORT);
     let decision = decided(&record, &Event::Cancelled, at(NOW));
     let event = decision.write.unwrap().event.unwrap();
@@ -225,7 +234,7 @@ fn the_completion_says_what_the_operation_says_when_it_ends() {
 }
 
 #[test]
-fn without_a_callback_the_end_is_the_close() {
+fn operation_without_a_callback_is_closed_when_it_ends() {
     let mut record = running(EXPORT);
     record.callback = None;
     let decision = decided(&record, &Event::Cancelled, at(NOW));
@@ -238,7 +247,7 @@ fn without_a_callback_the_end_is_the_close() {
 }
 
 #[test]
-fn a_redelivery_is_a_schedule_of_its_own_for_the_same_completion() {
+fn redelivery_begins_a_new_schedule_for_the_same_completion() {
     let outcome = Outcome::Failed;
     let mut record = ended(outcome);
     record.delivery = Delivery {

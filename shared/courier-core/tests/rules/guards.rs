@@ -1,4 +1,4 @@
-//! What fences late comers off: the guard of a write, and events that no longer fit the record.
+//! Tests the guard of a write, and that events which no longer fit the record change nothing.
 
 use courier_core::callback::CallbackReply;
 use courier_core::graph::unavailable::NotReady;
@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[test]
-fn a_refused_write_was_ours_only_if_revision_and_writer_are_ours() {
+fn refused_write_counts_as_applied_only_if_revision_and_writer_match() {
     let mine = accepted(EXPORT, at(0));
     let stored = |revision, writer: &str| Record {
         revision,
@@ -33,7 +33,7 @@ fn a_refused_write_was_ours_only_if_revision_and_writer_are_ours() {
     }
 }
 
-/// A record in every state, at attempt 1 and epoch 3.
+/// Returns a record in each state, at attempt 1 and epoch 3.
 fn every_state() -> Vec<Record> {
     let closed = State::Closed {
         outcome: Outcome::Failed,
@@ -53,8 +53,8 @@ fn every_state() -> Vec<Record> {
     records
 }
 
-/// The event is news in these states (by their place in `every_state`) and changes nothing in all others.
-fn news_only_in(event: &Event, states: &[usize]) {
+/// Asserts that the event is ignored except in these states, given by their index in `every_state`.
+fn assert_ignored_except_in(event: &Event, states: &[usize]) {
     for (index, record) in every_state().iter().enumerate() {
         let decision = decided(record, event, at(500));
         let ignored = decision == nothing(Next::Redecide);
@@ -81,8 +81,8 @@ fn polled(epoch: u32, reply: Result<GraphReply, NotReady>) -> Event {
 }
 
 #[test]
-fn an_event_that_no_longer_fits_changes_nothing() {
-    let trouble = NotReady {
+fn event_that_no_longer_fits_changes_nothing() {
+    let not_ready = NotReady {
         reason: Some(courier_core::operation::Reason::AuthorizationLost),
         retry_after: None,
     };
@@ -95,34 +95,34 @@ fn an_event_that_no_longer_fits_changes_nothing() {
             ..CallbackReply::default()
         },
     };
-    let seen = || replied(answer(200, json!({ "status": "complete" })));
-    news_only_in(&Event::Prepared, &[0, 1]);
-    news_only_in(&Event::NotReady(trouble.clone()), &[0, 1]);
+    let complete = || replied(answer(200, json!({ "status": "complete" })));
+    assert_ignored_except_in(&Event::Prepared, &[0, 1]);
+    assert_ignored_except_in(&Event::NotReady(not_ready.clone()), &[0, 1]);
     for attempt in [0, 2] {
-        news_only_in(&started(attempt, GraphReply::NotSent), &[]);
-        news_only_in(&started(attempt, seen()), &[]);
+        assert_ignored_except_in(&started(attempt, GraphReply::NotSent), &[]);
+        assert_ignored_except_in(&started(attempt, complete()), &[]);
     }
-    // In the hold nothing but a success is news.
-    news_only_in(&started(1, GraphReply::NotSent), &[1]);
-    news_only_in(&started(1, GraphReply::Lost("no answer in time")), &[1]);
+    // During the hold only a success counts.
+    assert_ignored_except_in(&started(1, GraphReply::NotSent), &[1]);
+    assert_ignored_except_in(&started(1, GraphReply::Lost("no answer in time")), &[1]);
     for epoch in [3, 4] {
-        news_only_in(&polled(epoch, Ok(seen())), &[3]);
-        news_only_in(&polled(epoch, Err(trouble.clone())), &[3]);
-        news_only_in(&called(epoch), &[4]);
+        assert_ignored_except_in(&polled(epoch, Ok(complete())), &[3]);
+        assert_ignored_except_in(&polled(epoch, Err(not_ready.clone())), &[3]);
+        assert_ignored_except_in(&called(epoch), &[4]);
     }
-    news_only_in(&polled(2, Ok(seen())), &[]);
-    news_only_in(&polled(2, Err(trouble)), &[]);
-    news_only_in(&called(2), &[]);
+    assert_ignored_except_in(&polled(2, Ok(complete())), &[]);
+    assert_ignored_except_in(&polled(2, Err(not_ready)), &[]);
+    assert_ignored_except_in(&called(2), &[]);
 }
 
 #[test]
-fn what_has_ended_is_not_cancelled_and_what_has_no_completion_is_not_delivered_again() {
+fn ended_operation_is_not_cancelled_and_one_without_completion_is_not_redelivered() {
     for record in every_state() {
         let open = record.state.outcome().is_none();
         let cancelled = decided(&record, &Event::Cancelled, at(500));
         assert_eq!(cancelled == nothing(Next::Drop), !open, "{record:?}");
-        let asked = decided(&record, &Event::RedeliveryRequested, at(500));
+        let redelivered = decided(&record, &Event::RedeliveryRequested, at(500));
         let nothing_to_deliver = open || record.event.is_none();
-        assert_eq!(asked == nothing(Next::Drop), nothing_to_deliver);
+        assert_eq!(redelivered == nothing(Next::Drop), nothing_to_deliver);
     }
 }

@@ -1,4 +1,4 @@
-//! The rules one by one: a record, an event and a time go into `decide`, the whole decision is compared.
+//! Tests each rule of `decide`: a record, an event and a time go in, and the whole decision is compared.
 
 #![cfg(test)]
 
@@ -23,9 +23,9 @@ mod guards;
 mod messages;
 mod pacing;
 mod polls;
+mod spelling;
 mod starts;
 mod waiting;
-mod words;
 
 const GRAPH: &str = "https://graph.microsoft.com";
 const MONITOR: &str = "https://graph.microsoft.com/v1.0/dataPolicyOperations/1";
@@ -36,7 +36,7 @@ const SCHEDULE: &str = "team.schedule";
 
 const DEADLINE: u64 = 48 * 3600;
 
-/// `seconds` after the moment at which every story begins.
+/// Returns the time `seconds` after the time at which every test begins.
 fn at(seconds: u64) -> Timestamp {
     let began: Timestamp = "2026-11-21T20:00:00Z".parse().unwrap();
     began + Duration::from_secs(seconds)
@@ -50,7 +50,9 @@ fn operation(name: &str) -> &'static Operation {
     Catalogue::shipped().find(name).unwrap()
 }
 
-/// With a callback, created at `at(0)`, due at `at(75)`; one start was claimed unless it is `Accepted`.
+/// Returns a record with a callback, created at `at(0)` and due at `at(75)`.
+///
+/// One start has been claimed, unless the state is `Accepted`.
 fn record(operation: &str, state: State) -> Record {
     let sealed = || serde_json::from_value(json!("v1.sealed")).unwrap();
     Record {
@@ -100,6 +102,7 @@ fn starting(operation: &str, lease_until: Timestamp) -> Record {
     record(operation, State::Starting { lease_until })
 }
 
+/// Returns an export whose start got no answer and is held until `hold_until`.
 fn held(hold_until: Timestamp) -> Record {
     let mut record = record(EXPORT, State::StartUnknown { hold_until });
     record.maybe_started = true;
@@ -107,7 +110,7 @@ fn held(hold_until: Timestamp) -> Record {
     record
 }
 
-/// Started at `at(10)`, followed at epoch 3, next look at `at(100)`.
+/// Returns a record that was started at `at(10)`, has epoch 3 and is polled next at `at(100)`.
 fn running(operation: &str) -> Record {
     let monitor = MONITOR.to_owned();
     let mut record = record(operation, State::Running { monitor });
@@ -118,7 +121,7 @@ fn running(operation: &str) -> Record {
     record
 }
 
-/// Ended at `at(1000)`, its completion not yet offered.
+/// Returns a record that ended at `at(1000)` and has had no delivery attempt yet.
 fn ended(outcome: Outcome) -> Record {
     let record = running(EXPORT);
     let cancelled = decided(&record, &Event::Cancelled, at(1000));
@@ -129,6 +132,7 @@ fn ended(outcome: Outcome) -> Record {
     record
 }
 
+/// Returns the decision on `event` at `now`, with the default timing.
 fn decided(record: &Record, event: &Event, now: Timestamp) -> Decision {
     let (graph, timing) = (Url::parse(GRAPH).unwrap(), Timing::default());
     let policy = Policy {
@@ -139,7 +143,7 @@ fn decided(record: &Record, event: &Event, now: Timestamp) -> Decision {
     decide(record, event, now, &policy)
 }
 
-/// What is decided is not written.
+/// Returns a decision that writes and sends nothing.
 fn nothing(next: Next) -> Decision {
     Decision {
         write: None,
@@ -148,7 +152,7 @@ fn nothing(next: Next) -> Decision {
     }
 }
 
-/// The record one revision on, with these changes.
+/// Returns a decision that writes the record's next revision with these changes, and sends nothing.
 fn changed(record: &Record, next: Next, change: impl FnOnce(&mut Record)) -> Decision {
     let mut record = record.clone();
     record.revision += 1;
@@ -159,7 +163,7 @@ fn changed(record: &Record, next: Next, change: impl FnOnce(&mut Record)) -> Dec
     }
 }
 
-/// A line of the history that names the last call to Graph.
+/// Returns a line of the history that names the last call to Graph.
 fn line(now: Timestamp, status: &str, event: &str, detail: Option<&str>) -> HistoryEntry {
     HistoryEntry {
         at: now,
@@ -183,7 +187,7 @@ fn poll(record: &Record, epoch: u32) -> Event {
     Event::Arrived(Message::poll(record, epoch))
 }
 
-/// An answer of Graph with the request id `r`.
+/// Returns an answer of Graph with the request id `r`.
 fn answer(status: u16, body: Value) -> Answer {
     Answer {
         status,

@@ -1,4 +1,4 @@
-//! What a message that comes leads to, and which message a record is owed.
+//! Tests what a received message leads to, and which message must be queued for a record.
 
 use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::message::Message;
@@ -11,14 +11,14 @@ use crate::{
     nothing, poll, record, running, starting, watchdog,
 };
 
-/// The state and the reason written by a decision.
+/// Returns the outcome and the reason that a decision writes.
 fn outcome(decision: &Decision) -> (Outcome, Reason) {
     let record = decision.write.as_ref().unwrap();
     (record.state.outcome().unwrap(), record.reason.unwrap())
 }
 
 #[test]
-fn a_start_is_prepared_when_its_time_has_come() {
+fn start_is_prepared_once_it_is_due() {
     let record = accepted(EXPORT, at(30));
     let next = |now| decided(&record, &watchdog(&record), now);
     assert_eq!(next(at(29)), nothing(Next::Wait(at(30))));
@@ -28,7 +28,7 @@ fn a_start_is_prepared_when_its_time_has_come() {
 }
 
 #[test]
-fn a_start_that_may_not_begin_before_its_deadline_waits_until_then() {
+fn start_that_is_due_only_after_its_deadline_waits_until_then_and_expires() {
     let mut record = accepted(EXPORT, at(30));
     record.deadline = at(20);
     let next = |now| decided(&record, &watchdog(&record), now);
@@ -40,7 +40,7 @@ fn a_start_that_may_not_begin_before_its_deadline_waits_until_then() {
 }
 
 #[test]
-fn a_start_whose_answer_was_once_lost_does_not_expire_but_is_unknown() {
+fn start_with_a_lost_answer_ends_unknown_instead_of_expired() {
     let next = |record: &Record| decided(record, &watchdog(record), at(DEADLINE));
     let expired = (Outcome::Expired, Reason::DeadlinePassed);
     let unknown = (Outcome::Unknown, Reason::StartOutcomeUnknown);
@@ -48,12 +48,12 @@ fn a_start_whose_answer_was_once_lost_does_not_expire_but_is_unknown() {
     assert_eq!(outcome(&next(&record)), expired);
     record.maybe_started = true;
     assert_eq!(outcome(&next(&record)), unknown);
-    // A claim that nobody answered for may have led to a call.
+    // A claim whose process reported no answer may have led to a call.
     assert_eq!(outcome(&next(&starting(SCHEDULE, at(60)))), unknown);
 }
 
 #[test]
-fn a_start_in_flight_is_left_alone_until_its_lease_is_over() {
+fn start_in_flight_is_left_alone_until_its_lease_expires() {
     for name in [EXPORT, GOALS, SCHEDULE] {
         let record = starting(name, at(60));
         let next = |now| decided(&record, &watchdog(&record), at(now));
@@ -64,7 +64,7 @@ fn a_start_in_flight_is_left_alone_until_its_lease_is_over() {
 }
 
 #[test]
-fn a_lost_start_of_class_never_is_held_and_its_secrets_are_dropped() {
+fn lost_start_of_class_never_is_held_and_its_secrets_are_deleted() {
     let record = starting(EXPORT, at(60));
     let until = at(60 + 15 * 60);
     let expected = changed(&record, Next::Wait(until), |record| {
@@ -76,13 +76,13 @@ fn a_lost_start_of_class_never_is_held_and_its_secrets_are_dropped() {
         record.history = vec![lost];
     });
     assert_eq!(decided(&record, &watchdog(&record), at(60)), expected);
-    // Even past its deadline: a late answer may still come.
+    // It is held even past its deadline, because a late answer may still come.
     let late = decided(&record, &watchdog(&record), at(DEADLINE));
     assert_eq!(late.write.unwrap().state.outcome(), None);
 }
 
 #[test]
-fn a_hold_ends_in_an_unknown_outcome() {
+fn hold_ends_with_the_outcome_unknown() {
     let record = held(at(1000));
     let next = |now| decided(&record, &watchdog(&record), at(now));
     assert_eq!(next(999), nothing(Next::Wait(at(1000))));
@@ -92,7 +92,7 @@ fn a_hold_ends_in_an_unknown_outcome() {
 }
 
 #[test]
-fn a_closed_operation_needs_no_message() {
+fn closed_operation_needs_no_message() {
     let how = DeliveryOutcome::Delivered;
     let outcome = Outcome::Succeeded;
     let record = record(EXPORT, State::Closed { outcome, how });
@@ -103,7 +103,7 @@ fn a_closed_operation_needs_no_message() {
 }
 
 #[test]
-fn only_the_newest_message_polls_and_only_when_it_is_time() {
+fn only_the_newest_message_polls_and_only_once_it_is_due() {
     let record = running(EXPORT);
     let next = |epoch, now| decided(&record, &poll(&record, epoch), at(now)).next;
     assert_eq!(next(2, 100), Next::Drop);
@@ -119,7 +119,7 @@ fn only_the_newest_message_polls_and_only_when_it_is_time() {
 }
 
 #[test]
-fn a_message_with_another_location_reaches_no_one() {
+fn message_with_another_location_is_dropped() {
     let record = running(EXPORT);
     let mut other = record.clone();
     for monitor in [format!("{MONITOR}0"), "https://evil.example/".to_owned()] {
@@ -134,7 +134,7 @@ fn a_message_with_another_location_reaches_no_one() {
 }
 
 #[test]
-fn no_poll_is_later_than_the_deadline_and_then_the_operation_expires() {
+fn poll_waits_at_most_until_the_deadline_and_then_the_operation_expires() {
     let mut record = running(EXPORT);
     record.deadline = at(90);
     let next = |now| decided(&record, &poll(&record, 3), at(now));
@@ -146,7 +146,7 @@ fn no_poll_is_later_than_the_deadline_and_then_the_operation_expires() {
 }
 
 #[test]
-fn a_completion_is_offered_when_its_time_has_come() {
+fn completion_is_delivered_once_it_is_due() {
     let mut record = ended(Outcome::Succeeded);
     record.delivery.next_attempt_at = Some(at(2000));
     let next = |record: &Record, epoch, now| decided(record, &poll(record, epoch), at(now));
@@ -160,8 +160,10 @@ fn a_completion_is_offered_when_its_time_has_come() {
     assert_eq!(next(&record, 3, 1000), nothing(Next::Deliver));
 }
 
-/// The message goes one epoch beyond the first poll message, so that this one, if it was sent after all, dies out.
-fn taken_over(message: Message, now: Timestamp) -> Decision {
+/// Returns the decision by which the watchdog replaces the first poll message with `message`.
+///
+/// Its epoch is one beyond that of the first poll message, which is dropped if it was sent after all.
+fn replaced(message: Message, now: Timestamp) -> Decision {
     Decision {
         send: Some((message, now)),
         ..nothing(Next::Drop)
@@ -169,7 +171,7 @@ fn taken_over(message: Message, now: Timestamp) -> Decision {
 }
 
 #[test]
-fn the_watchdog_takes_over_when_the_first_look_is_a_minute_late() {
+fn watchdog_replaces_the_first_poll_message_when_the_poll_is_a_minute_late() {
     let mut record = running(EXPORT);
     record.epoch = 0;
     let next = |record: &Record, now| decided(record, &watchdog(record), at(now));
@@ -177,7 +179,7 @@ fn the_watchdog_takes_over_when_the_first_look_is_a_minute_late() {
     assert_eq!(next(&record, 159), nothing(Next::Wait(at(160))));
     for now in [160, 161] {
         let message = Message::poll(&record, 2);
-        assert_eq!(next(&record, now), taken_over(message, at(now)));
+        assert_eq!(next(&record, now), replaced(message, at(now)));
     }
     record.deadline = at(120);
     assert_eq!(next(&record, 100), nothing(Next::Wait(at(120))));
@@ -185,17 +187,17 @@ fn the_watchdog_takes_over_when_the_first_look_is_a_minute_late() {
 }
 
 #[test]
-fn the_watchdog_takes_over_at_once_what_has_ended_before_a_poll() {
+fn watchdog_replaces_the_poll_message_at_once_when_the_operation_ended_before_a_poll() {
     let mut record = ended(Outcome::Failed);
     record.epoch = 0;
     let message = Message::poll(&record, 2);
     let decision = decided(&record, &watchdog(&record), at(1000));
-    assert_eq!(decision, taken_over(message, at(1000)));
+    assert_eq!(decision, replaced(message, at(1000)));
 }
 
 #[test]
-fn every_open_record_is_owed_the_message_that_carries_it() {
-    let kept = |record: &Record| Message::WatchdogV1 {
+fn each_open_record_needs_the_message_that_carries_it() {
+    let watchdog_of = |record: &Record| Message::WatchdogV1 {
         operation_id: record.id.clone(),
     };
     for record in [
@@ -203,12 +205,12 @@ fn every_open_record_is_owed_the_message_that_carries_it() {
         starting(EXPORT, at(60)),
         held(at(900)),
     ] {
-        assert_eq!(Message::owed(&record), Some((kept(&record), at(75))));
+        assert_eq!(Message::owed(&record), Some((watchdog_of(&record), at(75))));
     }
     for record in [running(EXPORT), ended(Outcome::Failed)] {
         let due = record.due_at.unwrap();
-        let further = Message::poll(&record, 4);
-        assert_eq!(Message::owed(&record), Some((further, due)));
+        let next_poll = Message::poll(&record, 4);
+        assert_eq!(Message::owed(&record), Some((next_poll, due)));
     }
     let mut never_due = running(EXPORT);
     never_due.due_at = None;
@@ -216,7 +218,7 @@ fn every_open_record_is_owed_the_message_that_carries_it() {
 }
 
 #[test]
-fn a_message_says_which_operation_which_hop_and_where_and_counts_only_what_there_is() {
+fn message_contains_operation_epoch_and_location_and_omits_a_zero_count() {
     let record = running(EXPORT);
     let message = Message::poll(&record, 3);
     assert_eq!(message.operation_id(), &record.id);

@@ -1,4 +1,4 @@
-//! When to look again, to start again, to call again: pauses, their bounds and their jitter.
+//! Tests the pauses before the next poll, start and callback: their bounds and their jitter.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use jiff::Timestamp;
 
 use crate::{DEADLINE, EXPORT, SCHEDULE, accepted, at, operation, running, seconds};
 
-/// From `now` until `time`, in seconds.
+/// Returns the seconds from `now` until `time`.
 fn pause(now: Timestamp, time: Timestamp) -> f64 {
     time.duration_since(now).as_secs_f64()
 }
 
-/// `time` is `shortest` after `now`, and at most `jitter` later.
+/// Asserts that `time` is at least `shortest` seconds after `now`, and at most `jitter` seconds later than that.
 fn within(now: Timestamp, time: Timestamp, shortest: f64, jitter: f64) {
     let pause = pause(now, time);
     let longest = shortest + jitter + 0.001;
@@ -27,16 +27,17 @@ fn within(now: Timestamp, time: Timestamp, shortest: f64, jitter: f64) {
 }
 
 #[test]
-fn the_window_of_a_callback_is_the_sum_of_its_pauses() {
+fn callback_window_is_the_sum_of_the_pauses() {
     assert_eq!(CALLBACK_PAUSES.iter().sum::<Duration>(), CALLBACK_WINDOW);
     assert_eq!(CALLBACK_WINDOW.as_secs(), (75 * 60 + 35) * 60 + 5);
     assert!(CALLBACK_PAUSES.is_sorted());
 }
 
 #[test]
-fn the_next_look_is_after_a_tenth_of_the_age_or_what_graph_asked() {
-    // Age, asked, and the pause before jitter; an export is looked at after a minute at first, six hours at most.
-    for (age, asked, shortest) in [
+fn next_poll_is_after_a_tenth_of_the_age_or_after_retry_after() {
+    // Each row is the age, the Retry-After and the pause before jitter, in seconds. The catalogue has an export polled
+    // after one minute at first and after six hours at most.
+    for (age, retry_after, shortest) in [
         (0, None, 60),
         (600, None, 60),
         (610, None, 61),
@@ -54,39 +55,40 @@ fn the_next_look_is_after_a_tenth_of_the_age_or_what_graph_asked() {
         record.deadline = at(DEADLINE * 100);
         let now = at(10 + age);
         let row = &operation(EXPORT).poll;
-        let look = next_poll_at(&record, row, asked.map(seconds), now);
+        let next = next_poll_at(&record, row, retry_after.map(seconds), now);
         let jitter = (shortest as f64 / 10.0).min(60.0);
-        within(now, look, shortest as f64, jitter);
+        within(now, next, shortest as f64, jitter);
     }
 }
 
 #[test]
-fn graph_may_ask_for_more_than_the_catalogues_longest_pause() {
+fn retry_after_may_exceed_the_catalogues_longest_pause() {
     let mut record = running(SCHEDULE);
     record.deadline = at(DEADLINE * 100);
     let row = &operation(SCHEDULE).poll;
-    let look =
-        |age: u64, asked: Option<u64>| next_poll_at(&record, row, asked.map(seconds), at(10 + age));
-    within(at(5010), look(5000, None), 60.0, 6.0);
-    within(at(5010), look(5000, Some(600)), 600.0, 60.0);
-    within(at(5010), look(5000, Some(5000)), 5000.0, 60.0);
+    let next = |age: u64, retry_after: Option<u64>| {
+        next_poll_at(&record, row, retry_after.map(seconds), at(10 + age))
+    };
+    within(at(5010), next(5000, None), 60.0, 6.0);
+    within(at(5010), next(5000, Some(600)), 600.0, 60.0);
+    within(at(5010), next(5000, Some(5000)), 5000.0, 60.0);
 }
 
 #[test]
-fn before_it_has_started_its_age_counts_from_its_creation() {
+fn age_counts_from_the_creation_until_the_operation_has_started() {
     let mut record = accepted(EXPORT, at(0));
     record.deadline = at(DEADLINE * 100);
-    let look = next_poll_at(&record, &operation(EXPORT).poll, None, at(6000));
-    within(at(6000), look, 600.0, 60.0);
+    let next = next_poll_at(&record, &operation(EXPORT).poll, None, at(6000));
+    within(at(6000), next, 600.0, 60.0);
 }
 
 #[test]
-fn the_last_look_is_five_seconds_before_the_deadline_and_never_past_it() {
+fn last_poll_is_five_seconds_before_the_deadline_and_never_past_it() {
     let record = running(EXPORT);
     let row = &operation(EXPORT).poll;
     let before = |seconds: u64| at(DEADLINE) - Duration::from_secs(seconds);
-    // Seconds before the deadline, asked, and how many seconds before it the look is.
-    for (left, asked, look) in [
+    // Each row is the seconds left until the deadline, the Retry-After, and how many seconds before it the poll is.
+    for (left, retry_after, poll) in [
         (1000, None, 5),
         (6, None, 5),
         (5, None, 0),
@@ -96,22 +98,21 @@ fn the_last_look_is_five_seconds_before_the_deadline_and_never_past_it() {
         (100, Some(101), 0),
         (4, Some(2), 0),
     ] {
-        let asked = asked.map(seconds);
-        let next = next_poll_at(&record, row, asked, before(left));
-        assert_eq!(next, before(look), "{left} {asked:?}");
+        let next = next_poll_at(&record, row, retry_after.map(seconds), before(left));
+        assert_eq!(next, before(poll), "{left} {retry_after:?}");
     }
     let late = at(DEADLINE + 10);
     assert_eq!(next_poll_at(&record, row, None, late), late);
-    // A look that falls just before the last one stays.
+    // A poll that is due before the last one is not moved.
     let early = next_poll_at(&record, row, Some(seconds(10)), before(20_000));
     assert!(early < before(5));
-    // Between the last look and the deadline a second is waited at least.
+    // The pause is at least one second, even if the time of the last poll is nearer than that.
     let near = before(5) - Duration::from_millis(200);
     assert_eq!(next_poll_at(&record, row, None, near), near + seconds(1));
 }
 
 #[test]
-fn the_sweeper_waits_as_long_again_as_the_operation_is_old_up_to_four_hours() {
+fn sweeper_waits_for_the_operations_age_after_a_poll_up_to_four_hours() {
     let record = running(EXPORT);
     for (age, grace) in [
         (0, 0),
@@ -120,16 +121,16 @@ fn the_sweeper_waits_as_long_again_as_the_operation_is_old_up_to_four_hours() {
         (14_400, 14_400),
         (99_999, 14_400),
     ] {
-        let look = at(200_000);
-        let until = sweep_after(&record, look, at(10 + age));
-        assert_eq!(until, look + seconds(grace), "{age}");
+        let next_poll = at(200_000);
+        let until = sweep_after(&record, next_poll, at(10 + age));
+        assert_eq!(until, next_poll + seconds(grace), "{age}");
     }
     let young = accepted(EXPORT, at(0));
     assert_eq!(sweep_after(&young, at(500), at(50)), at(550));
 }
 
 #[test]
-fn a_start_is_repeated_after_three_seconds_times_the_square_of_the_attempt() {
+fn start_is_repeated_after_three_seconds_times_the_attempt_squared() {
     for (attempt, shortest) in [
         (0, 3.0),
         (1, 3.0),
@@ -145,8 +146,8 @@ fn a_start_is_repeated_after_three_seconds_times_the_square_of_the_attempt() {
         record.attempt = attempt;
         let jitter = shortest * 0.2;
         within(at(50), start_again(&record, None, at(50)), shortest, jitter);
-        let asked = start_again(&record, Some(seconds(2000)), at(50));
-        assert_eq!(asked, at(2050));
+        let longer = start_again(&record, Some(seconds(2000)), at(50));
+        assert_eq!(longer, at(2050));
         record.deadline = at(52);
         assert_eq!(start_again(&record, None, at(50)), at(52));
         assert_eq!(start_again(&record, None, at(60)), at(60));
@@ -154,45 +155,45 @@ fn a_start_is_repeated_after_three_seconds_times_the_square_of_the_attempt() {
 }
 
 #[test]
-fn a_callback_is_repeated_on_the_schedule_of_standard_webhooks() {
+fn callback_is_repeated_on_the_schedule_of_standard_webhooks() {
     let record = running(EXPORT);
     for (index, pause) in CALLBACK_PAUSES.iter().enumerate() {
         let attempts = u32::try_from(index).unwrap() + 1;
         let next = next_callback(&record, at(0), attempts, None, at(100)).unwrap();
-        let pause = pause.as_secs_f64();
-        within(at(100), next, pause * 0.8, pause * 0.4);
+        let seconds = pause.as_secs_f64();
+        within(at(100), next, seconds * 0.8, seconds * 0.4);
     }
     let last = CALLBACK_PAUSES[8].as_secs_f64();
     for attempts in [10, 1000] {
         let next = next_callback(&record, at(0), attempts, None, at(100)).unwrap();
         within(at(100), next, last * 0.8, last * 0.4);
     }
-    let asked = next_callback(&record, at(0), 1, Some(seconds(9000)), at(100));
-    assert_eq!(asked, Some(at(9100)));
-    let less = next_callback(&record, at(0), 9, Some(seconds(9000)), at(100)).unwrap();
-    within(at(100), less, last * 0.8, last * 0.4);
+    let longer = next_callback(&record, at(0), 1, Some(seconds(9000)), at(100));
+    assert_eq!(longer, Some(at(9100)));
+    let shorter = next_callback(&record, at(0), 9, Some(seconds(9000)), at(100)).unwrap();
+    within(at(100), shorter, last * 0.8, last * 0.4);
 }
 
 #[test]
-fn the_last_callback_falls_on_the_end_of_the_window() {
+fn last_callback_falls_on_the_end_of_the_window() {
     let record = running(EXPORT);
     let window = CALLBACK_WINDOW.as_secs();
     let next = |now| next_callback(&record, at(100), 9, None, at(100 + now));
     assert_eq!(next(window - 1), Some(at(100 + window)));
     assert_eq!(next(window), None);
     assert_eq!(next(window + 1), None);
-    let asked = next_callback(&record, at(100), 1, Some(seconds(window * 2)), at(100));
-    assert_eq!(asked, Some(at(100 + window)));
+    let capped = next_callback(&record, at(100), 1, Some(seconds(window * 2)), at(100));
+    assert_eq!(capped, Some(at(100 + window)));
 }
 
-/// Where in the jitter of a callback's last pause a record falls: 0 to 1.
+/// Returns where in the jitter of a callback's last pause a record falls, from 0 to 1.
 fn jitter(record: &Record, now: Timestamp) -> f64 {
     let next = next_callback(record, now, 9, None, now).unwrap();
     (pause(now, next) / 86_400.0 - 0.8) / 0.4
 }
 
 #[test]
-fn jitter_spreads_operations_and_repeats_evenly() {
+fn jitter_spreads_operations_and_attempts_evenly() {
     let named = |number: u64| {
         let mut record = running(EXPORT);
         record.id = OperationId::from_key("tickets", &number.to_string());
@@ -200,13 +201,13 @@ fn jitter_spreads_operations_and_repeats_evenly() {
     };
     let later = |number: u64| jitter(&running(EXPORT), at(0) + Duration::from_millis(number));
     let apart = |number: u64| jitter(&running(EXPORT), at(60 * number));
-    spread((0..2000).map(named).collect());
-    spread((0..2000).map(later).collect());
-    spread((0..2000).map(apart).collect());
+    assert_evenly_spread((0..2000).map(named).collect());
+    assert_evenly_spread((0..2000).map(later).collect());
+    assert_evenly_spread((0..2000).map(apart).collect());
 }
 
-/// Every tenth of the range holds its share.
-fn spread(places: Vec<f64>) {
+/// Asserts that each tenth of the range contains about its share of `places`.
+fn assert_evenly_spread(places: Vec<f64>) {
     let mut tenths = [0; 10];
     for place in places {
         assert!((0.0..1.001).contains(&place), "{place}");

@@ -1,4 +1,4 @@
-//! What the answer to a poll changes, what of it is written, and when the next look is.
+//! Tests what the answer to a poll changes, which changes are written, and when the next poll is.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn polled(record: &Record, reply: GraphReply) -> Decision {
     polled_at(NOW, record, record.epoch, 1, reply)
 }
 
-/// Has been seen `running` at 20 %, four polls long; nobody looks for it before `at(5000)`.
+/// Returns a record that four polls have seen `running` at 20 %, and that the sweeper ignores before `at(5000)`.
 fn known() -> Record {
     let mut record = running(EXPORT);
     record.due_at = Some(at(5000));
@@ -42,27 +42,36 @@ fn known() -> Record {
     record
 }
 
-fn says(word: &str, progress: f64) -> GraphReply {
-    replied(answer(200, json!({ "status": word, "progress": progress })))
+/// Returns an answer of Graph with this status and progress.
+fn says(status: &str, progress: f64) -> GraphReply {
+    replied(answer(
+        200,
+        json!({ "status": status, "progress": progress }),
+    ))
 }
 
-fn look(record: &Record, asked: Option<Duration>) -> jiff::Timestamp {
+/// Returns the time of the next poll after an answer at `NOW`.
+fn next_poll(record: &Record, retry_after: Option<Duration>) -> jiff::Timestamp {
     let row = &operation(&record.operation).poll;
-    schedule::next_poll_at(record, row, asked, at(NOW))
+    schedule::next_poll_at(record, row, retry_after, at(NOW))
 }
 
-/// Looked at once more, and written because of `change`.
-fn written(record: &Record, asked: Option<u64>, change: impl FnOnce(&mut Record)) -> Decision {
-    let look = look(record, asked.map(seconds));
-    changed(record, Next::Wait(look), |record| {
+/// Returns the decision that writes one more poll together with `change`, and waits for the next poll.
+fn written(
+    record: &Record,
+    retry_after: Option<u64>,
+    change: impl FnOnce(&mut Record),
+) -> Decision {
+    let next = next_poll(record, retry_after.map(seconds));
+    changed(record, Next::Wait(next), |record| {
         record.graph.polls += 1;
-        record.graph.next_poll_at = Some(look);
-        record.due_at = Some(schedule::sweep_after(record, look, at(NOW)));
+        record.graph.next_poll_at = Some(next);
+        record.due_at = Some(schedule::sweep_after(record, next, at(NOW)));
         change(record);
     })
 }
 
-/// A line that names this poll.
+/// Returns a line of the history that names this poll.
 fn call(event: &str, detail: &str, http_status: u16) -> HistoryEntry {
     HistoryEntry {
         http_status: Some(http_status),
@@ -73,9 +82,9 @@ fn call(event: &str, detail: &str, http_status: u16) -> HistoryEntry {
 }
 
 #[test]
-fn a_poll_that_learns_nothing_writes_nothing() {
+fn poll_without_news_writes_nothing() {
     let record = known();
-    let wait = nothing(Next::Wait(look(&record, None)));
+    let wait = nothing(Next::Wait(next_poll(&record, None)));
     for reply in [
         says("running", 20.0),
         says("running", 29.9),
@@ -89,17 +98,17 @@ fn a_poll_that_learns_nothing_writes_nothing() {
 }
 
 #[test]
-fn graphs_retry_after_is_kept_and_a_long_one_is_written_down() {
+fn retry_after_of_graph_is_honoured_and_a_long_one_is_written() {
     let record = known();
     for status in [200, 429, 503] {
-        let reply = |asked: Duration| {
+        let reply = |retry_after: Duration| {
             let body = json!({ "status": "running", "progress": 20 });
             replied(Answer {
-                retry_after: Some(asked),
+                retry_after: Some(retry_after),
                 ..answer(status, body)
             })
         };
-        let wait = nothing(Next::Wait(look(&record, Some(seconds(300)))));
+        let wait = nothing(Next::Wait(next_poll(&record, Some(seconds(300)))));
         assert_eq!(polled(&record, reply(seconds(300))), wait, "{status}");
         let long = written(&record, Some(301), |_| ());
         assert_eq!(polled(&record, reply(seconds(301))), long, "{status}");
@@ -107,21 +116,21 @@ fn graphs_retry_after_is_kept_and_a_long_one_is_written_down() {
 }
 
 #[test]
-fn a_wait_that_would_look_overdue_to_the_sweeper_is_written_down() {
+fn wait_that_would_seem_overdue_to_the_sweeper_is_written() {
     let mut record = known();
-    let look = look(&record, None);
-    record.due_at = Some(look - seconds(300));
-    let unseen = polled(&record, says("running", 20.0));
-    assert_eq!(unseen, nothing(Next::Wait(look)));
+    let next = next_poll(&record, None);
+    record.due_at = Some(next - seconds(300));
+    let unwritten = polled(&record, says("running", 20.0));
+    assert_eq!(unwritten, nothing(Next::Wait(next)));
     for earlier in [Duration::from_millis(300_001), seconds(1000)] {
-        record.due_at = Some(look - earlier);
+        record.due_at = Some(next - earlier);
         let expected = written(&record, None, |_| ());
         assert_eq!(polled(&record, says("running", 20.0)), expected);
     }
 }
 
 #[test]
-fn each_kind_of_news_is_written_down() {
+fn each_kind_of_change_is_written() {
     let mut crashed = known();
     crashed.step_crashes = 2;
     let steady = written(&crashed, None, |record| record.step_crashes = 0);
@@ -147,20 +156,20 @@ fn each_kind_of_news_is_written_down() {
     assert_eq!(polled(&lost, says("running", 20.0)), found);
 
     let record = known();
-    let further = written(&record, None, |record| record.epoch = 4);
+    let newer = written(&record, None, |record| record.epoch = 4);
     let decision = polled_at(NOW, &record, 4, 1, says("running", 20.0));
-    assert_eq!(decision, further);
+    assert_eq!(decision, newer);
 
-    let word = written(&record, None, |record| {
+    let paused = written(&record, None, |record| {
         record.graph.status = Some("paused".to_owned());
         record.history = vec![call("statusChanged", "paused", 200)];
     });
-    assert_eq!(polled(&record, says("paused", 20.0)), word);
+    assert_eq!(polled(&record, says("paused", 20.0)), paused);
 }
 
 #[test]
-fn progress_is_written_in_tenths_whether_graph_counts_to_one_or_to_a_hundred() {
-    for (before, after, news) in [
+fn progress_is_written_at_each_tenth_whether_graph_counts_to_1_or_to_100() {
+    for (before, after, is_written) in [
         (40.0, 49.9, false),
         (40.0, 50.0, true),
         (49.0, 50.0, true),
@@ -174,9 +183,13 @@ fn progress_is_written_in_tenths_whether_graph_counts_to_one_or_to_a_hundred() {
         let mut record = known();
         record.graph.progress = Some(before);
         let decision = polled(&record, says("running", after));
-        assert_eq!(decision.write.is_some(), news, "{before} → {after}");
-        let kept = decision.write.map(|record| record.graph.progress);
-        assert_eq!(kept, news.then_some(Some(after)), "{before} → {after}");
+        assert_eq!(decision.write.is_some(), is_written, "{before} → {after}");
+        let stored = decision.write.map(|record| record.graph.progress);
+        assert_eq!(
+            stored,
+            is_written.then_some(Some(after)),
+            "{before} → {after}"
+        );
     }
     let record = known();
     let silent = replied(answer(200, json!({ "status": "running" })));
@@ -185,7 +198,7 @@ fn progress_is_written_in_tenths_whether_graph_counts_to_one_or_to_a_hundred() {
 }
 
 #[test]
-fn looks_are_counted_by_the_queue_that_counts_receives_else_by_the_record() {
+fn polls_are_counted_by_a_queue_that_counts_receives_or_else_by_the_record() {
     let record = known();
     for (receives, polls) in [(1, 5), (4, 5), (5, 5), (6, 6), (90, 90)] {
         let decision = polled_at(NOW, &record, 3, receives, says("paused", 20.0));
@@ -194,7 +207,7 @@ fn looks_are_counted_by_the_queue_that_counts_receives_else_by_the_record() {
 }
 
 #[test]
-fn a_terminal_word_ends_the_operation_with_its_result() {
+fn terminal_status_ends_the_operation_with_its_result() {
     let body = json!({ "status": "complete", "progress": 100,
         "storageLocation": "https://a.example/c?sig=secret", "completedDateTime": "2026-11-21" });
     for now in [NOW, DEADLINE, DEADLINE + 1] {
@@ -216,7 +229,7 @@ fn a_terminal_word_ends_the_operation_with_its_result() {
 }
 
 #[test]
-fn a_failure_that_graph_reports_ends_the_operation_without_a_result() {
+fn failure_that_graph_reports_ends_the_operation_without_a_result() {
     let mut record = running(SCHEDULE);
     record.graph.status = Some("Running".to_owned());
     let body = json!({ "id": "s", "provisionStatus": "Failed", "provisionStatusCode": "NoTeam" });
@@ -224,16 +237,16 @@ fn a_failure_that_graph_reports_ends_the_operation_without_a_result() {
     let outcome = Outcome::Failed;
     assert_eq!(after.state, State::Ended { outcome });
     assert_eq!(after.reason, Some(Reason::OperationFailed));
-    let told = after.error.unwrap();
+    let error = after.error.unwrap();
     assert_eq!(
-        (told.code.as_str(), &*told.message),
+        (error.code.as_str(), &*error.message),
         ("NoTeam", "Graph reports Failed")
     );
     assert_eq!(after.result, None);
 }
 
 #[test]
-fn nothing_learnt_at_the_deadline_is_the_end() {
+fn poll_without_an_outcome_at_the_deadline_ends_the_operation_as_expired() {
     for reply in [GraphReply::NotSent, says("running", 20.0)] {
         let open = polled_at(DEADLINE - 1, &known(), 3, 1, reply.clone());
         assert!(
@@ -264,7 +277,7 @@ fn not_found(retry_after: Option<u64>) -> GraphReply {
 }
 
 #[test]
-fn a_monitor_that_is_not_there_is_noted_once_and_looked_for_soon() {
+fn missing_monitor_is_noted_once_and_polled_again_soon() {
     let mut record = known();
     let first = written(&record, Some(10), |record| {
         record.graph.missing = 1;
@@ -279,15 +292,15 @@ fn a_monitor_that_is_not_there_is_noted_once_and_looked_for_soon() {
             record.graph.missing = missing;
         });
         assert_eq!(polled(&record, not_found(None)), expected, "{missing}");
-        let asked = written(&record, Some(77), |record| {
+        let longer = written(&record, Some(77), |record| {
             record.graph.missing = missing;
         });
-        assert_eq!(polled(&record, not_found(Some(77))), asked, "{missing}");
+        assert_eq!(polled(&record, not_found(Some(77))), longer, "{missing}");
     }
 }
 
 #[test]
-fn a_monitor_is_gone_after_ten_minutes_and_five_looks() {
+fn monitor_is_gone_after_ten_minutes_and_five_polls() {
     for (missing, since, gone) in [
         (5, 0, true),
         (6, 0, true),
@@ -301,21 +314,21 @@ fn a_monitor_is_gone_after_ten_minutes_and_five_looks() {
         record.graph.missing_since = Some(at(since));
         let decision = polled_at(600, &record, 3, 1, not_found(None));
         let after = decision.write.unwrap();
-        let told = after.error.map(|error: OperationError| error.code);
+        let code = after.error.map(|error: OperationError| error.code);
         if gone {
             let outcome = Outcome::Unknown;
             assert_eq!(after.state, State::Ended { outcome });
             assert_eq!(after.reason, Some(Reason::MonitorGone));
-            assert_eq!(told.as_deref(), Some("itemNotFound"));
+            assert_eq!(code.as_deref(), Some("itemNotFound"));
         } else {
-            assert_eq!((after.state.outcome(), told), (None, None), "{missing}");
+            assert_eq!((after.state.outcome(), code), (None, None), "{missing}");
             assert_eq!(after.graph.missing, missing);
         }
     }
 }
 
 #[test]
-fn a_token_that_may_not_read_is_told_once_and_polling_goes_on() {
+fn unauthorized_poll_is_noted_once_and_polling_goes_on() {
     let mut record = known();
     for status in [401, 403] {
         let lost = written(&record, None, |record| {
@@ -325,15 +338,15 @@ fn a_token_that_may_not_read_is_told_once_and_polling_goes_on() {
         assert_eq!(polled(&record, replied(answer(status, Value::Null))), lost);
     }
     record.reason = Some(Reason::AuthorizationLost);
-    let known = polled(&record, replied(answer(401, Value::Null)));
-    assert_eq!(known, nothing(Next::Wait(look(&record, None))));
+    let repeated = polled(&record, replied(answer(401, Value::Null)));
+    assert_eq!(repeated, nothing(Next::Wait(next_poll(&record, None))));
 }
 
 #[test]
-fn graph_that_could_not_be_asked_was_not_polled() {
+fn poll_that_could_not_be_sent_is_not_counted() {
     let record = known();
     let not_ready = |epoch, reason| {
-        let trouble = NotReady {
+        let not_sent = NotReady {
             reason,
             retry_after: Some(seconds(70)),
         };
@@ -341,22 +354,22 @@ fn graph_that_could_not_be_asked_was_not_polled() {
             epoch,
             receives: 90,
             client_request_id: "p".to_owned(),
-            reply: Err(trouble),
+            reply: Err(not_sent),
         };
         decided(&record, &event, at(NOW))
     };
-    let wait = look(&record, Some(seconds(70)));
+    let wait = next_poll(&record, Some(seconds(70)));
     assert_eq!(not_ready(3, None), nothing(Next::Wait(wait)));
-    let further = written(&record, Some(70), |record| {
+    let newer = written(&record, Some(70), |record| {
         record.graph.polls = 4;
         record.epoch = 4;
     });
-    assert_eq!(not_ready(4, None), further);
+    assert_eq!(not_ready(4, None), newer);
     let reason = Reason::SealedDataUnreadable;
-    let told = written(&record, Some(70), |record| {
+    let noted = written(&record, Some(70), |record| {
         record.graph.polls = 4;
         record.reason = Some(reason);
         record.history = vec![line(at(NOW), "running", "authorizationLost", None)];
     });
-    assert_eq!(not_ready(3, Some(reason)), told);
+    assert_eq!(not_ready(3, Some(reason)), noted);
 }

@@ -1,4 +1,4 @@
-//! What the answer to a start leads to, in every restart class.
+//! Tests what the answer to a start leads to, in every restart class.
 
 use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::schedule;
@@ -13,6 +13,7 @@ use crate::{
 };
 
 const NOW: u64 = 20;
+/// An operation of each restart class: never, adopt, idempotent.
 const CLASSES: [&str; 3] = [EXPORT, GOALS, SCHEDULE];
 
 fn started(record: &Record, reply: GraphReply) -> Decision {
@@ -25,20 +26,21 @@ fn started(record: &Record, reply: GraphReply) -> Decision {
     decided(record, &event, at(NOW))
 }
 
-/// In flight for the first time, after a stumble.
+/// Returns a record whose first start is in flight, after two crashed steps.
 fn in_flight(name: &str) -> Record {
     let mut record = starting(name, at(60));
     record.step_crashes = 2;
     record
 }
 
-/// What every answer to this call changes.
+/// Applies what every answer to this start changes.
 fn answered(record: &mut Record, request_id: Option<&str>) {
     record.step_crashes = 0;
     record.graph.client_request_id = Some("c".to_owned());
     record.graph.request_id = request_id.map(str::to_owned);
 }
 
+/// Returns a line of the history that names this start.
 fn call(status: &str, event: &str, detail: Option<&str>, request_id: Option<&str>) -> HistoryEntry {
     HistoryEntry {
         client_request_id: Some("c".to_owned()),
@@ -51,7 +53,7 @@ fn refusal(status: u16) -> Answer {
     answer(status, Value::Null)
 }
 
-fn told(status: u16) -> OperationError {
+fn operation_error(status: u16) -> OperationError {
     OperationError {
         code: format!("http{status}"),
         message: "Graph sent no error document".to_owned(),
@@ -61,9 +63,16 @@ fn told(status: u16) -> OperationError {
     }
 }
 
-/// Accepted again: `event` says why, the next attempt is made when pacing says so.
-fn again(record: &Record, event: &str, asked: Option<u64>, request_id: Option<&str>) -> Decision {
-    let not_before = schedule::start_again(record, asked.map(seconds), at(NOW));
+/// Returns the decision that accepts the operation again, with the next attempt after the pause of `start_again`.
+///
+/// `event` is the line of the history that says why.
+fn again(
+    record: &Record,
+    event: &str,
+    retry_after: Option<u64>,
+    request_id: Option<&str>,
+) -> Decision {
+    let not_before = schedule::start_again(record, retry_after.map(seconds), at(NOW));
     changed(record, Next::Wait(not_before), |record| {
         answered(record, request_id);
         record.state = State::Accepted { not_before };
@@ -74,7 +83,7 @@ fn again(record: &Record, event: &str, asked: Option<u64>, request_id: Option<&s
 }
 
 #[test]
-fn a_call_without_an_answer_does_not_show_the_request_id_of_an_earlier_one() {
+fn start_without_an_answer_does_not_show_the_request_id_of_an_earlier_call() {
     let record = in_flight(EXPORT);
     assert!(record.graph.request_id.is_some());
     for reply in [GraphReply::NotSent, GraphReply::Lost("no answer in time")] {
@@ -86,7 +95,7 @@ fn a_call_without_an_answer_does_not_show_the_request_id_of_an_earlier_one() {
 }
 
 #[test]
-fn what_was_never_sent_is_sent_again_in_every_class() {
+fn start_that_was_never_sent_is_sent_again_in_every_class() {
     for name in CLASSES {
         let record = in_flight(name);
         let expected = again(&record, "startNotSent", None, None);
@@ -95,7 +104,7 @@ fn what_was_never_sent_is_sent_again_in_every_class() {
 }
 
 #[test]
-fn a_throttled_start_waits_as_long_as_graph_asks_else_the_catalogues_first_pause() {
+fn throttled_start_waits_for_retry_after_or_else_the_catalogues_first_pause() {
     for (name, first) in [(EXPORT, 60), (GOALS, 60), (SCHEDULE, 10)] {
         let record = in_flight(name);
         let throttled = |retry_after: Option<u64>| {
@@ -116,19 +125,19 @@ fn a_throttled_start_waits_as_long_as_graph_asks_else_the_catalogues_first_pause
 }
 
 #[test]
-fn a_refused_token_is_replaced_once_and_then_believed() {
+fn refused_token_is_replaced_once_and_a_second_refusal_ends_the_operation() {
     for name in CLASSES {
         let mut record = in_flight(name);
         let mut expected = again(&record, "startUnauthorized", None, Some("r"));
         expected.write.as_mut().unwrap().token_refused = true;
         assert_eq!(started(&record, replied(refusal(401))), expected, "{name}");
         record.token_refused = true;
-        refused(&record, 401);
+        assert_ended_by_refusal(&record, 401);
     }
 }
 
-/// Refused for good. Nothing runs, unless an earlier answer was lost.
-fn refused(record: &Record, status: u16) {
+/// Asserts that this refusal ends the operation: as failed, or as unknown if an earlier answer was lost.
+fn assert_ended_by_refusal(record: &Record, status: u16) {
     for (maybe_started, outcome, reason) in [
         (false, Outcome::Failed, Reason::StartRejected),
         (true, Outcome::Unknown, Reason::StartOutcomeUnknown),
@@ -142,22 +151,22 @@ fn refused(record: &Record, status: u16) {
         let after = decision.write.unwrap();
         assert_eq!(after.state, State::Ended { outcome }, "{status}");
         assert_eq!(after.reason, Some(reason), "{status}");
-        assert_eq!(after.error, Some(told(status)), "{status}");
+        assert_eq!(after.error, Some(operation_error(status)), "{status}");
         assert_eq!(after.maybe_started, maybe_started);
     }
 }
 
 #[test]
-fn a_refusal_ends_the_operation() {
+fn refusal_ends_the_operation() {
     for name in CLASSES {
         for status in [302, 400, 403, 404, 409, 410, 413, 422] {
-            refused(&in_flight(name), status);
+            assert_ended_by_refusal(&in_flight(name), status);
         }
     }
 }
 
 #[test]
-fn a_success_that_names_nothing_to_follow_is_unknown() {
+fn success_without_a_trusted_monitor_ends_unknown() {
     for (location, reason) in [
         (None, Reason::StartUntrackable),
         (Some("//evil.example/x"), Reason::LocationUntrusted),
@@ -174,7 +183,7 @@ fn a_success_that_names_nothing_to_follow_is_unknown() {
 }
 
 #[test]
-fn a_lost_answer_is_held_in_class_never() {
+fn lost_answer_is_held_in_class_never() {
     let record = in_flight(EXPORT);
     let until = at(NOW + 15 * 60);
     let expected = changed(&record, Next::Wait(until), |record| {
@@ -193,7 +202,7 @@ fn a_lost_answer_is_held_in_class_never() {
 }
 
 #[test]
-fn after_a_lost_answer_the_other_classes_start_again_and_remember() {
+fn lost_answer_is_noted_and_started_again_in_the_other_classes() {
     for name in [GOALS, SCHEDULE] {
         let record = in_flight(name);
         for retry_after in [None, Some(seconds(700))] {
@@ -223,7 +232,9 @@ fn located(status: u16) -> Answer {
     }
 }
 
-/// Followed from now on: `event` tells how it came to that, the poll message is sent for the first look.
+/// Returns the decision that follows the job from now on and sends the message for the first poll.
+///
+/// `event` is the line of the history that says whether the job was started or adopted.
 fn followed(record: &Record, monitor: &str, event: &str, note: Option<&str>) -> Decision {
     let mut decision = changed(record, Next::Drop, |record| {
         answered(record, Some("r"));
@@ -236,15 +247,15 @@ fn followed(record: &Record, monitor: &str, event: &str, note: Option<&str>) -> 
     });
     let after = decision.write.as_mut().unwrap();
     let row = &crate::operation(&after.operation).poll;
-    let look = schedule::next_poll_at(after, row, Some(seconds(90)), at(NOW));
-    after.graph.next_poll_at = Some(look);
-    after.due_at = Some(look);
-    decision.send = Some((Message::poll(after, 1), look));
+    let first_poll = schedule::next_poll_at(after, row, Some(seconds(90)), at(NOW));
+    after.graph.next_poll_at = Some(first_poll);
+    after.due_at = Some(first_poll);
+    decision.send = Some((Message::poll(after, 1), first_poll));
     decision
 }
 
 #[test]
-fn a_success_is_followed_where_graph_says() {
+fn success_is_followed_at_the_monitor_that_graph_names() {
     let record = in_flight(EXPORT);
     let decision = started(&record, replied(located(202)));
     assert_eq!(decision, followed(&record, MONITOR, "started", None));
@@ -254,7 +265,7 @@ fn a_success_is_followed_where_graph_says() {
 }
 
 #[test]
-fn a_success_of_the_held_attempt_is_followed() {
+fn success_of_the_held_attempt_is_followed() {
     let record = held(at(900));
     let decision = started(&record, replied(located(202)));
     assert_eq!(decision, followed(&record, MONITOR, "started", None));
@@ -265,7 +276,7 @@ fn a_success_of_the_held_attempt_is_followed() {
 }
 
 #[test]
-fn a_refusal_that_names_the_running_job_is_followed_in_class_adopt_only() {
+fn conflict_that_names_the_running_job_is_followed_in_class_adopt_only() {
     let record = in_flight(GOALS);
     let decision = started(&record, replied(located(409)));
     assert_eq!(decision, followed(&record, MONITOR, "adopted", None));
@@ -276,18 +287,18 @@ fn a_refusal_that_names_the_running_job_is_followed_in_class_adopt_only() {
     }
 }
 
-fn schedule(word: &str, enabled: bool) -> Answer {
+fn schedule(status: &str, enabled: bool) -> Answer {
     Answer {
         retry_after: Some(seconds(90)),
         ..answer(
             200,
-            json!({ "id": "s", "provisionStatus": word, "enabled": enabled }),
+            json!({ "id": "s", "provisionStatus": status, "enabled": enabled }),
         )
     }
 }
 
 #[test]
-fn a_schedule_that_is_provisioned_at_once_ends_at_once() {
+fn schedule_that_is_provisioned_at_once_ends_at_once() {
     let decision = started(&in_flight(SCHEDULE), replied(schedule("Completed", true)));
     assert_eq!((decision.send, decision.next), (None, Next::Redecide));
     let after = decision.write.unwrap();
@@ -302,24 +313,24 @@ fn a_schedule_that_is_provisioned_at_once_ends_at_once() {
 }
 
 #[test]
-fn what_a_schedule_said_before_does_not_end_the_new_one() {
+fn status_of_an_earlier_schedule_does_not_end_the_new_one() {
     let record = in_flight(SCHEDULE);
     let monitor = format!("{GRAPH}/v1.0/teams/1/schedule");
-    for (word, enabled) in [
+    for (status, enabled) in [
         ("Failed", true),
         ("Completed", false),
         ("running", true),
         ("notStarted", true),
     ] {
         let mut expected = followed(&record, &monitor, "started", None);
-        expected.write.as_mut().unwrap().graph.status = Some(word.to_owned());
-        let decision = started(&record, replied(schedule(word, enabled)));
-        assert_eq!(decision, expected, "{word}");
+        expected.write.as_mut().unwrap().graph.status = Some(status.to_owned());
+        let decision = started(&record, replied(schedule(status, enabled)));
+        assert_eq!(decision, expected, "{status}");
     }
 }
 
 #[test]
-fn an_answer_to_an_operation_that_is_not_in_flight_is_no_news() {
+fn answer_to_an_operation_that_is_not_in_flight_changes_nothing() {
     let mut record = accepted(EXPORT, at(0));
     record.attempt = 1;
     let decision = started(&record, replied(located(202)));

@@ -1,4 +1,4 @@
-//! Starts that cannot be prepared, steps that stumble, and what the sweeper finds: who waits, how long, and what is written.
+//! Tests starts that cannot be prepared, steps that crash, and what the sweeper finds: the waits and what is written.
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ fn not_ready(
     retry_after: Option<Duration>,
     now: u64,
 ) -> Decision {
-    let trouble = NotReady {
+    let not_ready = NotReady {
         reason,
         retry_after,
     };
-    decided(record, &Event::NotReady(trouble), at(now))
+    decided(record, &Event::NotReady(not_ready), at(now))
 }
 
 #[test]
-fn a_passing_trouble_waits_a_tenth_of_the_age_between_five_seconds_and_a_quarter_of_an_hour() {
+fn unprepared_start_waits_a_tenth_of_its_age_from_5_seconds_to_15_minutes() {
     for mut record in [accepted(EXPORT, at(0)), starting(SCHEDULE, at(60))] {
         record.due_at = Some(at(DEADLINE));
         for (age, pause) in [
@@ -47,7 +47,7 @@ fn a_passing_trouble_waits_a_tenth_of_the_age_between_five_seconds_and_a_quarter
 }
 
 #[test]
-fn a_start_that_cannot_be_prepared_waits_no_longer_than_until_its_deadline() {
+fn unprepared_start_waits_at_most_until_its_deadline() {
     let mut record = accepted(EXPORT, at(0));
     record.deadline = at(100);
     let decision = |now| not_ready(&record, None, Some(seconds(50)), now);
@@ -57,11 +57,11 @@ fn a_start_that_cannot_be_prepared_waits_no_longer_than_until_its_deadline() {
 }
 
 #[test]
-fn a_wait_that_would_look_overdue_to_the_sweeper_is_written_down() {
+fn wait_that_would_seem_overdue_to_the_sweeper_is_written() {
     let record = accepted(EXPORT, at(0));
-    // The record is due at 75 s; five minutes of grace.
-    let unseen = not_ready(&record, None, Some(seconds(375 - 10)), 10);
-    assert_eq!(unseen, nothing(Next::Wait(at(375))));
+    // The record is due at 75 s. A wait until at most five minutes after that is not written.
+    let unwritten = not_ready(&record, None, Some(seconds(375 - 10)), 10);
+    assert_eq!(unwritten, nothing(Next::Wait(at(375))));
     for pause in [Duration::from_millis(365_001), seconds(800)] {
         let until = at(10) + pause;
         let written = changed(&record, Next::Wait(until), |record| {
@@ -72,7 +72,7 @@ fn a_wait_that_would_look_overdue_to_the_sweeper_is_written_down() {
 }
 
 #[test]
-fn why_a_start_waits_is_written_down_once() {
+fn reason_for_postponing_a_start_is_written_once() {
     let mut record = accepted(EXPORT, at(0));
     let lost = Some(Reason::AuthorizationLost);
     let expected = |record: &Record, reason: Option<Reason>| {
@@ -84,17 +84,17 @@ fn why_a_start_waits_is_written_down_once() {
             record.due_at = Some(at(20));
         })
     };
-    let news = not_ready(&record, lost, None, 15);
-    assert_eq!(news, expected(&record, lost));
-    record = *news.write.unwrap();
-    let known = not_ready(&record, lost, None, 15);
-    assert_eq!(known, nothing(Next::Wait(at(20))));
-    let over = not_ready(&record, None, None, 15);
-    assert_eq!(over, expected(&record, None));
+    let first = not_ready(&record, lost, None, 15);
+    assert_eq!(first, expected(&record, lost));
+    record = *first.write.unwrap();
+    let repeated = not_ready(&record, lost, None, 15);
+    assert_eq!(repeated, nothing(Next::Wait(at(20))));
+    let resolved = not_ready(&record, None, None, 15);
+    assert_eq!(resolved, expected(&record, None));
 }
 
 #[test]
-fn a_step_that_stumbles_is_tried_again_ever_more_rarely() {
+fn crashed_step_is_retried_after_growing_pauses() {
     let mut record = running(EXPORT);
     record.due_at = Some(at(10));
     for (step_crashes, minutes) in [
@@ -120,7 +120,7 @@ fn a_step_that_stumbles_is_tried_again_ever_more_rarely() {
 }
 
 #[test]
-fn a_stumble_does_not_bring_the_sweeper_forward() {
+fn step_crash_does_not_make_a_record_due_earlier() {
     let mut record = running(EXPORT);
     record.due_at = Some(at(5000));
     let decision = decided(&record, &Event::StepCrashed, at(100));
@@ -135,7 +135,9 @@ fn swept(record: &Record, now: u64) -> Decision {
     decided(record, &Event::Overdue, at(now))
 }
 
-/// A message sent now; the record is due now, so that the next sweep does not send another.
+/// Returns the decision that sends `message` now.
+///
+/// The record becomes due now, so that the next sweep does not send another.
 fn sent(record: &Record, now: Timestamp, message: Message) -> Decision {
     Decision {
         send: Some((message, now)),
@@ -144,7 +146,7 @@ fn sent(record: &Record, now: Timestamp, message: Message) -> Decision {
 }
 
 #[test]
-fn the_sweeper_sends_an_overdue_start_its_watchdog() {
+fn sweeper_sends_the_watchdog_of_an_overdue_start() {
     for record in [
         accepted(EXPORT, at(0)),
         starting(SCHEDULE, at(60)),
@@ -160,7 +162,7 @@ fn the_sweeper_sends_an_overdue_start_its_watchdog() {
 }
 
 #[test]
-fn the_sweeper_sends_what_runs_or_has_ended_a_message_of_a_hop_that_none_had() {
+fn sweeper_sends_a_poll_message_with_an_unused_epoch_for_a_running_or_ended_record() {
     for revision in [3, 4, 9] {
         for mut record in [running(EXPORT), ended(Outcome::Failed)] {
             record.revision = revision;
@@ -176,7 +178,7 @@ fn the_sweeper_sends_what_runs_or_has_ended_a_message_of_a_hop_that_none_had() {
 }
 
 #[test]
-fn the_sweeper_leaves_closed_records_alone() {
+fn sweeper_leaves_closed_records_alone() {
     let outcome = Outcome::Failed;
     let how = DeliveryOutcome::NotRequested;
     let mut closed = record(EXPORT, State::Closed { outcome, how });
@@ -185,7 +187,7 @@ fn the_sweeper_leaves_closed_records_alone() {
 }
 
 #[test]
-fn a_history_keeps_its_first_twenty_lines_and_its_newest() {
+fn full_history_keeps_its_first_twenty_lines_and_the_newest() {
     let mut record = running(EXPORT);
     let numbered = |number: u64| line(at(number), "running", "statusChanged", None);
     record.history = (0..149).map(numbered).collect();

@@ -1,11 +1,11 @@
-//! StatusMap and ids that callers, receivers and stores see: each has one spelling.
+//! Tests that statuses, outcomes, reasons and ids are spelled the same for callers, receivers and stores.
 
 use courier_core::operation::{OperationId, Outcome, Reason, State};
 
 use crate::{EXPORT, accepted, at, held, running, starting};
 
 #[test]
-fn an_id_is_written_and_read_as_its_text() {
+fn operation_id_is_serialized_as_its_text() {
     let id = OperationId::parse("op_0123456789abcdef0123456789abcdef").unwrap();
     assert_eq!(id.bare(), "0123456789abcdef0123456789abcdef");
     assert_eq!(id.to_string(), id.as_str());
@@ -18,7 +18,7 @@ fn an_id_is_written_and_read_as_its_text() {
 }
 
 #[test]
-fn outcomes_and_reasons_are_told_as_they_are_stored() {
+fn outcomes_and_reasons_are_reported_as_they_are_stored() {
     for outcome in Outcome::ALL {
         assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
         assert_eq!(State::Ended { outcome }.status(), outcome.as_str());
@@ -40,13 +40,13 @@ fn outcomes_and_reasons_are_told_as_they_are_stored() {
 }
 
 #[test]
-fn a_hold_is_told_as_starting() {
-    for (record, word) in [
+fn held_start_has_the_status_starting() {
+    for (record, status) in [
         (accepted(EXPORT, at(0)), "accepted"),
         (starting(EXPORT, at(0)), "starting"),
         (held(at(0)), "starting"),
         (running(EXPORT), "running"),
     ] {
-        assert_eq!(record.state.status(), word);
+        assert_eq!(record.state.status(), status);
     }
 }
