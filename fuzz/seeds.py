@@ -1,4 +1,4 @@
-"""Writes the cases of the corpora into fuzz/corpus, one file each, as the inputs that fuzzing begins with."""
+"""Writes each case of the corpora to a file in fuzz/corpus, as the inputs with which fuzzing begins."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -7,17 +7,17 @@ from re import DOTALL, compile
 HERE = Path(__file__).parent
 CORPORA = HERE / "../shared/courier-core/tests/corpora"
 ESCAPE = compile(rb"\\(?:x(..)|u\{([0-9a-f]+)\}|\((\d+)\*([^)]*)\)|(.))", DOTALL)
-LETTERS = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
+PLAIN_ESCAPES = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
 
 
 def unescape(text):
     def one(match):
-        byte, letter, times, repeated, plain = match.groups()
+        byte, code_point, times, repeated, plain = match.groups()
         if byte:
             return bytes([int(byte, 16)])
-        if letter:
-            return chr(int(letter, 16)).encode()
-        return unescape(repeated) * int(times) if times else LETTERS[plain]
+        if code_point:
+            return chr(int(code_point, 16)).encode()
+        return unescape(repeated) * int(times) if times else PLAIN_ESCAPES[plain]
 
     return ESCAPE.sub(one, text)
 
@@ -39,7 +39,7 @@ def requests():
 
 
 def answers():
-    """Two bytes pick the operation and the status of the answer."""
+    """Yields bodies of answers after two bytes, which select the operation and the HTTP status."""
     events = [path.read_bytes() for path in (HERE / "../events/graph").glob("*.json")]
     for body in inputs("json") + inputs("answers") + events:
         yield from (bytes([operation, 0]) + body for operation in range(3))
@@ -47,7 +47,7 @@ def answers():
 
 
 def signatures():
-    """Good requests of each dialect; the target fills in the signatures."""
+    """Yields requests in each dialect; the target replaces the placeholders with signatures."""
     yield b"webhook-id: msg_1\nwebhook-timestamp: 1795291200\nwebhook-signature: v1a,x %standard\n\n{}"
     yield b"webhook-id: msg_1\nwebhook-timestamp: 1795291501\nwebhook-signature: %standard\n\n{}"
     yield b"x-zendesk-webhook-signature-timestamp: 2026-11-21T20:00:00Z\nx-zendesk-webhook-signature: %zendesk\n\n{}"

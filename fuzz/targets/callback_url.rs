@@ -1,4 +1,4 @@
-//! The callback URL of a request: what is taken has a registered origin, and is taken again when it is called.
+//! Fuzzes the callback URL of a request: an accepted URL has a registered origin, and is accepted again when called.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ const ORIGINS: [&str; 7] = [
     "https://[::1]",
 ];
 
-/// Without private networks, and with some.
+/// The registered origins, and the settings without and with permitted private networks.
 static SETTINGS: LazyLock<(Vec<String>, [Allowed; 2])> = LazyLock::new(|| {
     let networks = ["10.20.0.0/16", "127.0.0.0/8"].map(|text| text.parse().unwrap());
     let private = Allowed {
@@ -45,14 +45,14 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn check(text: &str, origins: &[String], allowed: &Allowed) {
-    let Ok(taken) = parse(text, origins, allowed) else {
+    let Ok(accepted) = parse(text, origins, allowed) else {
         return;
     };
-    assert!(origins.contains(&taken.origin()));
-    let url = taken.as_url();
+    assert!(origins.contains(&accepted.origin()));
+    let url = accepted.as_url();
     let private = !allowed.networks.is_empty();
     assert!(url.scheme() == "https" || private && url.scheme() == "http");
-    assert!(private || ORIGINS[..3].contains(&taken.origin().as_str()));
+    assert!(private || ORIGINS[..3].contains(&accepted.origin().as_str()));
     assert!(url.username().is_empty() && url.password().is_none());
     assert_eq!(url.fragment(), None);
     let start = text
@@ -65,6 +65,6 @@ fn check(text: &str, origins: &[String], allowed: &Allowed) {
         Host::Ipv6(ip) => assert!(allowed.permits(ip.into())),
         Host::Domain(name) => assert!(name.is_ascii() && !name.ends_with('.')),
     }
-    // The completion is delivered to the URL as it was sealed, and that is judged anew.
-    assert_eq!(parse(taken.as_str(), origins, allowed), Ok(taken));
+    // The completion is delivered to the URL as it was sealed, which is checked again before the call.
+    assert_eq!(parse(accepted.as_str(), origins, allowed), Ok(accepted));
 }

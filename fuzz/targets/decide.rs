@@ -1,4 +1,4 @@
-//! Any order of events from a fresh record: every decision keeps the rules, and nothing is written twice into Ended.
+//! Fuzzes the order of events from a new record: decisions keep the invariants, and Ended is written at most once.
 
 #![no_main]
 
@@ -8,18 +8,18 @@ mod walk;
 use std::time::Duration;
 
 use courier_core::catalogue::{Catalogue, Operation};
-use courier_core::lifecycle::{Policy, Timing, decide};
 use courier_core::graph::verdict::GraphReply;
+use courier_core::lifecycle::{Policy, Timing, decide};
 use libfuzzer_sys::arbitrary::{self, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use url::Url;
 use walk::Happening;
 
-const STATUSES: [u16; 16] = [
+const HTTP_STATUSES: [u16; 16] = [
     200, 201, 202, 204, 302, 400, 401, 403, 404, 408, 409, 410, 429, 500, 503, 999,
 ];
-const WORDS: [&str; 8] = [
+const GRAPH_STATUSES: [&str; 8] = [
     "running",
     "complete",
     "succeeded",
@@ -29,10 +29,10 @@ const WORDS: [&str; 8] = [
     "?",
     "",
 ];
-const LONGEST_WALK: usize = 48;
+const MAX_EVENTS: usize = 48;
 
 fuzz_target!(|data: &[u8]| {
-    // The walk ends where the bytes end.
+    // The walk ends when the bytes are used up, which is no failure.
     let _ = walk(&mut Unstructured::new(data));
 });
 
@@ -49,7 +49,7 @@ fn walk(bytes: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let mut record = walk::accepted(&operation.name, bytes.arbitrary()?);
     let mut now = walk::began();
     let mut endings = 0;
-    for _ in 0..LONGEST_WALK {
+    for _ in 0..MAX_EVENTS {
         if bytes.is_empty() {
             break;
         }
@@ -60,7 +60,7 @@ fn walk(bytes: &mut Unstructured<'_>) -> arbitrary::Result<()> {
             endings += u32::from(record.ended_at.is_none() && after.ended_at.is_some());
             record = *after;
         }
-        assert!(endings <= 1, "I3");
+        assert!(endings <= 1, "I3: Ended is written at most once");
         now += Duration::from_secs(u64::from(bytes.arbitrary::<u16>()?));
     }
     Ok(())
@@ -100,14 +100,14 @@ fn reply(bytes: &mut Unstructured<'_>) -> arbitrary::Result<GraphReply> {
         0 => GraphReply::NotSent,
         1 => GraphReply::Lost("no answer in time"),
         _ => {
-            let word = bytes.choose(&WORDS)?;
-            let document = json!({ "status": word, "provisionStatus": word, "enabled": true });
+            let status = bytes.choose(&GRAPH_STATUSES)?;
+            let document = json!({ "status": status, "provisionStatus": status, "enabled": true });
             let body = if bytes.arbitrary()? {
                 document
             } else {
                 Value::Null
             };
-            walk::answer(*bytes.choose(&STATUSES)?, bytes.arbitrary()?, body)
+            walk::answer(*bytes.choose(&HTTP_STATUSES)?, bytes.arbitrary()?, body)
         }
     })
 }

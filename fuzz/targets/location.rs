@@ -1,4 +1,4 @@
-//! `Location` of Graph's answers: whatever is trusted lies on the configured origin, and is still trusted when it is polled.
+//! Fuzzes the `Location` of Graph's answers: a trusted one is on the configured origin, and still trusted when polled.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use courier_core::graph::monitor::{from_target, trusted};
 use libfuzzer_sys::fuzz_target;
 use url::Url;
 
-static GRAPHS: LazyLock<[(Url, &str); 3]> = LazyLock::new(|| {
+static GRAPH_ORIGINS: LazyLock<[(Url, &str); 3]> = LazyLock::new(|| {
     let graph = |origin: &str| Url::parse(origin).unwrap();
     [
         (graph("https://graph.microsoft.com"), "v1.0"),
@@ -18,9 +18,9 @@ static GRAPHS: LazyLock<[(Url, &str); 3]> = LazyLock::new(|| {
 });
 
 fuzz_target!(|data: &[u8]| {
-    // As the core reads a header.
+    // The core reads the header in the same way.
     let location = String::from_utf8_lossy(data);
-    for (graph, version) in &*GRAPHS {
+    for (graph, version) in &*GRAPH_ORIGINS {
         if let Ok(url) = trusted(&location, graph, version) {
             check(&url, graph, version);
         }
@@ -44,7 +44,7 @@ fn check(url: &str, graph: &Url, version: &str) {
     assert_eq!(
         slashes(parsed.path()),
         slashes(written.unwrap()),
-        "no segment is a dot"
+        "no segment is a dot, which would be resolved away"
     );
     assert!(
         parsed

@@ -1,19 +1,21 @@
-//! `POST /v1/operations`: header lines, an empty line, the body. A refusal is a 4xx problem; what is taken keeps every rule.
+//! Fuzzes `POST /v1/operations`, given as header lines, an empty line and the body.
+//!
+//! A refusal is a problem document with a 4xx; an accepted request keeps every rule.
 
 #![no_main]
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use courier_core::outbound::address::Allowed;
 use courier_core::catalogue::{Catalogue, Restart};
 use courier_core::config::credentials::Credentials;
-use courier_core::config::{Client, CallbackProfiles};
-use courier_core::operation::random_ids;
-use courier_core::operation::{OperationId, Record};
-use courier_core::http::request::{NewOperation, parse};
+use courier_core::config::{CallbackProfiles, Client};
 use courier_core::crypto::seal::Sealer;
 use courier_core::crypto::secret::Secret;
+use courier_core::http::request::{NewOperation, parse};
+use courier_core::operation::random_ids;
+use courier_core::operation::{OperationId, Record};
+use courier_core::outbound::address::Allowed;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
@@ -55,7 +57,7 @@ fuzz_target!(|data: &[u8]| {
         )
     };
     match read() {
-        Ok(new) => taken(new, read().ok().unwrap(), &headers, now),
+        Ok(new) => check_accepted(new, read().ok().unwrap(), &headers, now),
         Err(problem) => {
             let response = problem.into_response();
             assert!(response.status().is_client_error());
@@ -69,6 +71,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
+/// Splits the input into headers and body; the first line that is no header begins the body.
 fn split(data: &[u8]) -> (HeaderMap, &[u8]) {
     let mut headers = HeaderMap::new();
     let mut rest = data;
@@ -97,7 +100,12 @@ fn split(data: &[u8]) -> (HeaderMap, &[u8]) {
     (headers, rest)
 }
 
-fn taken(new: NewOperation<'_>, again: NewOperation<'_>, headers: &HeaderMap, now: Timestamp) {
+fn check_accepted(
+    new: NewOperation<'_>,
+    again: NewOperation<'_>,
+    headers: &HeaderMap,
+    now: Timestamp,
+) {
     assert_eq!(
         new.fingerprint, again.fingerprint,
         "a replay has the same fingerprint"
@@ -106,7 +114,10 @@ fn taken(new: NewOperation<'_>, again: NewOperation<'_>, headers: &HeaderMap, no
     let late = !new.late.is_empty();
     let record = new.into_record(&SEALER, now, now);
     let named = headers.contains_key("idempotency-key") || record.reference.is_some();
-    assert!(named || !never, "what must not run twice has a name");
+    assert!(
+        named || !never,
+        "an operation that must not run twice has a key or a reference"
+    );
     assert_eq!(record.id == again.id, named, "a replay has the same id");
     assert_eq!(
         OperationId::parse(record.id.as_str()).as_ref(),

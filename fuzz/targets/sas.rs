@@ -1,4 +1,5 @@
-//! The SAS of a storage location: what is taken is one container over https, writable and neither readable nor listable.
+//! Fuzzes the SAS of a storage location: an accepted one is one container over https, writable, neither readable nor
+//! listable.
 
 #![no_main]
 
@@ -14,16 +15,16 @@ fuzz_target!(|data: &[u8]| {
     let deadline = Timestamp::from_second(1_797_768_000).unwrap();
     let form = fingerprint_form(text);
     assert!(!form.contains(['?', '#']) && !form.ends_with('/'));
-    let at = |deadline| check(text, deadline);
-    let Ok(sas) = at(deadline) else {
+    let checked_at = |deadline| check(text, deadline);
+    let Ok(sas) = checked_at(deadline) else {
         assert!(
-            at(Timestamp::MAX).is_err(),
-            "a later deadline heals nothing"
+            checked_at(Timestamp::MAX).is_err(),
+            "a SAS that is refused stays refused with a later deadline"
         );
         return;
     };
     assert_eq!(fingerprint_form(&form), form);
-    assert!(at(Timestamp::MIN).is_ok());
+    assert!(checked_at(Timestamp::MIN).is_ok());
     assert_eq!(
         (sas.container.as_str(), sas.secret.expose()),
         (form.as_str(), text)

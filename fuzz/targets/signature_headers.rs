@@ -1,6 +1,8 @@
-//! Lines of headers, an empty line, a body: whoever does not sign gets in nowhere, and a signed time is of now.
+//! Fuzzes signed requests, given as header lines, an empty line and a body.
 //!
-//! `%standard`, `%zendesk`, `%github` and `%plain` in a value stand for the right signature of what the request says.
+//! No request is accepted without a signature, or with a signed time more than five minutes from now.
+//!
+//! `%standard`, `%zendesk`, `%github` and `%plain` in a header's value stand for the right signature of the request.
 
 #![no_main]
 
@@ -13,7 +15,7 @@ use courier_core::auth::signed::verify;
 use courier_core::config::credentials::{
     Credentials, Dialect, Encoding, HmacAlgorithm, SignedRequests,
 };
-use courier_core::config::{Client, CallbackProfiles};
+use courier_core::config::{CallbackProfiles, Client};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -90,8 +92,8 @@ fuzz_target!(|data: &[u8]| {
     let Ok(caller) = verify(&headers, body, &CLIENTS, now) else {
         return;
     };
-    assert!(signed, "nobody signed this");
-    let said = match caller.client.name.as_str() {
+    assert!(signed, "an unsigned request was accepted");
+    let signed_at = match caller.client.name.as_str() {
         "standard-webhooks" => String::from_utf8(value("webhook-timestamp"))
             .unwrap()
             .parse()
@@ -103,9 +105,13 @@ fuzz_target!(|data: &[u8]| {
         }
         _ => NOW,
     };
-    assert!(said.abs_diff(NOW) <= 300, "{said} is not now");
+    assert!(
+        signed_at.abs_diff(NOW) <= 300,
+        "the signed time {signed_at} is not near now"
+    );
 });
 
+/// Splits the input into headers and body; the first line that is no header begins the body.
 fn split(data: &[u8]) -> (Vec<(HeaderName, Vec<u8>)>, &[u8]) {
     let mut lines = Vec::new();
     let mut rest = data;

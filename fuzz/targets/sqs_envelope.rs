@@ -1,6 +1,6 @@
-//! A message of the queue, as `courier-aws` and `courier-local` read it: it aims nobody but the record, and overflows nothing.
+//! Fuzzes a queue message as `courier-aws` and `courier-local` read it: only the record decides what is polled.
 //!
-//! The envelope around it is AWS's and is read by AWS's crates, which are not built here.
+//! No number overflows. The envelope around the message is read by AWS's crates, which are not built here.
 
 #![no_main]
 
@@ -9,8 +9,8 @@
 mod walk;
 
 use courier_core::catalogue::Catalogue;
-use courier_core::lifecycle::{Event, Next, Policy, Timing, decide};
 use courier_core::graph::verdict::GraphReply;
+use courier_core::lifecycle::{Event, Next, Policy, Timing, decide};
 use courier_core::operation::message::Message;
 use courier_core::operation::{OperationId, State};
 use libfuzzer_sys::fuzz_target;
@@ -57,14 +57,14 @@ fuzz_target!(|data: &[u8]| {
                 ..
             } = &message
             else {
-                panic!("a watchdog polled")
+                panic!("a watchdog message led to a poll")
             };
-            assert!(*sent >= epoch, "an older carrier polled");
+            assert!(*sent >= epoch, "a message of an older epoch led to a poll");
             assert!(
                 location
                     .as_ref()
                     .is_none_or(|location| *location == monitor),
-                "another place was polled"
+                "a message with another location led to a poll"
             );
             let polled = Event::Polled {
                 epoch: *sent,
@@ -77,7 +77,7 @@ fuzz_target!(|data: &[u8]| {
             let owed = Message::owed(&after);
             assert!(
                 matches!(owed, Some((Message::PollV1 { epoch, .. }, _)) if epoch >= after.epoch),
-                "nobody is in charge"
+                "no message carries the record"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! What Graph says when it is asked: the first byte picks the operation, the second the status, the rest is the body.
+//! Fuzzes Graph's answers: the first byte selects the operation, the second the HTTP status, and the rest is the body.
 
 #![no_main]
 
@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use courier_core::catalogue::{Catalogue, Operation};
 use courier_core::graph::error;
-use courier_core::graph::verdict::{self, Answer, StatusSnapshot, PollVerdict, GraphReply, StartVerdict};
+use courier_core::graph::verdict::{
+    self, Answer, GraphReply, PollVerdict, StartVerdict, StatusSnapshot,
+};
 use courier_core::operation::Outcome;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
@@ -25,9 +27,9 @@ fuzz_target!(|data: &[u8]| {
     let status = STATUSES[usize::from(*status) % STATUSES.len()];
     let reply = reply(status, body);
     match verdict::classify_poll(&reply, &operation.poll, &Map::new()) {
-        PollVerdict::Seen(look) => {
+        PollVerdict::Seen(snapshot) => {
             assert!((200..300).contains(&status));
-            check(&look, operation, body);
+            check(&snapshot, operation, body);
         }
         PollVerdict::Missing(error) => {
             assert!(matches!(status, 400 | 404 | 410));
@@ -46,8 +48,8 @@ fuzz_target!(|data: &[u8]| {
             assert!((200..300).contains(&status) || status == 409);
             let monitor = Url::parse(&started.monitor).unwrap();
             assert_eq!(monitor.origin(), graph.origin());
-            if let Some(look) = started.snapshot {
-                check(&look, operation, body);
+            if let Some(snapshot) = started.snapshot {
+                check(&snapshot, operation, body);
             }
         }
         StartVerdict::Refused(error) => {
@@ -59,11 +61,11 @@ fuzz_target!(|data: &[u8]| {
         StartVerdict::Throttled(_) => assert_eq!(status, 429),
         StartVerdict::Lost { .. } => assert_eq!(status, 503),
         StartVerdict::Untrackable(_) => assert!((200..300).contains(&status)),
-        StartVerdict::NotSent => panic!("an answer was sent"),
+        StartVerdict::NotSent => panic!("an answered start counts as not sent"),
     }
 });
 
-/// As `graph` reads an answer; a text at `/location` stands for the header.
+/// Returns the answer as `graph` reads it; a string at `/location` stands for the header.
 fn reply(status: u16, body: &[u8]) -> GraphReply {
     let error = error::parse(body).filter(|_| status >= 400);
     let body: Option<Value> = serde_json::from_slice(body).ok();
@@ -80,22 +82,25 @@ fn reply(status: u16, body: &[u8]) -> GraphReply {
     }))
 }
 
-fn check(look: &StatusSnapshot, operation: &Operation, body: &[u8]) {
-    assert!(look.word.chars().count() <= 64 && !look.word.chars().any(char::is_control));
-    assert!(look.progress.is_none_or(f64::is_finite));
+fn check(snapshot: &StatusSnapshot, operation: &Operation, body: &[u8]) {
+    assert!(snapshot.word.chars().count() <= 64 && !snapshot.word.chars().any(char::is_control));
+    assert!(snapshot.progress.is_none_or(f64::is_finite));
     let done = || {
         let body: Value = serde_json::from_slice(body).unwrap();
         let condition = operation.poll.done_when.as_ref();
         condition.is_none_or(|done| done.holds(&body, &Map::new()))
     };
-    match look.outcome {
+    match snapshot.outcome {
         Some(Outcome::Succeeded | Outcome::PartiallySucceeded) => assert!(done()),
-        Some(Outcome::Failed) => assert!(look.error.is_some()),
-        Some(other) => panic!("Graph cannot say {other:?}"),
+        Some(Outcome::Failed) => assert!(snapshot.error.is_some()),
+        Some(other) => panic!("no answer of Graph means {other:?}"),
         None => {}
     }
-    assert_eq!(look.error.is_some(), look.outcome == Some(Outcome::Failed));
-    for (name, value) in &look.result {
+    assert_eq!(
+        snapshot.error.is_some(),
+        snapshot.outcome == Some(Outcome::Failed)
+    );
+    for (name, value) in &snapshot.result {
         let row = &operation.poll.result[name];
         let text = value.as_str().unwrap_or_default();
         assert!(text.len() <= 16 * 1024 && !(row.without_query && text.contains(['?', '#'])));
