@@ -1,4 +1,4 @@
-//! What a configuration must not allow: private callbacks, unsigned callbacks, empty texts, operations nobody can run.
+//! Tests what a configuration must not allow: private or unsigned callbacks, empty strings, operations that cannot run.
 
 #![cfg(test)]
 
@@ -38,7 +38,7 @@ fn resolve(reference: &SecretReference) -> Result<Secret, String> {
     }
 }
 
-/// The mistakes in the good configuration after one change.
+/// Returns the mistakes in the good configuration after one change.
 fn mistakes(from: &str, to: &str) -> Vec<String> {
     assert!(GOOD.contains(from), "{from}");
     let text = GOOD.replacen(from, to, 1);
@@ -51,14 +51,14 @@ fn mistaken(from: &str, to: &str, expected: &str) {
 }
 
 #[test]
-fn the_configuration_behind_these_tests_is_good() {
+fn unchanged_configuration_of_these_tests_is_accepted() {
     assert_eq!(mistakes("", ""), [""; 0]);
     let config = Config::parse(GOOD, Catalogue::shipped(), &resolve).unwrap();
     assert_eq!(config.requests_per_minute, 600);
 }
 
 #[test]
-fn callbacks_go_to_private_or_clear_text_receivers_only_beside_allow_networks() {
+fn private_or_clear_text_callback_origin_needs_allow_networks() {
     let https = "clients.tickets.callback_origins[0]: must be https unless allow_networks is set";
     let private =
         "clients.tickets.callback_origins[0]: must not point to a private or local address";
@@ -80,7 +80,7 @@ fn callbacks_go_to_private_or_clear_text_receivers_only_beside_allow_networks() 
 }
 
 #[test]
-fn callbacks_are_signed_and_a_client_without_callbacks_needs_no_secret() {
+fn client_needs_a_signing_secret_only_if_it_has_callbacks() {
     let secrets = "signing_secrets = [\"env:WHSEC\"]";
     let rule =
         "clients.tickets.signing_secrets: callbacks are signed: at least one secret is needed";
@@ -92,19 +92,20 @@ fn callbacks_are_signed_and_a_client_without_callbacks_needs_no_secret() {
 }
 
 #[test]
-fn an_operation_for_a_signed_in_user_needs_a_refresh_token_and_no_other_does() {
+fn only_an_operation_for_a_signed_in_user_needs_a_refresh_token() {
     let rule =
         "graph.tenants.contoso.refresh_token: goals.exportJob needs a signed-in user's token";
     mistaken("team.schedule", "goals.exportJob", rule);
     let both = "team.schedule\", \"user.exportPersonalData";
     assert_eq!(mistakes("team.schedule", both), [""; 0]);
-    let text = GOOD.replace("team.schedule", "goals.exportJob");
-    let text = text.replace("client_id", "refresh_token = \"env:R\"\nclient_id");
+    let text = GOOD
+        .replace("team.schedule", "goals.exportJob")
+        .replace("client_id", "refresh_token = \"env:R\"\nclient_id");
     assert!(Config::parse(&text, Catalogue::shipped(), &resolve).is_ok());
 }
 
 #[test]
-fn a_text_of_blanks_is_no_text() {
+fn blank_string_counts_as_empty() {
     for blank in ["", " ", "\\t"] {
         let tenant = format!("tenant = \"{blank}\"");
         let rule = "clients.tickets.tenant: must not be empty";
@@ -113,24 +114,24 @@ fn a_text_of_blanks_is_no_text() {
 }
 
 #[test]
-fn one_bad_key_of_a_tenant_does_not_make_its_others_unknown() {
+fn bad_key_of_a_tenant_does_not_make_its_other_keys_unknown() {
     for (key, other) in [
         ("tenant_id = \"t\"", "tenant_id = 7"),
         ("client_id = \"c\"", "client_id = \"\""),
         ("client_secret = \"env:GRAPH\"", "refresh_token = \"env:R\""),
     ] {
-        let told = mistakes(key, other).join("\n");
+        let found = mistakes(key, other).join("\n");
         let place = key.split_once(' ').unwrap().0;
         assert!(
-            told.contains(&format!("graph.tenants.contoso.{place}: ")),
-            "{told}"
+            found.contains(&format!("graph.tenants.contoso.{place}: ")),
+            "{found}"
         );
-        assert!(!told.contains("is not a known key"), "{told}");
+        assert!(!found.contains("is not a known key"), "{found}");
     }
 }
 
 #[test]
-fn a_host_for_tokens_is_an_origin_without_user_or_password() {
+fn graph_base_url_must_be_an_origin_without_user_or_password() {
     let rule = "graph.base_url: must be an origin: scheme, host and port only";
     for other in [
         "u@graph.example",
@@ -140,13 +141,13 @@ fn a_host_for_tokens_is_an_origin_without_user_or_password() {
         "graph.example?x",
         "graph.example#x",
     ] {
-        let told = mistakes("https://graph.example", &format!("https://{other}"));
-        assert!(told.contains(&rule.to_owned()), "{other}: {told:?}");
+        let found = mistakes("https://graph.example", &format!("https://{other}"));
+        assert!(found.contains(&rule.to_owned()), "{other}: {found:?}");
     }
 }
 
 #[test]
-fn kinds_of_token_are_told_by_their_words() {
+fn token_kinds_are_named_application_and_delegated() {
     assert_eq!(TokenKind::Application.as_str(), "application");
     assert_eq!(TokenKind::Delegated.as_str(), "delegated");
 }

@@ -1,4 +1,4 @@
-//! What a configuration may say of how clients prove themselves: every mistake is named, and no credential is shared.
+//! Tests how a configuration describes client credentials: every mistake is reported, and no two clients share one.
 
 #![cfg(test)]
 
@@ -27,7 +27,7 @@ fn resolve(reference: &SecretReference) -> Result<Secret, String> {
     }))
 }
 
-/// A configuration with these two clients.
+/// Parses a configuration with these two clients.
 fn parse(clients: [&str; 2]) -> Result<Config, Vec<String>> {
     let mut text = r#"
         [graph]
@@ -52,21 +52,22 @@ fn parse(clients: [&str; 2]) -> Result<Config, Vec<String>> {
 
 const KEY: &str = "api_keys = [\"TWO\"]";
 
+/// Returns the mistakes in a configuration whose first client has these credentials.
 fn mistakes(proof: &str) -> Vec<String> {
     parse([proof, KEY]).err().unwrap_or_default()
 }
 
 fn mistaken(proof: &str, expected: &[&str]) {
-    let told = mistakes(proof);
+    let found = mistakes(proof);
     let expected: Vec<String> = expected
         .iter()
         .map(|one| format!("clients.one.{one}"))
         .collect();
-    assert_eq!(told, expected, "{proof}");
+    assert_eq!(found, expected, "{proof}");
 }
 
 #[test]
-fn one_way_is_needed_and_all_may_stand_together() {
+fn client_needs_one_kind_of_credential_and_may_have_all() {
     for proof in [BASIC, SIGNED, PLAIN, JWT] {
         mistaken(proof, &[]);
     }
@@ -81,7 +82,7 @@ fn one_way_is_needed_and_all_may_stand_together() {
 }
 
 #[test]
-fn what_is_configured_is_what_is_asked_for() {
+fn credentials_are_read_as_configured() {
     let all = [BASIC, PLAIN, JWT].join("\n");
     let config = parse([&all, "requests_per_minute = 7\napi_keys = [\"TWO\"]"]).unwrap();
     assert_eq!(config.clients["one"].requests_per_minute, 600);
@@ -105,13 +106,17 @@ fn what_is_configured_is_what_is_asked_for() {
         (&jwt.right, &jwt.subject),
         (&Right::Scope("s".to_owned()), &None)
     );
-    let standard = parse([SIGNED, KEY]).unwrap();
-    let standard = standard.clients["one"].credentials.signed.as_ref().unwrap();
-    assert_eq!(standard.secrets[0].len(), 24, "the bytes, not the text");
+    let other = parse([SIGNED, KEY]).unwrap();
+    let standard = other.clients["one"].credentials.signed.as_ref().unwrap();
+    assert_eq!(
+        standard.secrets[0].len(),
+        24,
+        "the secret is stored as its decoded bytes"
+    );
 }
 
 #[test]
-fn every_mistake_of_a_password_is_named() {
+fn every_mistake_in_a_password_is_reported() {
     let rule = "must be sha256: and the 64 hexadecimal digits of its SHA-256";
     mistaken(
         "basic = {}",
@@ -153,7 +158,7 @@ fn every_mistake_of_a_password_is_named() {
 }
 
 #[test]
-fn every_mistake_of_a_signature_is_named() {
+fn every_mistake_in_a_signature_is_reported() {
     mistaken(
         "signed = {}",
         &[
@@ -225,7 +230,7 @@ fn every_mistake_of_a_signature_is_named() {
 }
 
 #[test]
-fn every_mistake_of_a_token_is_named() {
+fn every_mistake_in_a_token_is_reported() {
     let neither = "jwt.required_scope: a scope (or required_role instead) is needed, or every token of the issuer would do";
     mistaken(
         "jwt = {}",
@@ -288,7 +293,7 @@ fn every_mistake_of_a_token_is_named() {
 }
 
 #[test]
-fn a_rate_is_a_whole_number() {
+fn requests_per_minute_is_a_whole_number() {
     for bad in ["0", "-1", "1.5", "1000001", "\"6\""] {
         let proof = format!("{BASIC}\nrequests_per_minute = {bad}");
         mistaken(
@@ -299,7 +304,7 @@ fn a_rate_is_a_whole_number() {
 }
 
 #[test]
-fn no_credential_stands_at_two_clients() {
+fn credential_of_two_clients_is_refused() {
     let unclear = "who calls would be unclear";
     for (one, two, place) in [
         (
@@ -322,9 +327,9 @@ fn no_credential_stands_at_two_clients() {
         (JWT, &JWT.replace("/keys", "/other"), "jwt jwt"),
     ] {
         let (first, second) = place.split_once(' ').unwrap();
-        let told = parse([one, two]).err().unwrap();
+        let found = parse([one, two]).err().unwrap();
         let expected = format!("clients.two.{second}: is also clients.one.{first}: {unclear}");
-        assert_eq!(told, [expected], "{two}");
+        assert_eq!(found, [expected], "{two}");
     }
     for (one, two) in [
         (BASIC, BASIC.replace("\"u\"", "\"v\"")),

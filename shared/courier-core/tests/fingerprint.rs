@@ -1,4 +1,4 @@
-//! The idempotency fingerprint: what counts as the same payload, and what does not.
+//! Tests the idempotency fingerprint: which payloads count as the same, and which do not.
 
 #![cfg(test)]
 
@@ -49,7 +49,7 @@ fn read<'a>(client: &'a Client, key: &str, body: &str) -> NewOperation<'a> {
     .unwrap_or_else(|problem| panic!("{problem:?}: {body}"))
 }
 
-/// What differs between two honest tries of one export: every field of the signature.
+/// The query of a SAS, in which two honest attempts at one export may differ in every field.
 #[derive(Debug, Clone)]
 struct Signature {
     query: Vec<(String, String)>,
@@ -89,10 +89,10 @@ fn signature() -> impl Strategy<Value = Signature> {
 }
 
 fn export(container: &str, signature: &Signature, reference: &str) -> String {
-    let mut query = signature.query.clone();
-    let turn = signature.order % query.len();
-    query.rotate_left(turn);
-    let query: Vec<String> = query
+    let mut fields = signature.query.clone();
+    let turn = signature.order % fields.len();
+    fields.rotate_left(turn);
+    let query: Vec<String> = fields
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
@@ -114,7 +114,7 @@ fn export(container: &str, signature: &Signature, reference: &str) -> String {
 
 proptest! {
     #[test]
-    fn a_new_signature_is_the_same_payload(
+    fn new_sas_signature_keeps_id_and_fingerprint(
         first in signature(),
         second in signature(),
         container in "[a-z0-9]{3,20}",
@@ -127,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn another_container_or_reference_is_another_payload(
+    fn other_container_or_reference_changes_the_fingerprint_but_not_the_id(
         signature in signature(),
         containers in ("[a-z0-9]{3,20}", "[a-z0-9]{3,20}"),
         references in ("[A-Z0-9]{1,9}", "[A-Z0-9]{1,9}"),
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn keys_are_told_apart_and_belong_to_their_client(
+    fn different_keys_or_clients_give_different_ids(
         one in "[!-~&&[^\"\\\\]]{1,60}",
         two in "[!-~&&[^\"\\\\]]{1,60}",
     ) {
@@ -156,7 +156,7 @@ proptest! {
 }
 
 #[test]
-fn the_order_and_the_spacing_of_the_body_do_not_count() {
+fn order_and_spacing_of_the_body_do_not_change_the_fingerprint() {
     let compact = r#"{"operation":"team.schedule","parameters":{"teamId":"871dbd5c-3a6a-4392-bfe1-042452793a50","schedule":{"enabled":true,"timeZone":"UTC"}}}"#;
     let spaced = r#"{ "parameters": { "schedule": { "timeZone": "UTC",
         "enabled": true }, "teamId": "871dbd5c-3a6a-4392-bfe1-042452793a50" }, "operation": "team.schedule" }"#;
@@ -164,17 +164,17 @@ fn the_order_and_the_spacing_of_the_body_do_not_count() {
         read(&CLIENT, "k", compact).fingerprint,
         read(&CLIENT, "k", spaced).fingerprint
     );
-    let mut other: Value = serde_json::from_str(compact).unwrap();
-    other["parameters"]["schedule"]["timeZone"] = "Europe/Berlin".into();
-    let other = other.to_string();
+    let mut changed: Value = serde_json::from_str(compact).unwrap();
+    changed["parameters"]["schedule"]["timeZone"] = "Europe/Berlin".into();
+    let other = changed.to_string();
     assert_ne!(
         read(&CLIENT, "k", compact).fingerprint,
         read(&CLIENT, "k", &other).fingerprint
     );
 }
 
-/// Whatever of the payload may differ: `None` leaves a part out.
-fn asked(callback: Option<&str>, reference: Option<&str>, deadline: Option<&str>) -> Value {
+/// Returns an export with these parts of the payload; `None` leaves a part out.
+fn export_with(callback: Option<&str>, reference: Option<&str>, deadline: Option<&str>) -> Value {
     let signature = Signature {
         query: ["sr=c", "sp=aw", "se=2030-01-01", "sig=canary"]
             .map(|field| field.split_once('=').unwrap())
@@ -193,22 +193,22 @@ const URL: Option<&str> = Some("https://tickets.example/hook?token=canary");
 const DEADLINE: Option<&str> = Some("2026-12-20T00:00:00Z");
 
 #[test]
-fn each_part_of_the_payload_counts() {
+fn each_part_of_the_payload_changes_the_fingerprint() {
     let other = Some("https://tickets.example/");
-    let mut user = asked(URL, Some("R-1"), DEADLINE);
+    let mut user = export_with(URL, Some("R-1"), DEADLINE);
     user["parameters"]["userId"] = "871dbd5c-3a6a-4392-bfe1-042452793a50".into();
     let bodies = [
         user,
-        asked(URL, Some("R-1"), DEADLINE),
-        asked(other, Some("R-1"), DEADLINE),
-        asked(None, Some("R-1"), DEADLINE),
-        asked(URL, Some("R-2"), DEADLINE),
-        asked(URL, None, DEADLINE),
-        asked(URL, Some("R-1"), Some("2026-12-21T00:00:00Z")),
-        asked(URL, Some("R-1"), None),
-        asked(None, Some("R-1"), None),
-        asked(None, None, DEADLINE),
-        asked(None, None, None),
+        export_with(URL, Some("R-1"), DEADLINE),
+        export_with(other, Some("R-1"), DEADLINE),
+        export_with(None, Some("R-1"), DEADLINE),
+        export_with(URL, Some("R-2"), DEADLINE),
+        export_with(URL, None, DEADLINE),
+        export_with(URL, Some("R-1"), Some("2026-12-21T00:00:00Z")),
+        export_with(URL, Some("R-1"), None),
+        export_with(None, Some("R-1"), None),
+        export_with(None, None, DEADLINE),
+        export_with(None, None, None),
     ];
     let fingerprints: BTreeSet<String> = bodies
         .iter()
@@ -217,11 +217,12 @@ fn each_part_of_the_payload_counts() {
     assert_eq!(fingerprints.len(), bodies.len());
 }
 
-/// A replay may come weeks later, after an upgrade: what it is recognised by must then be the same. The hashes were
-/// made with Python's `hashlib` and `json`.
+/// A replay may come weeks later, after an upgrade, and must still have the same id and fingerprint.
+///
+/// The hashes were made with Python's `hashlib` and `json`.
 #[test]
-fn ids_and_fingerprints_outlive_an_upgrade() {
-    let body = asked(URL, Some("RITM-1"), DEADLINE).to_string();
+fn ids_and_fingerprints_stay_the_same_after_an_upgrade() {
+    let body = export_with(URL, Some("RITM-1"), DEADLINE).to_string();
     let operation = read(&CLIENT, "k", &body);
     assert_eq!(operation.id.as_str(), "op_4010cbc2292ad58716452a18346e5bc2");
     assert_eq!(

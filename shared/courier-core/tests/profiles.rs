@@ -1,4 +1,4 @@
-//! `[clients.<id>.callback]` and `[clients.<id>.profiles.<name>]`: what is read, and every mistake by its key.
+//! Tests `[clients.<id>.callback]` and `[clients.<id>.profiles.<name>]`: what is read, and the key of each mistake.
 
 #![cfg(test)]
 
@@ -39,16 +39,16 @@ fn parse(tables: &str) -> Result<Client, Vec<String>> {
     Ok(config.clients.remove("tickets").unwrap())
 }
 
-fn refused(tables: &str, told: &[&str]) {
+fn refused(tables: &str, expected: &[&str]) {
     let Err(errors) = parse(tables) else {
-        panic!("taken: {tables}");
+        panic!("accepted: {tables}");
     };
-    assert_eq!(errors, told, "{tables}");
+    assert_eq!(errors, expected, "{tables}");
     assert!(!errors.concat().contains("canary"), "{errors:?}");
 }
 
 #[test]
-fn without_a_word_completions_go_as_standard_webhooks() {
+fn default_profile_is_standard_webhooks() {
     let client = parse("").unwrap();
     assert_eq!(client.profiles.default, "standard-webhooks");
     assert_eq!(client.profiles.all.len(), 1);
@@ -57,7 +57,7 @@ fn without_a_word_completions_go_as_standard_webhooks() {
 }
 
 #[test]
-fn a_client_has_one_default_and_may_have_others_by_name() {
+fn client_has_one_default_profile_and_may_have_others_by_name() {
     let client = parse(
         r#"
         [clients.tickets.callback]
@@ -89,15 +89,15 @@ fn a_client_has_one_default_and_may_have_others_by_name() {
 }
 
 #[test]
-fn the_references_example_is_taken() {
-    let page = concat!(
+fn example_in_the_reference_is_accepted() {
+    let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../docs/reference/callbacks.md"
     );
-    let page = std::fs::read_to_string(page).unwrap();
+    let page = std::fs::read_to_string(path).unwrap();
     let mut blocks = page.split("```toml\n").skip(1);
-    let example = blocks.find(|block| block.starts_with("[clients.servicenow.callback]"));
-    let example = example.unwrap().split("```").next().unwrap();
+    let block = blocks.find(|block| block.starts_with("[clients.servicenow.callback]"));
+    let example = block.unwrap().split("```").next().unwrap();
     let client = parse(&example.replace("servicenow.", "tickets.")).unwrap();
     assert_eq!(client.profiles.default, "servicenow-scripted");
     assert!(client.profiles.all["board"].format.takes(409));
@@ -108,10 +108,10 @@ fn the_references_example_is_taken() {
 }
 
 #[test]
-fn every_mistake_is_named_by_its_key() {
+fn every_mistake_is_reported_by_its_key() {
     let callback = |rows: &str| format!("[clients.tickets.callback]\n{rows}");
     let own = "graph-courier sets itself";
-    for (rows, told) in [
+    for (rows, mistake) in [
         ("profile = \"fax\"", "profile: must be one of standard-webhooks, servicenow-scripted, servicenow-hmac, servicenow-table, jira-automation, zendesk, okta-workflows, logic-apps, step-functions-task-token, generic".to_owned()),
         ("profile = \"zendesk\"", "profile: zendesk needs username and password, or oauth2, or token".to_owned()),
         ("profile = \"jira-automation\"\nusername = \"u\"\npassword = \"env:TEXT\"", "profile: jira-automation needs token".to_owned()),
@@ -137,7 +137,7 @@ fn every_mistake_is_named_by_its_key() {
         ("colour = 1", "colour: is not a known key".to_owned()),
         ("[clients.tickets.callback.oauth2]\nclient_id = \"c\"\nclient_secret = \"env:TEXT\"", "oauth2.token_url: is missing".to_owned()),
     ] {
-        refused(&callback(rows), &[&format!("clients.tickets.callback.{told}")]);
+        refused(&callback(rows), &[&format!("clients.tickets.callback.{mistake}")]);
     }
     refused(
         "[clients.tickets.callback]\nhandshake = true",

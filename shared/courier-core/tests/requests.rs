@@ -1,4 +1,4 @@
-//! From the bytes of a request to its record: the places of mistakes, keys, bounds, and what outlives an upgrade.
+//! Tests the way from a request's bytes to its record: the places of mistakes, keys, bounds, and what an upgrade keeps.
 
 #![cfg(test)]
 
@@ -90,7 +90,7 @@ fn with(mut body: Value, name: &str, value: Value) -> Value {
     body
 }
 
-/// Every broken rule, with its place.
+/// Returns every broken rule, each with its place.
 fn mistakes(body: &Value) -> Vec<(String, String)> {
     let client = client();
     let pair = |violation: Violation| (violation.pointer, violation.rule);
@@ -101,13 +101,13 @@ fn mistakes(body: &Value) -> Vec<(String, String)> {
 }
 
 fn mistaken(body: &Value, expected: &[(&str, &str)]) {
-    let told = mistakes(body);
-    let told: Vec<(&str, &str)> = told.iter().map(|(at, rule)| (&**at, &**rule)).collect();
-    assert_eq!(told, expected, "{body}");
+    let mistakes = mistakes(body);
+    let found: Vec<(&str, &str)> = mistakes.iter().map(|(at, rule)| (&**at, &**rule)).collect();
+    assert_eq!(found, expected, "{body}");
 }
 
 #[test]
-fn each_field_of_the_wrong_kind_is_told_by_its_place() {
+fn field_of_the_wrong_type_is_reported_by_its_place() {
     let string = "must be a string";
     let object = "must be an object";
     mistaken(&json!([]), &[("", object)]);
@@ -163,7 +163,7 @@ fn each_field_of_the_wrong_kind_is_told_by_its_place() {
 }
 
 #[test]
-fn fields_that_may_be_missing_may_be_null() {
+fn optional_fields_may_be_null() {
     let client = client();
     for name in ["callback", "reference", "deadline"] {
         assert!(read(&client, &[], &with(schedule(), name, Value::Null)).is_ok());
@@ -171,7 +171,7 @@ fn fields_that_may_be_missing_may_be_null() {
 }
 
 #[test]
-fn a_reference_has_1_to_256_characters_and_no_control() {
+fn reference_has_1_to_256_characters_and_no_control_character() {
     let rule = "must have 1 to 256 characters, none of them a control";
     let long = "漢".repeat(257);
     for bad in ["", "a\nb", "\u{7f}", "\u{85}", &long] {
@@ -192,7 +192,7 @@ fn a_reference_has_1_to_256_characters_and_no_control() {
 }
 
 #[test]
-fn only_the_clients_operations_and_origins_are_taken() {
+fn only_the_clients_operations_and_origins_are_accepted() {
     let goals = json!({ "operation": "goals.exportJob", "parameters": {} });
     let client = client();
     let refused = |body| read(&client, &[], &body).err();
@@ -205,7 +205,7 @@ fn only_the_clients_operations_and_origins_are_taken() {
     ));
 }
 
-/// Violations that matter only if the request is new.
+/// Returns the violations that matter only if the request is new.
 fn late(deadline: &str) -> Vec<String> {
     let client = client();
     let body = with(schedule(), "deadline", deadline.into());
@@ -216,7 +216,7 @@ fn late(deadline: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_deadline_lies_in_the_future_and_within_366_days() {
+fn deadline_must_lie_in_the_future_and_within_366_days() {
     let furthest = now() + SignedDuration::from_hours(366 * 24);
     let second = SignedDuration::from_secs(1);
     for good in [now() + second, furthest - second, furthest] {
@@ -238,7 +238,7 @@ fn a_deadline_lies_in_the_future_and_within_366_days() {
 }
 
 #[test]
-fn a_signature_that_ends_before_the_deadline_is_a_matter_of_time() {
+fn sas_that_expires_before_the_deadline_is_a_violation_only_of_a_new_request() {
     let client = client();
     let body = with(export(), "deadline", "2027-01-01T00:00:00Z".into());
     let mut short = body.clone();
@@ -256,7 +256,7 @@ fn a_signature_that_ends_before_the_deadline_is_a_matter_of_time() {
 }
 
 #[test]
-fn a_key_is_1_to_255_printable_characters_quoted_or_bare() {
+fn idempotency_key_is_1_to_255_printable_characters_quoted_or_bare() {
     let client = client();
     let id = |values: &[&str]| {
         let headers: Vec<_> = values
@@ -286,8 +286,8 @@ fn a_key_is_1_to_255_printable_characters_quoted_or_bare() {
         &longer,
     ] {
         match id(&[bad]) {
-            Err(Problem::InvalidHeader { name, rule: told }) => {
-                assert_eq!((name, told), ("Idempotency-Key", rule), "{bad}");
+            Err(Problem::InvalidHeader { name, rule: found }) => {
+                assert_eq!((name, found), ("Idempotency-Key", rule), "{bad}");
             }
             other => panic!("{bad}: {other:?}"),
         }
@@ -298,7 +298,7 @@ fn a_key_is_1_to_255_printable_characters_quoted_or_bare() {
 }
 
 #[test]
-fn without_a_key_the_reference_counts_and_without_both_only_what_may_run_twice_is_taken() {
+fn reference_replaces_a_missing_key_and_without_both_only_repeatable_operations_pass() {
     let client = client();
     let id = |body: &Value| read(&client, &[], body).map(|operation| operation.id);
     let referred = OperationId::from_key("tickets", "reference user.exportPersonalData RITM-1");
@@ -306,14 +306,14 @@ fn without_a_key_the_reference_counts_and_without_both_only_what_may_run_twice_i
     let unnamed = with(export(), "reference", Value::Null);
     let rule = "is required for this operation unless the body has a reference";
     let refused = id(&unnamed).err();
-    assert!(matches!(refused, Some(Problem::InvalidHeader { rule: told, .. }) if told == rule));
+    assert!(matches!(refused, Some(Problem::InvalidHeader { rule: found, .. }) if found == rule));
     assert_ne!(id(&schedule()).unwrap(), id(&schedule()).unwrap());
 }
 
 #[test]
-fn only_a_whole_trace_context_is_passed_on() {
+fn only_a_complete_trace_context_is_passed_on() {
     let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    for (text, kept) in [
+    for (text, valid) in [
         (good.to_owned(), true),
         (good.replace("00-", "01-"), false),
         (good.replace("0af7", "0AF7"), false),
@@ -328,7 +328,7 @@ fn only_a_whole_trace_context_is_passed_on() {
         let client = client();
         let operation = read(&client, &[("traceparent", &text)], &schedule()).unwrap();
         let record = operation.into_record(&sealer(), now(), now());
-        assert_eq!(record.traceparent, kept.then_some(text.clone()), "{text}");
+        assert_eq!(record.traceparent, valid.then_some(text.clone()), "{text}");
     }
 }
 
@@ -337,7 +337,7 @@ fn sealer() -> Sealer {
 }
 
 #[test]
-fn a_new_record_holds_what_was_asked_with_its_secrets_sealed() {
+fn new_record_contains_the_request_with_its_secrets_sealed() {
     let client = client();
     let due = now() + SignedDuration::from_secs(75);
     let operation = read(&client, &[("idempotency-key", "k")], &export()).unwrap();
@@ -380,13 +380,13 @@ fn a_new_record_holds_what_was_asked_with_its_secrets_sealed() {
     let stored = serde_json::to_string(&record).unwrap();
     assert!(!stored.contains("canary"), "{stored}");
 
-    let plain = read(&client, &[], &schedule()).unwrap();
-    let plain = plain.into_record(&sealer(), due, now());
+    let parsed = read(&client, &[], &schedule()).unwrap();
+    let plain = parsed.into_record(&sealer(), due, now());
     assert_eq!((&plain.sealed_parameters, &plain.callback), (&None, &None));
     assert_eq!(plain.deadline, now() + SignedDuration::from_hours(1));
 }
 
-/// What was sealed before an upgrade must open after it.
+/// A secret that was sealed before an upgrade must open after it, so the contexts must never change.
 #[test]
 fn secrets_are_sealed_for_one_field_of_one_operation() {
     let id = OperationId::parse("op_0123456789abcdef0123456789abcdef").unwrap();

@@ -1,4 +1,4 @@
-"""Writes addresses.tsv: both sides of every edge of every range, judged by Python's ipaddress and by STRICTER."""
+"""Writes addresses.tsv: both sides of each edge of each range, as Python's ipaddress and STRICTER judge them."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -7,7 +7,8 @@ def table(text):
     return [(ip_network(network), words) for network, words in lines]
 
 
-# The IANA special-purpose registries of IPv4 and IPv6, multicast, and the ranges of our own tables (src/address.rs).
+# The IANA special-purpose registries of IPv4 and IPv6, multicast, and the ranges of our own tables
+# (src/outbound/address.rs).
 RANGES = table("""
 0.0.0.0/8 this network
 0.0.0.0/32 this host
@@ -67,7 +68,7 @@ fec0::/10 site local
 ff00::/8 multicast
 """)
 
-# What Python calls global and we refuse, each with its reason. The first that fits is told.
+# Ranges that Python calls global and we refuse, each with its reason. The first range that fits gives the reason.
 STRICTER = table("""
 192.0.0.0/24 no receiver lives among protocol assignments, and a cloud's metadata does (192.0.0.192)
 192.88.99.0/24 a relay leads into a tunnel, to an address that is not judged
@@ -81,7 +82,7 @@ STRICTER = table("""
 8000::/1 outside 2000::/3, the one range in public use
 """)
 
-# An IPv4 address inside an IPv6 address, which somebody on the way may take out again.
+# Forms of an IPv6 address that contain an IPv4 address, to which a gateway on the way may send the traffic.
 EMBEDDED = {
     "IPv4-mapped": lambda ip: IPv6Address(0xFFFF << 32 | int(ip)),
     "IPv4-compatible": lambda ip: IPv6Address(int(ip)),
@@ -109,7 +110,7 @@ def edges(network):
 
 
 def verdict(ip):
-    """The word, and why we refuse what Python may call global."""
+    """Returns the verdict, and the reason if we refuse what Python may call global."""
     judged = getattr(ip, "ipv4_mapped", None) or ip
     for network, reason in STRICTER:
         if judged.version == network.version and judged in network:
@@ -118,7 +119,7 @@ def verdict(ip):
 
 
 def spelled(ip):
-    """Not every version of Python writes an IPv4-mapped address the same way."""
+    """Returns the text of an address; versions of Python differ in how they write an IPv4-mapped one."""
     mapped = getattr(ip, "ipv4_mapped", None)
     return f"::ffff:{mapped}" if mapped else str(ip)
 
@@ -142,8 +143,8 @@ def main():
     for ip, why in cases():
         if ip not in seen:
             seen.add(ip)
-            word, reason = verdict(ip)
-            print(f"{spelled(ip)}\t{word}\t{why}{reason}")
+            judgement, reason = verdict(ip)
+            print(f"{spelled(ip)}\t{judgement}\t{why}{reason}")
 
 
 main()

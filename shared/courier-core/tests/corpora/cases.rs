@@ -1,7 +1,7 @@
-//! Reads the corpora: one case a line, `input`, `expected verdict`, `why`, with tabs between them.
+//! Reads the corpora. Each line is a case: `input`, `expected verdict` and `why`, with tabs between them.
 //!
-//! In an input, `\t`, `\n`, `\r`, `\\`, `\xHH` (a byte) and `\u{H…}` (a letter) stand for what is not printable ASCII, and
-//! `\(N*text)` for `text` N times. Lines that begin with `#` are notes.
+//! In an input, `\t`, `\n`, `\r`, `\\`, `\xHH` (a byte) and `\u{H…}` (a character) stand for what is not printable
+//! ASCII, and `\(N*text)` for `text` N times. Lines that begin with `#` are comments.
 
 pub(crate) const ADDRESSES: &str = include_str!("addresses.tsv");
 pub(crate) const ANSWERS: &str = include_str!("answers.tsv");
@@ -18,21 +18,21 @@ pub(crate) const TRACES: &str = include_str!("traces.tsv");
 pub(crate) const URLS: &str = include_str!("urls.tsv");
 
 pub(crate) struct Case {
-    /// From 1.
+    /// The number of the line in the corpus, from 1.
     pub(crate) line: usize,
     pub(crate) input: Vec<u8>,
     pub(crate) verdict: String,
 }
 
 impl Case {
-    /// The input, which is UTF-8.
+    /// Returns the input as text, and panics if it is not UTF-8.
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.input)
             .unwrap_or_else(|error| panic!("line {}: {error}", self.line))
     }
 }
 
-/// Every case of a corpus. A line that cannot be read fails the test.
+/// Returns every case of a corpus, and panics on a line that it cannot read.
 pub(crate) fn cases(corpus: &str) -> Vec<Case> {
     let lines = corpus.lines().enumerate();
     let cases = lines.filter(|(_, line)| !line.starts_with('#'));
@@ -74,8 +74,8 @@ fn unescape(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
             }
             'u' => {
                 let (digits, after) = rest.strip_prefix('{')?.split_once('}')?;
-                let letter = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
-                bytes.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                let character = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+                bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 rest = after;
             }
             '(' => {

@@ -1,20 +1,20 @@
-//! The cases that are requests, with what a door must answer to each.
+//! The cases that are HTTP requests, with the answer that every HTTP interface must give to each.
 
 use super::cases::{self, Case, cases};
 
 const BODY_BYTES: usize = 64 * 1024;
 
-/// A `POST /v1/operations`.
+/// A `POST /v1/operations` and the answer it must get.
 pub(crate) struct Sent {
     pub(crate) name: String,
-    /// These and no other of the same name.
+    /// The headers to send; no others of the same names are added.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) body: Vec<u8>,
-    /// The status, and the problem of a refusal.
+    /// The status, followed by the problem type if the request is refused.
     pub(crate) answer: String,
 }
 
-/// Bodies that are no request, whatever their JSON.
+/// Returns a request for each body of `json.tsv`; none is a valid operation, whatever its JSON.
 pub(crate) fn json() -> Vec<Sent> {
     let sent = |case: Case| {
         let answer = match &*case.verdict {
@@ -27,13 +27,15 @@ pub(crate) fn json() -> Vec<Sent> {
     cases(cases::JSON).into_iter().map(sent).collect()
 }
 
-/// Bodies of requests.
+/// Returns a request for each body of `bodies.tsv`.
 pub(crate) fn bodies() -> Vec<Sent> {
     let sent = |case: Case| with_key("bodies.tsv", answer(&case), case);
     cases(cases::BODIES).into_iter().map(sent).collect()
 }
 
-/// Heads of a request whose body is `body`. Lines that are no header are left out: nobody can send them.
+/// Returns a request with `body` for each case of the headers, keys and trace contexts.
+///
+/// Cases that are not a header are left out, because no client can send them.
 pub(crate) fn heads(body: &[u8]) -> Vec<Sent> {
     let mut sent = Vec::new();
     for (corpus, file, name) in [
@@ -65,11 +67,11 @@ fn with_key(file: &str, answer: String, case: Case) -> Sent {
     }
 }
 
-/// What a case must come to: the first two words of its verdict, or 202.
+/// Returns the expected answer to a case: 202 if it is accepted, else the first two words of its verdict.
 fn answer(case: &Case) -> String {
     if ["taken", "key", "kept", "ignored"]
         .iter()
-        .any(|word| case.verdict.starts_with(word))
+        .any(|accepted| case.verdict.starts_with(accepted))
     {
         return "202".to_owned();
     }
@@ -77,7 +79,7 @@ fn answer(case: &Case) -> String {
     words.join(" ")
 }
 
-/// The headers of a head: name, colon, value.
+/// Returns the headers of a head, in which each line is a name, a colon and a value.
 fn lines(head: &[u8]) -> Vec<(String, Vec<u8>)> {
     let split = |line: &[u8]| {
         let colon = line.iter().position(|byte| *byte == b':')?;

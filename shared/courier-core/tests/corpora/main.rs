@@ -1,6 +1,6 @@
-//! Bad input at scale: every case of every corpus has the verdict that is written beside it, and nothing panics.
+//! Tests bad input at scale: every case of every corpus has the verdict that is written beside it, and nothing panics.
 //!
-//! README.md says where the cases come from. `functions/standalone/tests/it/corpora.rs` sends them through a listener.
+//! README.md says where the cases come from. `functions/standalone/tests/it/input/corpora.rs` sends them over HTTP.
 
 #![cfg(test)]
 
@@ -14,26 +14,31 @@ use std::collections::HashSet;
 
 use crate::cases::{Case, cases};
 
-/// Compares the verdict on every case of `corpus`, which has `least` cases or more, and tells every line that differs.
+/// Asserts that `verdict` returns the expected verdict on every case of `corpus`, and reports every line that differs.
+///
+/// The corpus must have at least `least` cases.
 fn check(corpus: &str, least: usize, verdict: impl Fn(&Case) -> String) {
     let cases = cases(corpus);
     let mut known = HashSet::new();
     let mut wrong = Vec::new();
     for case in &cases {
         if !known.insert(&case.input) {
-            wrong.push(format!("line {}: is there twice", case.line));
-        }
-        let told = brief(verdict(case));
-        if told != case.verdict {
             wrong.push(format!(
-                "line {}: {:?}, is {told:?}",
+                "line {}: repeats the input of an earlier line",
+                case.line
+            ));
+        }
+        let actual = brief(verdict(case));
+        if actual != case.verdict {
+            wrong.push(format!(
+                "line {}: expected {:?}, got {actual:?}",
                 case.line, case.verdict
             ));
         }
     }
     assert!(
         wrong.is_empty(),
-        "{} of {}:\n{}",
+        "{} mistakes in {} cases:\n{}",
         wrong.len(),
         cases.len(),
         wrong.join("\n")
@@ -41,11 +46,11 @@ fn check(corpus: &str, least: usize, verdict: impl Fn(&Case) -> String) {
     assert!(cases.len() >= least, "only {} cases", cases.len());
 }
 
-/// The beginning of a long value that was taken, and its length.
+/// Shortens a long value that was accepted to its beginning and its length.
 fn brief(verdict: String) -> String {
     let value = ["taken ", "trusted "]
         .iter()
-        .any(|word| verdict.starts_with(word));
+        .any(|accepted| verdict.starts_with(accepted));
     if value && verdict.len() > 160 {
         format!("{}… ({} bytes)", &verdict[..60], verdict.len())
     } else {
@@ -53,7 +58,7 @@ fn brief(verdict: String) -> String {
     }
 }
 
-/// Where in the text a rule is broken is serde_json's affair.
+/// Strips the position from a rule, because serde_json decides which position it reports.
 fn placeless(rule: &str) -> &str {
     [" at line ", " at byte "]
         .iter()
@@ -61,7 +66,7 @@ fn placeless(rule: &str) -> &str {
 }
 
 #[test]
-fn there_are_two_thousand_cases_or_more() {
+fn corpora_have_at_least_2000_cases_and_90_headers() {
     let corpora = [
         cases::ADDRESSES,
         cases::ANSWERS,

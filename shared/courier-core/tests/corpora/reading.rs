@@ -1,4 +1,4 @@
-//! Texts that are read for what they say: JSON, `Retry-After`, messages of the queue, answers of Graph.
+//! Tests how JSON, `Retry-After`, queue messages and Graph's answers are read.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::cases::{self, Case};
 use crate::{check, placeless};
 
 #[test]
-fn json_is_read_strictly() {
+fn json_is_parsed_strictly() {
     check(cases::JSON, 350, |case| {
         match strict_json::parse(&case.input) {
             Ok(value) => {
@@ -26,7 +26,7 @@ fn json_is_read_strictly() {
     });
 }
 
-/// The header; in a second line, the answer's own `Date`.
+/// Returns the pause that a `Retry-After` gives; a second line of the input is the answer's own `Date`.
 fn waited(case: &Case) -> String {
     let value = |bytes: &[u8]| HeaderValue::from_bytes(bytes).unwrap();
     let mut lines = case.input.splitn(2, |byte| *byte == b'\n').map(value);
@@ -44,12 +44,12 @@ fn waited(case: &Case) -> String {
 }
 
 #[test]
-fn a_retry_after_is_waited_for_or_says_nothing() {
+fn retry_after_gives_a_pause_or_nothing() {
     check(cases::RETRY_AFTER, 45, waited);
 }
 
 #[test]
-fn a_message_of_the_queue_is_ours_or_is_not_read() {
+fn queue_message_is_read_or_refused() {
     check(cases::MESSAGES, 40, |case| {
         let Ok(message) = serde_json::from_slice::<Message>(&case.input) else {
             return "refused".to_owned();
@@ -62,32 +62,33 @@ fn a_message_of_the_queue_is_ours_or_is_not_read() {
     });
 }
 
-/// What an operation takes from the body of a 200.
+/// Returns the outcome that an operation reads from the body of a 200.
 fn seen(body: &[u8], operation: &Operation) -> String {
     let answer = Answer {
         status: 200,
         body: serde_json::from_slice(body).ok(),
         ..Answer::default()
     };
-    let PollVerdict::Seen(look) = classify_poll(
+    let PollVerdict::Seen(snapshot) = classify_poll(
         &GraphReply::Answer(Box::new(answer)),
         &operation.poll,
         &serde_json::Map::new(),
     ) else {
         return "nothing".to_owned();
     };
-    assert!(look.word.chars().count() <= 64 && !look.word.contains(char::is_control));
-    assert!(!format!("{:?} {:?}", look.result, look.error).contains("canary"));
-    look.outcome
+    assert!(snapshot.word.chars().count() <= 64 && !snapshot.word.contains(char::is_control));
+    assert!(!format!("{:?} {:?}", snapshot.result, snapshot.error).contains("canary"));
+    snapshot
+        .outcome
         .map_or_else(|| "waits".to_owned(), |outcome| outcome.as_str().to_owned())
 }
 
 #[test]
-fn an_answer_of_graph_ends_an_operation_only_when_it_says_so() {
+fn answer_of_graph_ends_an_operation_only_with_a_final_status() {
     check(cases::ANSWERS, 50, |case| {
         let operations = Catalogue::shipped().iter();
-        let seen = operations
+        let outcomes = operations
             .map(|operation| format!("{} {}", operation.name, seen(&case.input, operation)));
-        seen.collect::<Vec<_>>().join(", ")
+        outcomes.collect::<Vec<_>>().join(", ")
     });
 }

@@ -1,4 +1,4 @@
-//! Whole requests: bodies, idempotency keys, trace contexts.
+//! Tests whole requests: bodies, idempotency keys and trace contexts.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use crate::{check, placeless};
 
 const SCHEDULE: &str = r#"{"operation":"team.schedule","parameters":{"teamId":"871dbd5c-3a6a-4392-bfe1-042452793a50","schedule":{"enabled":true,"timeZone":"UTC"}}}"#;
 
-/// The record of a request, or status, kind and broken rules.
+/// Returns the record of a request, or its refusal as `refusal` writes it.
 fn read(body: &[u8], name: &'static str, value: &[u8]) -> Result<Record, String> {
     let operations = [
         "user.exportPersonalData",
@@ -44,16 +44,17 @@ fn read(body: &[u8], name: &'static str, value: &[u8]) -> Result<Record, String>
     headers.insert(name, value);
     let (allowed, ids) = (Allowed::default(), random_ids());
     let catalogue = Catalogue::shipped();
-    let new = parse(body, &headers, &client, catalogue, &allowed, &ids, now).map_err(told)?;
+    let new = parse(body, &headers, &client, catalogue, &allowed, &ids, now).map_err(refusal)?;
     if new.late.is_empty() {
         let sealer = Sealer::new(&Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="));
         Ok(new.into_record(&sealer.unwrap(), now, now))
     } else {
-        Err(told(Problem::InvalidRequest(new.late)))
+        Err(refusal(Problem::InvalidRequest(new.late)))
     }
 }
 
-fn told(problem: Problem) -> String {
+/// Returns the status, the problem type, and the broken rules with their places.
+fn refusal(problem: Problem) -> String {
     let response = problem.into_response();
     let document: Value = serde_json::from_slice(response.body()).unwrap();
     let kind = document["type"]
@@ -62,39 +63,42 @@ fn told(problem: Problem) -> String {
         .rsplit(':')
         .next()
         .unwrap();
-    let rules = document["errors"]
+    let rules: Vec<String> = document["errors"]
         .as_array()
         .into_iter()
         .flatten()
         .map(|error| {
-            let place = error["pointer"]
+            let pointer_or_header = error["pointer"]
                 .as_str()
                 .or_else(|| error["header"].as_str())
                 .unwrap();
             let rule = placeless(error["rule"].as_str().unwrap());
-            let place = place.replace(char::is_control, "?");
+            let place = pointer_or_header.replace(char::is_control, "?");
             format!("{place} {rule}")
-        });
-    let rules: Vec<String> = rules.collect();
+        })
+        .collect();
     format!("{} {kind} {}", response.status().as_u16(), rules.join("; "))
 }
 
 #[test]
-fn a_body_is_a_request_or_every_mistake_is_told() {
+fn body_is_accepted_or_every_mistake_is_reported() {
     check(cases::BODIES, 100, |case| {
         let record = read(&case.input, "idempotency-key", b"k");
-        record.map_or_else(|told| told, |record| format!("taken {}", record.operation))
+        record.map_or_else(
+            |refusal| refusal,
+            |record| format!("taken {}", record.operation),
+        )
     });
 }
 
 #[test]
-fn an_idempotency_key_names_one_operation() {
+fn idempotency_key_names_one_operation() {
     check(cases::KEYS, 45, |case| {
         let record = match read(SCHEDULE.as_bytes(), "idempotency-key", &case.input) {
             Ok(record) => record,
-            Err(told) => return told,
+            Err(refusal) => return refusal,
         };
-        // The verdict names the key whose operation it must be.
+        // The verdict names the key from which the operation's id must be derived.
         let key = case.verdict.strip_prefix("key ").unwrap_or_default();
         let named = OperationId::from_key("tickets", &format!("key {key}"));
         if record.id == named {
@@ -106,15 +110,15 @@ fn an_idempotency_key_names_one_operation() {
 }
 
 #[test]
-fn a_whole_trace_context_is_passed_on_and_no_other() {
+fn only_a_complete_trace_context_is_passed_on() {
     check(cases::TRACES, 25, |case| {
         let record = match read(SCHEDULE.as_bytes(), "traceparent", &case.input) {
             Ok(record) => record,
-            Err(told) => return told,
+            Err(refusal) => return refusal,
         };
         match record.traceparent {
-            Some(kept) => {
-                assert_eq!(kept.as_bytes(), case.input);
+            Some(traceparent) => {
+                assert_eq!(traceparent.as_bytes(), case.input);
                 "kept".to_owned()
             }
             None => "ignored".to_owned(),

@@ -1,4 +1,4 @@
-//! What a stranger may aim us at: callback URLs, spellings of private addresses, `Location`, SAS.
+//! Tests the URLs that others choose and we may call: callback URLs, spellings of private addresses, `Location`, SAS.
 
 use courier_core::catalogue::sas;
 use courier_core::graph::monitor::{Untrusted, trusted};
@@ -10,7 +10,7 @@ use url::Url;
 use crate::cases::{self, Case};
 use crate::check;
 
-/// The names that the WHATWG cases use, and ours.
+/// The registered origins: those that the WHATWG cases use, and our own.
 const ORIGINS: [&str; 6] = [
     "https://hooks.example",
     "https://hooks.example:8443",
@@ -25,7 +25,7 @@ const DEADLINE: &str = "2026-12-20T12:00:00Z";
 fn callback(text: &str) -> String {
     match target_url::parse(text, &ORIGINS.map(str::to_owned), &Allowed::default()) {
         Ok(url) => {
-            // What is sealed is judged again when it is called.
+            // The accepted URL is stored sealed and parsed again before each call, so it must pass again.
             let again = target_url::parse(url.as_str(), &[url.origin()], &Allowed::default());
             assert_eq!(again.as_ref(), Ok(&url), "{text}");
             format!("taken {url}", url = url.as_str())
@@ -36,13 +36,14 @@ fn callback(text: &str) -> String {
 }
 
 #[test]
-fn a_callback_url_is_below_a_registered_origin_or_is_refused() {
+fn callback_url_not_below_a_registered_origin_is_refused() {
     check(cases::URLS, 900, |case| callback(case.text()));
 }
 
-/// Hosts that mean this machine, its network or its cloud, on the default port and on another, in clear and not.
+/// The hosts are this machine, its network or its cloud. Each is tried on the default port and on another, with and
+/// without TLS.
 #[test]
-fn no_spelling_of_a_private_address_is_taken() {
+fn no_spelling_of_a_private_address_is_accepted() {
     check(cases::SPELLINGS, 150, |case| {
         let host = case.text();
         let verdict = callback(&format!("https://{host}/"));
@@ -67,7 +68,7 @@ fn location(case: &Case) -> String {
     let graph = Url::parse(GRAPH).unwrap();
     match trusted(&text, &graph, "v1.0") {
         Ok(url) => {
-            // What is stored is judged again when it is polled.
+            // The stored URL is checked again when it is polled, so it must pass again.
             assert_eq!(
                 trusted(&url, &graph, "v1.0").as_ref(),
                 Ok(&url),
@@ -83,23 +84,23 @@ fn location(case: &Case) -> String {
 }
 
 #[test]
-fn a_location_is_on_the_configured_host_or_is_not_followed() {
+fn location_not_on_the_configured_host_is_not_followed() {
     check(cases::LOCATIONS, 70, location);
 }
 
 #[test]
-fn a_sas_is_one_writable_container_until_the_deadline() {
+fn sas_must_be_one_container_that_is_writable_until_the_deadline() {
     let deadline: Timestamp = DEADLINE.parse().unwrap();
     check(cases::SAS, 30, |case| {
         match sas::check(case.text(), deadline) {
             Ok(sas) => format!("taken {}", sas.container),
             Err(rules) => {
-                let told = rules.join("; ");
+                let refusal = rules.join("; ");
                 assert!(
-                    !told.contains("anary") && !told.contains("export-1"),
-                    "{told}"
+                    !refusal.contains("anary") && !refusal.contains("export-1"),
+                    "{refusal}"
                 );
-                format!("refused {told}")
+                format!("refused {refusal}")
             }
         }
     });
