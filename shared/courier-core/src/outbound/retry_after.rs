@@ -1,4 +1,5 @@
-//! Parses `Retry-After` (RFC 9110 §10.2.3), also with the decimals that Graph sends. It never shortens a wait.
+//! Parses `Retry-After` (RFC 9110 §10.2.3), also with the decimals that Graph sends. Parsing never shortens a wait; `clamp`
+//! bounds it to six hours.
 
 use std::time::{Duration, SystemTime};
 
