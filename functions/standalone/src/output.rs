@@ -5,11 +5,11 @@ use std::io::{ErrorKind, Write};
 
 use anyhow::Context;
 
-/// Whoever read standard output has closed it: `courier check | head -1`. There is nobody left to tell anything.
+/// The reader of standard output has closed it, as in `courier check | head -1`. There is no one left to report it to.
 #[derive(Debug)]
 pub(crate) struct Closed;
 
-/// Writes `text` at once. The error is [`Closed`] when nobody reads any more.
+/// Writes `text` at once. The error is [`Closed`] when the reader has gone.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());

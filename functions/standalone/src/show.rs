@@ -1,5 +1,5 @@
-//! The demo's output: each operation from request to verified callback, told by its history, by Graph's journal and
-//! by the receiver.
+//! The demo's output: each operation from request to verified callback, by its history, Graph's journal and
+//! the receiver.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ impl Show {
         Ok(self.operations.iter().all(Shown::is_well))
     }
 
-    /// Sends one request; what there is to tell of it so far.
+    /// Sends one request and returns what can be shown of it so far.
     async fn request(
         &mut self,
         name: &'static str,
@@ -227,7 +227,7 @@ impl Api {
 }
 
 impl Shown {
-    /// Looks at the operation; what is new in its history.
+    /// Reads the operation and returns what is new in its history.
     async fn history(&mut self, api: &Api) -> anyhow::Result<Vec<Entry>> {
         let path = format!("/v1/operations/{}", self.id);
         self.document = api.get(&path).await?;

@@ -1,16 +1,16 @@
-//! The order in which the demo tells what happened to an operation: causes before effects, whatever was heard of first
-//! and whatever the clock says.
+//! Puts the demo's lines about an operation in causal order: causes before effects, whichever arrived first and whatever
+//! the clock says.
 
 use jiff::Timestamp;
 
 use crate::timeline::Line;
 
-/// One operation as it is told. Its history is in order; the rest is put where it belongs in it.
+/// The lines about one operation. Its history is in order; everything else is put where it belongs in it.
 #[derive(Default)]
 pub(crate) struct Story {
-    /// The events of the history that have been told.
+    /// The events of the history that have been shown.
     told: Vec<String>,
-    /// The events that were heard elsewhere and are shown as soon as their cause is.
+    /// The events from elsewhere that are shown as soon as their cause is.
     waiting: Vec<(Heard, Line)>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) enum Heard {
     Callback,
 }
 
-/// An entry of the history: its event, and how it is told.
+/// An entry of the history: its event, and its line.
 pub(crate) type Entry = (String, Line);
 
 impl Story {
@@ -33,8 +33,9 @@ impl Story {
         self.waiting.push((what, line));
     }
 
-    /// Goes on with the entries that are new in the history and with all that was heard and has its cause among what is
-    /// told. Whoever reads the history first and listens afterwards has heard of every cause of these entries.
+    /// Returns the lines that can be shown now: new entries of the history, and events from elsewhere whose cause is shown.
+    ///
+    /// The caller reads the history before the journals, so that every poll or callback behind an entry has been heard.
     pub(crate) fn tell(&mut self, entries: Vec<Entry>) -> Vec<Line> {
         let mut lines = Vec::new();
         for (event, line) in entries {
@@ -59,7 +60,7 @@ impl Story {
 }
 
 impl Heard {
-    /// The event of the history without which it cannot be.
+    /// Returns the event of the history that must come before this one.
     fn cause(self) -> &'static str {
         match self {
             Self::Answer => "accepted",

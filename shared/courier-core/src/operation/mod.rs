@@ -244,6 +244,19 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub const ALL: [Self; 10] = [
+        Self::StartRejected,
+        Self::StartOutcomeUnknown,
+        Self::StartUntrackable,
+        Self::LocationUntrusted,
+        Self::MonitorGone,
+        Self::OperationFailed,
+        Self::DeadlinePassed,
+        Self::AuthorizationLost,
+        Self::SealedDataUnreadable,
+        Self::CancelledByCaller,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::StartRejected => "start_rejected",

@@ -23,18 +23,7 @@ fn outcomes_and_reasons_are_reported_as_they_are_stored() {
         assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
         assert_eq!(State::Ended { outcome }.status(), outcome.as_str());
     }
-    for reason in [
-        Reason::StartRejected,
-        Reason::StartOutcomeUnknown,
-        Reason::StartUntrackable,
-        Reason::LocationUntrusted,
-        Reason::MonitorGone,
-        Reason::OperationFailed,
-        Reason::DeadlinePassed,
-        Reason::AuthorizationLost,
-        Reason::SealedDataUnreadable,
-        Reason::CancelledByCaller,
-    ] {
+    for reason in Reason::ALL {
         assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
     }
 }

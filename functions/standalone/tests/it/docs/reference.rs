@@ -88,27 +88,12 @@ fn the_reference_lists_every_environment_variable() {
 #[test]
 fn the_reference_explains_every_outcome_and_reason() {
     let page = read("docs/reference/api.md");
-    let reasons = [
-        Reason::StartRejected,
-        Reason::StartOutcomeUnknown,
-        Reason::StartUntrackable,
-        Reason::LocationUntrusted,
-        Reason::MonitorGone,
-        Reason::OperationFailed,
-        Reason::DeadlinePassed,
-        Reason::AuthorizationLost,
-        Reason::SealedDataUnreadable,
-        Reason::CancelledByCaller,
-    ];
-    let words = reasons.iter().map(|reason| reason.as_str());
-    for word in words.chain(Outcome::ALL.iter().map(|outcome| outcome.as_str())) {
+    let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
+    for word in reasons.chain(Outcome::ALL.iter().map(|outcome| outcome.as_str())) {
         assert!(
             page.contains(&format!("`{word}`")),
             "the page does not explain {word}"
         );
-    }
-    for reason in reasons {
-        assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
     }
 }
 
