@@ -112,7 +112,7 @@ fn check_accepted(
     );
     let never = new.operation().restart == Restart::Never;
     let late = !new.late.is_empty();
-    let record = new.into_record(&SEALER, now, now);
+    let record = new.record(&SEALER, now, now);
     let named = headers.contains_key("idempotency-key") || record.reference.is_some();
     assert!(
         named || !never,

@@ -26,6 +26,7 @@ pub mod outbound;
 
 pub mod crypto;
 
+mod cached;
 pub mod error_chain;
 mod redact;
 pub mod strict_json;

@@ -327,7 +327,7 @@ fn only_a_complete_trace_context_is_passed_on() {
     ] {
         let client = client();
         let operation = read(&client, &[("traceparent", &text)], &schedule()).unwrap();
-        let record = operation.into_record(&sealer(), now(), now());
+        let record = operation.record(&sealer(), now(), now());
         assert_eq!(record.traceparent, valid.then_some(text.clone()), "{text}");
     }
 }
@@ -342,7 +342,7 @@ fn new_record_contains_the_request_with_its_secrets_sealed() {
     let due = now() + SignedDuration::from_secs(75);
     let operation = read(&client, &[("idempotency-key", "k")], &export()).unwrap();
     assert_eq!(operation.operation().name, "user.exportPersonalData");
-    let record = operation.into_record(&sealer(), due, now());
+    let record = operation.record(&sealer(), due, now());
     let open = |field: SealedField, sealed| {
         let context = field.seal_context(&record.id);
         sealer().open(&context, sealed).unwrap()
@@ -381,7 +381,7 @@ fn new_record_contains_the_request_with_its_secrets_sealed() {
     assert!(!stored.contains("canary"), "{stored}");
 
     let parsed = read(&client, &[], &schedule()).unwrap();
-    let plain = parsed.into_record(&sealer(), due, now());
+    let plain = parsed.record(&sealer(), due, now());
     assert_eq!((&plain.sealed_parameters, &plain.callback), (&None, &None));
     assert_eq!(plain.deadline, now() + SignedDuration::from_hours(1));
 }

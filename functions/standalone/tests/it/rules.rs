@@ -112,7 +112,7 @@ fn packages_depend_only_on_permitted_packages() {
 }
 
 /// The modules of the core, each before the modules that it may import.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "http",
     "engine",
     "lifecycle",
@@ -126,6 +126,7 @@ const LAYERS: [&str; 16] = [
     "profile",
     "outbound",
     "crypto",
+    "cached",
     "redact",
     "error_chain",
     "time",

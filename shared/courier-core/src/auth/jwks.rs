@@ -1,7 +1,7 @@
 //! Fetches the public keys of issuers (RFC 7517) through the outbound guard and caches them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::signature::{
@@ -11,15 +11,15 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
 
+use crate::cached::{Cached, Failure, Lease};
 use crate::config::Client;
 use crate::config::credentials::JwtAlgorithm;
-use crate::outbound::{Call, Read, Route, Transport};
+use crate::outbound::{Call, Read, Route, Transport, retry_after};
 use crate::strict_json;
-use crate::time::{elapsed, later};
+use crate::time::{Clock, later};
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for which a key set counts as current if its response has no `max-age`.
@@ -28,115 +28,74 @@ const DEFAULT_FRESHNESS: Duration = Duration::from_secs(10 * 60);
 const MIN_FRESHNESS: Duration = Duration::from_secs(60);
 /// Longest time for which an old key set is used while no new one can be fetched.
 const MAX_KEY_SET_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Shortest time between two fetches when there is a usable set.
-const FETCH_INTERVAL: Duration = Duration::from_secs(60);
-/// Shortest time between two fetches when there is no usable set.
-const FETCH_INTERVAL_WITHOUT_SET: Duration = Duration::from_secs(5);
+/// Shortest time between two fetches because a token names a key that is not in the set.
+const REFETCH_INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum number of keys in a set; a larger set is refused.
 const MAX_KEYS: usize = 100;
 
 /// The key sets of every configured issuer.
 pub(crate) struct KeySets {
     transport: Arc<dyn Transport>,
-    slots: BTreeMap<Url, Arc<Slot>>,
+    clock: Clock,
+    sets: BTreeMap<Url, Cached<Arc<[Key]>, ()>>,
 }
 
 /// No usable key set is available, so a token can be neither accepted nor refused.
 pub(crate) struct Unreachable;
 
-#[derive(Default)]
-struct Slot {
-    /// Held during a fetch, so that there is one at a time.
-    fetching: Arc<tokio::sync::Mutex<()>>,
-    held: Mutex<Held>,
-}
-
-#[derive(Default)]
-struct Held {
-    set: Option<Set>,
-    /// Start of the last fetch.
-    tried_at: Option<Timestamp>,
-    /// The last fetch failed.
-    failed: bool,
-}
-
-#[derive(Clone)]
-struct Set {
-    keys: Arc<[Key]>,
-    current_until: Timestamp,
-    usable_until: Timestamp,
-}
-
-/// The next step in verifying one token.
-enum Next {
-    /// Use these keys.
-    Judge(Arc<[Key]>),
-    /// Fetch a new set; the old one, if there is one, serves meanwhile.
-    Fetch(Option<Arc<[Key]>>),
-    /// Nothing can be decided now.
-    GiveUp,
-}
-
 impl KeySets {
     pub(crate) fn new<'a>(
         transport: Arc<dyn Transport>,
         clients: impl Iterator<Item = &'a Client>,
+        clock: Clock,
     ) -> Self {
         let rules = clients.filter_map(|client| client.credentials.jwt.as_ref());
         Self {
             transport,
-            slots: rules
-                .map(|rule| (rule.jwks_url.clone(), Arc::default()))
+            clock,
+            sets: rules
+                .map(|rule| (rule.jwks_url.clone(), Cached::new(FETCH_TIMEOUT)))
                 .collect(),
         }
     }
 
     /// Returns the keys at `url`, fetched anew if they are no longer current or none of them `fits`.
     ///
-    /// Fetches are at least [`FETCH_INTERVAL`] apart, so tokens with unknown keys cannot cause one fetch each.
+    /// Fetches are at least [`REFETCH_INTERVAL`] apart, so tokens with unknown keys cannot cause one fetch each.
     pub(crate) async fn get(
         &self,
         url: &Url,
         fits: impl Fn(&Key) -> bool,
-        now: Timestamp,
     ) -> Result<Arc<[Key]>, Unreachable> {
-        let slot = self.slots.get(url).ok_or(Unreachable)?;
-        let next = slot.held().next(&fits, now);
-        let one_at_a_time = match next {
-            Next::Judge(keys) if keys.iter().any(&fits) => return Ok(keys),
-            Next::Fetch(Some(old)) => match Arc::clone(&slot.fetching).try_lock_owned() {
-                Ok(guard) => guard,
-                Err(_) => return Ok(old),
-            },
-            // A fetch that is running now may return the key.
-            Next::Fetch(None) | Next::Judge(_) | Next::GiveUp => {
-                Arc::clone(&slot.fetching).lock_owned().await
+        let cached = self.sets.get(url).ok_or(Unreachable)?;
+        let suits = |keys: &Arc<[Key]>| keys.iter().any(&fits);
+        let keys = cached.get(&self.clock, suits, || self.fetch(url)).await;
+        keys.map_err(|_| Unreachable)
+    }
+
+    async fn fetch(&self, url: &Url) -> Result<Lease<Arc<[Key]>>, Failure<()>> {
+        let fetched = fetch(&*self.transport, url, &self.clock).await;
+        fetched.map_err(|(error, retry_after)| {
+            let origin = url.origin().ascii_serialization();
+            tracing::warn!(
+                jwks.origin = origin,
+                error,
+                "fetching an issuer's keys failed; using the cached ones, if any"
+            );
+            Failure {
+                error: (),
+                retry_after,
             }
-        };
-        let next = slot.held().next(&fits, now);
-        if matches!(next, Next::Fetch(_)) {
-            slot.held().tried_at = Some(now);
-            let (transport, slot) = (Arc::clone(&self.transport), Arc::clone(slot));
-            let url = url.clone();
-            // The fetch is a task of its own, because it must not be cancelled with the request that started it: the
-            // next one is allowed only after the interval.
-            let fetching = tokio::spawn(async move {
-                let fetched = fetch(&*transport, &url, now).await;
-                slot.held().take(fetched, &url);
-                drop(one_at_a_time);
-            });
-            if let Err(error) = fetching.await {
-                tracing::error!(%error, "fetching an issuer's keys crashed; using the cached ones, if any");
-            }
-        }
-        match slot.held().next(&fits, now) {
-            Next::Judge(keys) | Next::Fetch(Some(keys)) => Ok(keys),
-            Next::Fetch(None) | Next::GiveUp => Err(Unreachable),
-        }
+        })
     }
 }
 
-async fn fetch(transport: &dyn Transport, url: &Url, now: Timestamp) -> Result<Set, String> {
+/// Fetches a key set. The error says what is wrong, and how long the issuer asks us to wait.
+async fn fetch(
+    transport: &dyn Transport,
+    url: &Url,
+    clock: &Clock,
+) -> Result<Lease<Arc<[Key]>>, (String, Option<Duration>)> {
     let accept = HeaderValue::from_static("application/json");
     let sent = transport.send(Call {
         route: Route::Guarded,
@@ -147,66 +106,25 @@ async fn fetch(transport: &dyn Transport, url: &Url, now: Timestamp) -> Result<S
         read: Read::Whole,
         timeout: FETCH_TIMEOUT,
     });
-    let answered = sent.await.map_err(|unanswered| unanswered.to_string())?;
+    let answered = sent
+        .await
+        .map_err(|unanswered| (unanswered.to_string(), None))?;
+    let (headers, now) = (&answered.headers, clock());
     if answered.status != StatusCode::OK {
-        return Err(format!("answered {}", answered.status.as_u16()));
+        let pause = retry_after::parse(headers.get("retry-after"), headers.get("date"), now);
+        return Err((format!("answered {}", answered.status.as_u16()), pause));
     }
-    let body = answered.body.ok_or("the response is cut off or too long")?;
-    let keys = parse(&body)?;
-    let freshness = max_age(&answered.headers).unwrap_or(DEFAULT_FRESHNESS);
-    Ok(Set {
-        keys,
-        current_until: later(now, freshness.clamp(MIN_FRESHNESS, MAX_KEY_SET_AGE)),
-        usable_until: later(now, MAX_KEY_SET_AGE),
+    let keys = match answered.body.as_deref() {
+        Some(body) => parse(body).map_err(|error| (error, None))?,
+        None => return Err(("the response is cut off or too long".to_owned(), None)),
+    };
+    let freshness = max_age(headers).unwrap_or(DEFAULT_FRESHNESS);
+    Ok(Lease {
+        value: keys,
+        renew_at: later(now, freshness.clamp(MIN_FRESHNESS, MAX_KEY_SET_AGE)),
+        expires_at: later(now, MAX_KEY_SET_AGE),
+        refetch_at: later(now, REFETCH_INTERVAL),
     })
-}
-
-impl Slot {
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Held {
-    fn next(&self, fits: impl Fn(&Key) -> bool, now: Timestamp) -> Next {
-        let set = self.set.as_ref().filter(|set| now < set.usable_until);
-        let fitting = set.filter(|set| set.keys.iter().any(fits));
-        if let Some(set) = fitting.filter(|set| now < set.current_until) {
-            return Next::Judge(Arc::clone(&set.keys));
-        }
-        let pause = if set.is_some() {
-            FETCH_INTERVAL
-        } else {
-            FETCH_INTERVAL_WITHOUT_SET
-        };
-        // A last fetch in the future means that the clock was set back; it is ignored.
-        let may_fetch = self
-            .tried_at
-            .is_none_or(|tried| tried > now || elapsed(tried, now) >= pause);
-        match (fitting, set) {
-            (Some(set), _) if may_fetch => Next::Fetch(Some(Arc::clone(&set.keys))),
-            (None, _) if may_fetch => Next::Fetch(None),
-            (Some(set), _) => Next::Judge(Arc::clone(&set.keys)),
-            // An unknown key can be refused only while the set is known to be the newest one.
-            (None, Some(set)) if !self.failed => Next::Judge(Arc::clone(&set.keys)),
-            (None, _) => Next::GiveUp,
-        }
-    }
-
-    fn take(&mut self, fetched: Result<Set, String>, url: &Url) {
-        self.failed = fetched.is_err();
-        match fetched {
-            Ok(set) => self.set = Some(set),
-            Err(error) => {
-                let origin = url.origin().ascii_serialization();
-                tracing::warn!(
-                    jwks.origin = origin,
-                    error,
-                    "fetching an issuer's keys failed; using the cached ones, if any"
-                );
-            }
-        }
-    }
 }
 
 /// Returns the first valid `max-age` of `Cache-Control` (RFC 9111 §5.2.2.1).

@@ -37,7 +37,7 @@ pub(super) async fn verify<'a>(
             continue;
         };
         let matches = |key: &Key| key.matches(&token.kid, token.algorithm);
-        let Ok(keys) = key_sets.get(&rule.jwks_url, matches, now).await else {
+        let Ok(keys) = key_sets.get(&rule.jwks_url, matches).await else {
             is_unreachable = true;
             continue;
         };

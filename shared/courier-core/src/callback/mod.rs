@@ -26,7 +26,7 @@ mod oauth2;
 mod reply;
 
 use handshake::Handshakes;
-use oauth2::AccessTokens;
+use oauth2::{AccessTokens, NoCredentials};
 pub use reply::CallbackReply;
 
 /// Default limit of deliveries in flight to one receiver.
@@ -50,8 +50,17 @@ pub(crate) struct Callbacks {
 pub(crate) enum DeliveryResult {
     /// The attempt was made, or failed before anything was sent; the reply says which.
     Answered(CallbackReply),
-    /// Nothing was sent, because the receiver is down or too many deliveries are in flight; the time is the next try.
+    /// Nothing was sent, because the receiver is down, too many deliveries are in flight, or the access token for the
+    /// receiver cannot be had; the time is the next try.
     Deferred(Timestamp),
+}
+
+/// Why a completion has no answer of its receiver.
+enum Unsent {
+    /// The attempt failed; the text says how, and the health what that shows about the receiver.
+    Failed(String, Health),
+    /// Nothing was sent, and there is no sense in trying before this time.
+    NotBefore(Timestamp),
 }
 
 /// Everything that one delivery attempt needs.
@@ -78,7 +87,7 @@ impl Callbacks {
         Self {
             breakers: CircuitBreakers::new(in_flight),
             handshakes: Handshakes::new(config.callbacks.origin.clone()),
-            tokens: AccessTokens::default(),
+            tokens: AccessTokens::new(timeout / 3),
             allowed: Arc::clone(&config.allowed),
             transport,
             timeout,
@@ -123,7 +132,8 @@ impl Callbacks {
                 });
                 (reply, health)
             }
-            Err((detail, health)) => (CallbackReply::unsent(&detail), health),
+            Err(Unsent::Failed(detail, health)) => (CallbackReply::unsent(&detail), health),
+            Err(Unsent::NotBefore(until)) => return DeliveryResult::Deferred(until),
         };
         if permit.report(health, (self.clock)()) {
             let origin = attempt.url.origin();
@@ -184,19 +194,23 @@ impl Callbacks {
     /// Sends the completion and returns the receiver's answer.
     ///
     /// The error says why there is none, and what that shows about the receiver's health.
-    async fn send(&self, attempt: &DeliveryAttempt<'_>) -> Result<CallbackReply, (String, Health)> {
-        let untried = |detail: &str| (detail.to_owned(), Health::Untried);
+    async fn send(&self, attempt: &DeliveryAttempt<'_>) -> Result<CallbackReply, Unsent> {
+        let untried = |detail: &str| Unsent::Failed(detail.to_owned(), Health::Untried);
         let (client, profile) = (attempt.client, attempt.profile);
         let credentials = self
             .credentials(client, profile)
             .await
-            .map_err(|detail| untried(&detail))?;
+            .map_err(|error| match error {
+                NoCredentials::Unusable(detail) => untried(detail),
+                NoCredentials::NotBefore(until) => Unsent::NotBefore(until),
+            })?;
         let body = body(attempt).ok_or_else(|| untried("the task's token cannot be filled in"))?;
         let sent_at = (self.clock)();
         let headers =
             headers::of(attempt, &body, credentials.as_ref(), sent_at).map_err(untried)?;
         if profile.handshake {
-            self.shake_hands(client, &attempt.url).await?;
+            let agreed = self.shake_hands(client, &attempt.url).await;
+            agreed.map_err(|(detail, health)| Unsent::Failed(detail, health))?;
         }
         let mut secrets = excerpt::secrets_of(&attempt.url);
         let sent_secrets = credentials
@@ -220,11 +234,12 @@ impl Callbacks {
         });
         let result = sent.await;
         let now = (self.clock)();
-        let answered =
-            result.map_err(|unanswered| (unanswered.to_string(), Health::of(None, None)))?;
+        let answered = result
+            .map_err(|unanswered| Unsent::Failed(unanswered.to_string(), Health::of(None, None)))?;
         let reply = self.reply(profile, &answered, &secrets, sent_at, now);
-        if answered.status == http::StatusCode::UNAUTHORIZED {
-            self.tokens.forget(client, profile);
+        if let (http::StatusCode::UNAUTHORIZED, Some((_, header))) = (answered.status, &credentials)
+        {
+            self.tokens.forget(client, profile, header);
         }
         Ok(reply)
     }

@@ -2,7 +2,7 @@
 //! client credentials (RFC 6749 §4.4).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,13 +11,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
 use url::form_urlencoded::{self, byte_serialize};
 
 use super::Callbacks;
+use crate::cached::{Cached, Failure, Lease};
 use crate::config::{CallbackProfile, Client, ClientAuthentication, OAuth2, Proof};
 use crate::crypto::secret::Secret;
-use crate::outbound::{Call, Read, Route};
+use crate::outbound::holds::Holds;
+use crate::outbound::{Call, Read, Route, retry_after};
 use crate::time::later;
 
 /// Lifetime of a token whose response has no usable `expires_in` (optional in RFC 6749 §5.1).
@@ -25,16 +26,23 @@ const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 /// Time before the expiry from which a token is no longer used.
 const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(60);
 
-/// Cache of this process for access tokens, by client name, token endpoint, client id and scope.
-#[derive(Default)]
-pub(super) struct AccessTokens(std::sync::Mutex<HashMap<Key, Arc<Mutex<Option<Kept>>>>>);
+/// Access tokens of this process, by client name, token endpoint, client id and scope.
+pub(super) struct AccessTokens {
+    cached: Mutex<HashMap<Key, Arc<Cached<Secret, String>>>>,
+    /// The token endpoints that have asked for a pause.
+    holds: Holds,
+    /// Longest time that a delivery waits for a token that another one fetches.
+    patience: Duration,
+}
 
 type Key = [String; 4];
 
-#[derive(Clone)]
-struct Kept {
-    token: Secret,
-    until: Timestamp,
+/// The header that authenticates us cannot be had now.
+pub(super) enum NoCredentials {
+    /// The configuration makes it impossible.
+    Unusable(&'static str),
+    /// The token endpoint gives no token; nobody asks it before this time.
+    NotBefore(Timestamp),
 }
 
 impl Proof {
@@ -51,28 +59,37 @@ impl Proof {
 }
 
 impl AccessTokens {
-    fn slot(&self, client: &Client, oauth2: &OAuth2) -> Arc<Mutex<Option<Kept>>> {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            cached: Mutex::default(),
+            holds: Holds::default(),
+            patience,
+        }
+    }
+
+    fn cached(&self, client: &Client, oauth2: &OAuth2) -> Arc<Cached<Secret, String>> {
         let key = [
             client.name.clone(),
             oauth2.token_url.to_string(),
             oauth2.client_id.clone(),
             oauth2.scope.clone().unwrap_or_default(),
         ];
-        let mut slots = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        Arc::clone(slots.entry(key).or_default())
+        let mut all = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Cached::new(self.patience));
+        Arc::clone(all.entry(key).or_insert_with(new))
     }
 
     /// Drops the cached token, which the receiver has refused; the next attempt fetches another.
-    pub(super) fn forget(&self, client: &Client, profile: &CallbackProfile) {
-        if let Proof::OAuth2(oauth2) = &profile.proof
-            && let Ok(mut slot) = self.slot(client, oauth2).try_lock()
-        {
-            *slot = None;
+    pub(super) fn forget(&self, client: &Client, profile: &CallbackProfile, header: &Secret) {
+        if let Proof::OAuth2(oauth2) = &profile.proof {
+            let is_refused = |token: &Secret| bearer(token) == *header;
+            self.cached(client, oauth2).forget(is_refused);
         }
     }
+}
+
+fn bearer(token: &Secret) -> Secret {
+    Secret::new(format!("Bearer {}", token.expose()))
 }
 
 impl Callbacks {
@@ -81,7 +98,7 @@ impl Callbacks {
         &self,
         client: &Client,
         profile: &CallbackProfile,
-    ) -> Result<Option<(HeaderName, Secret)>, String> {
+    ) -> Result<Option<(HeaderName, Secret)>, NoCredentials> {
         let token = match &profile.proof {
             Proof::None => return Ok(None),
             Proof::Basic { username, password } => {
@@ -91,7 +108,8 @@ impl Callbacks {
             }
             Proof::Token(token) => {
                 let name = profile.format.token_header.as_bytes();
-                let name = HeaderName::from_bytes(name).map_err(|_| "a header cannot be sent")?;
+                let name = HeaderName::from_bytes(name)
+                    .map_err(|_| NoCredentials::Unusable("a header cannot be sent"))?;
                 if name != header::AUTHORIZATION {
                     return Ok(Some((name, token.clone())));
                 }
@@ -99,25 +117,44 @@ impl Callbacks {
             }
             Proof::OAuth2(oauth2) => self.access_token(client, oauth2).await?,
         };
-        let value = Secret::new(format!("Bearer {}", token.expose()));
-        Ok(Some((header::AUTHORIZATION, value)))
+        Ok(Some((header::AUTHORIZATION, bearer(&token))))
     }
 
-    async fn access_token(&self, client: &Client, oauth2: &OAuth2) -> Result<Secret, String> {
-        let slot = self.tokens.slot(client, oauth2);
-        // The lock is held during the fetch, so that many waiting deliveries make one token request.
-        let mut slot = slot.lock().await;
-        let now = (self.clock)();
-        if let Some(kept) = slot.as_ref().filter(|kept| now < kept.until) {
-            return Ok(kept.token.clone());
+    async fn access_token(
+        &self,
+        client: &Client,
+        oauth2: &OAuth2,
+    ) -> Result<Secret, NoCredentials> {
+        let cached = self.tokens.cached(client, oauth2);
+        let fetch = async || {
+            let fetched = self.fetch(oauth2).await;
+            fetched.inspect_err(|failure| {
+                let host = oauth2.token_url.host_str();
+                tracing::warn!(
+                    client = client.name,
+                    host,
+                    error = failure.error,
+                    "could not get an access token for a receiver; its deliveries wait"
+                );
+            })
+        };
+        let token = cached.get(&self.clock, |_| true, fetch).await;
+        token.map_err(|unavailable| NoCredentials::NotBefore(unavailable.not_before))
+    }
+
+    async fn fetch(&self, oauth2: &OAuth2) -> Result<Lease<Secret>, Failure<String>> {
+        let failure = |error: &str, retry_after| Failure {
+            error: error.to_owned(),
+            retry_after,
+        };
+        let endpoint = oauth2.token_url.as_str();
+        if let Some(left) = self.tokens.holds.left(endpoint, (self.clock)()) {
+            return Err(failure(
+                "the token endpoint has asked for a pause",
+                Some(left),
+            ));
         }
-        let fetched = self.fetch(oauth2, now).await?;
-        *slot = Some(fetched.clone());
-        Ok(fetched.token)
-    }
-
-    async fn fetch(&self, oauth2: &OAuth2, now: Timestamp) -> Result<Kept, String> {
-        let (headers, body) = token_request(oauth2)?;
+        let (headers, body) = token_request(oauth2).map_err(|error| failure(error, None))?;
         let sent = self.transport.send(Call {
             route: Route::Guarded,
             method: Method::POST,
@@ -129,13 +166,21 @@ impl Callbacks {
         });
         let answered = sent
             .await
-            .map_err(|unanswered| format!("the receiver's token endpoint: {unanswered}"))?;
+            .map_err(|unanswered| failure(&unanswered.to_string(), None))?;
+        let (headers, now) = (&answered.headers, (self.clock)());
         if answered.status != StatusCode::OK {
+            let pause = retry_after::parse(headers.get("retry-after"), headers.get("date"), now);
+            if let Some(pause) = pause {
+                self.tokens.holds.hold(endpoint, pause, now);
+            }
             let status = answered.status.as_u16();
-            return Err(format!("the receiver's token endpoint answered {status}"));
+            return Err(failure(
+                &format!("the token endpoint answered {status}"),
+                pause,
+            ));
         }
-        Kept::parse(answered.body.as_deref().unwrap_or_default(), now)
-            .ok_or_else(|| "the receiver's token endpoint gave no bearer token".to_owned())
+        parse(answered.body.as_deref().unwrap_or_default(), now)
+            .ok_or_else(|| failure("the token endpoint gave no bearer token", None))
     }
 }
 
@@ -166,38 +211,37 @@ fn token_request(oauth2: &OAuth2) -> Result<(HeaderMap, Vec<u8>), &'static str> 
     Ok((headers, form.finish().into_bytes()))
 }
 
-impl Kept {
-    /// Parses an access token response (RFC 6749 §5.1); `None` unless it has a bearer token that fits into a header.
-    ///
-    /// `expires_in` may be a string, which some servers send instead of a number.
-    fn parse(body: &[u8], now: Timestamp) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Wire {
-            access_token: String,
-            token_type: Option<String>,
-            expires_in: Option<Value>,
-        }
-        let wire: Wire = serde_json::from_slice(body).ok()?;
-        let kind = wire.token_type.as_deref().unwrap_or("bearer");
-        if !kind.eq_ignore_ascii_case("bearer")
-            || HeaderValue::from_str(&wire.access_token).is_err()
-        {
-            return None;
-        }
-        let seconds = wire.expires_in.and_then(|value| {
-            value
-                .as_str()
-                .map_or(value.as_u64(), |text| text.parse().ok())
-        });
-        let lifetime = seconds.map_or(DEFAULT_TOKEN_LIFETIME, Duration::from_secs);
-        let usable = lifetime
-            .saturating_sub(RENEW_BEFORE_EXPIRY)
-            .max(lifetime / 2);
-        Some(Self {
-            token: Secret::new(wire.access_token),
-            until: later(now, usable),
-        })
+/// Parses an access token response (RFC 6749 §5.1); `None` unless it has a bearer token that fits into a header.
+///
+/// `expires_in` may be a string, which some servers send instead of a number.
+fn parse(body: &[u8], now: Timestamp) -> Option<Lease<Secret>> {
+    #[derive(Deserialize)]
+    struct Wire {
+        access_token: String,
+        token_type: Option<String>,
+        expires_in: Option<Value>,
     }
+    let wire: Wire = serde_json::from_slice(body).ok()?;
+    let kind = wire.token_type.as_deref().unwrap_or("bearer");
+    if !kind.eq_ignore_ascii_case("bearer") || HeaderValue::from_str(&wire.access_token).is_err() {
+        return None;
+    }
+    let seconds = wire.expires_in.and_then(|value| {
+        value
+            .as_str()
+            .map_or(value.as_u64(), |text| text.parse().ok())
+    });
+    let lifetime = seconds.map_or(DEFAULT_TOKEN_LIFETIME, Duration::from_secs);
+    let usable = lifetime
+        .saturating_sub(RENEW_BEFORE_EXPIRY)
+        .max(lifetime / 2);
+    let until = later(now, usable);
+    Some(Lease {
+        value: Secret::new(wire.access_token),
+        renew_at: until,
+        expires_at: until,
+        refetch_at: now,
+    })
 }
 
 #[cfg(test)]
@@ -219,8 +263,8 @@ mod tests {
             let body = format!(
                 r#"{{"access_token":"t","token_type":"Bearer","expires_in":{expires_in}}}"#
             );
-            let kept = Kept::parse(body.as_bytes(), at(0)).unwrap();
-            assert_eq!(kept.until, at(until), "{expires_in}");
+            let lease = parse(body.as_bytes(), at(0)).unwrap();
+            assert_eq!(lease.expires_at, at(until), "{expires_in}");
         }
     }
 
@@ -235,7 +279,7 @@ mod tests {
             r#"{"access_token":"a\r\nb","token_type":"Bearer"}"#,
         ] {
             assert!(
-                Kept::parse(body.as_bytes(), Timestamp::UNIX_EPOCH).is_none(),
+                parse(body.as_bytes(), Timestamp::UNIX_EPOCH).is_none(),
                 "{body}"
             );
         }

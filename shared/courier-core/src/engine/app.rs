@@ -18,6 +18,7 @@ use crate::lifecycle::{Policy, Timing, may_start};
 use crate::operation::Ids;
 use crate::operation::{OperationId, Record};
 use crate::outbound::Timeouts;
+use crate::outbound::holds::Holds;
 use crate::ports::{Queue, Store};
 use crate::time::Clock;
 use crate::time::later;
@@ -39,6 +40,8 @@ pub struct App {
     pub(crate) key_sets: KeySets,
     pub(crate) requests: RateLimiter,
     pub(crate) budget: Budget,
+    /// The tenants and operations that Graph throttles at present.
+    pub(crate) throttled: Holds,
 }
 
 /// Time that a step needs after a call to write the result to the record.
@@ -73,12 +76,17 @@ impl App {
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
         };
-        let key_sets = KeySets::new(Arc::clone(&transport), config.clients.values());
+        let key_sets = KeySets::new(
+            Arc::clone(&transport),
+            config.clients.values(),
+            Arc::clone(&clock),
+        );
         let callbacks = Callbacks::new(transport, &config, timeouts.callback, Arc::clone(&clock));
         Self {
             key_sets,
             requests: RateLimiter::default(),
             budget: Budget::default(),
+            throttled: Holds::default(),
             metrics: Metrics::default(),
             timeouts,
             catalogue: Catalogue::shipped(),

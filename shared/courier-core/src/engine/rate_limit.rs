@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::time::elapsed;
+use crate::operation::OperationId;
+use crate::time::{elapsed, later};
 
 /// Limits the requests of each client (`requests_per_minute`).
 #[derive(Default)]
@@ -29,30 +30,73 @@ impl RateLimiter {
 
 /// Limits the Graph requests of each tenant per hour, for operations with a limit that Graph publishes.
 ///
-/// One minute's share may be sent at once, so no hour has more requests than the limit and one minute's share.
+/// A tenth of the limit may be used at once and the rest evenly, so no hour has more requests than the limit. When it is
+/// used up, operations get their turns in the order in which they asked, however old they are.
 #[derive(Default)]
 pub(crate) struct Budget {
     buckets: Mutex<HashMap<String, Bucket>>,
+    queues: Mutex<HashMap<String, Turns>>,
+}
+
+/// Time after its turn for which an operation keeps its place; one that comes later has been ended or taken over.
+const TURN_LIFETIME: Duration = Duration::from_secs(120);
+/// Largest number of operations that wait in order; more are told to come back when the last of them has had its turn.
+const MAX_TURNS: usize = 20_000;
+
+/// The operations that wait for a request, each with the time of its turn.
+#[derive(Default)]
+struct Turns {
+    at: HashMap<OperationId, Timestamp>,
+    /// The turn of the last one.
+    last: Option<Timestamp>,
 }
 
 impl Budget {
-    /// Takes one request of `tenant` for `operation`, or returns how long to wait for the next.
+    /// Takes one request of `tenant` for the operation `id`, named `operation`, or returns how long to wait for its
+    /// turn.
     pub(crate) fn take(
         &self,
         tenant: &str,
         operation: &str,
+        id: &OperationId,
         per_hour: u32,
         now: Timestamp,
     ) -> Result<(), Duration> {
         let key = format!("{tenant}/{operation}");
-        let rate = f64::from(per_hour) / 3600.0;
-        take(
-            &mut lock(&self.buckets),
-            &key,
-            (rate * 60.0).max(1.0),
-            rate,
-            now,
-        )
+        let burst = (f64::from(per_hour) / 10.0).max(1.0);
+        let rate = f64::from(per_hour) * 0.9 / 3600.0;
+        let mut queues = lock(&self.queues);
+        let turns = queues.entry(key.clone()).or_default();
+        let next = match turns.at.get(id).copied() {
+            Some(turn) if now < turn => return Err(elapsed(now, turn)),
+            Some(_) => None,
+            None => turns.next(now, rate),
+        };
+        if next.is_none() && take(&mut lock(&self.buckets), &key, burst, rate, now).is_ok() {
+            turns.at.remove(id);
+            return Ok(());
+        }
+        let turn = next.unwrap_or_else(|| later(now, Duration::from_secs_f64(1.0 / rate)));
+        turns.last = turns.last.max(Some(turn));
+        if turns.at.len() < MAX_TURNS {
+            turns.at.insert(id.clone(), turn);
+        }
+        Err(elapsed(now, turn))
+    }
+}
+
+impl Turns {
+    /// Returns the turn after the last one that is still to come; `None` if nobody waits.
+    fn next(&mut self, now: Timestamp, rate: f64) -> Option<Timestamp> {
+        let far = later(now, Duration::from_secs(24 * 3600));
+        // A turn that far ahead belongs to a clock that has been set back since.
+        self.last = self.last.filter(|last| now < *last && *last < far);
+        if self.last.is_none() {
+            self.at
+                .retain(|_, turn| elapsed(*turn, now) < TURN_LIFETIME && *turn < far);
+        }
+        let step = Duration::from_secs_f64(1.0 / rate);
+        self.last.map(|last| later(last, step))
     }
 }
 
@@ -153,22 +197,74 @@ mod tests {
         assert_eq!(taken(9000), 6);
     }
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + second).unwrap()
+    }
+
+    fn id(number: u32) -> OperationId {
+        OperationId::parse(&format!("op_{number:032x}")).unwrap()
+    }
+
     #[test]
-    fn budget_of_each_tenant_and_operation_is_spread_over_the_hour() {
+    fn tenth_of_the_hours_budget_is_there_at_once_and_no_hour_has_more_than_the_limit() {
         let budget = Budget::default();
-        let at = |second: i64| Timestamp::from_second(1_000_000 + second).unwrap();
-        let take = |tenant, operation, second| budget.take(tenant, operation, 600, at(second));
-        for _ in 0..10 {
-            assert_eq!(take("t", "o", 0), Ok(()));
+        let mut taken = 0;
+        for second in 0..3600 {
+            for number in 0..3 {
+                let id = id(second * 10 + number);
+                let ok = budget.take("t", "o", &id, 600, at(second.into())).is_ok();
+                taken += u32::from(ok);
+            }
+            if second == 20 {
+                assert!((60..=65).contains(&taken), "{taken}");
+            }
         }
-        assert_eq!(take("t", "o", 0), Err(Duration::from_secs(6)));
-        assert_eq!(take("t", "p", 0), Ok(()));
-        assert_eq!(take("u", "o", 0), Ok(()));
-        assert_eq!(take("t", "o", 6), Ok(()));
-        assert_eq!(take("t", "o", 7), Err(Duration::from_secs(5)));
-        // A limit below one request a minute still lets one through at once.
-        assert_eq!(budget.take("v", "o", 6, at(0)), Ok(()));
-        let wait = budget.take("v", "o", 6, at(0)).unwrap_err();
-        assert_eq!(wait.as_secs_f64().round(), 600.0);
+        assert!(taken <= 600, "{taken}");
+        for (tenant, operation) in [("t", "p"), ("u", "o")] {
+            assert_eq!(budget.take(tenant, operation, &id(0), 600, at(0)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn operations_get_their_turns_in_the_order_in_which_they_asked() {
+        let budget = Budget::default();
+        let take = |number, now| budget.take("t", "o", &id(number), 400, now);
+        for number in 0..40 {
+            assert_eq!(take(number, at(0)), Ok(()));
+        }
+        // 360 in an hour, after the 40 at once, are one in ten seconds.
+        let mut waits = Vec::new();
+        for number in 100..150 {
+            waits.push((number, take(number, at(0)).unwrap_err()));
+        }
+        for (index, (_, wait)) in waits.iter().enumerate() {
+            let expected = 10.0 * (index + 1) as f64;
+            assert!((wait.as_secs_f64() - expected).abs() < 0.1, "{index}");
+        }
+        for (number, wait) in waits {
+            let turn = later(at(0), wait + Duration::from_millis(10));
+            // One that has just come waits behind all others, and nobody's turn is taken.
+            assert!(take(number + 1000, turn).is_err());
+            assert_eq!(take(number, turn), Ok(()), "{number}");
+        }
+    }
+
+    #[test]
+    fn limit_below_ten_an_hour_lets_one_request_through_at_once() {
+        let budget = Budget::default();
+        assert_eq!(budget.take("v", "o", &id(1), 6, at(0)), Ok(()));
+        let wait = budget.take("v", "o", &id(2), 6, at(0)).unwrap_err();
+        assert_eq!(wait.as_secs_f64().round(), 667.0);
+    }
+
+    #[test]
+    fn turns_of_a_clock_that_was_set_back_are_forgotten() {
+        let budget = Budget::default();
+        for number in 0..3 {
+            let _ = budget.take("t", "o", &id(number), 6, at(0));
+        }
+        let long_ago = at(-1_000_000);
+        let wait = budget.take("t", "o", &id(9), 6, long_ago).unwrap_err();
+        assert!(wait < Duration::from_secs(700), "{wait:?}");
     }
 }

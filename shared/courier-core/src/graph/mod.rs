@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub mod error;
 pub mod monitor;
+mod token_endpoint;
 pub(crate) mod tokens;
 pub mod unavailable;
 pub mod verdict;

@@ -3,57 +3,53 @@
 //! (`docs/graph-behaviour.md`, Tokens and clouds).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::sync::Mutex;
-use url::{Url, form_urlencoded};
+use tokio::time::timeout;
+use url::Url;
 
+use crate::cached::{Cached, Failure, Lease, Unavailable};
 use crate::catalogue::TokenKind;
 use crate::config::Tenant;
 use crate::crypto::hmac::Encoding;
 use crate::crypto::seal::{Sealed, Sealer};
 use crate::crypto::secret::Secret;
+use crate::graph::token_endpoint::{Grant, TokenEndpoint, refused, temporary};
 use crate::graph::unavailable::NotReady;
 use crate::operation::Reason;
-use crate::outbound::retry_after;
-use crate::outbound::{Call, Read, Route, Transport};
+use crate::outbound::Transport;
+use crate::outbound::holds::Holds;
 use crate::ports::{Document, Store};
-use crate::time::Clock;
-use crate::time::later;
+use crate::time::{Clock, elapsed, later};
 
 /// Time before its expiry at which a token is renewed.
 const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(300);
-/// Time for which a refusal is remembered, so that a thousand waiting operations cause one request.
-const REFUSAL_RETENTION: Duration = Duration::from_secs(60);
+/// Time before its expiry at which a token is no longer used, so that it is still valid when Graph reads it.
+const UNUSED_BEFORE_EXPIRY: Duration = Duration::from_secs(60);
+/// Time for which a token counts as fresh: it has every permission that could be had.
+const FRESH: Duration = Duration::from_secs(60);
 /// Time that a process has for one refresh before another process may try.
 const REFRESH_LEASE: Duration = Duration::from_secs(30);
+/// Time that the reads and writes around the request of a delegated token may take.
+const STORE_TIME: Duration = Duration::from_secs(5);
 
 /// The access tokens for Graph of all tenants.
 pub(crate) struct Tokens {
-    transport: Arc<dyn Transport>,
-    login: Url,
+    endpoint: TokenEndpoint,
     scope: String,
-    timeout: Duration,
     store: Arc<dyn Store>,
     clock: Clock,
-    slots: std::sync::Mutex<Slots>,
+    cached: Mutex<CachedTokens>,
     refused: AtomicBool,
 }
 
-/// The tokens in memory, each with its own lock, so that a token is fetched once however many tasks wait for it.
-type Slots = HashMap<(String, TokenKind), Arc<Mutex<Slot>>>;
-
-#[derive(Default)]
-struct Slot {
-    token: Option<(Secret, Timestamp)>,
-    refused: Option<(NotReady, Timestamp)>,
-}
+/// The tokens in memory, by name of the tenant.
+type CachedTokens = HashMap<(String, TokenKind), Arc<Cached<Secret, NotReady>>>;
 
 /// The stored form of a tenant's rotated refresh token.
 #[derive(Serialize, Deserialize)]
@@ -73,81 +69,54 @@ impl Tokens {
         store: Arc<dyn Store>,
         clock: Clock,
     ) -> Self {
-        let scope = format!("{}/.default", graph.origin().ascii_serialization());
         Self {
-            transport,
-            login,
-            scope,
-            timeout,
+            endpoint: TokenEndpoint {
+                transport,
+                login,
+                timeout,
+                clock: Arc::clone(&clock),
+                holds: Holds::default(),
+            },
+            scope: format!("{}/.default", graph.origin().ascii_serialization()),
             store,
             clock,
-            slots: std::sync::Mutex::default(),
+            cached: Mutex::default(),
             refused: AtomicBool::new(false),
         }
     }
 
     /// Returns a token of the tenant, from memory if it is still valid.
+    ///
+    /// The error names the time to wait: until then nobody asks for this token.
     pub(crate) async fn get(
         &self,
         tenant: &Tenant,
         kind: TokenKind,
         sealer: &Sealer,
     ) -> Result<Secret, NotReady> {
-        let slot = self.slot(&tenant.name, kind);
-        let mut slot = slot.lock().await;
-        let now = (self.clock)();
-        if let Some((token, until)) = &slot.token
-            && now < *until
-        {
-            return Ok(token.clone());
-        }
-        if let Some((not_ready, until)) = &slot.refused
-            && now < *until
-        {
-            return Err(not_ready.clone());
-        }
-        let fetched = match kind {
-            TokenKind::Application => self.application(tenant).await,
-            TokenKind::Delegated => self.delegated(tenant, sealer).await,
-        };
-        match fetched {
-            Ok(grant) => {
-                let lifetime = Duration::from_secs(grant.expires_in);
-                let kept = lifetime
-                    .saturating_sub(RENEW_BEFORE_EXPIRY)
-                    .max(lifetime / 2);
-                slot.token = Some((grant.access_token.clone(), later(now, kept)));
-                slot.refused = None;
-                Ok(grant.access_token)
-            }
-            Err(not_ready) => {
-                if not_ready.reason.is_some() {
-                    tracing::warn!(
-                        tenant = tenant.name,
-                        kind = kind.as_str(),
-                        "could not get a token; the operations of this tenant that need it wait"
-                    );
-                    self.refused.store(true, Ordering::Relaxed);
-                    slot.refused = Some((not_ready.clone(), later(now, REFUSAL_RETENTION)));
-                }
-                Err(not_ready)
-            }
-        }
+        let cached = self.cached(&tenant.name, kind);
+        let token = cached.get(&self.clock, |_| true, || self.fetch(tenant, kind, sealer));
+        token
+            .await
+            .map_err(|Unavailable { error, not_before }| NotReady {
+                reason: error.and_then(|error| error.reason),
+                retry_after: Some(elapsed((self.clock)(), not_before)),
+                is_turn: false,
+            })
     }
 
     /// Drops a token that Graph refused, so that the next call of `get` fetches another.
     ///
     /// Keeps the token in memory if it has been replaced since.
-    pub(crate) async fn forget(&self, tenant: &Tenant, kind: TokenKind, refused: &Secret) {
-        let slot = self.slot(&tenant.name, kind);
-        let mut slot = slot.lock().await;
-        if slot
-            .token
-            .as_ref()
-            .is_some_and(|(token, _)| token == refused)
-        {
-            slot.token = None;
-        }
+    pub(crate) fn forget(&self, tenant: &Tenant, kind: TokenKind, refused: &Secret) {
+        self.cached(&tenant.name, kind)
+            .forget(|token| token == refused);
+    }
+
+    /// Drops a token that lacks a permission, unless it is fresh: a permission granted since is only in a new token.
+    pub(crate) fn forget_old(&self, tenant: &Tenant, kind: TokenKind, refused: &Secret) {
+        self.cached(&tenant.name, kind)
+            .forget_old(|token| token == refused, (self.clock)());
     }
 
     /// Reports whether a token request was refused since the last call of this function.
@@ -155,48 +124,87 @@ impl Tokens {
         self.refused.swap(false, Ordering::Relaxed)
     }
 
-    fn slot(&self, tenant: &str, kind: TokenKind) -> Arc<Mutex<Slot>> {
-        let mut slots = self
-            .slots
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        Arc::clone(slots.entry((tenant.to_owned(), kind)).or_default())
+    fn cached(&self, tenant: &str, kind: TokenKind) -> Arc<Cached<Secret, NotReady>> {
+        let mut all = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let patience = self.endpoint.timeout + STORE_TIME;
+        let new = || Arc::new(Cached::new(patience));
+        Arc::clone(all.entry((tenant.to_owned(), kind)).or_insert_with(new))
     }
 
-    async fn application(&self, tenant: &Tenant) -> Result<Grant, NotReady> {
-        self.request(
-            tenant,
-            &[("grant_type", "client_credentials"), ("scope", &self.scope)],
-        )
-        .await
+    async fn fetch(
+        &self,
+        tenant: &Tenant,
+        kind: TokenKind,
+        sealer: &Sealer,
+    ) -> Result<Lease<Secret>, Failure<NotReady>> {
+        let granted = match kind {
+            TokenKind::Application => self.application(tenant).await,
+            TokenKind::Delegated => {
+                let limit = self.endpoint.timeout + STORE_TIME;
+                let granted = timeout(limit, self.delegated(tenant, sealer)).await;
+                granted.unwrap_or_else(|_| Err(temporary(None)))
+            }
+        };
+        let grant = granted.inspect_err(|failure| {
+            if failure.error.reason.is_some() {
+                self.refused.store(true, Ordering::Relaxed);
+            }
+        })?;
+        let now = (self.clock)();
+        let after = |before_expiry| {
+            let lifetime = grant.lifetime;
+            later(
+                now,
+                lifetime.saturating_sub(before_expiry).max(lifetime / 2),
+            )
+        };
+        Ok(Lease {
+            renew_at: after(RENEW_BEFORE_EXPIRY),
+            expires_at: after(UNUSED_BEFORE_EXPIRY),
+            refetch_at: later(now, FRESH),
+            value: grant.access_token,
+        })
     }
 
-    async fn delegated(&self, tenant: &Tenant, sealer: &Sealer) -> Result<Grant, NotReady> {
-        let configured = tenant
-            .refresh_token
-            .as_ref()
-            .ok_or_else(authorization_lost)?;
+    async fn application(&self, tenant: &Tenant) -> Result<Grant, Failure<NotReady>> {
+        let grant = [
+            ("grant_type", "client_credentials"),
+            ("scope", self.scope.as_str()),
+        ];
+        self.endpoint.request(tenant, &grant).await
+    }
+
+    async fn delegated(
+        &self,
+        tenant: &Tenant,
+        sealer: &Sealer,
+    ) -> Result<Grant, Failure<NotReady>> {
+        let configured = tenant.refresh_token.as_ref().ok_or_else(refused)?;
         let key = format!("refresh-token/{}", tenant.name);
         let stored = self
             .store
             .load_document(&key)
             .await
-            .map_err(|_| try_later())?;
+            .map_err(|_| temporary(None))?;
         let (revision, mut rotation) = read_rotation(stored, configured);
         let now = (self.clock)();
         if rotation.leased_until.is_some_and(|until| now < until) {
-            return Err(try_later());
+            return Err(temporary(None));
         }
         let current = match &rotation.token {
             None => configured.clone(),
-            Some(sealed) => sealer.open(&key, sealed).map_err(|_| NotReady {
-                reason: Some(Reason::SealedDataUnreadable),
-                retry_after: None,
+            Some(sealed) => sealer.open(&key, sealed).map_err(|_| Failure {
+                error: NotReady {
+                    reason: Some(Reason::SealedDataUnreadable),
+                    retry_after: None,
+                    is_turn: false,
+                },
+                ..refused()
             })?,
         };
         rotation.leased_until = Some(later(now, REFRESH_LEASE));
         if !self.save(&key, revision, &rotation).await? {
-            return Err(try_later());
+            return Err(temporary(None));
         }
         let scope = format!("{} offline_access", self.scope);
         let form = [
@@ -204,7 +212,7 @@ impl Tokens {
             ("scope", scope.as_str()),
             ("refresh_token", current.expose()),
         ];
-        let granted = self.request(tenant, &form).await;
+        let granted = self.endpoint.request(tenant, &form).await;
         if let Ok(Grant {
             refresh_token: Some(newest),
             ..
@@ -218,100 +226,17 @@ impl Tokens {
         granted
     }
 
-    async fn save(&self, key: &str, revision: u64, rotation: &Rotation) -> Result<bool, NotReady> {
-        let body = serde_json::to_string(rotation).map_err(|_| try_later())?;
+    async fn save(
+        &self,
+        key: &str,
+        revision: u64,
+        rotation: &Rotation,
+    ) -> Result<bool, Failure<NotReady>> {
+        let body = serde_json::to_string(rotation).map_err(|_| temporary(None))?;
         self.store
             .swap_document(key, revision, &body)
             .await
-            .map_err(|_| try_later())
-    }
-
-    async fn request(&self, tenant: &Tenant, grant: &[(&str, &str)]) -> Result<Grant, NotReady> {
-        let mut url = self.login.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.extend([tenant.tenant_id.as_str(), "oauth2", "v2.0", "token"]);
-        }
-        let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("client_id", &tenant.client_id)
-            .append_pair("client_secret", tenant.client_secret.expose())
-            .extend_pairs(grant)
-            .finish();
-        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-        let sent = self.transport.send(Call {
-            route: Route::Kept,
-            method: Method::POST,
-            url,
-            headers: HeaderMap::from_iter([(header::CONTENT_TYPE, form_type)]),
-            body: form.into_bytes(),
-            read: Read::Whole,
-            timeout: self.timeout,
-        });
-        let answered = sent.await.map_err(|error| {
-            tracing::warn!(%error, "the token endpoint did not answer; trying again later");
-            try_later()
-        })?;
-        let status = answered.status;
-        let headers = &answered.headers;
-        let retry_after = retry_after::parse(
-            headers.get("retry-after"),
-            headers.get("date"),
-            (self.clock)(),
-        );
-        let body = answered.body.ok_or_else(try_later)?;
-        if status == StatusCode::OK {
-            return Grant::parse(&body).ok_or_else(try_later);
-        }
-        Err(refusal(status, &body, retry_after))
-    }
-}
-
-struct Grant {
-    access_token: Secret,
-    refresh_token: Option<Secret>,
-    expires_in: u64,
-}
-
-impl Grant {
-    fn parse(body: &[u8]) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Wire {
-            access_token: String,
-            refresh_token: Option<String>,
-            expires_in: u64,
-        }
-        let wire: Wire = serde_json::from_slice(body).ok()?;
-        Some(Self {
-            access_token: Secret::new(wire.access_token),
-            refresh_token: wire.refresh_token.map(Secret::new),
-            expires_in: wire.expires_in,
-        })
-    }
-}
-
-/// A client must not branch on AADSTS numbers, only on `error`
-/// (`docs/graph-behaviour.md`, Tokens and clouds).
-fn refusal(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> NotReady {
-    #[derive(Deserialize)]
-    struct Wire {
-        error: String,
-    }
-    let temporary = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
-    let error = serde_json::from_slice::<Wire>(body)
-        .ok()
-        .map(|wire| wire.error);
-    match error.as_deref() {
-        Some("temporarily_unavailable") => NotReady {
-            reason: None,
-            retry_after,
-        },
-        _ if temporary => NotReady {
-            reason: None,
-            retry_after,
-        },
-        _ => NotReady {
-            retry_after,
-            ..authorization_lost()
-        },
+            .map_err(|_| temporary(None))
     }
 }
 
@@ -328,18 +253,4 @@ fn read_rotation(stored: Option<Document>, configured: &Secret) -> (u64, Rotatio
             leased_until: None,
         }),
     )
-}
-
-fn authorization_lost() -> NotReady {
-    NotReady {
-        reason: Some(Reason::AuthorizationLost),
-        retry_after: None,
-    }
-}
-
-fn try_later() -> NotReady {
-    NotReady {
-        reason: None,
-        retry_after: None,
-    }
 }

@@ -11,4 +11,6 @@ pub struct NotReady {
     pub reason: Option<Reason>,
     /// The time to wait; `None` leaves it to the schedule.
     pub retry_after: Option<Duration>,
+    /// Nothing is wrong: the call waits for its turn, because a limit is used up.
+    pub is_turn: bool,
 }

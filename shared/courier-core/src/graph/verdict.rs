@@ -39,7 +39,7 @@ pub struct Answer {
 pub enum StartVerdict {
     NotSent,
     Throttled(Option<Duration>),
-    /// The token was refused; nothing was started.
+    /// The token was refused, or lacks a permission that an administrator has to grant; nothing was started.
     Unauthorized(OperationError),
     /// The start was refused for good; this call started nothing.
     Refused(OperationError),
@@ -84,6 +84,9 @@ pub fn classify_start(
     match answer.status {
         200..=299 => started(answer, operation, graph, start_url, parameters),
         401 => StartVerdict::Unauthorized(error_of(answer)),
+        403 if answer.error.as_ref().is_some_and(lacks_permission) => {
+            StartVerdict::Unauthorized(error_of(answer))
+        }
         429 => StartVerdict::Throttled(answer.retry_after),
         408 | 500..=599 => lost(
             format!("Graph answered {}", answer.status),
@@ -94,6 +97,30 @@ pub fn classify_start(
             None => StartVerdict::Refused(error_of(answer)),
         },
     }
+}
+
+/// Codes and beginnings of messages by which Graph says that the app registration lacks a permission
+/// (`docs/graph-behaviour.md`, Starting). A 403 without them concerns this request, such as a user without a licence.
+const MISSING_PERMISSION_CODES: [&str; 2] =
+    ["authorization_requestdenied", "invalidclientcredentials"];
+const MISSING_PERMISSION_TEXTS: [&str; 3] = [
+    "missing role permissions",
+    "missing scope permissions",
+    "insufficient privileges",
+];
+
+fn lacks_permission(error: &GraphError) -> bool {
+    let codes = [error.code.as_str(), error.deepest()];
+    let is_code = |code: &str| {
+        MISSING_PERMISSION_CODES
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(code))
+    };
+    let message = error.message.to_ascii_lowercase();
+    codes.into_iter().any(is_code)
+        || MISSING_PERMISSION_TEXTS
+            .iter()
+            .any(|text| message.contains(text))
 }
 
 fn lost(detail: impl Into<String>, retry_after: Option<Duration>) -> StartVerdict {

@@ -11,12 +11,19 @@ use crate::error_chain::chain;
 use crate::http::problem::Problem;
 use crate::http::request::{FIRST_REVISION, NewOperation};
 use crate::operation::message::{Disposition, Message};
-use crate::operation::{Record, State};
+use crate::operation::{OperationId, Outcome, Reason, Record, State};
 use crate::ports::{StoreError, Write};
-use crate::time::later;
+use crate::time::{elapsed, later};
 
 /// Longest time to load the current record for the answer after a failed start.
 const LAST_LOAD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Time by which the record of a deferred request is due after its message.
+const DEFERRED_WATCH: Duration = Duration::from_secs(5);
+/// Time for which the same request is a replay of one that Graph has refused.
+const COPY_WINDOW: Duration = Duration::from_secs(5);
+/// Largest number of operations that one idempotency key may begin, all but the last of them refused.
+const MAX_GENERATIONS: u32 = 200;
 
 /// An operation that is on disk; `replayed` if an earlier request put it there.
 pub(crate) struct Begun {
@@ -30,39 +37,32 @@ pub(crate) struct Begun {
 /// watchdog goes on with it.
 pub(crate) async fn begin(
     app: &App,
-    new: NewOperation<'_>,
+    mut new: NewOperation<'_>,
     deferred: bool,
     ends_at: Timestamp,
 ) -> Result<Begun, Problem> {
     let now = app.now();
-    let fingerprint = new.fingerprint.clone();
     if !new.late.is_empty() {
-        return match app
-            .store
-            .load(&new.id)
-            .await
-            .map_err(|error| unavailable(&error))?
-        {
-            Some(current) => replay(app, current, &fingerprint).await,
+        return match latest(app, &new.id).await? {
+            Some(current) if is_free(&current) && current.fingerprint != new.fingerprint => {
+                Err(Problem::InvalidRequest(new.late))
+            }
+            Some(current) => replay(app, current, &new.fingerprint).await,
             None => Err(Problem::InvalidRequest(new.late)),
         };
     }
-    let watch = if deferred {
-        now
+    // A deferred record is due a little later than its message: a store that queues the message with the record would
+    // otherwise have it received twice.
+    let (watch, due) = if deferred {
+        (later(now, DEFERRED_WATCH), now)
     } else {
-        later(now, app.timing.first_watch)
+        let watch = later(now, app.timing.first_watch);
+        (watch, watch)
     };
-    let mut record = new.into_record(&app.config.sealer, watch, now);
-    record.writer = (app.ids)().simple().to_string();
-    match app
-        .store
-        .insert(&record)
-        .await
-        .map_err(|error| unavailable(&error))?
-    {
-        Write::Applied => {}
-        Write::Refused(current) => return replay(app, *current, &fingerprint).await,
-    }
+    let record = match insert(app, &mut new, watch, now).await? {
+        Inserted::New(record) => *record,
+        Inserted::Existing(current) => return replay(app, *current, &new.fingerprint).await,
+    };
     tracing::info!(operation.id = %record.id, operation = record.operation, client = record.client, "operation accepted");
     if let Some(operation) = app.catalogue.find(&record.operation)
         && let Err(error) = start_line::turn(app, &record, operation).await
@@ -72,7 +72,7 @@ pub(crate) async fn begin(
     let watchdog = Message::WatchdogV1 {
         operation_id: record.id.clone(),
     };
-    send(app, &watchdog, watch).await?;
+    send(app, &watchdog, due).await?;
     if deferred {
         return Ok(Begun {
             record,
@@ -103,6 +103,73 @@ pub(crate) async fn begin(
         record: begun,
         replayed: false,
     })
+}
+
+enum Inserted {
+    New(Box<Record>),
+    /// The record of an earlier request with the same key.
+    Existing(Box<Record>),
+}
+
+/// Inserts the record of a request, under the id of its key or, while that one's start was refused, the next one's.
+async fn insert(
+    app: &App,
+    new: &mut NewOperation<'_>,
+    due: Timestamp,
+    now: Timestamp,
+) -> Result<Inserted, Problem> {
+    for _ in 0..MAX_GENERATIONS {
+        let mut record = new.record(&app.config.sealer, due, now);
+        record.writer = (app.ids)().simple().to_string();
+        let inserted = app.store.insert(&record).await;
+        match inserted.map_err(|error| unavailable(&error))? {
+            Write::Applied => return Ok(Inserted::New(Box::new(record))),
+            Write::Refused(current) if may_follow(&current, new, now) => new.follow(&current),
+            Write::Refused(current) => return Ok(Inserted::Existing(current)),
+        }
+    }
+    Err(Problem::Conflict {
+        rule: "requests with this idempotency key were refused too often: use another key",
+    })
+}
+
+/// Returns the newest operation of the key whose first operation has this id.
+async fn latest(app: &App, first: &OperationId) -> Result<Option<Record>, Problem> {
+    let mut id = first.clone();
+    let mut found = None;
+    for _ in 0..MAX_GENERATIONS {
+        let loaded = app.store.load(&id).await;
+        let Some(record) = loaded.map_err(|error| unavailable(&error))? else {
+            break;
+        };
+        id = record.id.next_generation();
+        let is_last = !is_free(&record);
+        found = Some(record);
+        if is_last {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Reports whether it is certain that no job was started, so that the idempotency key may be used again.
+fn is_free(record: &Record) -> bool {
+    match (record.state.outcome(), record.reason) {
+        (Some(Outcome::Failed), Some(Reason::StartRejected)) => true,
+        (Some(Outcome::Expired), _) => record.started_at.is_none() && !record.maybe_started,
+        _ => false,
+    }
+}
+
+/// Reports whether the request begins a new operation after the refused one.
+///
+/// A copy of the refused request, which a proxy or a client may send at the same time, is still a replay of it.
+fn may_follow(refused: &Record, new: &NewOperation<'_>, now: Timestamp) -> bool {
+    let is_copy = refused.fingerprint == new.fingerprint
+        && refused
+            .ended_at
+            .is_some_and(|ended| elapsed(ended, now) < COPY_WINDOW);
+    is_free(refused) && !is_copy
 }
 
 /// Answers a repeated request with the record of the first one.

@@ -25,6 +25,7 @@ mod create;
 mod list;
 pub mod problem;
 pub mod request;
+mod resume;
 
 use create::create;
 use list::list;
@@ -93,6 +94,10 @@ async fn route(
         [id, "cancel"] => {
             allow(request, &Method::POST, "POST")?;
             cancel(app, own(app, client, id).await?).await
+        }
+        [id, "resume"] => {
+            allow(request, &Method::POST, "POST")?;
+            resume::resume(app, own(app, client, id).await?).await
         }
         ["callback", "redeliver"] => {
             allow(request, &Method::POST, "POST")?;

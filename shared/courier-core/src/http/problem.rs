@@ -153,7 +153,7 @@ impl Problem {
                 "The operation's state does not allow this",
             ),
             Self::StartRejected { .. } => (
-                StatusCode::BAD_GATEWAY,
+                StatusCode::UNPROCESSABLE_ENTITY,
                 "start-rejected",
                 "Microsoft Graph refused to start it",
             ),

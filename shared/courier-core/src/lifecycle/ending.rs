@@ -89,7 +89,13 @@ impl Rules<'_> {
     pub(super) fn finish(&self, mut record: Record, outcome: Outcome) -> Decision {
         record.ended_at = Some(self.now);
         record.sealed_parameters = None;
-        record.graph.next_poll_at = None;
+        let may_be_resumed =
+            outcome == Outcome::Expired || record.reason == Some(Reason::MonitorGone);
+        if let (State::Running { monitor }, true) = (&record.state, may_be_resumed) {
+            record.last_monitor = Some(monitor.clone());
+        } else {
+            record.graph.next_poll_at = None;
+        }
         record.state = State::Ended { outcome };
         let detail = record.reason.map(|reason| reason.as_str().to_owned());
         record.remember(HistoryEntry {

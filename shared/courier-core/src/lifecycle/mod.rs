@@ -110,6 +110,8 @@ pub struct Timing {
     pub first_watch: Duration,
     /// Least time for which the monitor must be missing before the operation ends.
     pub missing_for: Duration,
+    /// The same for restart class *never*, whose job cannot be started again.
+    pub missing_for_never: Duration,
     /// Least number of polls that must find the monitor missing before the operation ends.
     pub missing_polls: u32,
 }
@@ -121,6 +123,7 @@ impl Default for Timing {
             hold: Duration::from_secs(15 * 60),
             first_watch: Duration::from_secs(75),
             missing_for: Duration::from_secs(10 * 60),
+            missing_for_never: Duration::from_secs(24 * 3600),
             missing_polls: 5,
         }
     }
@@ -220,6 +223,12 @@ impl Rules<'_> {
         let grace = Duration::from_secs(300);
         let due = self.record.due_at;
         due.is_none_or(|due| until > later(due, grace))
+    }
+
+    /// Names the permissions that the operation needs, for the history of one that lacks authorization.
+    fn needed_permissions(&self) -> Option<String> {
+        let permissions = &self.policy.operation.permissions;
+        (!permissions.is_empty()).then(|| format!("needs {}", permissions.join(", ")))
     }
 
     fn overdue(&self) -> bool {

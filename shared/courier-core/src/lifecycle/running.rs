@@ -2,13 +2,22 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{Decision, Next, Rules, only, written};
+use crate::catalogue::Restart;
 use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::{self, GraphReply, PollVerdict};
 use crate::lifecycle::schedule;
 use crate::operation::{OperationError, Outcome, Reason, Record, State};
-use crate::time::elapsed;
+use crate::time::{elapsed, later};
 
+/// Longest pause of an operation whose token or permission is refused: somebody may be mending it right now.
+const MAX_AUTHORIZATION_PAUSE: Duration = Duration::from_secs(900);
+/// Time past the deadline for which the last poll is tried again while it cannot be made.
+const LAST_POLL_PATIENCE: Duration = Duration::from_secs(3600);
+/// Number of polls without a status in a row that are counted.
+const MAX_COUNTED_TROUBLES: u32 = 8;
 /// Longest `Retry-After` that is not written to the record.
 const MAX_UNWRITTEN_RETRY_AFTER: Duration = Duration::from_secs(300);
 
@@ -49,6 +58,7 @@ impl Rules<'_> {
                         );
                     }
                 }
+                record.graph.unanswered = 0;
                 let Some(outcome) = snapshot.outcome else {
                     return self.still_running(record, retry_after);
                 };
@@ -70,7 +80,17 @@ impl Rules<'_> {
             PollVerdict::Unauthorized => {
                 self.lose_authorization(record, Reason::AuthorizationLost, retry_after)
             }
-            PollVerdict::Nothing(_) => self.still_running(record, retry_after),
+            PollVerdict::Nothing(_) => {
+                // An answer that refuses nothing shows that the token is accepted again.
+                if matches!(reply, GraphReply::Answer(answer) if answer.status < 500) {
+                    record.reason = None;
+                }
+                let is_throttled =
+                    matches!(reply, GraphReply::Answer(answer) if answer.status == 429);
+                let initial = Duration::from_secs(self.policy.operation.poll.initial_seconds);
+                let retry_after = retry_after.or_else(|| is_throttled.then_some(initial));
+                self.ask_again(record, retry_after, None)
+            }
         }
     }
 
@@ -88,7 +108,11 @@ impl Rules<'_> {
         record.graph.polls = self.record.graph.polls;
         match not_ready.reason {
             Some(reason) => self.lose_authorization(record, reason, not_ready.retry_after),
-            None => self.still_running(record, not_ready.retry_after),
+            None if not_ready.is_turn => {
+                let next = schedule::turn(&record, not_ready.retry_after, self.now);
+                self.wait_for_poll(record, next, not_ready.retry_after)
+            }
+            None => self.ask_again(record, not_ready.retry_after, None),
         }
     }
 
@@ -108,9 +132,30 @@ impl Rules<'_> {
     ) -> Decision {
         if record.reason != Some(reason) {
             record.reason = Some(reason);
-            self.note(&mut record, "authorizationLost", None);
+            let detail = self.needed_permissions();
+            self.note(&mut record, "authorizationLost", detail);
         }
-        self.still_running(record, retry_after)
+        self.ask_again(record, retry_after, Some(MAX_AUTHORIZATION_PAUSE))
+    }
+
+    /// Waits with a poll that could not be made or that got no status: after 30 s, 2 min, 8 min and so on.
+    ///
+    /// The pause is never longer than the one between two polls, nor than `longest`, unless Graph asks for a longer
+    /// one. Past the deadline it goes on for [`LAST_POLL_PATIENCE`], because the job may have ended in time.
+    pub(super) fn ask_again(
+        &self,
+        mut record: Record,
+        retry_after: Option<Duration>,
+        longest: Option<Duration>,
+    ) -> Decision {
+        if elapsed(record.deadline, self.now) >= LAST_POLL_PATIENCE {
+            return self.end_as(record, Outcome::Expired, Reason::DeadlinePassed, None);
+        }
+        // The count is no longer news once the pause has outgrown every other.
+        record.graph.unanswered = (record.graph.unanswered + 1).min(MAX_COUNTED_TROUBLES);
+        let spec = &self.policy.operation.poll;
+        let next = schedule::ask_again(&record, spec, retry_after, longest, self.now);
+        self.wait_for_poll(record, next, retry_after)
     }
 
     /// Before the first 200 this is a young resource, later an expired one
@@ -129,15 +174,22 @@ impl Rules<'_> {
             let code = Some(error.code.clone());
             self.note_call(&mut record, "monitorMissing", code, request_id, reply);
         }
+        record.reason = None;
+        record.graph.unanswered = 0;
         let timing = self.policy.timing;
-        let long = elapsed(since, self.now) >= timing.missing_for;
+        let missing_for = match self.class() {
+            Restart::Never => timing.missing_for_never,
+            Restart::Adopt | Restart::Idempotent => timing.missing_for,
+        };
+        let long = elapsed(since, self.now) >= missing_for;
         if long && record.graph.missing >= timing.missing_polls {
             return self.end_as(record, Outcome::Unknown, Reason::MonitorGone, Some(error));
         }
-        let retry_after = retry_after.unwrap_or_else(|| {
-            Duration::from_secs(10 * u64::from(record.graph.missing)).min(timing.missing_for / 4)
-        });
-        self.still_running(record, Some(retry_after))
+        if self.overdue() {
+            return self.end_as(record, Outcome::Expired, Reason::DeadlinePassed, None);
+        }
+        let next = schedule::missing_again(&record, missing_for, retry_after, self.now);
+        self.wait_for_poll(record, next, retry_after)
     }
 
     /// Waits for the next poll.
@@ -149,10 +201,21 @@ impl Rules<'_> {
         retry_after: Option<Duration>,
     ) -> Decision {
         if self.overdue() {
+            // Graph's pause holds also if the operation is resumed.
+            record.graph.next_poll_at = retry_after.map(|pause| later(self.now, pause));
             return self.end_as(record, Outcome::Expired, Reason::DeadlinePassed, None);
         }
-        let next_poll =
-            schedule::next_poll_at(&record, &self.policy.operation.poll, retry_after, self.now);
+        let spec = &self.policy.operation.poll;
+        let next_poll = schedule::next_poll_at(&record, spec, retry_after, self.now);
+        self.wait_for_poll(record, next_poll, retry_after)
+    }
+
+    fn wait_for_poll(
+        &self,
+        mut record: Record,
+        next_poll: Timestamp,
+        retry_after: Option<Duration>,
+    ) -> Decision {
         // A message that the queue delivers too early must find Graph's long pause in the record; our own pacing is
         // computed again.
         let long = retry_after.is_some_and(|retry_after| retry_after > MAX_UNWRITTEN_RETRY_AFTER);
@@ -174,6 +237,7 @@ impl Rules<'_> {
             || progress_step(new.progress) != progress_step(old.progress)
             || new.seen != old.seen
             || new.missing != old.missing
+            || new.unanswered != old.unanswered
     }
 }
 

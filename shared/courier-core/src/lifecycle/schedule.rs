@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::catalogue::PollSpec;
 use crate::operation::Record;
@@ -27,10 +27,24 @@ pub const CALLBACK_PAUSES: [Duration; 9] = [
 /// Time within which delivery of a completion is tried: the sum of the pauses, 75 h 35 min 5 s.
 pub const CALLBACK_WINDOW: Duration = Duration::from_secs(272_105);
 
-/// Time before the deadline at which a last poll is made, unless Graph requested a longer pause.
-const LAST_POLL_BEFORE_DEADLINE: SignedDuration = SignedDuration::from_secs(5);
+/// Returns our own pause between two polls: the catalogue's first one (or a shorter `Retry-After`), or a tenth of the
+/// operation's age if that is longer, at most the catalogue's longest one.
+fn own_pause(
+    record: &Record,
+    row: &PollSpec,
+    retry_after: Option<Duration>,
+    now: Timestamp,
+) -> Duration {
+    let age = elapsed(record.started_at.unwrap_or(record.created_at), now);
+    let initial = Duration::from_secs(row.initial_seconds);
+    retry_after
+        .unwrap_or(initial)
+        .min(initial)
+        .max(age / 10)
+        .min(Duration::from_secs(row.max_seconds))
+}
 
-/// Returns the time of the next poll, which is never past the deadline.
+/// Returns the time of the next poll; past the deadline only if Graph asks for so long a pause.
 ///
 /// Our own pause is the longer of the catalogue's first pause (or a shorter `Retry-After`) and a tenth of the
 /// operation's age, at most the catalogue's longest pause. A longer `Retry-After` replaces our own pause. Jitter only
@@ -42,35 +56,68 @@ pub fn next_poll_at(
     now: Timestamp,
 ) -> Timestamp {
     let retry_after = retry_after.map(retry_after::clamp);
-    let age = elapsed(record.started_at.unwrap_or(record.created_at), now);
-    let longest = Duration::from_secs(row.max_seconds);
-    let initial = Duration::from_secs(row.initial_seconds);
-    let own = retry_after
-        .unwrap_or(initial)
-        .min(initial)
-        .max(age / 10)
-        .min(longest);
+    let own = own_pause(record, row, retry_after, now);
     // Many operations may get the same `Retry-After`. They are spread over a pause of our own, not to poll all at once.
     let (pause, spread) = match retry_after.filter(|pause| *pause > own) {
         Some(longer) => (longer, own),
         None => (own, (own / 10).min(Duration::from_secs(60))),
     };
     let next = later(now, pause + spread.mul_f64(fraction(record, now)));
-    let last_poll = record
-        .deadline
-        .saturating_sub(LAST_POLL_BEFORE_DEADLINE)
-        .unwrap_or(record.deadline);
-    if next <= last_poll {
+    if next <= record.deadline {
         return next;
     }
-    // The last poll comes no sooner than Graph allows, and there is only one in the last seconds.
+    // The last poll is at the deadline, or as soon after it as Graph allows.
     let earliest = later(now, retry_after.unwrap_or(Duration::from_secs(1)));
-    let last = if last_poll > now {
-        last_poll.max(earliest)
-    } else {
-        record.deadline
+    record.deadline.max(earliest)
+}
+
+/// Pause after the first poll in a row that could not be made or got no status; each further one is four times as long.
+const FIRST_PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(30);
+
+/// Returns when to poll again after a poll that could not be made or got no status.
+///
+/// The pause of 30 s, 2 min, 8 min and so on is at most the pause between two polls, and at most `longest`; a
+/// `Retry-After` only lengthens it. Jitter lengthens it by up to a tenth; after a longer `Retry-After`, which many
+/// operations may have got at once, by up to as much again, at most by the pause between two polls.
+pub fn ask_again(
+    record: &Record,
+    row: &PollSpec,
+    retry_after: Option<Duration>,
+    longest: Option<Duration>,
+    now: Timestamp,
+) -> Timestamp {
+    let failures = record.graph.unanswered.clamp(1, 8);
+    let trouble = FIRST_PAUSE_AFTER_TROUBLE * 4_u32.pow(failures - 1);
+    let own = own_pause(record, row, None, now);
+    let pause = trouble.min(own).min(longest.unwrap_or(Duration::MAX));
+    let (pause, spread) = match retry_after.map(retry_after::clamp) {
+        Some(longer) if longer > pause => (longer, own.min(longer)),
+        Some(_) | None => (pause, pause / 10),
     };
-    last.min(record.deadline).max(now)
+    later(now, pause + spread.mul_f64(fraction(record, now)))
+}
+
+/// Returns when a poll comes that waits for its turn, a little later than `wait` so that not all come at once.
+pub fn turn(record: &Record, wait: Option<Duration>, now: Timestamp) -> Timestamp {
+    let wait = wait.unwrap_or_default();
+    later(now, wait + (wait / 10).mul_f64(fraction(record, now)))
+}
+
+/// Longest pause between two polls that look for a missing monitor.
+const MAX_MISSING_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Returns when to look again for a monitor that is missing: after 10 s, 20 s, 40 s and so on, at most a quarter of the
+/// time after which it counts as gone.
+pub fn missing_again(
+    record: &Record,
+    missing_for: Duration,
+    retry_after: Option<Duration>,
+    now: Timestamp,
+) -> Timestamp {
+    let doubled = Duration::from_secs(10) * 2_u32.pow(record.graph.missing.clamp(1, 16) - 1);
+    let pause = doubled.min(missing_for / 4).min(MAX_MISSING_PAUSE);
+    let pause = pause.max(retry_after.map(retry_after::clamp).unwrap_or_default());
+    later(now, pause + (pause / 10).mul_f64(fraction(record, now)))
 }
 
 /// Returns the `due_at` of a record whose next poll is at `next_poll`: the sweeper leaves it alone until then.

@@ -8,7 +8,7 @@ use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::{self, GraphReply, StartVerdict, Started};
 use crate::lifecycle::schedule;
 use crate::operation::message::Message;
-use crate::operation::{Outcome, Reason, Record, State};
+use crate::operation::{OperationError, Outcome, Reason, Record, State};
 use crate::time::{elapsed, later};
 
 /// Time by which a first poll may be late before its message counts as lost.
@@ -60,17 +60,11 @@ impl Rules<'_> {
                 Next::Deliver
             });
         };
-        let next = self
-            .record
-            .graph
-            .next_poll_at
-            .unwrap_or(self.now)
-            .min(self.record.deadline);
+        // An operation past its deadline is polled once more before it ends: its job may have ended in time.
+        let next = self.record.graph.next_poll_at.unwrap_or(self.now);
         if location != Some(monitor) {
             // The record is the authority: a message with another URL changes nothing, and the URL is not called.
             only(Next::Drop)
-        } else if self.overdue() {
-            self.end(Outcome::Expired, Reason::DeadlinePassed, None)
         } else if self.now < next {
             only(Next::Wait(next))
         } else {
@@ -123,7 +117,10 @@ impl Rules<'_> {
         let lease_until = later(self.now, self.policy.timing.lease);
         record.state = State::Starting { lease_until };
         record.due_at = Some(lease_until);
-        record.reason = None;
+        // There is a token now; whether it has the permission, the answer will show.
+        record.reason = record
+            .reason
+            .filter(|reason| *reason == Reason::AuthorizationLost);
         let detail = format!("attempt {}", record.attempt);
         self.note(&mut record, "startClaimed", Some(detail));
         let attempt = record.attempt;
@@ -197,11 +194,14 @@ impl Rules<'_> {
                 let first = Duration::from_secs(self.policy.operation.poll.initial_seconds);
                 self.again(record, "startThrottled", retry_after.or(Some(first)))
             }
-            StartVerdict::Unauthorized(_) if !record.token_refused => {
+            StartVerdict::Unauthorized(error)
+                if error.http_status == Some(401) && !record.token_refused =>
+            {
                 record.token_refused = true;
                 self.again(record, "startUnauthorized", None)
             }
-            StartVerdict::Unauthorized(error) | StartVerdict::Refused(error) => {
+            StartVerdict::Unauthorized(error) => self.await_authorization(record, &error),
+            StartVerdict::Refused(error) => {
                 let (outcome, reason) = if record.maybe_started {
                     (Outcome::Unknown, Reason::StartOutcomeUnknown)
                 } else {
@@ -219,6 +219,20 @@ impl Rules<'_> {
         }
     }
 
+    /// Waits with a start that Graph refuses until somebody has granted the permission.
+    fn await_authorization(&self, mut record: Record, error: &OperationError) -> Decision {
+        let not_before = schedule::start_again(&record, None, self.now);
+        record.state = State::Accepted { not_before };
+        record.due_at = Some(not_before);
+        if record.reason != Some(Reason::AuthorizationLost) {
+            record.reason = Some(Reason::AuthorizationLost);
+            let needs = self.needed_permissions().unwrap_or_default();
+            let detail = format!("{needs}; Graph answered {}", error.code);
+            self.note(&mut record, "authorizationLost", Some(detail));
+        }
+        written(record, Next::Wait(not_before))
+    }
+
     /// Repeats a start that Graph provably did not begin, which every restart class allows.
     pub(super) fn again(
         &self,
@@ -226,6 +240,7 @@ impl Rules<'_> {
         what: &str,
         retry_after: Option<Duration>,
     ) -> Decision {
+        record.reason = None;
         let not_before = schedule::start_again(&record, retry_after, self.now);
         record.state = State::Accepted { not_before };
         record.due_at = Some(not_before);
@@ -241,6 +256,7 @@ impl Rules<'_> {
         retry_after: Option<Duration>,
     ) -> Decision {
         record.maybe_started = true;
+        record.reason = None;
         self.note(&mut record, "startAnswerLost", Some(detail));
         if self.class() == Restart::Never {
             return self.hold_as(record);
@@ -255,6 +271,7 @@ impl Rules<'_> {
     pub(super) fn hold(&self, why: &str) -> Decision {
         let mut record = self.changed();
         record.maybe_started = true;
+        record.reason = None;
         self.note(&mut record, "startAnswerLost", Some(why.to_owned()));
         self.hold_as(record)
     }
@@ -281,6 +298,7 @@ impl Rules<'_> {
 
     pub(super) fn run(&self, mut record: Record, started: Started) -> Decision {
         record.started_at = Some(self.now);
+        record.reason = None;
         record.adopted = started.adopted;
         record.state = State::Running {
             monitor: started.monitor,

@@ -34,6 +34,23 @@ impl OperationId {
         Self::unique(uuid::Uuid::from_bytes(bytes))
     }
 
+    /// Returns the id of the next operation with the same idempotency key, once this one's start was refused.
+    pub fn next_generation(&self) -> Self {
+        self.derived(b"graph-courier next generation v1\0")
+    }
+
+    /// Returns the id of the operation that goes on following the job of this one.
+    pub fn resumed(&self) -> Self {
+        self.derived(b"graph-courier resumed operation v1\0")
+    }
+
+    fn derived(&self, purpose: &[u8]) -> Self {
+        let hash = Sha256::new().chain_update(purpose).chain_update(&self.0);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        Self::unique(uuid::Uuid::from_bytes(bytes))
+    }
+
     pub fn random() -> Self {
         Self::unique(uuid::Uuid::new_v4())
     }

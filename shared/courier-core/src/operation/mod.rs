@@ -61,6 +61,15 @@ pub struct Record {
     pub adopted: bool,
     pub reason: Option<Reason>,
     pub graph: GraphView,
+    /// The URL at which a job was polled that may still run although the operation has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_monitor: Option<String>,
+    /// The operation with the same idempotency key whose start was refused, so that the key was free again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<OperationId>,
+    /// The operation that ended before its job did; this one follows the same job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_from: Option<OperationId>,
     pub result: Option<Map<String, Value>>,
     pub error: Option<OperationError>,
     /// The completion, frozen by the write into Ended.
@@ -282,6 +291,7 @@ pub struct GraphView {
     pub client_request_id: Option<String>,
     pub request_id: Option<String>,
     pub polls: u32,
+    /// The next poll; after the end of an operation that may be resumed, the time before which Graph wants none.
     pub next_poll_at: Option<Timestamp>,
     /// At least one poll was answered 200.
     pub seen: bool,
@@ -289,6 +299,13 @@ pub struct GraphView {
     pub missing: u32,
     /// Time of the first of these polls.
     pub missing_since: Option<Timestamp>,
+    /// Number of consecutive polls that could not be made or got no status.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unanswered: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The reason why an operation did not succeed, as Graph reports it, without secrets.

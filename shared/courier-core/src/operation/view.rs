@@ -21,7 +21,7 @@ fn without_callback(record: &Record, now: Timestamp) -> Value {
     let graph = &record.graph;
     let open = record.ended_at.is_none();
     let next = graph.next_poll_at.filter(|at| open && *at > now);
-    json!({
+    let mut document = json!({
         "id": record.id,
         "operation": record.operation,
         "status": record.state.status(),
@@ -42,7 +42,16 @@ fn without_callback(record: &Record, now: Timestamp) -> Value {
         },
         "result": record.result,
         "error": record.error,
-    })
+    });
+    for (name, id) in [
+        ("previous", &record.previous),
+        ("resumedFrom", &record.resumed_from),
+    ] {
+        if let Some(id) = id {
+            document[name] = json!(id);
+        }
+    }
+    document
 }
 
 /// Returns the completion of a record that has just ended: its id and the bytes of its body, the same from now on.

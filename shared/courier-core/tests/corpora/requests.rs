@@ -47,7 +47,7 @@ fn read(body: &[u8], name: &'static str, value: &[u8]) -> Result<Record, String>
     let new = parse(body, &headers, &client, catalogue, &allowed, &ids, now).map_err(refusal)?;
     if new.late.is_empty() {
         let sealer = Sealer::new(&Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="));
-        Ok(new.into_record(&sealer.unwrap(), now, now))
+        Ok(new.record(&sealer.unwrap(), now, now))
     } else {
         Err(refusal(Problem::InvalidRequest(new.late)))
     }

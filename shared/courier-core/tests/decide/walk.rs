@@ -56,6 +56,9 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         adopted: false,
         reason: None,
         graph: GraphView::default(),
+        last_monitor: None,
+        previous: None,
+        resumed_from: None,
         result: None,
         error: None,
         event: None,
@@ -115,6 +118,7 @@ pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
         Happening::NotReady { lost } => Event::NotReady(NotReady {
             reason: lost.then_some(Reason::AuthorizationLost),
             retry_after: None,
+            is_turn: false,
         }),
         Happening::Started { late, reply } => Event::Started {
             attempt: record.attempt.saturating_sub(u32::from(late)),

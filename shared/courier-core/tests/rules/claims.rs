@@ -29,7 +29,7 @@ fn claimed(record: &Record, now: u64, attempt: u32) -> Decision {
 fn accepted_start_is_claimed_once_it_is_due() {
     for name in [EXPORT, GOALS, SCHEDULE] {
         let mut record = accepted(name, at(30));
-        record.reason = Some(Reason::AuthorizationLost);
+        record.reason = Some(Reason::SealedDataUnreadable);
         assert_eq!(prepared(&record, 29), nothing(Next::Redecide));
         for now in [30, 31] {
             assert_eq!(prepared(&record, now), claimed(&record, now, 1), "{name}");

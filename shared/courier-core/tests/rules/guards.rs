@@ -85,6 +85,7 @@ fn event_that_no_longer_fits_changes_nothing() {
     let not_ready = NotReady {
         reason: Some(courier_core::operation::Reason::AuthorizationLost),
         retry_after: None,
+        is_turn: false,
     };
     let called = |epoch| Event::Called {
         epoch,

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 mod answers;
+mod authorization;
 mod claims;
 mod delivering;
 mod ending;
@@ -25,6 +26,7 @@ mod pacing;
 mod polls;
 mod spelling;
 mod starts;
+mod troubles;
 mod waiting;
 
 const GRAPH: &str = "https://graph.microsoft.com";
@@ -86,6 +88,9 @@ fn record(operation: &str, state: State) -> Record {
             request_id: Some("last-answer".to_owned()),
             ..GraphView::default()
         },
+        last_monitor: None,
+        previous: None,
+        resumed_from: None,
         result: None,
         error: None,
         event: None,

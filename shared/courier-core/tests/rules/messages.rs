@@ -134,13 +134,14 @@ fn message_with_another_location_is_dropped() {
 }
 
 #[test]
-fn poll_waits_at_most_until_the_deadline_and_then_the_operation_expires() {
+fn operation_past_its_deadline_is_polled_once_more_when_its_poll_is_due() {
     let mut record = running(EXPORT);
     record.deadline = at(90);
     let next = |now| decided(&record, &poll(&record, 3), at(now));
-    assert_eq!(next(89), nothing(Next::Wait(at(90))));
-    let expired = (Outcome::Expired, Reason::DeadlinePassed);
-    assert_eq!(outcome(&next(90)), expired);
+    for now in [89, 90, 99] {
+        assert_eq!(next(now), nothing(Next::Wait(at(100))), "{now}");
+    }
+    assert_eq!(next(100), nothing(Next::Poll));
     record.graph.next_poll_at = None;
     assert_eq!(decided(&record, &poll(&record, 3), at(89)).next, Next::Poll);
 }

@@ -83,31 +83,32 @@ fn age_counts_from_the_creation_until_the_operation_has_started() {
 }
 
 #[test]
-fn last_poll_is_five_seconds_before_the_deadline_and_never_past_it() {
+fn last_poll_is_at_the_deadline_or_as_soon_as_graph_allows() {
     let record = running(EXPORT);
     let row = &operation(EXPORT).poll;
-    let before = |seconds: u64| at(DEADLINE) - Duration::from_secs(seconds);
-    // Each row is the seconds left until the deadline, the Retry-After, and how many seconds before it the poll is.
+    let before = |left: Duration| at(DEADLINE) - left;
+    // Each row is the seconds left until the deadline, the Retry-After, and how many seconds after it the poll is.
     for (left, retry_after, poll) in [
-        (1000, None, 5),
-        (6, None, 5),
-        (5, None, 0),
-        (4, None, 0),
+        (1000, None, 0),
         (1, None, 0),
-        (100, Some(98), 2),
-        (100, Some(101), 0),
-        (4, Some(2), 0),
+        (0, None, 1),
+        (100, Some(98), 0),
+        (100, Some(101), 1),
+        (4, Some(60), 56),
     ] {
-        let next = next_poll_at(&record, row, retry_after.map(seconds), before(left));
-        assert_eq!(next, before(poll), "{left} {retry_after:?}");
+        let next = next_poll_at(
+            &record,
+            row,
+            retry_after.map(seconds),
+            before(seconds(left)),
+        );
+        assert_eq!(next, at(DEADLINE + poll), "{left} {retry_after:?}");
     }
-    let late = at(DEADLINE + 10);
-    assert_eq!(next_poll_at(&record, row, None, late), late);
     // A poll that is due before the last one is not moved.
-    let early = next_poll_at(&record, row, Some(seconds(10)), before(20_000));
-    assert!(early < before(5));
-    // The pause is at least one second, even if the time of the last poll is nearer than that.
-    let near = before(5) - Duration::from_millis(200);
+    let early = next_poll_at(&record, row, Some(seconds(10)), before(seconds(20_000)));
+    assert!(early < at(DEADLINE));
+    // The pause is at least one second, even if the deadline is nearer than that.
+    let near = before(Duration::from_millis(200));
     assert_eq!(next_poll_at(&record, row, None, near), near + seconds(1));
 }
 

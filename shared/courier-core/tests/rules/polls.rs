@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use courier_core::graph::error::GraphError;
-use courier_core::graph::unavailable::NotReady;
 use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::schedule;
 use courier_core::lifecycle::{Decision, Event, Next};
-use courier_core::operation::{HistoryEntry, OperationError, Outcome, Reason, Record, State};
+use courier_core::operation::{HistoryEntry, Outcome, Reason, Record, State};
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,9 +13,15 @@ use crate::{
     running, seconds,
 };
 
-const NOW: u64 = 100;
+pub(crate) const NOW: u64 = 100;
 
-fn polled_at(now: u64, record: &Record, epoch: u32, receives: u32, reply: GraphReply) -> Decision {
+pub(crate) fn polled_at(
+    now: u64,
+    record: &Record,
+    epoch: u32,
+    receives: u32,
+    reply: GraphReply,
+) -> Decision {
     let event = Event::Polled {
         epoch,
         receives,
@@ -27,12 +31,12 @@ fn polled_at(now: u64, record: &Record, epoch: u32, receives: u32, reply: GraphR
     decided(record, &event, at(now))
 }
 
-fn polled(record: &Record, reply: GraphReply) -> Decision {
+pub(crate) fn polled(record: &Record, reply: GraphReply) -> Decision {
     polled_at(NOW, record, record.epoch, 1, reply)
 }
 
 /// Returns a record that four polls have seen `running` at 20 %, and that the sweeper ignores before `at(5000)`.
-fn known() -> Record {
+pub(crate) fn known() -> Record {
     let mut record = running(EXPORT);
     record.due_at = Some(at(5000));
     record.graph.status = Some("running".to_owned());
@@ -43,7 +47,7 @@ fn known() -> Record {
 }
 
 /// Returns an answer of Graph with this status and progress.
-fn says(status: &str, progress: f64) -> GraphReply {
+pub(crate) fn says(status: &str, progress: f64) -> GraphReply {
     replied(answer(
         200,
         json!({ "status": status, "progress": progress }),
@@ -72,7 +76,7 @@ fn written(
 }
 
 /// Returns a line of the history that names this poll.
-fn call(event: &str, detail: &str, http_status: u16) -> HistoryEntry {
+pub(crate) fn call(event: &str, detail: &str, http_status: u16) -> HistoryEntry {
     HistoryEntry {
         http_status: Some(http_status),
         client_request_id: Some("p".to_owned()),
@@ -85,14 +89,7 @@ fn call(event: &str, detail: &str, http_status: u16) -> HistoryEntry {
 fn poll_without_news_writes_nothing() {
     let record = known();
     let wait = nothing(Next::Wait(next_poll(&record, None)));
-    for reply in [
-        says("running", 20.0),
-        says("running", 29.9),
-        GraphReply::NotSent,
-        GraphReply::Lost("no answer in time"),
-        replied(answer(200, json!({ "no": "status" }))),
-        replied(answer(503, Value::Null)),
-    ] {
+    for reply in [says("running", 20.0), says("running", 29.9)] {
         assert_eq!(polled(&record, reply.clone()), wait, "{reply:?}");
     }
 }
@@ -100,19 +97,17 @@ fn poll_without_news_writes_nothing() {
 #[test]
 fn retry_after_of_graph_is_honoured_and_a_long_one_is_written() {
     let record = known();
-    for status in [200, 429, 503] {
-        let reply = |retry_after: Duration| {
-            let body = json!({ "status": "running", "progress": 20 });
-            replied(Answer {
-                retry_after: Some(retry_after),
-                ..answer(status, body)
-            })
-        };
-        let wait = nothing(Next::Wait(next_poll(&record, Some(seconds(300)))));
-        assert_eq!(polled(&record, reply(seconds(300))), wait, "{status}");
-        let long = written(&record, Some(301), |_| ());
-        assert_eq!(polled(&record, reply(seconds(301))), long, "{status}");
-    }
+    let reply = |retry_after: Duration| {
+        let body = json!({ "status": "running", "progress": 20 });
+        replied(Answer {
+            retry_after: Some(retry_after),
+            ..answer(200, body)
+        })
+    };
+    let wait = nothing(Next::Wait(next_poll(&record, Some(seconds(300)))));
+    assert_eq!(polled(&record, reply(seconds(300))), wait);
+    let long = written(&record, Some(301), |_| ());
+    assert_eq!(polled(&record, reply(seconds(301))), long);
 }
 
 #[test]
@@ -246,130 +241,13 @@ fn failure_that_graph_reports_ends_the_operation_without_a_result() {
 }
 
 #[test]
-fn poll_without_an_outcome_at_the_deadline_ends_the_operation_as_expired() {
-    for reply in [GraphReply::NotSent, says("running", 20.0)] {
-        let open = polled_at(DEADLINE - 1, &known(), 3, 1, reply.clone());
-        assert!(
-            open.write
-                .is_none_or(|record| record.state.outcome().is_none())
-        );
-        let over = polled_at(DEADLINE, &known(), 3, 1, reply);
-        let after = over.write.unwrap();
-        let outcome = Outcome::Expired;
-        assert_eq!(after.state, State::Ended { outcome });
-        assert_eq!(after.reason, Some(Reason::DeadlinePassed));
-    }
-}
-
-fn not_found(retry_after: Option<u64>) -> GraphReply {
-    let error = GraphError {
-        code: "itemNotFound".to_owned(),
-        message: "no".to_owned(),
-        inner_code: None,
-        target: None,
-        request_id: None,
-    };
-    replied(Answer {
-        retry_after: retry_after.map(seconds),
-        error: Some(error),
-        ..answer(404, Value::Null)
-    })
-}
-
-#[test]
-fn missing_monitor_is_noted_once_and_polled_again_soon() {
-    let mut record = known();
-    let first = written(&record, Some(10), |record| {
-        record.graph.missing = 1;
-        record.graph.missing_since = Some(at(NOW));
-        record.history = vec![call("monitorMissing", "itemNotFound", 404)];
-    });
-    assert_eq!(polled(&record, not_found(None)), first);
-    record.graph.missing_since = Some(at(50));
-    for (missing, pause) in [(2, 20), (3, 30), (15, 150), (16, 150), (40, 150)] {
-        record.graph.missing = missing - 1;
-        let expected = written(&record, Some(pause), |record| {
-            record.graph.missing = missing;
-        });
-        assert_eq!(polled(&record, not_found(None)), expected, "{missing}");
-        let longer = written(&record, Some(77), |record| {
-            record.graph.missing = missing;
-        });
-        assert_eq!(polled(&record, not_found(Some(77))), longer, "{missing}");
-    }
-}
-
-#[test]
-fn monitor_is_gone_after_ten_minutes_and_five_polls() {
-    for (missing, since, gone) in [
-        (5, 0, true),
-        (6, 0, true),
-        (4, 0, false),
-        (5, 1, false),
-        (1, 0, false),
-        (40, 500, false),
-    ] {
-        let mut record = known();
-        record.graph.missing = missing - 1;
-        record.graph.missing_since = Some(at(since));
-        let decision = polled_at(600, &record, 3, 1, not_found(None));
-        let after = decision.write.unwrap();
-        let code = after.error.map(|error: OperationError| error.code);
-        if gone {
-            let outcome = Outcome::Unknown;
-            assert_eq!(after.state, State::Ended { outcome });
-            assert_eq!(after.reason, Some(Reason::MonitorGone));
-            assert_eq!(code.as_deref(), Some("itemNotFound"));
-        } else {
-            assert_eq!((after.state.outcome(), code), (None, None), "{missing}");
-            assert_eq!(after.graph.missing, missing);
-        }
-    }
-}
-
-#[test]
-fn unauthorized_poll_is_noted_once_and_polling_goes_on() {
-    let mut record = known();
-    for status in [401, 403] {
-        let lost = written(&record, None, |record| {
-            record.reason = Some(Reason::AuthorizationLost);
-            record.history = vec![line(at(NOW), "running", "authorizationLost", None)];
-        });
-        assert_eq!(polled(&record, replied(answer(status, Value::Null))), lost);
-    }
-    record.reason = Some(Reason::AuthorizationLost);
-    let repeated = polled(&record, replied(answer(401, Value::Null)));
-    assert_eq!(repeated, nothing(Next::Wait(next_poll(&record, None))));
-}
-
-#[test]
-fn poll_that_could_not_be_sent_is_not_counted() {
-    let record = known();
-    let not_ready = |epoch, reason| {
-        let not_sent = NotReady {
-            reason,
-            retry_after: Some(seconds(70)),
-        };
-        let event = Event::Polled {
-            epoch,
-            receives: 90,
-            client_request_id: "p".to_owned(),
-            reply: Err(not_sent),
-        };
-        decided(&record, &event, at(NOW))
-    };
-    let wait = next_poll(&record, Some(seconds(70)));
-    assert_eq!(not_ready(3, None), nothing(Next::Wait(wait)));
-    let newer = written(&record, Some(70), |record| {
-        record.graph.polls = 4;
-        record.epoch = 4;
-    });
-    assert_eq!(not_ready(4, None), newer);
-    let reason = Reason::SealedDataUnreadable;
-    let noted = written(&record, Some(70), |record| {
-        record.graph.polls = 4;
-        record.reason = Some(reason);
-        record.history = vec![line(at(NOW), "running", "authorizationLost", None)];
-    });
-    assert_eq!(not_ready(3, Some(reason)), noted);
+fn running_job_at_the_deadline_ends_the_operation_as_expired() {
+    let open = polled_at(DEADLINE - 1, &known(), 3, 1, says("running", 20.0));
+    let is_open = |record: Box<Record>| record.state.outcome().is_none();
+    assert!(open.write.is_none_or(is_open));
+    let over = polled_at(DEADLINE, &known(), 3, 1, says("running", 20.0));
+    let after = over.write.unwrap();
+    let outcome = Outcome::Expired;
+    assert_eq!(after.state, State::Ended { outcome });
+    assert_eq!(after.reason, Some(Reason::DeadlinePassed));
 }

@@ -14,9 +14,9 @@ use crate::{
 
 const NOW: u64 = 20;
 /// An operation of each restart class: never, adopt, idempotent.
-const CLASSES: [&str; 3] = [EXPORT, GOALS, SCHEDULE];
+pub(crate) const CLASSES: [&str; 3] = [EXPORT, GOALS, SCHEDULE];
 
-fn started(record: &Record, reply: GraphReply) -> Decision {
+pub(crate) fn started(record: &Record, reply: GraphReply) -> Decision {
     let event = Event::Started {
         attempt: 1,
         client_request_id: "c".to_owned(),
@@ -27,7 +27,7 @@ fn started(record: &Record, reply: GraphReply) -> Decision {
 }
 
 /// Returns a record whose first start is in flight, after two crashed steps.
-fn in_flight(name: &str) -> Record {
+pub(crate) fn in_flight(name: &str) -> Record {
     let mut record = starting(name, at(60));
     record.step_crashes = 2;
     record
@@ -49,7 +49,7 @@ fn call(status: &str, event: &str, detail: Option<&str>, request_id: Option<&str
     }
 }
 
-fn refusal(status: u16) -> Answer {
+pub(crate) fn refusal(status: u16) -> Answer {
     answer(status, Value::Null)
 }
 
@@ -66,7 +66,7 @@ fn operation_error(status: u16) -> OperationError {
 /// Returns the decision that accepts the operation again, with the next attempt after the pause of `start_again`.
 ///
 /// `event` is the line of the history that says why.
-fn again(
+pub(crate) fn again(
     record: &Record,
     event: &str,
     retry_after: Option<u64>,
@@ -121,18 +121,6 @@ fn throttled_start_waits_for_retry_after_or_else_the_catalogues_first_pause() {
         assert_eq!(throttled(None), expected(first), "{name}");
         assert_eq!(throttled(Some(500)), expected(500), "{name}");
         assert_ne!(throttled(Some(500)), throttled(None), "{name}");
-    }
-}
-
-#[test]
-fn refused_token_is_replaced_once_and_a_second_refusal_ends_the_operation() {
-    for name in CLASSES {
-        let mut record = in_flight(name);
-        let mut expected = again(&record, "startUnauthorized", None, Some("r"));
-        expected.write.as_mut().unwrap().token_refused = true;
-        assert_eq!(started(&record, replied(refusal(401))), expected, "{name}");
-        record.token_refused = true;
-        assert_ended_by_refusal(&record, 401);
     }
 }
 

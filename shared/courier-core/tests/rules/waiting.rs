@@ -22,6 +22,7 @@ fn not_ready(
     let not_ready = NotReady {
         reason,
         retry_after,
+        is_turn: false,
     };
     decided(record, &Event::NotReady(not_ready), at(now))
 }

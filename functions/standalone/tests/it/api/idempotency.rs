@@ -224,17 +224,17 @@ async fn a_replay_is_answered_after_deadline_and_signature_have_passed() {
 }
 
 #[tokio::test]
-async fn a_replay_of_a_refused_start_returns_the_same_refusal() {
+async fn a_copy_of_a_refused_request_returns_the_same_refusal() {
     for operation in OPERATIONS {
         let world = World::new().await;
-        let refusal = Fault::new(&format!("{operation}.start"), Action::status_only(403));
+        let refusal = Fault::new(&format!("{operation}.start"), Action::status_only(400));
         world.simulator.script(refusal);
         let body = body(&world, operation);
         let first = post_with_key(&world, "k", &body).await;
-        assert_eq!((first.status, first.problem()), (502, "start-rejected"));
+        assert_eq!((first.status, first.problem()), (422, "start-rejected"));
         world.closed(&first.id()).await;
         let again = post_with_key(&world, "k", &body).await;
-        assert_eq!((again.status, again.problem()), (502, "start-rejected"));
+        assert_eq!((again.status, again.problem()), (422, "start-rejected"));
         assert!(replayed(&again), "{operation}");
         assert_eq!(again.header("location"), first.header("location"));
         assert_eq!(again.body["graph"], first.body["graph"], "{operation}");

@@ -232,7 +232,7 @@ async fn goals_example_2_finds_the_running_job_and_follows_it() {
     }
 }
 
-/// A refusal is answered 502 with Graph's words, and the operation ends as `start_rejected`.
+/// A refusal is answered 422 with Graph's words, and the operation ends as `start_rejected`.
 async fn refused(status: u16, body: &str, code: &str) {
     let world = World::new().await;
     let action = answer(status, body, false);
@@ -240,7 +240,7 @@ async fn refused(status: u16, body: &str, code: &str) {
     let answer = world.post(&world.goals()).await;
     assert_eq!(
         (answer.status, answer.problem()),
-        (502, "start-rejected"),
+        (422, "start-rejected"),
         "{answer:?}"
     );
     assert_eq!(answer.body["graph"]["code"], code);

@@ -7,5 +7,6 @@ mod happy;
 mod messages;
 mod missing;
 mod panics;
+mod permissions;
 mod polls;
 mod starts;

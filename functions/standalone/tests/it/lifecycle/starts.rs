@@ -65,7 +65,7 @@ async fn a_refused_start_is_reported_with_graphs_error_and_no_job_exists() {
             let (world, answer) = begin(operation, Action::Status(Box::new(refusal))).await;
             assert_eq!(
                 (answer.status, answer.problem()),
-                (502, "start-rejected"),
+                (422, "start-rejected"),
                 "{operation} {status}"
             );
             assert_eq!(answer.body["operation"]["status"], "failed");
@@ -104,19 +104,6 @@ async fn a_refused_token_is_renewed_once() {
             "{operation}"
         );
     }
-}
-
-#[tokio::test]
-async fn a_token_refused_twice_ends_as_start_rejected() {
-    let (world, answer) = begin("schedule", Action::status_only(401)).await;
-    world
-        .simulator
-        .script(Fault::new("schedule.start", Action::status_only(401)));
-    let closed = world.closed(&answer.id()).await;
-    assert_eq!(
-        (&closed["status"], &closed["reason"]),
-        (&"failed".into(), &"start_rejected".into())
-    );
 }
 
 /// Returns answers after which it is unknown whether the job was started, each with whether it was.
@@ -197,12 +184,12 @@ async fn a_refusal_after_a_lost_answer_ends_as_unknown() {
         let (world, answer) = begin(operation, Action::LostAfter).await;
         world.simulator.script(Fault::new(
             &format!("{operation}.start"),
-            Action::status_only(403),
+            Action::status_only(400),
         ));
         let closed = world.closed(&answer.id()).await;
         assert_eq!(closed["status"], "unknown", "{operation}");
         assert_eq!(closed["reason"], "start_outcome_unknown", "{operation}");
-        assert_eq!(closed["error"]["httpStatus"], 403, "{operation}");
+        assert_eq!(closed["error"]["httpStatus"], 400, "{operation}");
     }
 }
 
@@ -316,7 +303,7 @@ async fn a_container_that_was_used_before_is_refused_with_a_hint() {
     let again = world
         .post_with(&[("idempotency-key", "another")], &world.export("dsar"))
         .await;
-    assert_eq!(again.status, 502);
+    assert_eq!(again.status, 422);
     assert_eq!(again.body["graph"]["code"], "StorageLocationAlreadyUsed");
     let detail = again.body["operation"]["error"]["detail"].as_str().unwrap();
     assert!(detail.contains("already begun"), "{detail}");

@@ -48,6 +48,55 @@ async fn one_token_fetch_serves_all_waiting_operations() {
     assert_eq!(fetches(&world.simulator).len(), 1);
 }
 
+/// Posts exports for these containers at the same time and returns the answers.
+async fn post_together(world: &Arc<World>, exports: u32) -> Vec<Answer> {
+    let mut requests = JoinSet::new();
+    for export in 0..exports {
+        let world = Arc::clone(world);
+        requests.spawn(async move {
+            let mut body = world.export(&format!("dsar-{export}"));
+            body["reference"] = format!("RITM-{export}").into();
+            world.post(&body).await
+        });
+    }
+    requests.join_all().await
+}
+
+#[tokio::test]
+async fn starts_that_wait_for_a_token_endpoint_that_hangs_share_one_request() {
+    let setup =
+        |setup: &mut courier_testkit::world::Setup| setup.timeouts.token = Duration::from_secs(1);
+    let world = Arc::new(World::with(setup).await);
+    world
+        .simulator
+        .script(Fault::new("token", Action::Hang { processed: false }));
+    for answer in post_together(&world, 8).await {
+        assert_accepted(&answer, None, "the token endpoint hangs");
+    }
+    assert_eq!(fetches(&world.simulator).len(), 1);
+    for answer in post_together(&world, 8).await {
+        assert_accepted(&answer, None, "the pause after the failure is not over");
+    }
+    assert_eq!(fetches(&world.simulator).len(), 1);
+}
+
+#[tokio::test]
+async fn a_pause_that_the_token_endpoint_asks_for_holds_for_all_operations_and_kinds_of_token() {
+    let world = Arc::new(World::new().await);
+    world
+        .simulator
+        .script(Fault::new("token", Action::throttled(429, Some("120"))));
+    for answer in post_together(&world, 40).await {
+        assert_accepted(&answer, None, "the token endpoint has asked for a pause");
+    }
+    assert_accepted(&world.post(&world.goals()).await, None, "another kind");
+    world.advance(Duration::from_secs(119)).await;
+    assert_eq!(fetches(&world.simulator).len(), 1);
+    world.advance(Duration::from_secs(30)).await;
+    let kinds = 2;
+    assert_eq!(fetches(&world.simulator).len(), 1 + kinds);
+}
+
 #[tokio::test]
 async fn each_tenant_and_kind_of_token_is_fetched_separately() {
     let world = World::new().await;
@@ -172,11 +221,6 @@ async fn a_failing_token_endpoint_delays_a_start_but_is_no_lost_authorization() 
             ..StatusAction::default()
         }))
     };
-    let html = StatusAction {
-        status: 200,
-        html: true,
-        ..StatusAction::default()
-    };
     for action in [
         Action::throttled(429, Some("120")),
         Action::status_only(500),
@@ -186,11 +230,7 @@ async fn a_failing_token_endpoint_delays_a_start_but_is_no_lost_authorization() 
         Action::LostAfter,
         Action::ResetAfter,
         Action::HalfBody,
-        Action::Status(Box::new(html)),
         Action::BigBody { bytes: 300_000 },
-        json(200, "{}"),
-        json(200, "not json"),
-        json(200, r#"{"access_token":"canary"}"#),
         json(503, "<html>"),
         json(400, r#"{"error":"temporarily_unavailable"}"#),
     ] {
@@ -206,6 +246,28 @@ async fn a_failing_token_endpoint_delays_a_start_but_is_no_lost_authorization() 
         let closed = world.closed(&answer.id()).await;
         assert_eq!(closed["status"], "succeeded", "{name}");
         assert_eq!(world.simulator.calls("export.start").len(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_200_without_a_token_is_shown_as_lost_authorization_until_there_is_one() {
+    let body = |body: &str, html: bool| {
+        Action::Status(Box::new(StatusAction {
+            status: 200,
+            body: (!html).then(|| body.to_owned()),
+            html,
+            ..StatusAction::default()
+        }))
+    };
+    for action in [body("{}", false), body("not json", false), body("", true)] {
+        let name = format!("{action:?}");
+        let world = World::new().await;
+        world.simulator.script(Fault::new("token", action));
+        let answer = world.post(&world.export("dsar")).await;
+        assert_accepted(&answer, Some("authorization_lost"), &name);
+        let closed = world.closed(&answer.id()).await;
+        assert_eq!(closed["status"], "succeeded", "{name}");
+        assert_eq!(closed["reason"], Value::Null, "{name}");
     }
 }
 

@@ -105,7 +105,7 @@ async fn no_secret_that_graph_repeats_is_stored_or_sent() {
         let start = format!("{operation}.start");
         world.simulator.script(Fault::new(&start, refusal(400)));
         let answer = world.post(&body(&world, operation)).await;
-        assert_eq!(answer.status, 502, "{operation}");
+        assert_eq!(answer.status, 422, "{operation}");
         assert_clean(&format!("{answer:?}"));
         world.closed(&answer.id()).await;
         assert_no_secret_anywhere(&world, &data).await;

@@ -27,6 +27,7 @@ pub(super) async fn prepare(
     let wait = |reason, seconds| NotReady {
         reason,
         retry_after: Some(Duration::from_secs(seconds)),
+        is_turn: false,
     };
     match start_line::turn(app, record, operation).await {
         Ok(true) => {}
@@ -38,6 +39,7 @@ pub(super) async fn prepare(
             return Err(NotReady {
                 reason: None,
                 retry_after: Some(pause),
+                is_turn: false,
             });
         }
         Err(_) => return Err(wait(None, 2)),
@@ -55,6 +57,7 @@ pub(super) async fn prepare(
         };
         parameters.extend(secrets);
     }
+    check_throttling(app, record)?;
     let tenant = tenant(app, record)?;
     let token = app
         .tokens
@@ -80,11 +83,13 @@ pub(super) async fn start(
     let client_request_id = request.client_request_id.clone();
     let token = request.token.clone();
     let reply = app.graph.start(request).await;
-    count(app, &reply);
-    if is_unauthorized(&reply)
-        && let Ok(tenant) = tenant(app, record)
-    {
-        app.tokens.forget(tenant, operation.token, &token).await;
+    note_throttling(app, record, &reply);
+    if let Ok(tenant) = tenant(app, record) {
+        if is_unauthorized(&reply) {
+            app.tokens.forget(tenant, operation.token, &token);
+        } else if is_forbidden(&reply) {
+            app.tokens.forget_old(tenant, operation.token, &token);
+        }
     }
     Event::Started {
         attempt,
@@ -106,7 +111,7 @@ pub(super) async fn poll(
         // The token may have been revoked before it expired, so the poll is repeated with a new one if there is time.
         Ok((id, reply, token)) if is_unauthorized(&reply) => match tenant(app, record) {
             Ok(tenant) => {
-                app.tokens.forget(tenant, operation.token, &token).await;
+                app.tokens.forget(tenant, operation.token, &token);
                 if app.has_time_for(app.timeouts.token + app.timeouts.graph, ends_at) {
                     try_poll(app, record, operation).await
                 } else {
@@ -115,10 +120,16 @@ pub(super) async fn poll(
             }
             Err(not_ready) => Err(not_ready),
         },
+        Ok((id, reply, token)) if is_forbidden(&reply) => {
+            if let Ok(tenant) = tenant(app, record) {
+                app.tokens.forget_old(tenant, operation.token, &token);
+            }
+            Ok((id, reply, token))
+        }
         other => other,
     };
     if let Ok((_, reply, _)) = &polled {
-        count(app, reply);
+        note_throttling(app, record, reply);
         if matches!(reply, GraphReply::Answer(answer) if answer.status < 300) {
             app.metrics.counts().polls += 1;
         }
@@ -141,37 +152,48 @@ async fn try_poll(
     record: &Record,
     operation: &Operation,
 ) -> Result<(String, GraphReply, Secret), NotReady> {
+    check_throttling(app, record)?;
     let tenant = tenant(app, record)?;
-    if let Some(per_hour) = operation.budget_per_hour {
-        let taken = app
-            .budget
-            .take(&tenant.name, &operation.name, per_hour, app.now());
-        taken.map_err(|wait| NotReady {
-            reason: None,
-            retry_after: Some(wait),
-        })?;
-    }
     let token = app
         .tokens
         .get(tenant, operation.token, &app.config.sealer)
         .await?;
+    if let Some(per_hour) = operation.budget_per_hour {
+        let taken = app.budget.take(
+            &tenant.name,
+            &operation.name,
+            &record.id,
+            per_hour,
+            app.now(),
+        );
+        taken.map_err(|wait| NotReady {
+            reason: None,
+            retry_after: Some(wait),
+            is_turn: true,
+        })?;
+    }
     let State::Running { monitor } = &record.state else {
         return Err(NotReady {
             reason: None,
             retry_after: None,
+            is_turn: false,
         });
     };
-    app.graph
+    let polled = app
+        .graph
         .poll(operation, &record.parameters, monitor, &token)
-        .await
-        .map(|(id, reply)| (id, reply, token))
-        .map_err(|error| {
+        .await;
+    match polled {
+        Ok((id, reply)) => Ok((id, reply, token)),
+        Err(error) => {
             tracing::error!(operation.id = %record.id, %error, "could not build the poll request; trying again at the next poll");
-            NotReady {
+            Err(NotReady {
                 reason: None,
                 retry_after: None,
-            }
-        })
+                is_turn: false,
+            })
+        }
+    }
 }
 
 /// Makes one delivery attempt, unless the receiver's circuit breaker defers it.
@@ -218,14 +240,45 @@ fn tenant<'a>(app: &'a App, record: &Record) -> Result<&'a Tenant, NotReady> {
         .ok_or(NotReady {
             reason: Some(Reason::AuthorizationLost),
             retry_after: Some(Duration::from_secs(300)),
+            is_turn: false,
         })
 }
 
-fn count(app: &App, reply: &GraphReply) {
-    let throttled = matches!(reply, GraphReply::Answer(answer) if answer.status == 429);
-    app.metrics.counts().throttled += u64::from(throttled);
+/// Reports an error while Graph's `Retry-After` of a 429 lasts, which holds for all operations of this name and tenant.
+fn check_throttling(app: &App, record: &Record) -> Result<(), NotReady> {
+    let left = app.throttled.left(&throttling_scope(record), app.now());
+    left.map_or(Ok(()), |left| {
+        Err(NotReady {
+            reason: None,
+            retry_after: Some(left),
+            is_turn: true,
+        })
+    })
+}
+
+fn note_throttling(app: &App, record: &Record, reply: &GraphReply) {
+    let GraphReply::Answer(answer) = reply else {
+        return;
+    };
+    if answer.status != 429 {
+        return;
+    }
+    app.metrics.counts().throttled += 1;
+    if let Some(retry_after) = answer.retry_after {
+        let scope = throttling_scope(record);
+        app.throttled.hold(&scope, retry_after, app.now());
+    }
+}
+
+/// Graph's limits are for an app in a tenant, and differ by the kind of resource.
+fn throttling_scope(record: &Record) -> String {
+    format!("{}/{}", record.tenant, record.operation)
 }
 
 fn is_unauthorized(reply: &GraphReply) -> bool {
     matches!(reply, GraphReply::Answer(answer) if answer.status == 401)
+}
+
+fn is_forbidden(reply: &GraphReply) -> bool {
+    matches!(reply, GraphReply::Answer(answer) if answer.status == 403)
 }

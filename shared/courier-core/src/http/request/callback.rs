@@ -127,6 +127,7 @@ impl RequestedCallback {
 }
 
 /// A callback that has been checked against the client's rules.
+#[derive(Clone)]
 pub(crate) struct Target {
     url: CallbackUrl,
     profile: String,

@@ -40,6 +40,8 @@ pub struct NewOperation<'a> {
     pub fingerprint: String,
     /// The broken rules about time, which do not matter if this is a replay.
     pub late: Vec<Violation>,
+    /// The operation with the same key that was refused before.
+    pub previous: Option<OperationId>,
     operation: &'a Operation,
     client: &'a Client,
     parameters: Map<String, Value>,
@@ -132,6 +134,7 @@ pub fn parse<'a>(
         },
         fingerprint: Encoding::Hex.encode(&hash),
         late,
+        previous: None,
         operation,
         client,
         parameters,
@@ -148,14 +151,21 @@ impl NewOperation<'_> {
         self.operation
     }
 
-    /// Returns the record of this request, ready to be inserted.
-    pub fn into_record(self, sealer: &Sealer, due_at: Timestamp, now: Timestamp) -> Record {
-        let id = self.id;
+    /// Takes the id after the one of `refused`, whose start was refused so that its key is free again.
+    pub(crate) fn follow(&mut self, refused: &Record) {
+        self.id = refused.id.next_generation();
+        self.previous = Some(refused.id.clone());
+    }
+
+    /// Returns the record of this request, ready to be inserted under its id.
+    pub fn record(&self, sealer: &Sealer, due_at: Timestamp, now: Timestamp) -> Record {
+        let id = self.id.clone();
         let sealed_parameters = (!self.secrets.is_empty()).then(|| {
-            let text = Secret::new(Value::Object(self.secrets).to_string());
+            let text = Secret::new(Value::Object(self.secrets.clone()).to_string());
             sealer.seal(&SealedField::Parameters.seal_context(&id), &text)
         });
-        let callback = self.callback.map(|target| target.sealed(&id, sealer));
+        let callback = self.callback.clone();
+        let callback = callback.map(|target| target.sealed(&id, sealer));
         let accepted = HistoryEntry {
             at: now,
             status: "accepted".to_owned(),
@@ -174,12 +184,12 @@ impl NewOperation<'_> {
             client: self.client.name.clone(),
             tenant: self.client.tenant.clone(),
             operation: self.operation.name.clone(),
-            reference: self.reference,
-            fingerprint: self.fingerprint,
-            parameters: self.parameters,
+            reference: self.reference.clone(),
+            fingerprint: self.fingerprint.clone(),
+            parameters: self.parameters.clone(),
             sealed_parameters,
             callback,
-            traceparent: self.traceparent,
+            traceparent: self.traceparent.clone(),
             created_at: now,
             deadline: self.deadline,
             due_at: Some(due_at),
@@ -194,6 +204,9 @@ impl NewOperation<'_> {
             adopted: false,
             reason: None,
             graph: GraphView::default(),
+            last_monitor: None,
+            previous: self.previous.clone(),
+            resumed_from: None,
             result: None,
             error: None,
             event: None,

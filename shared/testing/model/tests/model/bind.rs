@@ -102,6 +102,7 @@ pub(crate) fn event(class: Restart, happening: Happening) -> Event {
         Happening::NotReady => Event::NotReady(NotReady {
             reason: None,
             retry_after: None,
+            is_turn: false,
         }),
         Happening::Started { attempt, reply } => Event::Started {
             attempt: attempt.into(),

@@ -89,6 +89,7 @@ impl Rulebook {
             graph: Url::parse(bind::GRAPH).expect("a URL"),
             timing: Timing {
                 missing_polls: MISSING_LOOKS,
+                missing_for_never: Timing::default().missing_for,
                 ..Timing::default()
             },
             with_callback,
@@ -384,6 +385,9 @@ fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
         adopted: false,
         reason: None,
         graph: GraphView::default(),
+        last_monitor: None,
+        previous: None,
+        resumed_from: None,
         result: None,
         error: None,
         event: None,
