@@ -9,12 +9,12 @@ use anyhow::Context;
 use courier_core::config::Config;
 use courier_core::engine::app::App;
 use courier_core::engine::platform::Platform;
-use courier_core::engine::step::step;
+use courier_core::engine::step::guarded_step;
 use courier_core::engine::sweep::sweep;
 use courier_core::lifecycle::Timing;
 use courier_core::operation::random_ids;
 use courier_core::outbound::{HttpTransport, Timeouts};
-use courier_core::time::Clock;
+use courier_core::time::{Clock, later};
 use courier_local::Database;
 use courier_local::worker::{self, WorkerOptions};
 use courier_local::{Limits, serve};
@@ -32,10 +32,15 @@ use crate::descriptors;
 const LISTEN_BACKLOG: u32 = 4096;
 /// Send buffer of each connection; the longest responses, pages of operations, are some tens of KiB.
 const SEND_BUFFER_BYTES: u32 = 64 * 1024;
+/// Time that a step may take; one that has not ended by then hangs, and is recorded like one that has crashed.
+const STEP_TIME: Duration = Duration::from_secs(90);
+/// Time that everything in flight has to end when the shutdown begins. No call is begun that could last longer.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(28);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 
 pub(crate) struct Machine {
     pub(crate) address: SocketAddr,
+    app: Arc<App>,
     database: Database,
     shutdown: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -80,18 +85,20 @@ impl Machine {
                 clock,
                 stop.clone(),
             )),
-            tokio::spawn(sweep_regularly(app, stop)),
+            tokio::spawn(sweep_regularly(Arc::clone(&app), stop)),
         ];
         Ok(Self {
             address,
+            app,
             database,
             shutdown,
             tasks,
         })
     }
 
-    /// Stops accepting work, finishes what is in flight and closes the database.
+    /// Stops accepting work, finishes what is in flight within [`SHUTDOWN_TIME`] and closes the database.
     pub(crate) async fn stop(self) {
+        self.app.begin_shutdown(SHUTDOWN_TIME);
         self.shutdown.send_replace(true);
         for task in self.tasks {
             if let Err(error) = task.await {
@@ -124,6 +131,7 @@ async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::
     let defaults = Limits::default();
     let limits = Limits {
         connections: descriptors::connections(defaults.connections),
+        shutdown_seconds: SHUTDOWN_TIME.as_secs(),
         ..defaults
     };
     serve(listener, limits, handle, stop).await;
@@ -132,9 +140,16 @@ async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::
 async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Receiver<bool>) {
     let step = move |message, receives| {
         let app = Arc::clone(&app);
-        async move { step(&app, &message, receives, Timestamp::MAX).await }
+        async move {
+            let ends_at = later((app.clock)(), STEP_TIME);
+            guarded_step(&app, None, &message, receives, ends_at).await
+        }
     };
-    worker::run(database, clock, WorkerOptions::default(), step, stop).await;
+    let options = WorkerOptions {
+        drain: SHUTDOWN_TIME,
+        ..WorkerOptions::default()
+    };
+    worker::run(database, clock, options, step, stop).await;
 }
 
 async fn sweep_regularly(app: Arc<App>, mut stop: watch::Receiver<bool>) {
@@ -144,7 +159,11 @@ async fn sweep_regularly(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             _ = ticks.tick() => {}
             _ = stop.changed() => return,
         }
-        if let Err(error) = sweep(&app, Timestamp::MAX).await {
+        let swept = tokio::select! {
+            swept = sweep(&app, Timestamp::MAX) => swept,
+            _ = stop.changed() => return,
+        };
+        if let Err(error) = swept {
             tracing::error!(%error, "sweep failed; trying again at the next interval");
         }
     }

@@ -21,9 +21,14 @@ pub(crate) async fn run(
     let machine = Machine::start(config, data, listen, settings::clock()).await?;
     tracing::info!(address = %machine.address, data = %data.display(), "serving");
     stop.asked().await;
-    tracing::info!("stopping: finishing what is in flight");
-    machine.stop().await;
-    Ok(ExitCode::SUCCESS)
+    tracing::info!("stopping: finishing what is in flight; a second signal ends it at once");
+    tokio::select! {
+        () = machine.stop() => Ok(ExitCode::SUCCESS),
+        () = stop.asked() => {
+            tracing::warn!("ended at once: what was in flight goes on with the next start");
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 /// Ctrl-C and SIGTERM, caught from the moment this exists, so that the service may be stopped as soon as it runs.

@@ -3,19 +3,18 @@
 //! Lambda deletes every message that the answer does not name, so the answer names all that are not certainly done.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use courier_core::crash_point;
 use courier_core::engine::app::App;
-use courier_core::engine::step::{step, step_crashed, step_on};
+use courier_core::engine::step::guarded_step;
 use courier_core::error_chain::chain;
 use courier_core::operation::message::{Disposition, Message};
 use courier_core::operation::{OperationId, Record};
 use courier_core::ports::Queue;
 use courier_core::time::later;
-use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::future::join;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
@@ -38,6 +37,8 @@ pub struct Delivery {
 const RESERVED_AFTER_STEPS: SignedDuration = SignedDuration::from_secs(5);
 const RESERVED_FOR_HIDING: SignedDuration = SignedDuration::from_millis(2500);
 const RESERVED_FOR_ANSWER: SignedDuration = SignedDuration::from_millis(500);
+/// Time after which the messages of finished steps are hidden while other steps of the batch still run.
+const HIDING_PAUSE: Duration = Duration::from_secs(2);
 /// Time that a batch may spend on reading its records in one call.
 const RECORDS_TIMEOUT: Duration = Duration::from_secs(4);
 /// Pause before a message that needed even more than the reserved time is received again.
@@ -75,35 +76,56 @@ pub async fn handle(
             let cut_off = later((app.clock)(), CUT_OFF_STEP_PAUSE);
             let work = one(app, queue, delivery, message.as_ref(), record, ends_at);
             let disposition = timeout(left(app, ends_at, RESERVED_FOR_HIDING), work).await;
-            disposition.unwrap_or(Disposition::WaitUntil(cut_off))
+            (
+                delivery,
+                disposition.unwrap_or(Disposition::WaitUntil(cut_off)),
+            )
         }
     });
     crash_point!("message.receive", "after");
-    let dispositions = join_all(steps).await;
+    let mut running: FuturesUnordered<_> = steps.collect();
     let mut staying = Vec::new();
     let mut waiting = Vec::new();
-    for (delivery, disposition) in deliveries.iter().zip(dispositions) {
-        if let Disposition::WaitUntil(until) = disposition {
-            staying.push(delivery.id.clone());
-            waiting.push(Waiting {
-                receipt: delivery.receipt.clone(),
-                until,
-            });
+    loop {
+        let ended = match waiting.is_empty() {
+            true => running.next().await,
+            // A slow step must not keep the messages of the others hidden longer than they have to wait.
+            false => match timeout(HIDING_PAUSE, running.next()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    let hidden = hide(app, queue, std::mem::take(&mut waiting), ends_at);
+                    join(running.next(), hidden).await.0
+                }
+            },
+        };
+        match ended {
+            Some((delivery, Disposition::WaitUntil(until))) => {
+                staying.push(delivery.id.clone());
+                waiting.push(Waiting {
+                    receipt: delivery.receipt.clone(),
+                    until,
+                });
+            }
+            Some((_, Disposition::Delete)) => {}
+            None => {
+                hide(app, queue, waiting, ends_at).await;
+                return staying;
+            }
         }
     }
+}
+
+/// Hides messages until they are due, if there is time left for it.
+async fn hide(app: &App, queue: &SqsQueue, waiting: Vec<Waiting>, ends_at: Timestamp) {
     crash_point!("message.settle", "before");
-    let hidden = timeout(
-        left(app, ends_at, RESERVED_FOR_ANSWER),
-        queue.hide(&waiting),
-    )
-    .await;
+    let left = left(app, ends_at, RESERVED_FOR_ANSWER);
+    let hidden = timeout(left, queue.hide(&waiting)).await;
     crash_point!("message.settle", "after");
     if hidden.is_err() {
         tracing::warn!(
             "messages were not hidden in time; they are visible again after the queue's visibility timeout"
         );
     }
-    staying
 }
 
 /// Returns the time left before `ends_at` when `reserved` of it is set aside.
@@ -147,21 +169,7 @@ async fn one(
     let steps_end = ends_at
         .saturating_sub(RESERVED_AFTER_STEPS)
         .unwrap_or(ends_at);
-    let work = AssertUnwindSafe(async {
-        match record {
-            Some(record) => step_on(app, record, message, receives, steps_end).await,
-            None => step(app, message, receives, steps_end).await,
-        }
-    });
-    let disposition = match timeout(
-        left(app, ends_at, RESERVED_AFTER_STEPS),
-        work.catch_unwind(),
-    )
-    .await
-    {
-        Ok(Ok(disposition)) => disposition,
-        Ok(Err(_)) | Err(_) => step_crashed(app, message.operation_id()).await,
-    };
+    let disposition = guarded_step(app, record, message, receives, steps_end).await;
     match disposition {
         Disposition::WaitUntil(until) if needs_renewal(delivery, (app.clock)()) => {
             renew(queue, message, receives, until).await

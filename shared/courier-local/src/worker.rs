@@ -13,11 +13,10 @@ use courier_core::time::Clock;
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
 
-use crate::sqlite::Database;
-use crate::sqlite::Received;
+use crate::sqlite::{Capacity, Database, Received};
 
 const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
@@ -25,20 +24,23 @@ const DRAIN_VISIBILITY: SignedDuration = SignedDuration::from_secs(120);
 
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
-    /// Upper bound of steps that run at once.
+    /// Upper bound of steps that run at once; the work of one client of one kind gets at most a third of them.
     pub concurrency: usize,
     /// Time after which a message whose step has not ended is received again.
     pub visibility: Duration,
     /// Upper bound of a sleep: another process may have sent a message without waking this one.
     pub max_idle: Duration,
+    /// Time that steps in flight get to end when the shutdown begins.
+    pub drain: Duration,
 }
 
 impl Default for WorkerOptions {
     fn default() -> Self {
         Self {
-            concurrency: 64,
+            concurrency: 192,
             visibility: Duration::from_secs(120),
             max_idle: Duration::from_secs(1),
+            drain: Duration::from_secs(28),
         }
     }
 }
@@ -58,48 +60,60 @@ pub async fn run<S, F>(
 {
     let step = Arc::new(step);
     let mut steps = JoinSet::new();
+    let mut capacity = Capacity::new(options.concurrency);
     let mut back_off = BACK_OFF_FIRST;
     while !stopping(&shutdown) {
-        while steps.try_join_next().is_some() {}
-        let free = options.concurrency.max(1) - steps.len().min(options.concurrency.max(1));
-        if free == 0 {
-            tokio::select! {
-                _ = steps.join_next() => {}
-                _ = shutdown.changed() => {}
-            }
-            continue;
+        while let Some(ended) = steps.try_join_next() {
+            count_ended(&mut capacity, ended);
         }
-        let now = clock();
-        match queue_state(&database, now, free, &options).await {
+        let pause = match queue_state(&database, clock(), &capacity, &options).await {
             Ok(QueueState::Due(due)) => {
                 back_off = BACK_OFF_FIRST;
-                report_lateness(&due, now);
+                report_lateness(&due, clock());
                 for received in due {
+                    capacity.begin(&received.flow);
                     steps.spawn(settle(database.clone(), Arc::clone(&step), received));
                 }
+                continue;
             }
             Ok(QueueState::Idle(pause)) => {
                 back_off = BACK_OFF_FIRST;
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    () = database.earlier() => {}
-                    _ = shutdown.changed() => {}
-                }
+                pause
             }
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the queue cannot be read; trying again"
                 );
-                tokio::select! {
-                    () = sleep(back_off) => {}
-                    _ = shutdown.changed() => {}
-                }
+                let pause = back_off;
                 back_off = (back_off * 2).min(BACK_OFF_MAX);
+                pause
             }
+        };
+        tokio::select! {
+            // A step that ends makes room for a message of its flow that is due.
+            Some(ended) = steps.join_next() => count_ended(&mut capacity, ended),
+            () = sleep(pause) => {}
+            () = database.earlier() => {}
+            _ = shutdown.changed() => {}
         }
     }
-    while steps.join_next().await.is_some() {}
+    let drained = timeout(options.drain, async {
+        while steps.join_next().await.is_some() {}
+    });
+    if drained.await.is_err() {
+        tracing::warn!(
+            steps = steps.len(),
+            "the shutdown time is over; steps that still run are abandoned, and their messages are received again"
+        );
+    }
+}
+
+fn count_ended(capacity: &mut Capacity, ended: Result<String, JoinError>) {
+    match ended {
+        Ok(flow) => capacity.end(&flow),
+        Err(error) => tracing::error!(%error, "a step's task ended without a result"),
+    }
 }
 
 /// Receives at most `limit` messages due at `now`, runs their steps one after the other, and returns their number.
@@ -115,8 +129,9 @@ where
     S: Fn(Message, u32) -> F,
     F: Future<Output = Disposition>,
 {
+    let capacity = Capacity::in_turn(limit);
     let received = database
-        .receive(now, limit, later(now, DRAIN_VISIBILITY))
+        .receive(now, &capacity, later(now, DRAIN_VISIBILITY))
         .await?;
     let count = received.len();
     for Received {
@@ -144,18 +159,26 @@ enum QueueState {
 async fn queue_state(
     database: &Database,
     now: Timestamp,
-    free: usize,
+    capacity: &Capacity,
     options: &WorkerOptions,
 ) -> Result<QueueState, QueueError> {
     // From here on every announcement wakes the worker, so one between this query and the sleep is not lost.
     database.asleep_until(None);
-    let next = database.next_due().await?;
-    if next.is_some_and(|next| next <= now) {
+    let mut next = database.next_due().await?;
+    if next.is_some_and(|next| next <= now) && capacity.free() > 0 {
         let visibility = SignedDuration::try_from(options.visibility).unwrap_or(DRAIN_VISIBILITY);
         crash_point!("message.receive", "before");
-        let due = database.receive(now, free, later(now, visibility)).await?;
+        let due = database
+            .receive(now, capacity, later(now, visibility))
+            .await?;
         crash_point!("message.receive", "after");
-        return Ok(QueueState::Due(due));
+        if !due.is_empty() {
+            return Ok(QueueState::Due(due));
+        }
+    }
+    if next.is_some_and(|next| next <= now) {
+        // What is due belongs to flows that have used up their share: it waits until one of their steps ends.
+        next = database.next_due_after(now).await?;
     }
     crash_point!("worker.sleep", "before");
     let pause = next.map_or(options.max_idle, |next| {
@@ -174,7 +197,9 @@ fn report_lateness(received: &[Received], now: Timestamp) {
 }
 
 /// Runs one step and deletes or postpones its message as the step decides.
-async fn settle<S, F>(database: Database, step: Arc<S>, received: Received)
+///
+/// Returns the flow of the message.
+async fn settle<S, F>(database: Database, step: Arc<S>, received: Received) -> String
 where
     S: Fn(Message, u32) -> F,
     F: Future<Output = Disposition>,
@@ -189,7 +214,7 @@ where
         // The payload of a panic is not logged: it may quote the data of the step.
         Err(_) => {
             tracing::error!(operation.id = %id, "a step panicked; its message is received again after its visibility timeout");
-            return;
+            return received.flow;
         }
     };
     crash_point!("message.settle", "after");
@@ -200,6 +225,7 @@ where
             "a message could not be deleted or postponed; it is received again after its visibility timeout"
         );
     }
+    received.flow
 }
 
 fn stopping(shutdown: &watch::Receiver<bool>) -> bool {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::auth::jwks::KeySets;
 use crate::callback::Callbacks;
@@ -42,6 +43,8 @@ pub struct App {
     pub(crate) budget: Budget,
     /// The tenants and operations that Graph throttles at present.
     pub(crate) throttled: Holds,
+    /// The time by which everything in flight has to end, once the shutdown has begun.
+    stops_at: watch::Sender<Option<Timestamp>>,
 }
 
 /// Time that a step needs after a call to write the result to the record.
@@ -87,6 +90,7 @@ impl App {
             requests: RateLimiter::default(),
             budget: Budget::default(),
             throttled: Holds::default(),
+            stops_at: watch::Sender::new(None),
             metrics: Metrics::default(),
             timeouts,
             catalogue: Catalogue::shipped(),
@@ -108,7 +112,20 @@ impl App {
 
     /// Reports whether a call of at most `pause` and the writes after it fit in before the host ends us at `ends_at`.
     pub(crate) fn has_time_for(&self, pause: Duration, ends_at: Timestamp) -> bool {
-        later(self.now(), pause + WRITE_RESULT_TIME) <= ends_at
+        let stops_at = self.stops_at.borrow().unwrap_or(Timestamp::MAX);
+        later(self.now(), pause + WRITE_RESULT_TIME) <= ends_at.min(stops_at)
+    }
+
+    /// Begins the shutdown: requests that wait are answered, and no call is made that could last longer than `within`.
+    pub fn begin_shutdown(&self, within: Duration) {
+        self.stops_at.send_replace(Some(later(self.now(), within)));
+    }
+
+    /// Completes when the shutdown begins.
+    pub(crate) async fn shutting_down(&self) {
+        let mut stops_at = self.stops_at.subscribe();
+        // The sender lives as long as this object.
+        drop(stops_at.wait_for(Option::is_some).await);
     }
 
     /// Reports whether an authorization server has refused our secrets since the last call of this function.

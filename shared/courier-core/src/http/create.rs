@@ -81,14 +81,17 @@ pub(super) fn check_body(request: &Request<Bytes>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Loads the record repeatedly until it has ended or the time is up.
+/// Loads the record repeatedly until it has ended, the time is up or the host shuts down.
 ///
 /// A failure to load it is ignored: the request itself has already succeeded.
 async fn await_end(app: &App, mut record: Record, wait: Duration) -> Record {
     let until = tokio::time::Instant::now() + wait;
     let mut pause = Duration::from_millis(50);
     while record.ended_at.is_none() && tokio::time::Instant::now() + pause <= until {
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = app.shutting_down() => return record,
+        }
         pause = (pause * 2).min(Duration::from_millis(500));
         let current = tokio::time::timeout_at(until, app.store.load(&record.id)).await;
         if let Ok(Ok(Some(current))) = current {

@@ -6,9 +6,11 @@
 mod connection_threads;
 mod database;
 mod failure;
+mod flows;
 mod queue;
 mod schema;
 mod store;
 
 pub use database::{Database, OpenError, Options};
+pub use flows::Capacity;
 pub use queue::{Receipt, Received};

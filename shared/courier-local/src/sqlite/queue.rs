@@ -13,28 +13,51 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::sqlite::database::{Database, nanoseconds, timestamp};
 use crate::sqlite::failure::{Failure, Unreadable};
+use crate::sqlite::flows::{self, Capacity, Due};
 
 /// Pause before a message that this program cannot read (a newer version wrote it) is received again.
 const UNREADABLE_MESSAGE_PAUSE: SignedDuration = SignedDuration::from_mins(15);
 
-const SEND: &str = "INSERT INTO queue (operation_id, hop, due_at, receives, receipt, message)
-    VALUES (?1, ?2, ?3, 0, NULL, ?4)
-    ON CONFLICT DO UPDATE SET hop = ?2, due_at = ?3, receives = 0, receipt = NULL, message = ?4
-    WHERE hop <= ?2 AND (message <> ?4 OR due_at <> ?3 OR receives <> 0)";
+/// The flow of a message, read from its record.
+macro_rules! flow {
+    () => {
+        "coalesce((SELECT CASE WHEN ended_at IS NOT NULL THEN 'deliver '
+        WHEN status = 'running' THEN 'poll ' ELSE 'start ' END || client FROM operations WHERE id = ?1), '')"
+    };
+}
+
+macro_rules! send {
+    ($condition:literal) => {
+        concat!(
+            "INSERT INTO queue (operation_id, hop, due_at, receives, receipt, message, flow)
+            VALUES (?1, ?2, ?3, 0, NULL, ?4, ",
+            flow!(),
+            ") ON CONFLICT DO ",
+            $condition
+        )
+    };
+}
+
+const SEND: &str = send!(
+    "UPDATE SET hop = ?2, due_at = ?3, receives = 0, receipt = NULL, message = ?4, flow = excluded.flow
+    WHERE hop <= ?2 AND (message <> ?4 OR due_at <> ?3 OR receives <> 0)"
+);
 /// Reports whether `SEND` would change nothing.
 const IS_ALREADY_SENT: &str = "SELECT hop > ?2 OR (message = ?4 AND due_at = ?3 AND receives = 0)
     FROM queue WHERE operation_id = ?1";
-const SEND_IF_NONE: &str =
-    "INSERT INTO queue (operation_id, hop, due_at, receives, receipt, message)
-    VALUES (?1, ?2, ?3, 0, NULL, ?4) ON CONFLICT DO NOTHING";
-const SEND_AFTER_WATCHDOG: &str =
-    "INSERT INTO queue (operation_id, hop, due_at, receives, receipt, message)
-    VALUES (?1, ?2, ?3, 0, NULL, ?4)
-    ON CONFLICT DO UPDATE SET hop = ?2, due_at = ?3, receives = 0, receipt = NULL, message = ?4
-    WHERE hop = 0";
-const DUE: &str = "SELECT operation_id, message, receives, due_at FROM queue WHERE due_at <= ? ORDER BY due_at LIMIT ?";
+const SEND_IF_NONE: &str = send!("NOTHING");
+const SEND_AFTER_WATCHDOG: &str = send!(
+    "UPDATE SET hop = ?2, due_at = ?3, receives = 0, receipt = NULL, message = ?4, flow = excluded.flow
+    WHERE hop = 0"
+);
 const CLAIM: &str = "UPDATE queue SET receipt = random(), due_at = ?2, receives = receives + 1
     WHERE operation_id = ?1 RETURNING receipt";
+const SET_FLOW: &str = concat!(
+    "UPDATE queue SET flow = ",
+    flow!(),
+    " WHERE operation_id = ?1 AND flow <> ",
+    flow!()
+);
 
 /// A message that this process has received and claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +68,8 @@ pub struct Received {
     pub receives: u32,
     /// The earliest time at which it could have been received.
     pub due: Timestamp,
+    /// Whom the message works for and at what.
+    pub flow: String,
 }
 
 /// Identifies one claim; it is invalid once the message is claimed or sent again.
@@ -72,15 +97,20 @@ impl Queue for Database {
 }
 
 impl Database {
-    /// Claims messages that are due, the longest due first; they are visible again at `visible_again` unless deleted or
-    /// postponed.
+    /// Claims messages that are due, the longest due first of each flow, as far as its share of `capacity` goes.
+    ///
+    /// They are visible again at `visible_again` unless deleted or postponed.
     pub async fn receive(
         &self,
         now: Timestamp,
-        limit: usize,
+        capacity: &Capacity,
         visible_again: Timestamp,
     ) -> Result<Vec<Received>, QueueError> {
-        let received = self.write(move |connection| claim(connection, now, limit, visible_again));
+        let capacity = capacity.clone();
+        let received = self.write(move |connection| {
+            let due = flows::due(connection, now, &capacity)?;
+            claim(connection, due, now, visible_again)
+        });
         Ok(received.await?)
     }
 
@@ -115,10 +145,16 @@ impl Database {
 
     /// Returns the time at which the next message is due or visible again.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, QueueError> {
-        let due = self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT due_at FROM queue ORDER BY due_at LIMIT 1")?;
-            let due = statement.query_row([], |row| row.get::<_, i64>(0));
+        self.next_due_after(Timestamp::MIN).await
+    }
+
+    /// Returns the earliest time after `time` at which a message is due or visible again.
+    pub async fn next_due_after(&self, time: Timestamp) -> Result<Option<Timestamp>, QueueError> {
+        let after = nanoseconds(time);
+        let due = self.read(move |connection| {
+            let sql = "SELECT due_at FROM queue WHERE due_at > ? ORDER BY due_at LIMIT 1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let due = statement.query_row([after], |row| row.get::<_, i64>(0));
             Ok(due.optional()?)
         });
         Ok(due.await?.map(timestamp))
@@ -187,27 +223,30 @@ pub(crate) fn remove(connection: &Connection, operation_id: &str) -> Result<(), 
     Ok(())
 }
 
+/// Sets the flow of the operation's message after its record has changed.
+pub(crate) fn set_flow(connection: &Connection, operation_id: &str) -> Result<(), Failure> {
+    connection
+        .prepare_cached(SET_FLOW)?
+        .execute([operation_id])?;
+    Ok(())
+}
+
 fn claim(
     connection: &Connection,
+    due: Vec<Due>,
     now: Timestamp,
-    limit: usize,
     visible_again: Timestamp,
 ) -> Result<Vec<Received>, Failure> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut due = connection.prepare_cached(DUE)?;
     let mut claim = connection.prepare_cached(CLAIM)?;
-    let rows = due.query_map(params![nanoseconds(now), limit], |row| {
-        Ok((
-            row.get::<_, String>(0)?,
-            row.get::<_, String>(1)?,
-            row.get::<_, u32>(2)?,
-            row.get::<_, i64>(3)?,
-        ))
-    })?;
-    // The updates change the index that this query reads, so the query must end first.
-    let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut received = Vec::with_capacity(rows.len());
-    for (operation_id, message, receives, due) in rows {
+    let mut received = Vec::with_capacity(due.len());
+    for Due {
+        operation_id,
+        message,
+        receives,
+        due_at,
+        flow,
+    } in due
+    {
         match serde_json::from_str(&message) {
             Ok(message) => {
                 let number = claim
@@ -221,7 +260,8 @@ fn claim(
                         number,
                     },
                     receives: receives.saturating_add(1),
-                    due: timestamp(due),
+                    due: timestamp(due_at),
+                    flow,
                 });
             }
             Err(error) => {

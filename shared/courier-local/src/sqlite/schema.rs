@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 const APPLICATION_ID: i32 = 0x434F_5552;
 
 /// Entry n migrates from version n to n + 1.
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, FLOWS];
 
 /// The newest schema version that this program supports.
 pub(crate) const VERSION: usize = MIGRATIONS.len();
@@ -46,6 +46,15 @@ CREATE TABLE documents (
     revision INTEGER NOT NULL,
     body TEXT NOT NULL
 ) WITHOUT ROWID;
+";
+
+/// A message's flow is whom it works for and at what (`flows.rs`); it is set again whenever the message is sent.
+const FLOWS: &str = "
+ALTER TABLE queue ADD COLUMN flow TEXT NOT NULL DEFAULT '';
+UPDATE queue SET flow = coalesce((SELECT CASE WHEN ended_at IS NOT NULL THEN 'deliver '
+    WHEN status = 'running' THEN 'poll ' ELSE 'start ' END || client
+    FROM operations WHERE id = operation_id), '');
+CREATE INDEX queue_by_flow ON queue (flow, due_at);
 ";
 
 #[derive(Debug)]

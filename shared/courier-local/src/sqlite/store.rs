@@ -97,6 +97,7 @@ impl Store for Database {
                     Some(owed) => owed.send_if_none(connection)?,
                     None => queue::remove(connection, columns.id.as_str())?,
                 }
+                queue::set_flow(connection, columns.id.as_str())?;
                 Ok(Write::Applied)
             })
             .await?;

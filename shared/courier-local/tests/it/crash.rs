@@ -12,6 +12,7 @@ use std::sync::Arc;
 use courier_core::operation::OperationId;
 use courier_core::operation::message::Message;
 use courier_core::ports::{Store, Write};
+use courier_local::Capacity;
 use courier_local::Database;
 use courier_testkit::sample::{at, sample_record};
 use rusqlite::Connection;
@@ -43,7 +44,10 @@ async fn acknowledged_writes_survive_a_kill() {
     }
     assert!(acknowledged.len() > 400);
     assert_records_have_messages(&path);
-    let due = database.receive(at(60), usize::MAX, at(180)).await.unwrap();
+    let due = database
+        .receive(at(60), &Capacity::in_turn(usize::MAX), at(180))
+        .await
+        .unwrap();
     assert!(due.len() >= acknowledged.len());
 }
 

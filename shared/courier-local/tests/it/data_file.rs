@@ -22,16 +22,22 @@ fn refusal(path: &Path) -> OpenError {
     error
 }
 
+fn version(path: &Path) -> u32 {
+    Connection::open(path)
+        .and_then(|sqlite| sqlite.pragma_query_value(None, "user_version", |row| row.get(0)))
+        .unwrap()
+}
+
 #[test]
 fn an_empty_file_is_brought_to_the_newest_version() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("courier.db");
     std::fs::write(&path, []).unwrap();
     drop(Database::open(&path).unwrap());
-    let version: u32 = Connection::open(&path)
-        .and_then(|sqlite| sqlite.pragma_query_value(None, "user_version", |row| row.get(0)))
-        .unwrap();
-    assert_eq!(version, 1);
+    let new = directory.path().join("new.db");
+    drop(Database::open(&new).unwrap());
+    assert_eq!(version(&path), version(&new));
+    assert!(version(&path) > 0);
 }
 
 #[tokio::test]
@@ -106,18 +112,11 @@ fn a_file_of_a_newer_program_is_refused() {
     let workspace = Workspace::new();
     workspace
         .sqlite()
-        .pragma_update(None, "user_version", 2)
+        .pragma_update(None, "user_version", 1000)
         .unwrap();
     let error = refusal(&workspace.path());
     assert!(
-        matches!(
-            error,
-            OpenError::Newer {
-                found: 2,
-                known: 1,
-                ..
-            }
-        ),
+        matches!(error, OpenError::Newer { found: 1000, .. }),
         "{error:?}"
     );
 }

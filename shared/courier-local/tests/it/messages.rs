@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use courier_core::operation::message::{Disposition, Message};
 use courier_core::operation::{OperationId, Outcome, Record};
 use courier_core::ports::{Queue, Store, StoreError, Write};
+use courier_local::Capacity;
 use courier_local::{Database, drain};
 use courier_testkit::sample::{at, closed, ended, next, running, sample_record};
 
@@ -22,7 +23,7 @@ async fn an_insert_queues_the_watchdog_in_the_same_transaction() {
     assert_eq!(workspace.database.commits(), 1);
     let received = workspace
         .database
-        .receive(at(60), 10, at(180))
+        .receive(at(60), &Capacity::in_turn(10), at(180))
         .await
         .unwrap();
     let expected = Message::WatchdogV1 {
@@ -70,11 +71,17 @@ async fn an_update_of_an_open_record_leaves_its_message_alone() {
         receives_before: 0,
     };
     database.send(&poll, at(20)).await.unwrap();
-    let taken = database.receive(at(20), 1, at(140)).await.unwrap();
+    let taken = database
+        .receive(at(20), &Capacity::in_turn(1), at(140))
+        .await
+        .unwrap();
     database.update(&running(&first, at(900))).await.unwrap();
     assert_eq!(database.next_due().await.unwrap(), Some(at(140)));
     database.postpone(&taken[0].receipt, at(70)).await.unwrap();
-    let again = database.receive(at(70), 1, at(190)).await.unwrap();
+    let again = database
+        .receive(at(70), &Capacity::in_turn(1), at(190))
+        .await
+        .unwrap();
     assert_eq!((&again[0].message, again[0].receives), (&poll, 2));
 }
 
@@ -89,7 +96,10 @@ async fn a_started_record_puts_its_poll_in_the_watchdogs_place_without_another_c
     let (poll, due) = Message::owed(&second).unwrap();
     database.send(&poll, due).await.unwrap();
     assert_eq!(database.commits(), 2);
-    let received = database.receive(at(30), 9, at(150)).await.unwrap();
+    let received = database
+        .receive(at(30), &Capacity::in_turn(9), at(150))
+        .await
+        .unwrap();
     assert_eq!((received.len(), &received[0].message), (1, &poll));
 }
 
@@ -114,7 +124,7 @@ async fn an_update_queues_a_message_that_was_lost() {
     workspace.database.update(&second).await.unwrap();
     let received = workspace
         .database
-        .receive(at(90), 1, at(210))
+        .receive(at(90), &Capacity::in_turn(1), at(210))
         .await
         .unwrap();
     assert_eq!(
@@ -159,10 +169,17 @@ async fn sending_what_is_there_writes_nothing() {
     database.send(&message, at(10)).await.unwrap();
     database.send(&message, at(10)).await.unwrap();
     assert_eq!(database.commits(), 1);
-    database.receive(at(10), 1, at(10)).await.unwrap();
+    database
+        .receive(at(10), &Capacity::in_turn(1), at(10))
+        .await
+        .unwrap();
     database.send(&message, at(10)).await.unwrap();
     assert_eq!(
-        database.receive(at(10), 1, at(20)).await.unwrap()[0].receives,
+        database
+            .receive(at(10), &Capacity::in_turn(1), at(20))
+            .await
+            .unwrap()[0]
+            .receives,
         1
     );
 }
@@ -178,7 +195,10 @@ async fn an_unreadable_message_is_postponed_and_blocks_no_other() {
     let sqlite = workspace.sqlite();
     let sql = "UPDATE queue SET message = replace(message, 'V1', 'V9') WHERE operation_id = ?";
     sqlite.execute(sql, [broken.id.as_str()]).unwrap();
-    let received = database.receive(at(60), 10, at(180)).await.unwrap();
+    let received = database
+        .receive(at(60), &Capacity::in_turn(10), at(180))
+        .await
+        .unwrap();
     assert_eq!(received.len(), 1);
     assert_eq!(received[0].message.operation_id(), &sound.id);
     assert_eq!(workspace.count("queue"), 2);
@@ -187,10 +207,16 @@ async fn an_unreadable_message_is_postponed_and_blocks_no_other() {
     sqlite.execute(sql, []).unwrap();
     database.delete(&received[0].receipt).await.unwrap();
     assert_eq!(
-        database.receive(at(60 + 899), 10, at(3000)).await.unwrap(),
+        database
+            .receive(at(60 + 899), &Capacity::in_turn(10), at(3000))
+            .await
+            .unwrap(),
         []
     );
-    let received = database.receive(at(60 + 900), 10, at(3000)).await.unwrap();
+    let received = database
+        .receive(at(60 + 900), &Capacity::in_turn(10), at(3000))
+        .await
+        .unwrap();
     assert_eq!(received[0].message.operation_id(), &broken.id);
 }
 
@@ -229,9 +255,10 @@ async fn two_processes_never_claim_the_same_message() {
     let other = Database::open(&workspace.path()).unwrap();
     let mut all = Vec::new();
     for _ in 0..MESSAGES {
+        let seven = Capacity::in_turn(7);
         let (one, two) = tokio::join!(
-            workspace.database.receive(at(60), 7, at(180)),
-            other.receive(at(60), 7, at(180)),
+            workspace.database.receive(at(60), &seven, at(180)),
+            other.receive(at(60), &seven, at(180)),
         );
         all.extend(one.unwrap());
         all.extend(two.unwrap());

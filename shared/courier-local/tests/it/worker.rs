@@ -157,7 +157,7 @@ async fn concurrent_steps_stay_within_the_limit() {
         }
     };
     let options = WorkerOptions {
-        concurrency: 5,
+        concurrency: 15,
         ..options()
     };
     let (worker, stop) = start_worker(&workspace, options, step);
@@ -166,7 +166,76 @@ async fn concurrent_steps_stay_within_the_limit() {
     }
     stop.send_replace(true);
     soon(worker).await.unwrap();
-    assert_eq!(most.load(Ordering::SeqCst), 5);
+    assert_eq!(most.load(Ordering::SeqCst), 5, "one flow gets a third");
+}
+
+/// Inserts a due record of this client.
+async fn insert_due(workspace: &Workspace, client: &str) {
+    let mut record = sample_record(&OperationId::random());
+    record.client = client.to_owned();
+    record.due_at = Some(at(0));
+    workspace.database.insert(&record).await.unwrap();
+}
+
+#[tokio::test]
+async fn steps_of_one_client_that_do_not_end_leave_room_for_those_of_others() {
+    let workspace = Workspace::new();
+    for _ in 0..500 {
+        insert_due(&workspace, "slow").await;
+    }
+    let gate = Arc::new(Semaphore::new(0));
+    let (seen, mut steps) = mpsc::unbounded_channel();
+    let (held, database) = (Arc::clone(&gate), workspace.database.clone());
+    let step = move |message: Message, _| {
+        let (gate, seen, database) = (Arc::clone(&held), seen.clone(), database.clone());
+        async move {
+            let loaded = database.load(message.operation_id()).await;
+            let client = loaded.unwrap().unwrap().client;
+            seen.send(client.clone()).unwrap();
+            if client == "slow" {
+                gate.acquire().await.unwrap().forget();
+            }
+            Disposition::Delete
+        }
+    };
+    let concurrency = 30;
+    let options = WorkerOptions {
+        concurrency,
+        ..options()
+    };
+    let (worker, stop) = start_worker(&workspace, options, step);
+    for _ in 0..concurrency / 3 {
+        assert_eq!(soon(steps.recv()).await.unwrap(), "slow");
+    }
+    for _ in 0..100 {
+        insert_due(&workspace, "quick").await;
+    }
+    for _ in 0..100 {
+        assert_eq!(soon(steps.recv()).await.unwrap(), "quick");
+    }
+    gate.add_permits(1000);
+    stop.send_replace(true);
+    soon(worker).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_shutdown_abandons_steps_that_do_not_end_in_time() {
+    let workspace = Workspace::new();
+    let (seen, mut steps) = mpsc::unbounded_channel();
+    let step = move |_, _| {
+        seen.send(()).unwrap();
+        std::future::pending()
+    };
+    let options = WorkerOptions {
+        drain: Duration::from_millis(10),
+        ..options()
+    };
+    let (worker, stop) = start_worker(&workspace, options, step);
+    workspace.send(&watchdog(), at(0)).await.unwrap();
+    soon(steps.recv()).await.unwrap();
+    stop.send_replace(true);
+    soon(worker).await.unwrap();
+    assert_eq!(workspace.count("queue"), 1, "its message is received again");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use courier_core::operation::message::Message;
 use courier_core::ports::{Queue, QueueError};
-use courier_local::{Database, Options, Receipt};
+use courier_local::{Capacity, Database, Options, Receipt};
 use courier_testkit::contract_queue::{Consumer, Taken};
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -72,7 +72,10 @@ impl Consumer for Workspace {
         limit: usize,
         visible_again: Timestamp,
     ) -> Result<Vec<Taken<Receipt>>, QueueError> {
-        let received = self.database.receive(now, limit, visible_again).await?;
+        let received = self
+            .database
+            .receive(now, &Capacity::in_turn(limit), visible_again)
+            .await?;
         let taken = received.into_iter().map(|received| Taken {
             message: received.message,
             receipt: received.receipt,

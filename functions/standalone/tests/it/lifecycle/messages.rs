@@ -21,7 +21,11 @@ async fn record(world: &World, id: &str) -> Record {
 /// Deletes every waiting message, as if the queue had lost them.
 async fn lose_messages(world: &World) {
     let far = world.clock.now() + Duration::from_secs(9_000_000);
-    let lost = world.database.receive(far, 100, far).await.unwrap();
+    let lost = world
+        .database
+        .receive(far, &courier_local::Capacity::in_turn(100), far)
+        .await
+        .unwrap();
     for message in lost {
         world.database.delete(&message.receipt).await.unwrap();
     }

@@ -1,8 +1,11 @@
 //! One step of work: takes a message and carries out decisions until it waits or is done. The platform runs the loop.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use crate::catalogue::Operation;
 use crate::engine::app::App;
@@ -69,8 +72,31 @@ pub async fn step_on(
     }
 }
 
+/// Handles a delivery as [`step`] does, and records a step that panics or has not ended by `ends_at`.
+///
+/// A host loads `record` beforehand if it can do so for several messages at once.
+pub async fn guarded_step(
+    app: &App,
+    record: Option<Record>,
+    message: &Message,
+    receives: u32,
+    ends_at: Timestamp,
+) -> Disposition {
+    let work = AssertUnwindSafe(async {
+        match record {
+            Some(record) => step_on(app, record, message, receives, ends_at).await,
+            None => step(app, message, receives, ends_at).await,
+        }
+    });
+    let worked = timeout(elapsed(app.now(), ends_at), work.catch_unwind()).await;
+    match worked {
+        Ok(Ok(disposition)) => disposition,
+        Ok(Err(_)) | Err(_) => step_crashed(app, message.operation_id()).await,
+    }
+}
+
 /// Records that a step of this operation panicked or hung, and returns when to try again.
-pub async fn step_crashed(app: &App, id: &OperationId) -> Disposition {
+async fn step_crashed(app: &App, id: &OperationId) -> Disposition {
     app.metrics.counts().step_crashes += 1;
     let record = match load(app, id, 1).await {
         Ok(record) => record,
