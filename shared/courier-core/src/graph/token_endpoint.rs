@@ -11,7 +11,7 @@ use url::{Url, form_urlencoded};
 use crate::cached::Failure;
 use crate::config::Tenant;
 use crate::crypto::secret::Secret;
-use crate::graph::unavailable::NotReady;
+use crate::graph::unavailable::{Cause, NotReady};
 use crate::operation::Reason;
 use crate::outbound::holds::Holds;
 use crate::outbound::{Answered, Call, Read, Route, Transport, retry_after};
@@ -199,7 +199,7 @@ pub(super) fn refused() -> Failure<NotReady> {
         error: NotReady {
             reason: Some(Reason::AuthorizationLost),
             retry_after: None,
-            is_turn: false,
+            cause: Cause::Trouble,
         },
         retry_after: Some(REFUSAL_PAUSE),
     }
@@ -211,7 +211,7 @@ pub(super) fn temporary(retry_after: Option<Duration>) -> Failure<NotReady> {
         error: NotReady {
             reason: None,
             retry_after: None,
-            is_turn: false,
+            cause: Cause::Trouble,
         },
         retry_after,
     }

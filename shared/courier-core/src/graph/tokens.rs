@@ -20,7 +20,7 @@ use crate::crypto::hmac::Encoding;
 use crate::crypto::seal::{Sealed, Sealer};
 use crate::crypto::secret::Secret;
 use crate::graph::token_endpoint::{Grant, TokenEndpoint, refused, temporary};
-use crate::graph::unavailable::NotReady;
+use crate::graph::unavailable::{Cause, NotReady};
 use crate::operation::Reason;
 use crate::outbound::Transport;
 use crate::outbound::holds::Holds;
@@ -101,7 +101,7 @@ impl Tokens {
             .map_err(|Unavailable { error, not_before }| NotReady {
                 reason: error.and_then(|error| error.reason),
                 retry_after: Some(elapsed((self.clock)(), not_before)),
-                is_turn: false,
+                cause: Cause::Trouble,
             })
     }
 
@@ -197,7 +197,7 @@ impl Tokens {
                 error: NotReady {
                     reason: Some(Reason::SealedDataUnreadable),
                     retry_after: None,
-                    is_turn: false,
+                    cause: Cause::Trouble,
                 },
                 ..refused()
             })?,

@@ -11,6 +11,16 @@ pub struct NotReady {
     pub reason: Option<Reason>,
     /// The time to wait; `None` leaves it to the schedule.
     pub retry_after: Option<Duration>,
-    /// Nothing is wrong: the call waits for its turn, because a limit is used up.
-    pub is_turn: bool,
+    pub cause: Cause,
+}
+
+/// What keeps a call from being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Something is wrong: it is tried again soon, then more and more rarely.
+    Trouble,
+    /// Our own limit is used up, and the call waits for its turn.
+    Turn,
+    /// Graph has asked for a pause, of this operation or of others like it.
+    Throttled,
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Decision, Next, Rules, only, written};
 use crate::catalogue::Restart;
-use crate::graph::unavailable::NotReady;
+use crate::graph::unavailable::{Cause, NotReady};
 use crate::graph::verdict::{self, GraphReply, PollVerdict};
 use crate::lifecycle::schedule;
 use crate::operation::{OperationError, Outcome, Reason, Record, State};
@@ -108,11 +108,16 @@ impl Rules<'_> {
         record.graph.polls = self.record.graph.polls;
         match not_ready.reason {
             Some(reason) => self.lose_authorization(record, reason, not_ready.retry_after),
-            None if not_ready.is_turn => {
-                let next = schedule::turn(&record, not_ready.retry_after, self.now);
-                self.wait_for_poll(record, next, not_ready.retry_after)
+            None => {
+                let wait = not_ready.retry_after;
+                let spec = &self.policy.operation.poll;
+                let next = match not_ready.cause {
+                    Cause::Trouble => return self.ask_again(record, wait, None),
+                    Cause::Turn => schedule::turn(&record, wait, self.now),
+                    Cause::Throttled => schedule::throttled(&record, spec, wait, self.now),
+                };
+                self.wait_for_poll(record, next, wait)
             }
-            None => self.ask_again(record, not_ready.retry_after, None),
         }
     }
 

@@ -103,6 +103,23 @@ pub fn turn(record: &Record, wait: Option<Duration>, now: Timestamp) -> Timestam
     later(now, wait + (wait / 10).mul_f64(fraction(record, now)))
 }
 
+/// Returns when a poll comes after the pause that Graph has asked for, from this operation or from others like it.
+///
+/// They all wait for the same time, so they are spread after it, over the catalogue's first pause.
+pub fn throttled(
+    record: &Record,
+    row: &PollSpec,
+    wait: Option<Duration>,
+    now: Timestamp,
+) -> Timestamp {
+    let first = Duration::from_secs(row.initial_seconds);
+    let (pause, spread) = match wait.filter(|wait| *wait > first) {
+        Some(longer) => (longer, first),
+        None => (first, first / 10),
+    };
+    later(now, pause + spread.mul_f64(fraction(record, now)))
+}
+
 /// Longest pause between two polls that look for a missing monitor.
 const MAX_MISSING_PAUSE: Duration = Duration::from_secs(3600);
 

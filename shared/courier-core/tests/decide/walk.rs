@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use courier_core::callback::CallbackReply;
 use courier_core::catalogue::{Operation, Restart};
-use courier_core::graph::unavailable::NotReady;
+use courier_core::graph::unavailable::{Cause, NotReady};
 use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::message::Message;
@@ -118,7 +118,7 @@ pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
         Happening::NotReady { lost } => Event::NotReady(NotReady {
             reason: lost.then_some(Reason::AuthorizationLost),
             retry_after: None,
-            is_turn: false,
+            cause: Cause::Trouble,
         }),
         Happening::Started { late, reply } => Event::Started {
             attempt: record.attempt.saturating_sub(u32::from(late)),

@@ -1,7 +1,7 @@
 //! Tests the guard of a write, and that events which no longer fit the record change nothing.
 
 use courier_core::callback::CallbackReply;
-use courier_core::graph::unavailable::NotReady;
+use courier_core::graph::unavailable::{Cause, NotReady};
 use courier_core::graph::verdict::GraphReply;
 use courier_core::lifecycle::{Event, Next};
 use courier_core::operation::{DeliveryOutcome, Outcome, Record, State};
@@ -85,7 +85,7 @@ fn event_that_no_longer_fits_changes_nothing() {
     let not_ready = NotReady {
         reason: Some(courier_core::operation::Reason::AuthorizationLost),
         retry_after: None,
-        is_turn: false,
+        cause: Cause::Trouble,
     };
     let called = |epoch| Event::Called {
         epoch,

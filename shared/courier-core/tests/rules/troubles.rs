@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use courier_core::graph::error::GraphError;
-use courier_core::graph::unavailable::NotReady;
+use courier_core::graph::unavailable::{Cause, NotReady};
 use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::{OperationError, Outcome, Reason, Record, State};
@@ -29,7 +29,7 @@ fn not_ready(reason: Option<Reason>, retry_after: Option<u64>) -> NotReady {
     NotReady {
         reason,
         retry_after: retry_after.map(seconds),
-        is_turn: false,
+        cause: Cause::Trouble,
     }
 }
 
@@ -119,7 +119,7 @@ fn retry_after_only_lengthens_the_pause_after_a_trouble() {
 #[test]
 fn poll_that_waits_for_its_turn_is_no_trouble_and_comes_when_its_turn_does() {
     let turn = NotReady {
-        is_turn: true,
+        cause: Cause::Turn,
         ..not_ready(None, Some(7))
     };
     let decision = not_asked(10 * DAY, &old(), turn);

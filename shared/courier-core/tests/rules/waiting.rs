@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use courier_core::graph::unavailable::NotReady;
+use courier_core::graph::unavailable::{Cause, NotReady};
 use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::message::Message;
 use courier_core::operation::{DeliveryOutcome, Outcome, Reason, Record, State};
@@ -22,7 +22,7 @@ fn not_ready(
     let not_ready = NotReady {
         reason,
         retry_after,
-        is_turn: false,
+        cause: Cause::Trouble,
     };
     decided(record, &Event::NotReady(not_ready), at(now))
 }

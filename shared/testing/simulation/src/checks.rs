@@ -94,7 +94,7 @@ pub(crate) fn callback(world: &World, callback: &Callback) {
 pub(crate) fn acknowledged(world: &World, asked: &mut Asked, reply: &Reply) {
     let operation = match reply.status {
         StatusCode::ACCEPTED | StatusCode::OK => &reply.body,
-        StatusCode::BAD_GATEWAY => &reply.body["operation"],
+        StatusCode::UNPROCESSABLE_ENTITY => &reply.body["operation"],
         other => {
             return world.broken(format_args!(
                 "a good request was answered {other}: {}",

@@ -11,7 +11,7 @@ use courier_testkit::receiver::Callback;
 use graph_simulator::Delivery;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use jiff::Timestamp;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::checks;
 use crate::plan::Sabotage;
@@ -39,11 +39,16 @@ impl Transport for SimulatedNetwork {
         let path = call.url.path().to_owned();
         let retried = plan.sabotage == Some(Sabotage::HiddenRetry);
         let again = retried.then(|| copy(&call));
+        let began = Instant::now();
         let mut answer = timeout(limit, self.answer(call)).await;
         if let (Ok(Err(Unanswered::CutOff)), Some(call)) = (&answer, again) {
             answer = timeout(limit, self.answer(call)).await;
         }
         let mut answer = answer.unwrap_or(Err(Unanswered::TimedOut));
+        let slow = plan.slow_peers > 0.0 && world.random().chance(plan.slow_peers);
+        if slow && began.elapsed() < limit.mul_f64(0.9) {
+            sleep(limit.mul_f64(0.9).saturating_sub(began.elapsed())).await;
+        }
         match &answer {
             Ok(answered) => life.report(format_args!("{what}: {}", answered.status.as_u16())),
             Err(unanswered) => life.report(format_args!("{what}: {unanswered}")),

@@ -29,6 +29,8 @@ pub struct Plan {
     pub arrivals: Duration,
     /// A call takes up to three seconds instead of milliseconds, also when the faults have stopped.
     pub slow: f64,
+    /// A peer answers only after nine tenths of its time limit, also when the faults have stopped.
+    pub slow_peers: f64,
     pub kill: f64,
     /// A process stands still for up to twenty minutes and goes on as if nothing had been.
     pub freeze: f64,
@@ -111,6 +113,11 @@ impl Plan {
             faults_for: Duration::from_secs(random.within(600..6 * 3600)),
             arrivals: Duration::from_secs(random.within(60..3600)),
             slow: 0.01,
+            slow_peers: if random.chance(0.1) {
+                random.within(1..100) as f64 / 100.0
+            } else {
+                0.0
+            },
             kill: some(&mut random, 0.03),
             freeze: some(&mut random, 0.01),
             skewed: random.chance(0.3) && !calm,

@@ -107,7 +107,11 @@ fn truthful(world: &World, record: &Record, starts: &[&Entry], jobs: &BTreeMap<S
     let lie = match (record.state.outcome(), record.reason) {
         (Some(Outcome::Succeeded), _) => !ran("succeeded"),
         (Some(Outcome::Failed), Some(Reason::StartRejected)) => {
-            is_export(record) && !jobs.is_empty()
+            // A later request with the same key may have begun a job.
+            let mut before = starts
+                .iter()
+                .filter(|call| Some(call.at) <= record.ended_at);
+            is_export(record) && before.any(|call| call.job.is_some())
         }
         (Some(Outcome::Failed), Some(Reason::OperationFailed)) => !ran("failed"),
         (Some(_), _) => false,
@@ -128,9 +132,11 @@ fn truthful(world: &World, record: &Record, starts: &[&Entry], jobs: &BTreeMap<S
 fn sent_once(world: &World, record: &Record, starts: &[&Entry]) {
     let answers: Vec<_> = starts.iter().map(|call| call.status).collect();
     let before = answers.len().saturating_sub(1);
-    let nothing_begun = [Some(401), Some(429)];
-    let mut before = answers[..before].iter();
-    if is_export(record) && !before.all(|status| nothing_begun.contains(status)) {
+    // A refusal proves that nothing was begun, and frees the request's key for another try.
+    let is_refusal = |status: &Option<u16>| {
+        status.is_some_and(|status| (300..500).contains(&status) && status != 408)
+    };
+    if is_export(record) && !answers[..before].iter().all(is_refusal) {
         world.broken(format_args!("I1: {} was sent {answers:?}", record.id));
     }
 }

@@ -12,7 +12,7 @@ use crate::crypto::secret::Secret;
 use crate::engine::app::App;
 use crate::engine::start_line;
 use crate::graph::client::StartRequest;
-use crate::graph::unavailable::NotReady;
+use crate::graph::unavailable::{Cause, NotReady};
 use crate::graph::verdict::GraphReply;
 use crate::lifecycle::Event;
 use crate::operation::{Reason, Record, SealedField, State};
@@ -27,7 +27,7 @@ pub(super) async fn prepare(
     let wait = |reason, seconds| NotReady {
         reason,
         retry_after: Some(Duration::from_secs(seconds)),
-        is_turn: false,
+        cause: Cause::Trouble,
     };
     match start_line::turn(app, record, operation).await {
         Ok(true) => {}
@@ -39,7 +39,7 @@ pub(super) async fn prepare(
             return Err(NotReady {
                 reason: None,
                 retry_after: Some(pause),
-                is_turn: false,
+                cause: Cause::Trouble,
             });
         }
         Err(_) => return Err(wait(None, 2)),
@@ -169,14 +169,14 @@ async fn try_poll(
         taken.map_err(|wait| NotReady {
             reason: None,
             retry_after: Some(wait),
-            is_turn: true,
+            cause: Cause::Turn,
         })?;
     }
     let State::Running { monitor } = &record.state else {
         return Err(NotReady {
             reason: None,
             retry_after: None,
-            is_turn: false,
+            cause: Cause::Trouble,
         });
     };
     let polled = app
@@ -190,7 +190,7 @@ async fn try_poll(
             Err(NotReady {
                 reason: None,
                 retry_after: None,
-                is_turn: false,
+                cause: Cause::Trouble,
             })
         }
     }
@@ -240,7 +240,7 @@ fn tenant<'a>(app: &'a App, record: &Record) -> Result<&'a Tenant, NotReady> {
         .ok_or(NotReady {
             reason: Some(Reason::AuthorizationLost),
             retry_after: Some(Duration::from_secs(300)),
-            is_turn: false,
+            cause: Cause::Trouble,
         })
 }
 
@@ -251,7 +251,7 @@ fn check_throttling(app: &App, record: &Record) -> Result<(), NotReady> {
         Err(NotReady {
             reason: None,
             retry_after: Some(left),
-            is_turn: true,
+            cause: Cause::Throttled,
         })
     })
 }

@@ -3,7 +3,7 @@
 use courier_core::callback::CallbackReply;
 use courier_core::catalogue::Restart;
 use courier_core::graph::error::GraphError;
-use courier_core::graph::unavailable::NotReady;
+use courier_core::graph::unavailable::{Cause, NotReady};
 use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::{Event, Next};
 use courier_core::operation::message::Message;
@@ -102,7 +102,7 @@ pub(crate) fn event(class: Restart, happening: Happening) -> Event {
         Happening::NotReady => Event::NotReady(NotReady {
             reason: None,
             retry_after: None,
-            is_turn: false,
+            cause: Cause::Trouble,
         }),
         Happening::Started { attempt, reply } => Event::Started {
             attempt: attempt.into(),

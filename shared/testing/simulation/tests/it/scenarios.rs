@@ -134,3 +134,25 @@ fn a_receiver_that_is_down_for_three_hours_is_left_alone_and_then_gets_everythin
         "{failed} attempts in three hours"
     );
 }
+
+/// Login, Graph and receivers all answer, and each only after nine tenths of its time limit.
+#[test]
+fn peers_that_are_slow_cost_time_and_nothing_else() {
+    for (host, seed) in [(Host::Machine, 1), (Host::Functions, 2)] {
+        let plan = Plan {
+            seed,
+            host,
+            slow_peers: 1.0,
+            curious: false,
+            ..Plan::calm(200, MINUTE)
+        };
+        let history = whole(plan);
+        let ends = &history.report.ends;
+        assert_eq!(ends["succeeded"], 200, "{ends:?}");
+        assert_eq!(ends.get("claimedAgain"), None, "{ends:?}");
+        // Some receivers answer that they are gone for good.
+        let called = ends["delivered"] + ends["undeliverable"];
+        assert!(called > 100, "{ends:?}");
+        assert_eq!(history.callbacks.len(), called, "one callback each");
+    }
+}
