@@ -11,12 +11,12 @@ use courier_core::profile::Signature;
 use crate::{output, settings};
 
 pub(crate) fn run(config: Option<PathBuf>) -> anyhow::Result<ExitCode> {
-    let config = settings::load_config(config)?;
-    output::print(&report(&config, Catalogue::shipped()))?;
+    let (config, document) = settings::load_config(config)?;
+    output::print(&report(&config, &document, Catalogue::shipped()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn report(config: &Config, catalogue: &Catalogue) -> String {
+fn report(config: &Config, document: &str, catalogue: &Catalogue) -> String {
     let graph = &config.graph;
     let mut lines = vec![
         "The configuration holds.".to_owned(),
@@ -27,6 +27,8 @@ fn report(config: &Config, catalogue: &Catalogue) -> String {
         ),
         format!("Tokens: {}", graph.login_url.origin().ascii_serialization()),
     ];
+    let warnings = config.warnings.iter();
+    lines.extend(warnings.map(|warning| format!("warning: {document}:{warning}")));
     for client in config.clients.values() {
         lines.push(String::new());
         lines.extend(describe(client, catalogue));
