@@ -156,6 +156,26 @@ fn one_mistake_is_reported_once_at_its_place_and_invents_no_other() {
             String::new(),
         ),
         (
+            "key = \"env:SEAL\"",
+            "key = \"env:SEAL\"\nkeys = [\"env:SEAL\"]",
+            "21:8: seal.keys: either key or keys, not both".into(),
+        ),
+        (
+            "key = \"env:SEAL\"",
+            "keys = [\"env:SEAL\", \"env:GRAPH\"]",
+            "20:21: seal.keys[1]: the key must be 32 bytes in base64".into(),
+        ),
+        (
+            "key = \"env:SEAL\"",
+            "kyes = [\"env:SEAL\"]",
+            "20:1: seal.kyes: is not a known key; did you mean keys?".into(),
+        ),
+        (
+            "[seal]",
+            "[callbacks]\nsource = \"/v1/operations\"\n[seal]",
+            "20:10: callbacks.source: must be an absolute URI such as https://courier.example".into(),
+        ),
+        (
             "[seal]",
             "[callbacks]\nallow_networks = [\"10.0.0.0/99\"]\n[seal]",
             "20:19: callbacks.allow_networks[0]: must be a network such as 10.20.0.0/16".into(),

@@ -1,13 +1,15 @@
 //! The configuration document, parsed once. Every mistake is reported, each with the name of its key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use toml::de::DeTable;
+use url::Url;
 
 use crate::catalogue::Catalogue;
 use crate::crypto::seal::Sealer;
+use crate::crypto::secret::Secret;
 use crate::outbound::address::Allowed;
 
 mod callback;
@@ -53,6 +55,8 @@ pub struct Callbacks {
     pub in_flight_per_host: Option<u32>,
     /// Our DNS name in the CloudEvents handshake.
     pub origin: Option<String>,
+    /// The absolute URI in `ce-source`; the default is made of the deployment's id.
+    pub source: Option<String>,
 }
 
 impl Config {
@@ -112,11 +116,47 @@ impl Config {
     }
 }
 
+/// Reads the key, or the keys of which the first one seals and all open.
 fn seal(table: &mut Reader<'_>) -> Option<Sealer> {
-    let secret = table.secret("key")?;
-    Sealer::new(&secret)
-        .map_err(|error| table.error("key", &error.to_string()))
-        .ok()
+    let keys = match (table.has("key"), table.has("keys")) {
+        (true, true) => {
+            table.error("keys", "either key or keys, not both");
+            table.excuse(&["key", "keys"]);
+            return None;
+        }
+        (_, true) => {
+            table.excuse(&["key"]);
+            let well_formed = |secret: &Secret| {
+                Sealer::new(secret)
+                    .map(|_| secret.clone())
+                    .map_err(|error| error.to_string())
+            };
+            let keys = table.secrets("keys", well_formed);
+            table.require_items("keys", "at least one key is needed");
+            keys
+        }
+        (true, false) => {
+            table.excuse(&["keys"]);
+            table.secret("key").into_iter().collect()
+        }
+        (false, false) => {
+            table.excuse(&["key", "keys"]);
+            table.missing("key", &["keys"], "is missing");
+            return None;
+        }
+    };
+    let (first, others) = keys.split_first()?;
+    let sealer = Sealer::new(first).and_then(|mut sealer| {
+        others.iter().try_for_each(|key| sealer.add(key))?;
+        Ok(sealer)
+    });
+    let sealer = sealer.map_err(|error| table.error("key", &error.to_string()));
+    let mut ids = sealer.iter().flat_map(Sealer::key_ids);
+    let mut seen = BTreeSet::new();
+    if !ids.all(|id| seen.insert(id)) {
+        table.warn("keys", "one key stands here twice");
+    }
+    sealer.ok()
 }
 
 /// Reads the table, and the networks by which the rest of the document is checked.
@@ -124,6 +164,13 @@ fn callbacks(table: &mut Reader<'_>) -> (Callbacks, Allowed) {
     let origin = table.optional_text("origin");
     if origin.as_deref().is_some_and(|name| !is_dns_name(name)) {
         table.error("origin", "must be a DNS name such as courier.example");
+    }
+    let source = table.optional_text("source");
+    if source.as_deref().is_some_and(|uri| !is_absolute_uri(uri)) {
+        table.error(
+            "source",
+            "must be an absolute URI such as https://courier.example",
+        );
     }
     let allow_networks = table.networks("allow_networks");
     let in_flight_per_host = table.number("in_flight_per_host", 1, 10_000);
@@ -151,8 +198,16 @@ fn callbacks(table: &mut Reader<'_>) -> (Callbacks, Allowed) {
         allow_networks,
         in_flight_per_host,
         origin,
+        source,
     };
     (callbacks, Allowed { networks })
+}
+
+/// Reports whether a text may be a `ce-source` (CloudEvents 1.0, `source`): an absolute URI that identifies us.
+fn is_absolute_uri(text: &str) -> bool {
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    visible
+        && Url::parse(text).is_ok_and(|url| url.username().is_empty() && url.password().is_none())
 }
 
 fn is_dns_name(name: &str) -> bool {
@@ -163,7 +218,7 @@ fn is_dns_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::secret::{Secret, SecretReference};
+    use crate::crypto::secret::SecretReference;
 
     const GOOD: &str = r#"
         [graph]
