@@ -74,6 +74,7 @@ impl Machine {
             timeouts,
         };
         let app = Arc::new(App::new(config, platform));
+        app.deployment().await?;
         let (shutdown, stop) = watch::channel(false);
         let tasks = vec![
             tokio::spawn(listen_for_requests(

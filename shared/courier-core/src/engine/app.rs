@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::OnceCell;
 
 use crate::auth::jwks::KeySets;
 use crate::callback::Callbacks;
 use crate::catalogue::{Catalogue, Operation};
 use crate::config::Config;
+use crate::engine::deployment::{Deployment, DeploymentError};
 use crate::engine::metrics::Metrics;
 use crate::engine::platform::Platform;
 use crate::engine::rate_limit::{Budget, RateLimiter};
@@ -39,6 +41,7 @@ pub struct App {
     pub(crate) key_sets: KeySets,
     pub(crate) requests: RateLimiter,
     pub(crate) budget: Budget,
+    deployment: OnceCell<Deployment>,
 }
 
 /// Time that a step needs after a call to write the result to the record.
@@ -79,6 +82,7 @@ impl App {
             key_sets,
             requests: RateLimiter::default(),
             budget: Budget::default(),
+            deployment: OnceCell::new(),
             metrics: Metrics::default(),
             timeouts,
             catalogue: Catalogue::shipped(),
@@ -91,6 +95,26 @@ impl App {
             graph,
             tokens,
             callbacks,
+        }
+    }
+
+    /// Returns the deployment, which is read from the store once and created if there is none.
+    ///
+    /// A host calls this at its start, to refuse a wrong seal key. If the store is unavailable then, the next caller
+    /// reads it.
+    pub async fn deployment(&self) -> Result<&Deployment, DeploymentError> {
+        let load = || Deployment::load(&*self.store, &self.config, &self.ids);
+        self.deployment.get_or_try_init(load).await
+    }
+
+    /// Returns the absolute URI in the `ce-source` of callbacks.
+    pub(crate) async fn event_source(&self) -> Result<String, DeploymentError> {
+        match &self.config.callbacks.source {
+            Some(source) => Ok(source.clone()),
+            None => Ok(format!(
+                "urn:graph-courier:{}",
+                self.deployment().await?.id()
+            )),
         }
     }
 

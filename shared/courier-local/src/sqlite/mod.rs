@@ -4,11 +4,13 @@
 //! implement the ports, and `failure` holds their common errors.
 
 mod connection_threads;
+mod data_file;
 mod database;
 mod failure;
 mod queue;
 mod schema;
 mod store;
 
+pub use data_file::DataFile;
 pub use database::{Database, OpenError, Options};
 pub use queue::{Receipt, Received};
