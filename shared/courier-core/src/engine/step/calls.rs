@@ -18,8 +18,9 @@ use crate::lifecycle::Event;
 use crate::operation::{Reason, Record, SealedField, State};
 use crate::time::{elapsed, later};
 
-/// Pause of a completion that the configuration does not permit to send: it may be mended at any time.
-const ORPHANED_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// Shortest and longest pause of a completion that the configuration does not permit to send.
+const ORPHANED_PAUSES: (Duration, Duration) =
+    (Duration::from_secs(5 * 60), Duration::from_secs(3600));
 
 /// Builds the start request before the start is claimed: checks its turn, opens its secrets, fetches a token.
 pub(super) async fn prepare(
@@ -206,7 +207,9 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
                 .entry("orphaned")
                 .or_default() += 1;
             tracing::error!(operation.id = %record.id, client = record.client, detail, "a completion cannot be sent with this configuration; it waits, and that counts as no attempt");
-            let until = later(app.now(), ORPHANED_PAUSE);
+            let age = elapsed(record.ended_at.unwrap_or(record.created_at), app.now());
+            let (shortest, longest) = ORPHANED_PAUSES;
+            let until = later(app.now(), (age / 10).clamp(shortest, longest));
             return Event::Deferred { epoch, until };
         }
     };
