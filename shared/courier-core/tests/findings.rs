@@ -120,6 +120,11 @@ fn one_mistake_is_reported_once_at_its_place_and_invents_no_other() {
             "11:32: clients.tickets.operations[1]: goals.exportjobs is not an operation; did you mean goals.exportJob?".into(),
         ),
         (
+            "\"goals.exportJob\"",
+            "\"exportJob\"",
+            "11:32: clients.tickets.operations[1]: exportJob is not an operation; did you mean goals.exportJob?".into(),
+        ),
+        (
             "[\"team.schedule\", \"goals.exportJob\"]",
             "[\"everything\"]",
             "11:15: clients.tickets.operations[0]: everything is not an operation".into(),
@@ -243,6 +248,25 @@ fn mistakes_of_toml_are_reported_with_their_places_and_quote_no_value() {
     assert!(found[0].starts_with("6:17: not TOML: "), "{found:?}");
     assert!(found[1].starts_with("9:"), "{found:?}");
     assert!(!found.join("").contains("canary"), "{found:?}");
+}
+
+#[test]
+fn what_follows_from_an_array_that_is_not_closed_is_not_reported() {
+    for (from, to) in [
+        ("\"goals.exportJob\"]", "\"goals.exportJob\""),
+        ("\"standard-webhooks\" }", "\"standard-webhooks\""),
+    ] {
+        let found = mistakes(&[(from, to)]);
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_column() {
+    let text = format!("\u{feff}colour = 1\n{GOOD}");
+    let errors = Config::parse(&text, Catalogue::shipped(), &resolve).err();
+    let mistake = errors.unwrap().mistakes.remove(0).to_string();
+    assert_eq!(mistake, "1:1: colour: is not a known key");
 }
 
 #[test]

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::ops::Range;
 
+/// The byte order mark, which an editor may put before the first line and does not count as a column.
+const BOM: char = '\u{feff}';
+
 /// One mistake or warning, with its place in the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -81,10 +84,27 @@ impl Found {
     /// Creates a finding from the TOML parser's error.
     ///
     /// Only its message is used: the full error quotes the line, which may contain a secret.
-    pub(super) fn syntax(error: &toml::de::Error) -> Self {
+    fn syntax(error: &toml::de::Error) -> Self {
         let offset = error.span().map_or(0, |Range { start, .. }| start);
         Self::new(offset, "", &format!("not TOML: {}", error.message()))
     }
+}
+
+/// Collects the mistakes of a document that is not TOML.
+///
+/// The parser goes on after a mistake. What it finds after an array or inline table that is not closed follows from that.
+pub(super) fn syntax(errors: &[toml::de::Error]) -> Vec<Found> {
+    let unclosed = ["unclosed array", "unclosed inline table"];
+    let is_unclosed = |error: &toml::de::Error| {
+        let message = error.message();
+        unclosed.iter().any(|start| message.starts_with(start))
+    };
+    let mut found: Vec<Found> = errors.iter().map(Found::syntax).collect();
+    found.sort_by_key(|found| found.offset);
+    if errors.iter().any(is_unclosed) {
+        found.truncate(1);
+    }
+    found
 }
 
 /// Finds the line and column of each finding, and puts them in the order of the document.
@@ -96,7 +116,7 @@ pub(super) fn placed(text: &str, found: Vec<Found>) -> Vec<Finding> {
             let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
             Finding {
                 line: before.matches('\n').count() + 1,
-                column: before[line_start..].chars().count() + 1,
+                column: before[line_start..].trim_start_matches(BOM).chars().count() + 1,
                 text: found.text,
             }
         })
@@ -107,8 +127,8 @@ pub(super) fn placed(text: &str, found: Vec<Found>) -> Vec<Finding> {
     findings
 }
 
-/// Returns the candidate that was probably meant by `word`: one that differs in at most a third of its letters, or one of
-/// which the other is the beginning.
+/// Returns the candidate that was probably meant by `word`: one that differs in at most a third of its letters, or of
+/// which one contains the other.
 pub(super) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -118,9 +138,9 @@ pub(super) fn nearest<'a>(
     let close = candidates.into_iter().filter_map(|candidate| {
         let other = candidate.to_lowercase();
         let distance = strsim::osa_distance(&lower, &other);
-        let is_beginning = lower.len() > 2 && other.starts_with(&lower)
-            || other.len() > 2 && lower.starts_with(&other);
-        (distance <= most || is_beginning).then_some((distance, candidate))
+        let is_part =
+            lower.len() > 2 && other.contains(&lower) || other.len() > 2 && lower.contains(&other);
+        (distance <= most || is_part).then_some((distance, candidate))
     });
     close.min().map(|(_, candidate)| candidate)
 }

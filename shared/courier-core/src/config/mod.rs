@@ -26,7 +26,7 @@ pub use client::Client;
 use client::{Context, MOST_REQUESTS, REQUESTS_PER_MINUTE, client};
 use credentials::check_ambiguity;
 pub use findings::{ConfigErrors, Finding};
-use findings::{Found, placed};
+use findings::{Found, placed, syntax};
 pub use graph::{GraphConfig, Tenant};
 use graph::{WrittenGraph, graph};
 pub use log_filter::log_filter_mistake;
@@ -72,7 +72,7 @@ impl Config {
         };
         let (document, mistakes) = DeTable::parse_recoverable(text);
         if !mistakes.is_empty() {
-            return Err(failed(mistakes.iter().map(Found::syntax).collect()));
+            return Err(failed(syntax(&mistakes)));
         }
         let mut root = Reader::new("", 0, document.get_ref(), resolve);
         let sealer = root.table("seal", seal);
