@@ -1,6 +1,7 @@
-//! `courier check`: validates a configuration and prints what each client may do.
+//! `courier check`: validates a configuration, prints what each client may do, and what would be left behind in a data
+//! file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use courier_core::catalogue::Catalogue;
@@ -8,15 +9,31 @@ use courier_core::config::credentials::{Credentials, Dialect, Right};
 use courier_core::config::{CallbackProfile, Client, Config};
 use courier_core::profile::Signature;
 
-use crate::{output, settings};
+use crate::{orphans, output, settings};
 
-pub(crate) fn run(config: Option<PathBuf>) -> anyhow::Result<ExitCode> {
-    let config = settings::load_config(config)?;
-    output::print(&report(&config, Catalogue::shipped()))?;
-    Ok(ExitCode::SUCCESS)
+pub(crate) fn run(config: Option<PathBuf>, data: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let (config, document) = settings::load_config(config)?;
+    output::print(&report(&config, &document, Catalogue::shipped()))?;
+    let Some(data) = data else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let found = orphans::find(&config, data)?;
+    let mut lines = vec![format!(
+        "data in {}: {} open operation(s)",
+        data.display(),
+        found.open
+    )];
+    let warnings = found.warnings.iter();
+    lines.extend(warnings.map(|(text, count)| format!("warning: {count} {text}")));
+    let orphaned = found.orphaned.iter();
+    lines.extend(orphaned.map(|(text, count)| format!("orphaned: {count} {text}")));
+    lines.push(String::new());
+    output::print(&lines.join("\n"))?;
+    let code = if found.orphaned.is_empty() { 0 } else { 2 };
+    Ok(ExitCode::from(code))
 }
 
-fn report(config: &Config, catalogue: &Catalogue) -> String {
+fn report(config: &Config, document: &str, catalogue: &Catalogue) -> String {
     let graph = &config.graph;
     let mut lines = vec![
         "The configuration holds.".to_owned(),
@@ -27,6 +44,8 @@ fn report(config: &Config, catalogue: &Catalogue) -> String {
         ),
         format!("Tokens: {}", graph.login_url.origin().ascii_serialization()),
     ];
+    let warnings = config.warnings.iter();
+    lines.extend(warnings.map(|warning| format!("warning: {document}:{warning}")));
     for client in config.clients.values() {
         lines.push(String::new());
         lines.extend(describe(client, catalogue));

@@ -41,6 +41,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 pub(crate) struct Machine {
     pub(crate) address: SocketAddr,
     app: Arc<App>,
+    /// The data file was made at this start.
+    pub(crate) is_new: bool,
+    /// The number of operations that were open at this start.
+    pub(crate) open_operations: u64,
     database: Database,
     shutdown: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -56,7 +60,10 @@ impl Machine {
     ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(data)
             .with_context(|| format!("the directory {} cannot be made", data.display()))?;
-        let database = Database::open(&data.join("courier.db"))?;
+        let file = data.join("courier.db");
+        let is_new = !file.exists();
+        let database = Database::open(&file)?;
+        let open_operations = database.count_open().await?;
         let listener = bind(listen).with_context(|| format!("cannot listen at {listen}"))?;
         let address = listener.local_addr()?;
         let timeouts = Timeouts::default();
@@ -72,6 +79,7 @@ impl Machine {
             timeouts,
         };
         let app = Arc::new(App::new(config, platform));
+        app.deployment().await?;
         let (shutdown, stop) = watch::channel(false);
         let tasks = vec![
             tokio::spawn(listen_for_requests(
@@ -90,6 +98,8 @@ impl Machine {
         Ok(Self {
             address,
             app,
+            is_new,
+            open_operations,
             database,
             shutdown,
             tasks,

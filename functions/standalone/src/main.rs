@@ -7,12 +7,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use courier_core::config::ConfigErrors;
+use courier_core::engine::deployment::DeploymentError;
 
 mod check;
 mod demo;
 mod descriptors;
 mod key;
 mod machine;
+mod orphans;
 mod output;
 mod receiver;
 mod serve;
@@ -81,12 +83,16 @@ enum Command {
     },
     /// Validates a configuration and says how each client proves itself and what it may do.
     ///
-    /// Nothing is started and nobody is called. The exit code is 2 when the configuration is wrong; every mistake is
-    /// named on standard error.
+    /// Nothing is started and nobody is called. The exit code is 2 when the configuration is wrong, or when it would
+    /// leave something behind in the data; every mistake is named on standard error.
     Check {
         /// The configuration file. Without it the environment must say COURIER_CONFIG=file:PATH.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// The directory of a database. It is read, and what this configuration would leave behind in it is counted:
+        /// open operations of unknown clients, tenants, operations and profiles, and data that no seal key opens.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
     },
     /// Makes keys, passwords and secrets.
     Key {
@@ -114,7 +120,9 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nothing is left to do when standard error is closed.
             let _ = writeln!(std::io::stderr(), "courier: {error:#}");
-            let wrong_config = error.downcast_ref::<ConfigErrors>().is_some();
+            let wrong_key = error.downcast_ref::<DeploymentError>();
+            let wrong_config = error.is::<ConfigErrors>()
+                || matches!(wrong_key, Some(DeploymentError::WrongSealKey { .. }));
             ExitCode::from(if wrong_config { 2 } else { 1 })
         }
     }
@@ -137,7 +145,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 script,
                 journal,
             } => simulate::run(listen, script, journal).await,
-            Command::Check { config } => check::run(config),
+            Command::Check { config, data } => check::run(config, data.as_deref()),
             Command::Key {
                 command: KeyCommand::New(kind),
             } => key::run(kind),

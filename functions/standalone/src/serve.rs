@@ -16,10 +16,25 @@ pub(crate) async fn run(
     listen: SocketAddr,
 ) -> anyhow::Result<ExitCode> {
     courier_core::arm_crash_points!(settings::variable);
-    let config = settings::load_config(config)?;
+    let (config, document) = settings::load_config(config)?;
+    for warning in &config.warnings {
+        tracing::warn!("{document}:{warning}");
+    }
+    let (cloud, graph) = (config.graph.cloud.clone(), config.graph.base_url.clone());
+    let clients = config.clients.len();
     let mut stop = Stop::listen()?;
     let machine = Machine::start(config, data, listen, settings::clock()).await?;
-    tracing::info!(address = %machine.address, data = %data.display(), "serving");
+    tracing::info!(
+        address = %machine.address,
+        data = %data.display(),
+        data_file = if machine.is_new { "new" } else { "continued" },
+        open_operations = machine.open_operations,
+        cloud,
+        graph = graph.origin().ascii_serialization(),
+        clients,
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
     stop.asked().await;
     tracing::info!("stopping: finishing what is in flight; a second signal ends it at once");
     tokio::select! {

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use courier_core::catalogue::Catalogue;
-use courier_core::config::Config;
+use courier_core::config::{Config, log_filter_mistake};
 use courier_core::crypto::secret::{Secret, SecretReference};
 use courier_core::time::Clock;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -20,17 +21,25 @@ pub(crate) const COURIER_CONFIG: &str = "COURIER_CONFIG";
 /// The log filter: a level, or `target=level,…`. Default `info`.
 pub(crate) const COURIER_LOG: &str = "COURIER_LOG";
 
-/// Reads the configuration named on the command line, else by `COURIER_CONFIG`.
-pub(crate) fn load_config(path: Option<PathBuf>) -> anyhow::Result<Config> {
+/// The form of the log: `text` (the default) or `json`.
+pub(crate) const COURIER_LOG_FORMAT: &str = "COURIER_LOG_FORMAT";
+
+/// Reads the configuration named on the command line, else by `COURIER_CONFIG`; returns it with the name of its file.
+pub(crate) fn load_config(path: Option<PathBuf>) -> anyhow::Result<(Config, String)> {
     let path = match path {
         Some(path) => path,
         None => config_path(variable(COURIER_CONFIG))?,
     };
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
-    Ok(Config::parse(&text, Catalogue::shipped(), &|reference| {
+    let config = Config::parse(&text, Catalogue::shipped(), &|reference| {
         resolve(reference, &variable)
-    })?)
+    });
+    let document = path.display().to_string();
+    match config {
+        Ok(config) => Ok((config, document)),
+        Err(errors) => Err(errors.of(document).into()),
+    }
 }
 
 fn config_path(variable: Option<String>) -> anyhow::Result<PathBuf> {
@@ -67,17 +76,27 @@ fn resolve(
 
 /// Structured lines on standard error. `quiet`: only warnings, unless `COURIER_LOG` asks for more.
 pub(crate) fn start_logging(quiet: bool) -> anyhow::Result<()> {
+    let given = |name| variable(name).filter(|text| !text.trim().is_empty());
     let default = if quiet { "warn" } else { "info" };
-    let text = variable(COURIER_LOG).unwrap_or_else(|| default.to_owned());
+    let text = given(COURIER_LOG).unwrap_or_else(|| default.to_owned());
+    if let Some(rule) = log_filter_mistake(&text) {
+        bail!("{COURIER_LOG}: {rule}");
+    }
     let targets: Targets = text
         .parse()
         .with_context(|| format!("{COURIER_LOG} is not a log filter"))?;
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(colours(&std::io::stderr()));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match given(COURIER_LOG_FORMAT).as_deref().map(str::trim) {
+        None | Some("text") => lines.with_ansi(colours(&std::io::stderr())).boxed(),
+        Some("json") => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed(),
+        Some(_) => bail!("{COURIER_LOG_FORMAT} must be text or json"),
+    };
     tracing_subscriber::registry()
-        .with(targets)
-        .with(lines)
+        .with(lines.with_filter(targets))
         .init();
     Ok(())
 }

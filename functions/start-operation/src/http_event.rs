@@ -175,8 +175,8 @@ mod tests {
 
     const CONFIG: &str = r#"
         [graph.tenants.contoso]
-        tenant_id = "t"
-        client_id = "c"
+        tenant_id = "contoso.example"
+        client_id = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
         client_secret = "env:X"
         [clients.webhooks]
         tenant = "contoso"

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use courier_core::config::Config;
 use courier_core::engine::app::App;
+use courier_core::engine::deployment::DeploymentError;
 use courier_core::engine::platform::Platform;
 use courier_core::engine::step::StepError;
 use courier_core::engine::sweep::sweep;
@@ -38,6 +39,9 @@ const MIN_RELOAD_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 /// Time limit of a reload, as much as a request can spare.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Time limit for reading the deployment at the start, which must not outlast the start of a function.
+const SEAL_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// An error that prevents a function from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
@@ -49,6 +53,8 @@ pub enum HostError {
     Tls(#[from] rustls::Error),
     #[error("no HTTP client can be made")]
     Http(#[from] reqwest::Error),
+    #[error(transparent)]
+    SealKey(DeploymentError),
 }
 
 /// Reads one variable of the environment.
@@ -96,7 +102,11 @@ impl Host {
         let (table, queue) = (Arc::new(table), Arc::new(queue));
         let sources = vault.fetch(&settings.config).await?;
         let config = sources.config(&*variable).map_err(ConfigError::from)?;
+        for warning in &config.warnings {
+            tracing::warn!("{}:{warning}", settings.config);
+        }
         let app = app(config, &table, &queue, &tls, &clock)?;
+        check_seal_key(&app).await.map_err(HostError::SealKey)?;
         Ok(Self {
             emf: Emf::new(&settings.table),
             current: Mutex::new(Current {
@@ -173,7 +183,10 @@ impl Host {
         let fetched = timeout(RELOAD_TIMEOUT, self.vault.fetch(&self.settings.config)).await;
         let changed = match fetched {
             Ok(Ok(sources)) if sources.digest() == current.digest => return None,
-            Ok(Ok(sources)) => self.renewed(&sources).map(|app| (app, sources.digest())),
+            Ok(Ok(sources)) => {
+                let renewed = self.renewed(&sources).await;
+                renewed.map(|app| (app, sources.digest()))
+            }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("reading it took too long".to_owned()),
         };
@@ -191,17 +204,36 @@ impl Host {
         }
     }
 
-    fn renewed(&self, sources: &Sources) -> Result<Arc<App>, String> {
+    async fn renewed(&self, sources: &Sources) -> Result<Arc<App>, String> {
         let config = sources
             .config(&*self.variable)
             .map_err(|error| error.to_string())?;
         let app = app(config, &self.table, &self.queue, &self.tls, &self.clock);
-        app.map_err(|error| error.to_string())
+        let app = app.map_err(|error| error.to_string())?;
+        let checked = check_seal_key(&app).await;
+        checked.map(|()| app).map_err(|error| error.to_string())
     }
 
     fn report_metrics(&self, app: &App) {
         self.emf.report(&app.metrics, (self.clock)());
     }
+}
+
+/// Refuses a seal key that the table was not sealed with.
+///
+/// A table that cannot be read in time is no error: the first request or message reads the deployment again.
+async fn check_seal_key(app: &App) -> Result<(), DeploymentError> {
+    match timeout(SEAL_CHECK_TIMEOUT, app.deployment()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(DeploymentError::Store(error))) => {
+            tracing::warn!(error = %chain(&error), "the seal key cannot be checked now; it is checked at the next use");
+        }
+        Ok(Err(error)) => return Err(error),
+        Err(_) => {
+            tracing::warn!("the table does not answer; the seal key is checked at the next use")
+        }
+    }
+    Ok(())
 }
 
 fn app(

@@ -1,18 +1,19 @@
 //! Structured logging for CloudWatch Logs: one JSON object per line, with the request id of the invocation.
 
+use courier_core::config::log_filter_mistake;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{FilterExt, ParseError, Targets, filter_fn};
+use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::{COURIER_LOG, Variable};
 
-/// The error of a `COURIER_LOG` that is not a valid filter.
+/// The error of a `COURIER_LOG` that is not a valid filter, with the rule that it breaks.
 #[derive(Debug, thiserror::Error)]
-#[error("COURIER_LOG must be a level, or target=level,…")]
-pub struct BadFilter(#[from] ParseError);
+#[error("COURIER_LOG: {0}")]
+pub struct BadFilter(String);
 
 /// Starts logging to standard output.
 ///
@@ -20,7 +21,12 @@ pub struct BadFilter(#[from] ParseError);
 /// the AWS SDK whole responses.
 pub fn start(variable: Variable<'_>) -> Result<(), BadFilter> {
     let text = variable(COURIER_LOG).filter(|text| !text.trim().is_empty());
-    let targets: Targets = text.as_deref().unwrap_or("info").parse()?;
+    let text = text.as_deref().unwrap_or("info");
+    if let Some(rule) = log_filter_mistake(text) {
+        return Err(BadFilter(rule));
+    }
+    let parsed = text.parse::<Targets>();
+    let targets = parsed.map_err(|error| BadFilter(error.to_string()))?;
     let guarded = filter_fn(|metadata| {
         *metadata.level() <= Level::INFO || metadata.target().starts_with("courier_")
     });

@@ -35,6 +35,8 @@ type Fetched = BTreeMap<String, Result<Secret, String>>;
 
 /// A configuration document and the secrets it names, as fetched together.
 pub(crate) struct Sources {
+    /// Where the document was.
+    place: String,
     document: Secret,
     fetched: Fetched,
 }
@@ -55,10 +57,11 @@ impl Sources {
 
     pub(crate) fn config(&self, variable: Variable<'_>) -> Result<Config, ConfigErrors> {
         let text = self.document.expose();
-        Config::parse(text, Catalogue::shipped(), &|reference| match reference {
+        let config = Config::parse(text, Catalogue::shipped(), &|reference| match reference {
             SecretReference::AwsSecret { arn, key } => pick(&self.fetched, arn, key.as_deref()),
             SecretReference::Env(_) | SecretReference::File(_) => local_secret(reference, variable),
-        })
+        });
+        config.map_err(|errors| errors.of(self.place.as_str()))
     }
 }
 
@@ -70,7 +73,11 @@ impl Vault {
         let arns = secret_arns(document.expose());
         let texts = join_all(arns.iter().map(|arn| self.secret(arn))).await;
         let fetched = arns.into_iter().zip(texts).collect();
-        Ok(Sources { document, fetched })
+        Ok(Sources {
+            place: place.to_string(),
+            document,
+            fetched,
+        })
     }
 
     async fn document(&self, place: &ConfigPlace) -> Result<Secret, String> {

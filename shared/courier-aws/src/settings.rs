@@ -2,6 +2,8 @@
 //!
 //! All missing variables are reported together, by name.
 
+use std::fmt;
+
 use courier_core::crypto::secret::{Secret, SecretReference};
 
 /// The location of the configuration: `aws-secret:ARN[#key]`, `aws-ssm:NAME` or `file:PATH`.
@@ -91,6 +93,20 @@ impl Settings {
                 certificates: variable(SSL_CERT_FILE).filter(|path| !path.is_empty()),
             }),
             _ => Err(SettingsErrors(errors)),
+        }
+    }
+}
+
+impl fmt::Display for ConfigPlace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => formatter.write_str(path),
+            Self::Secret { arn, key: None } => write!(formatter, "aws-secret:{arn}"),
+            Self::Secret {
+                arn,
+                key: Some(key),
+            } => write!(formatter, "aws-secret:{arn}#{key}"),
+            Self::Parameter(name) => write!(formatter, "aws-ssm:{name}"),
         }
     }
 }

@@ -3,7 +3,7 @@
 #![cfg(test)]
 
 use courier_core::catalogue::{Catalogue, TokenKind};
-use courier_core::config::Config;
+use courier_core::config::{Config, ConfigErrors};
 use courier_core::crypto::secret::{Secret, SecretReference};
 
 const GOOD: &str = r#"
@@ -43,7 +43,7 @@ fn mistakes(from: &str, to: &str) -> Vec<String> {
     assert!(GOOD.contains(from), "{from}");
     let text = GOOD.replacen(from, to, 1);
     let config = Config::parse(&text, Catalogue::shipped(), &resolve);
-    config.err().map(|errors| errors.0).unwrap_or_default()
+    config.err().map(ConfigErrors::texts).unwrap_or_default()
 }
 
 fn mistaken(from: &str, to: &str, expected: &str) {
@@ -75,7 +75,7 @@ fn private_or_clear_text_callback_origin_needs_allow_networks() {
         assert!(Config::parse(&text, Catalogue::shipped(), &resolve).is_ok());
         let none = text.replace("\"10.20.0.0/16\"", "");
         let errors = Config::parse(&none, Catalogue::shipped(), &resolve).err();
-        assert_eq!(errors.unwrap().0, [rule]);
+        assert_eq!(errors.unwrap().texts(), [rule]);
     }
 }
 

@@ -3,8 +3,8 @@
 #![cfg(test)]
 
 use courier_core::catalogue::Catalogue;
-use courier_core::config::Config;
 use courier_core::config::credentials::{Dialect, Encoding, HmacAlgorithm, JwtAlgorithm, Right};
+use courier_core::config::{Config, ConfigErrors};
 use courier_core::crypto::secret::{Secret, SecretReference};
 
 const ONE: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
@@ -47,7 +47,7 @@ fn parse(clients: [&str; 2]) -> Result<Config, Vec<String>> {
         );
         text.push_str(&client.replace("ONE", ONE).replace("TWO", TWO));
     }
-    Config::parse(&text, Catalogue::shipped(), &resolve).map_err(|errors| errors.0)
+    Config::parse(&text, Catalogue::shipped(), &resolve).map_err(ConfigErrors::texts)
 }
 
 const KEY: &str = "api_keys = [\"TWO\"]";
@@ -149,10 +149,7 @@ fn every_mistake_in_a_password_is_reported() {
     }
     mistaken(
         &BASIC.replace("username", "user"),
-        &[
-            "basic.username: is missing",
-            "basic.user: is not a known key",
-        ],
+        &["basic.user: is not a known key; did you mean username?"],
     );
     mistaken("basic = 1", &["basic: must be a table"]);
 }
@@ -172,10 +169,7 @@ fn every_mistake_in_a_signature_is_reported() {
     );
     mistaken(
         &SIGNED.replace("WHSEC", "TEXT"),
-        &[
-            "signed.secrets[0]: must begin with whsec_",
-            "signed.secrets: at least one secret is needed",
-        ],
+        &["signed.secrets[0]: must begin with whsec_"],
     );
     let short = "signed.secrets[0]: must have at least 16 bytes, or it could be guessed";
     for proof in [
@@ -183,10 +177,7 @@ fn every_mistake_in_a_signature_is_reported() {
         SIGNED.replace("standard-webhooks", "github"),
     ] {
         let proof = proof.replace("TEXT", "SHORT").replace("WHSEC", "SHORT");
-        mistaken(
-            &proof,
-            &[short, "signed.secrets: at least one secret is needed"],
-        );
+        mistaken(&proof, &[short]);
         assert!(!mistakes(&proof).join("").contains("canary"));
     }
     mistaken(

@@ -3,15 +3,15 @@
 #![cfg(test)]
 
 use courier_core::catalogue::Catalogue;
-use courier_core::config::{Client, Config, Proof};
+use courier_core::config::{Client, Config, ConfigErrors, Proof};
 use courier_core::crypto::secret::{Secret, SecretReference};
 
 fn parse(tables: &str) -> Result<Client, Vec<String>> {
     let text = format!(
         r#"
         [graph.tenants.contoso]
-        tenant_id = "t"
-        client_id = "c"
+        tenant_id = "contoso.example"
+        client_id = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
         client_secret = "env:TEXT"
         [clients.tickets]
         tenant = "contoso"
@@ -35,7 +35,7 @@ fn parse(tables: &str) -> Result<Client, Vec<String>> {
         SecretReference::File(_) | SecretReference::AwsSecret { .. } => Err("no".to_owned()),
     };
     let parsed = Config::parse(&text, Catalogue::shipped(), &resolve);
-    let mut config = parsed.map_err(|errors| errors.0)?;
+    let mut config = parsed.map_err(ConfigErrors::texts)?;
     Ok(config.clients.remove("tickets").unwrap())
 }
 

@@ -8,5 +8,5 @@ pub mod sqlite;
 pub mod worker;
 
 pub use http::{Limits, serve};
-pub use sqlite::{Capacity, Database, OpenError, Options, Receipt, Received};
+pub use sqlite::{Capacity, DataFile, Database, OpenError, Options, Receipt, Received};
 pub use worker::{WorkerOptions, drain, run};

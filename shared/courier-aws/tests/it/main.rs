@@ -16,4 +16,5 @@ mod events;
 mod faults;
 mod happy;
 mod kill;
+mod seal_key;
 mod template;

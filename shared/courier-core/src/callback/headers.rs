@@ -36,7 +36,7 @@ pub(super) fn of(
         headers.insert("ce-specversion", "1.0")?;
         headers.insert("ce-id", &event.id)?;
         headers.insert("ce-type", &event.kind)?;
-        headers.insert("ce-source", "/v1/operations")?;
+        headers.insert("ce-source", attempt.source)?;
         headers.insert("ce-subject", attempt.record.id.as_str())?;
         if let Some(ended_at) = attempt.record.ended_at {
             headers.insert("ce-time", &milliseconds(ended_at))?;

@@ -53,6 +53,16 @@ pub(crate) enum DeliveryResult {
     /// Nothing was sent, because the receiver is down, too many deliveries are in flight, or the access token for the
     /// receiver cannot be had; the time is the next try.
     Deferred(Timestamp),
+    /// Nothing was sent, because the configuration lacks what this completion needs; the text says what.
+    Orphaned(&'static str),
+}
+
+/// Why an attempt cannot be made.
+enum NoAttempt {
+    /// It counts as a failed attempt.
+    Failed(&'static str),
+    /// The configuration lacks something, which is not the receiver's fault.
+    Orphaned(&'static str),
 }
 
 /// Why a completion has no answer of its receiver.
@@ -69,6 +79,7 @@ struct DeliveryAttempt<'a> {
     client: &'a Client,
     profile: &'a CallbackProfile,
     event: &'a FrozenEvent,
+    source: &'a str,
     url: CallbackUrl,
     token: Option<Secret>,
 }
@@ -106,15 +117,21 @@ impl Callbacks {
     }
 
     /// Makes one delivery attempt, unless the circuit breaker defers it. The result contains no secrets.
+    ///
+    /// `source` is the URI in `ce-source`.
     pub(crate) async fn deliver(
         &self,
         record: &Record,
         client: &Client,
         sealer: &Sealer,
+        source: &str,
     ) -> DeliveryResult {
-        let attempt = match self.attempt(record, client, sealer) {
+        let attempt = match self.attempt(record, client, sealer, source) {
             Ok(attempt) => attempt,
-            Err(detail) => return DeliveryResult::Answered(CallbackReply::unsent(detail)),
+            Err(NoAttempt::Failed(detail)) => {
+                return DeliveryResult::Answered(CallbackReply::unsent(detail));
+            }
+            Err(NoAttempt::Orphaned(detail)) => return DeliveryResult::Orphaned(detail),
         };
         let now = (self.clock)();
         let permit = match self
@@ -151,43 +168,42 @@ impl Callbacks {
         record: &'a Record,
         client: &'a Client,
         sealer: &Sealer,
-    ) -> Result<DeliveryAttempt<'a>, &'static str> {
-        let target = record
-            .callback
-            .as_ref()
-            .ok_or("no callback was asked for")?;
-        let event = record
-            .event
-            .as_ref()
-            .ok_or("the completion is not frozen")?;
+        source: &'a str,
+    ) -> Result<DeliveryAttempt<'a>, NoAttempt> {
+        let target = record.callback.as_ref();
+        let target = target.ok_or(NoAttempt::Failed("no callback was asked for"))?;
+        let event = record.event.as_ref();
+        let event = event.ok_or(NoAttempt::Failed("the completion is not frozen"))?;
         let name = target.profile.as_ref().unwrap_or(&client.profiles.default);
-        let profile = client
-            .profiles
-            .all
-            .get(name)
-            .ok_or("the callback's profile is no longer configured")?;
-        let unreadable =
-            "what was sealed for the callback cannot be opened with the configured key";
+        let profile = client.profiles.all.get(name).ok_or(NoAttempt::Orphaned(
+            "the callback's profile is no longer configured",
+        ))?;
+        let unreadable = |_| {
+            NoAttempt::Orphaned(
+                "what was sealed for the callback cannot be opened with the configured key",
+            )
+        };
         let url = sealer
             .open(
                 &SealedField::CallbackUrl.seal_context(&record.id),
                 &target.url,
             )
-            .map_err(|_| unreadable)?;
+            .map_err(unreadable)?;
         let token = target
             .token
             .as_ref()
             .map(|token| sealer.open(&SealedField::TaskToken.seal_context(&record.id), token));
         // The URL is checked again because the configuration may have changed since the request.
         let url = target_url::parse(url.expose(), &client.callback_origins, &self.allowed)
-            .map_err(|_| "the callback URL is no longer allowed")?;
+            .map_err(|_| NoAttempt::Failed("the callback URL is no longer allowed"))?;
         Ok(DeliveryAttempt {
             record,
             client,
             profile,
             event,
+            source,
             url,
-            token: token.transpose().map_err(|_| unreadable)?,
+            token: token.transpose().map_err(unreadable)?,
         })
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use crate::config::reader::Reader;
+use super::findings::did_you_mean;
+use super::reader::Reader;
 use crate::crypto::hmac::{Encoding, HmacAlgorithm};
 use crate::crypto::secret::Secret;
 use crate::outbound::address::Allowed;
@@ -135,11 +136,11 @@ fn profile(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<Call
     let handshake = table.flag("handshake").unwrap_or(false);
     let changes = Changes::read(table);
     let Some(profile) = Profile::find(base) else {
-        let known: Vec<&str> = Profile::shipped()
-            .iter()
-            .map(|known| known.name.as_str())
-            .collect();
-        table.error("profile", &format!("must be one of {}", known.join(", ")));
+        let known = Profile::shipped().iter().map(|known| known.name.as_str());
+        let known: Vec<&str> = known.collect();
+        let hint = did_you_mean(base, known.iter().copied());
+        let rule = format!("must be one of {}{hint}", known.join(", "));
+        table.error("profile", &rule);
         return None;
     };
     let profile = changes.over(profile.clone());
@@ -147,7 +148,7 @@ fn profile(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<Call
         table.error(key, rule);
     }
     let proof = proof?;
-    check_proof(&profile, &proof, &secrets, table);
+    check_proof(&profile, &proof, table);
     Some(CallbackProfile {
         format: profile,
         proof,
@@ -156,14 +157,20 @@ fn profile(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<Call
     })
 }
 
-fn check_proof(profile: &Profile, proof: &Proof, secrets: &[Secret], table: &mut Reader<'_>) {
+fn check_proof(profile: &Profile, proof: &Proof, table: &mut Reader<'_>) {
+    let has_secrets = table.has_items("secrets");
+    let proofs = ["token", "username", "password", "oauth2", "secrets"];
+    let is_misspelt = |key: &&str| !table.has(key) && table.has_or_means(key);
+    if proofs.iter().any(is_misspelt) {
+        return;
+    }
     let given = match proof {
         Proof::None => None,
         Proof::Token(_) => Some(ProofKind::Token),
         Proof::Basic { .. } => Some(ProofKind::Basic),
         Proof::OAuth2(_) => Some(ProofKind::Oauth2),
     };
-    let signs = profile.hmac.is_some() && !secrets.is_empty();
+    let signs = profile.hmac.is_some() && has_secrets;
     let is_satisfied = profile.proofs.is_empty()
         || profile.proofs.iter().any(|kind| given == Some(*kind))
         || (signs && profile.proofs.contains(&ProofKind::Hmac));
@@ -172,10 +179,10 @@ fn check_proof(profile: &Profile, proof: &Proof, secrets: &[Secret], table: &mut
         let rule = format!("{} needs {}", profile.name, alternatives.join(", or "));
         table.error("profile", &rule);
     }
-    if profile.hmac.is_some() && secrets.is_empty() && is_satisfied {
+    if profile.hmac.is_some() && !has_secrets && is_satisfied {
         table.error("secrets", "hmac needs at least one secret");
     }
-    if profile.hmac.is_none() && !secrets.is_empty() {
+    if profile.hmac.is_none() && has_secrets {
         table.error("secrets", "are for a profile with hmac");
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::callback::{self, CallbackProfiles};
 use super::credentials::{Credentials, credentials};
-use super::graph::{GraphConfig, TEST_HOST};
-use crate::catalogue::{Catalogue, TokenKind};
+use super::findings::did_you_mean;
+use super::graph::{TEST_HOST, WrittenGraph};
+use crate::catalogue::{Catalogue, Operation, TokenKind};
 use crate::config::reader::Reader;
 use crate::crypto::webhook_signature::SigningSecret;
 use crate::outbound::address::Allowed;
@@ -26,75 +27,109 @@ pub struct Client {
     pub profiles: CallbackProfiles,
 }
 
-/// Reads one client. `requests_per_minute` is the default rate limit for clients that set none.
-pub(super) fn client(
-    name: &str,
-    table: &mut Reader<'_>,
-    allowed: &Allowed,
-    requests_per_minute: u32,
-) -> Option<Client> {
-    let tenant = table.text("tenant");
+/// What the rest of the document says, by which a client is checked.
+pub(super) struct Context<'a> {
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) graph: &'a WrittenGraph,
+    pub(super) allowed: &'a Allowed,
+    /// The default rate limit, for clients that set none.
+    pub(super) requests_per_minute: u32,
+}
+
+/// Reads one client. After a mistake the result only serves to find further ones.
+pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) -> Client {
+    let allowed = context.allowed;
+    let tenant = tenant(table, context.graph);
     let credentials = credentials(table, allowed);
     let own = table.number(REQUESTS_PER_MINUTE, 1, MOST_REQUESTS);
-    let operations = table.texts("operations", Ok);
-    if operations.is_empty() {
-        table.error("operations", "at least one operation is needed");
-    }
+    let operations = operations(table, context, tenant.as_deref());
     let callback_origins = table.texts("callback_origins", |text| {
         target_url::parse_origin(&text, !allowed.networks.is_empty())
     });
     let signing_secrets = table.secrets("signing_secrets", SigningSecret::parse);
     let profiles = callback::profiles(table, allowed);
-    if !callback_origins.is_empty() && signing_secrets.is_empty() && profiles.need_signing() {
-        table.error(
+    if table.has_items("callback_origins") && profiles.need_signing() {
+        table.require_items(
             "signing_secrets",
             "callbacks are signed: at least one secret is needed",
         );
     }
-    Some(Client {
+    warn(table, &callback_origins);
+    Client {
         name: name.to_owned(),
-        tenant: tenant?,
+        tenant: tenant.unwrap_or_default(),
         credentials,
-        requests_per_minute: own.unwrap_or(requests_per_minute),
-        operations: operations.into_iter().collect(),
+        requests_per_minute: own.unwrap_or(context.requests_per_minute),
+        operations,
         callback_origins,
         signing_secrets,
         profiles,
-    })
+    }
 }
 
-/// Adds an error for everything that the client is permitted but its tenant or cloud cannot do at Graph.
-pub(super) fn check_client(
-    client: &Client,
-    graph: &GraphConfig,
-    catalogue: &Catalogue,
-    errors: &mut Vec<String>,
-) {
-    let place = format!("clients.{}", client.name);
-    let tenant = graph.tenants.get(&client.tenant);
-    if tenant.is_none() {
-        errors.push(format!(
-            "{place}.tenant: there is no graph.tenants.{}",
-            client.tenant
-        ));
+/// Reads the name of the client's tenant, which must be configured.
+fn tenant(table: &mut Reader<'_>, graph: &WrittenGraph) -> Option<String> {
+    let name = table.text("tenant")?;
+    if let Some(tenants) = &graph.tenants
+        && !tenants.contains_key(&name)
+    {
+        let hint = did_you_mean(&name, tenants.keys().map(String::as_str));
+        table.error("tenant", &format!("there is no graph.tenants.{name}{hint}"));
     }
-    for name in &client.operations {
-        let Some(operation) = catalogue.find(name) else {
-            errors.push(format!("{place}.operations: {name} is not an operation"));
-            continue;
+    Some(name)
+}
+
+/// Reads the operations, each of which the client's tenant and cloud must be able to run.
+fn operations(
+    table: &mut Reader<'_>,
+    context: &Context<'_>,
+    tenant: Option<&str>,
+) -> BTreeSet<String> {
+    table.require_items("operations", "at least one operation is needed");
+    let Context {
+        catalogue, graph, ..
+    } = context;
+    let operations: Vec<&Operation> = table.texts("operations", |name| {
+        let Some(operation) = catalogue.find(&name) else {
+            let known = catalogue.iter().map(|operation| operation.name.as_str());
+            let hint = did_you_mean(&name, known);
+            return Err(format!("{name} is not an operation{hint}"));
         };
-        let delegated = operation.token == TokenKind::Delegated;
-        if delegated && tenant.is_some_and(|tenant| tenant.refresh_token.is_none()) {
-            let tenant = &client.tenant;
-            errors.push(format!(
-                "graph.tenants.{tenant}.refresh_token: {name} needs a signed-in user's token"
-            ));
+        match &graph.cloud {
+            Some(cloud) if cloud != TEST_HOST && !operation.clouds.contains(cloud) => {
+                Err(format!("{name} is not offered in {cloud}"))
+            }
+            Some(_) | None => Ok(operation),
         }
-        if graph.cloud != TEST_HOST && !operation.clouds.contains(&graph.cloud) {
-            errors.push(format!(
-                "{place}.operations: {name} is not offered in {}",
-                graph.cloud
-            ));
+    });
+    let written = graph.tenants.as_ref().zip(tenant);
+    let written = written.and_then(|(tenants, name)| tenants.get_key_value(name));
+    if let Some((tenant, written)) = written
+        && !written.has_refresh_token
+    {
+        let delegated = |operation: &&&Operation| operation.token == TokenKind::Delegated;
+        for Operation { name, .. } in operations.iter().filter(delegated) {
+            let key = format!("graph.tenants.{tenant}.refresh_token");
+            let rule = format!("{name} needs a signed-in user's token");
+            table.error_at(written.offset, &key, &rule);
+        }
+    }
+    let names = operations.iter().map(|operation| operation.name.clone());
+    names.collect()
+}
+
+/// Warns about callbacks that anybody on the way can read, and about settings that have no effect.
+fn warn(table: &mut Reader<'_>, callback_origins: &[String]) {
+    if callback_origins
+        .iter()
+        .any(|origin| origin.starts_with("http://"))
+    {
+        let text = "an http:// origin: whoever is on the way can read the completions";
+        table.warn("callback_origins", text);
+    }
+    for key in ["signing_secrets", "callback", "profiles"] {
+        if table.has(key) && !table.has_or_means("callback_origins") {
+            table.warn(key, "has no effect: there are no callback_origins");
         }
     }
 }

@@ -7,8 +7,9 @@ use http::HeaderName;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::Client;
-use crate::config::reader::Reader;
+use super::client::Client;
+use super::findings::did_you_mean;
+use super::reader::Reader;
 pub use crate::crypto::hmac::{Encoding, HmacAlgorithm};
 use crate::crypto::secret::Secret;
 use crate::crypto::webhook_signature::SigningSecret;
@@ -121,14 +122,13 @@ impl JwtAlgorithm {
 }
 
 pub(super) fn credentials(table: &mut Reader<'_>, allowed: &Allowed) -> Credentials {
-    let kinds = ["api_keys", "basic", "signed", "jwt"];
-    let is_one_given = kinds.iter().any(|key| table.has(key));
+    const INSTEAD: [&str; 3] = ["basic", "signed", "jwt"];
+    let rule = "at least one key is needed (or basic, signed or jwt instead), or nobody can call as this client";
     let api_keys = table.texts("api_keys", |text| sha256(&text));
-    if !is_one_given || (table.has("api_keys") && api_keys.is_empty()) {
-        table.error(
-            "api_keys",
-            "at least one key is needed (or basic, signed or jwt instead), or nobody can call as this client",
-        );
+    if table.has("api_keys") {
+        table.require_items("api_keys", rule);
+    } else if !INSTEAD.iter().any(|key| table.has(key)) {
+        table.missing("api_keys", &INSTEAD, rule);
     }
     Credentials {
         api_keys,
@@ -161,9 +161,7 @@ pub(crate) fn hex(digits: &str) -> Option<Vec<u8>> {
 fn basic(table: &mut Reader<'_>) -> Option<Basic> {
     let username = table.text("username");
     let passwords = table.texts("passwords", |text| sha256(&text));
-    if passwords.is_empty() {
-        table.error("passwords", "at least one password is needed");
-    }
+    table.require_items("passwords", "at least one password is needed");
     let username = username?;
     if username.contains(|letter: char| letter == ':' || letter.is_control()) {
         table.error("username", "must hold no colon and no control character");
@@ -181,12 +179,18 @@ fn signed(table: &mut Reader<'_>) -> Option<SignedRequests> {
         Some("zendesk") => Some(Dialect::Zendesk),
         Some("github") => Some(Dialect::Github),
         Some("body-hmac") => body_hmac(table),
-        Some(_) => {
-            let rule = "must be standard-webhooks, zendesk, github or body-hmac";
-            table.error("dialect", rule);
+        Some(other) => {
+            let known = ["standard-webhooks", "zendesk", "github", "body-hmac"];
+            let hint = did_you_mean(other, known);
+            let rule = format!("must be standard-webhooks, zendesk, github or body-hmac{hint}");
+            table.error("dialect", &rule);
+            table.excuse(&BODY_HMAC_KEYS);
             None
         }
-        None => None,
+        None => {
+            table.excuse(&BODY_HMAC_KEYS);
+            None
+        }
     };
     let is_standard = name.as_deref() == Some("standard-webhooks");
     let secrets = table.secrets("secrets", |secret| {
@@ -196,9 +200,7 @@ fn signed(table: &mut Reader<'_>) -> Option<SignedRequests> {
             text_secret(secret)
         }
     });
-    if secrets.is_empty() {
-        table.error("secrets", "at least one secret is needed");
-    }
+    table.require_items("secrets", "at least one secret is needed");
     Some(SignedRequests {
         dialect: dialect?,
         secrets,
@@ -229,6 +231,9 @@ const RESERVED_HEADERS: [&str; 12] = [
     "x-api-key",
     "x-zendesk-webhook-signature",
 ];
+
+/// The keys that only the dialect `body-hmac` has.
+const BODY_HMAC_KEYS: [&str; 4] = ["header", "encoding", "algorithm", "prefix"];
 
 fn body_hmac(table: &mut Reader<'_>) -> Option<Dialect> {
     let header = table.text("header");
@@ -262,48 +267,46 @@ fn jwt(table: &mut Reader<'_>, allowed: &Allowed) -> Option<JwtRule> {
     let mut algorithms = table.texts("algorithms", |text| {
         JwtAlgorithm::parse(&text).ok_or_else(|| "must be RS256, PS256 or ES256".to_owned())
     });
+    if is_listed {
+        table.require_items("algorithms", "at least one algorithm is needed");
+    }
     if algorithms.is_empty() {
-        if is_listed {
-            table.error("algorithms", "at least one algorithm is needed");
-        }
         algorithms = JwtAlgorithm::ALL.to_vec();
     }
     let scope = table.optional_text("required_scope").map(Right::Scope);
     let role = table.optional_text("required_role").map(Right::Role);
-    let right = match (scope, role) {
-        (Some(right), None) | (None, Some(right)) => Some(right),
-        (Some(_), Some(_)) => {
-            table.error("required_role", "either required_scope or required_role");
-            None
-        }
-        (None, None) => {
+    match (table.has("required_scope"), table.has("required_role")) {
+        (true, true) => table.error("required_role", "either required_scope or required_role"),
+        (false, false) => {
             let rule = "a scope (or required_role instead) is needed, or every token of the issuer would do";
-            table.error("required_scope", rule);
-            None
+            table.missing("required_scope", &["required_role"], rule);
         }
-    };
+        (true, false) | (false, true) => {}
+    }
     let subject = table.optional_text("subject");
     Some(JwtRule {
         issuer: issuer?,
         audience: audience?,
         jwks_url: jwks_url?,
         algorithms,
-        right: right?,
+        right: scope.or(role)?,
         subject,
     })
 }
 
-/// Adds an error for every credential that two clients share, because a request must identify exactly one client.
-pub(super) fn check_ambiguity(clients: &BTreeMap<String, Client>, errors: &mut Vec<String>) {
+/// Reports every credential that two clients share, because a request must identify exactly one client.
+///
+/// `table` is the root of the document.
+pub(super) fn check_ambiguity(clients: &BTreeMap<String, Client>, table: &mut Reader<'_>) {
     let mut seen: BTreeMap<[u8; 32], (&str, String)> = BTreeMap::new();
     for client in clients.values() {
         for (key, identity) in identities(&client.credentials) {
             let place = format!("clients.{}.{key}", client.name);
             match seen.get(&identity) {
                 Some((other, first)) if *other != client.name => {
-                    errors.push(format!(
-                        "{place}: is also {first}: who calls would be unclear"
-                    ));
+                    let rule = format!("is also {first}: who calls would be unclear");
+                    let offset = table.offset_within(&["clients", &client.name], &key);
+                    table.error_at(offset, &place, &rule);
                 }
                 Some(_) => {}
                 None => {

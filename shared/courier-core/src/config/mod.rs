@@ -1,28 +1,36 @@
 //! The configuration document, parsed once. Every mistake is reported, each with the name of its key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ipnet::IpNet;
-use toml::Table;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use toml::de::DeTable;
+use url::Url;
 
 use crate::catalogue::Catalogue;
-use crate::config::graph::graph;
-use crate::config::reader::Reader;
 use crate::crypto::seal::Sealer;
+use crate::crypto::secret::Secret;
 use crate::outbound::address::Allowed;
 
 mod callback;
 mod client;
 pub mod credentials;
+mod findings;
 mod graph;
+mod log_filter;
 mod reader;
+mod values;
 
 pub use callback::{CallbackProfile, CallbackProfiles, ClientAuthentication, OAuth2, Proof};
 pub use client::Client;
-use client::{MOST_REQUESTS, REQUESTS_PER_MINUTE, check_client, client};
+use client::{Context, MOST_REQUESTS, REQUESTS_PER_MINUTE, client};
 use credentials::check_ambiguity;
+pub use findings::{ConfigErrors, Finding};
+use findings::{Found, placed, syntax};
 pub use graph::{GraphConfig, Tenant};
+use graph::{WrittenGraph, graph};
+pub use log_filter::log_filter_mistake;
+use reader::Reader;
 pub use reader::Resolve;
 
 /// A valid configuration, in which every secret reference is resolved and every name is known.
@@ -35,6 +43,8 @@ pub struct Config {
     pub callbacks: Callbacks,
     /// Default rate limit for clients that set none.
     pub requests_per_minute: u32,
+    /// What is permitted but surely unwanted.
+    pub warnings: Vec<Finding>,
 }
 
 /// The settings that apply to every receiver.
@@ -45,12 +55,9 @@ pub struct Callbacks {
     pub in_flight_per_host: Option<u32>,
     /// Our DNS name in the CloudEvents handshake.
     pub origin: Option<String>,
+    /// The absolute URI in `ce-source`; the default is made of the deployment's id.
+    pub source: Option<String>,
 }
-
-/// All mistakes in a configuration, each with the name of its key.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration has {} mistake(s):\n{}", .0.len(), .0.join("\n"))]
-pub struct ConfigErrors(pub Vec<String>);
 
 impl Config {
     /// Parses the document and resolves its secrets.
@@ -59,66 +66,148 @@ impl Config {
         catalogue: &Catalogue,
         resolve: Resolve<'_>,
     ) -> Result<Self, ConfigErrors> {
-        // Only the parser's message is used: its full error quotes the line, which may contain a secret.
-        let table: Table = toml::from_str(text).map_err(|error: toml::de::Error| {
-            let line = error
-                .span()
-                .map_or(0, |span| text[..span.start].lines().count().max(1));
-            ConfigErrors(vec![format!("line {line}: not TOML: {}", error.message())])
-        })?;
-        let mut root = Reader::new("", &table, resolve);
-        let sealer = root.table("seal", |seal| seal.sealer("key"));
+        let failed = |found: Vec<Found>| ConfigErrors {
+            document: None,
+            mistakes: placed(text, found),
+        };
+        let (document, mistakes) = DeTable::parse_recoverable(text);
+        if !mistakes.is_empty() {
+            return Err(failed(syntax(&mistakes)));
+        }
+        let mut root = Reader::new("", 0, document.get_ref(), resolve);
+        let sealer = root.table("seal", seal);
         let callbacks = root.optional_table("callbacks", callbacks);
-        let callbacks = callbacks.unwrap_or_default();
+        let (callbacks, allowed) = callbacks.unwrap_or_default();
         let requests_per_minute = root
             .optional_table("limits", |limits| {
                 limits.number(REQUESTS_PER_MINUTE, 1, MOST_REQUESTS)
             })
             .flatten()
             .unwrap_or(600);
-        let allowed = Allowed {
-            networks: callbacks.allow_networks.clone(),
+        let mut written = WrittenGraph::default();
+        let graph = root.table("graph", |table| graph(table, &mut written));
+        let context = Context {
+            catalogue,
+            graph: &written,
+            allowed: &allowed,
+            requests_per_minute,
         };
-        let graph = root.table("graph", graph);
-        let clients = root.tables("clients", |name, table| {
-            client(name, table, &allowed, requests_per_minute)
-        });
+        let clients = root.tables("clients", |name, table| Some(client(name, table, &context)));
         if callbacks.origin.is_none()
             && clients.values().any(|client| client.profiles.shake_hands())
         {
             root.error("callbacks.origin", "is needed for handshake = true");
         }
-        let mut errors = root.finish();
-        check_ambiguity(&clients, &mut errors);
-        if let Some(graph) = &graph {
-            for client in clients.values() {
-                check_client(client, graph, catalogue, &mut errors);
-            }
-        }
+        check_ambiguity(&clients, &mut root);
+        written.warn_of_unused(&clients, catalogue, &mut root);
+        let (mistakes, warnings) = root.finish();
         match (graph, sealer) {
-            (Some(graph), Some(sealer)) if errors.is_empty() => Ok(Self {
+            (Some(graph), Some(sealer)) if mistakes.is_empty() => Ok(Self {
                 graph,
                 clients,
                 sealer,
                 allowed: Arc::new(allowed),
                 callbacks,
                 requests_per_minute,
+                warnings: placed(text, warnings),
             }),
-            _ => Err(ConfigErrors(errors)),
+            _ => Err(failed(mistakes)),
         }
     }
 }
 
-fn callbacks(table: &mut Reader<'_>) -> Callbacks {
+/// Reads the key, or the keys of which the first one seals and all open.
+fn seal(table: &mut Reader<'_>) -> Option<Sealer> {
+    let keys = match (table.has("key"), table.has("keys")) {
+        (true, true) => {
+            table.error("keys", "either key or keys, not both");
+            table.excuse(&["key", "keys"]);
+            return None;
+        }
+        (_, true) => {
+            table.excuse(&["key"]);
+            let well_formed = |secret: &Secret| {
+                Sealer::new(secret)
+                    .map(|_| secret.clone())
+                    .map_err(|error| error.to_string())
+            };
+            let keys = table.secrets("keys", well_formed);
+            table.require_items("keys", "at least one key is needed");
+            keys
+        }
+        (true, false) => {
+            table.excuse(&["keys"]);
+            table.secret("key").into_iter().collect()
+        }
+        (false, false) => {
+            table.excuse(&["key", "keys"]);
+            table.missing("key", &["keys"], "is missing");
+            return None;
+        }
+    };
+    let (first, others) = keys.split_first()?;
+    let sealer = Sealer::new(first).and_then(|mut sealer| {
+        others.iter().try_for_each(|key| sealer.add(key))?;
+        Ok(sealer)
+    });
+    let sealer = sealer.map_err(|error| table.error("key", &error.to_string()));
+    let mut ids = sealer.iter().flat_map(Sealer::key_ids);
+    let mut seen = BTreeSet::new();
+    if !ids.all(|id| seen.insert(id)) {
+        table.warn("keys", "one key stands here twice");
+    }
+    sealer.ok()
+}
+
+/// Reads the table, and the networks by which the rest of the document is checked.
+fn callbacks(table: &mut Reader<'_>) -> (Callbacks, Allowed) {
     let origin = table.optional_text("origin");
     if origin.as_deref().is_some_and(|name| !is_dns_name(name)) {
         table.error("origin", "must be a DNS name such as courier.example");
     }
-    Callbacks {
-        allow_networks: table.networks("allow_networks"),
-        in_flight_per_host: table.number("in_flight_per_host", 1, 10_000),
-        origin,
+    let source = table.optional_text("source");
+    if source.as_deref().is_some_and(|uri| !is_absolute_uri(uri)) {
+        table.error(
+            "source",
+            "must be an absolute URI such as https://courier.example",
+        );
     }
+    let allow_networks = table.networks("allow_networks");
+    let in_flight_per_host = table.number("in_flight_per_host", 1, 10_000);
+    if allow_networks
+        .iter()
+        .any(|network| network.prefix_len() == 0)
+    {
+        let text = "permits every address, that of this machine and of cloud metadata too";
+        table.warn("allow_networks", text);
+    }
+    let is_certain = table.count_items("allow_networks") == allow_networks.len()
+        && (table.has("allow_networks") || !table.has_or_means("allow_networks"));
+    let networks = if is_certain {
+        allow_networks.clone()
+    } else {
+        // A mistake in the networks must not make other addresses of the document look wrong.
+        vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]
+    };
+    let origin = match origin {
+        // Something stands there, so it is not missing.
+        None if table.has_or_means("origin") => Some(String::new()),
+        origin => origin,
+    };
+    let callbacks = Callbacks {
+        allow_networks,
+        in_flight_per_host,
+        origin,
+        source,
+    };
+    (callbacks, Allowed { networks })
+}
+
+/// Reports whether a text may be a `ce-source` (CloudEvents 1.0, `source`): an absolute URI that identifies us.
+fn is_absolute_uri(text: &str) -> bool {
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    visible
+        && Url::parse(text).is_ok_and(|url| url.username().is_empty() && url.password().is_none())
 }
 
 fn is_dns_name(name: &str) -> bool {
@@ -129,14 +218,14 @@ fn is_dns_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::secret::{Secret, SecretReference};
+    use crate::crypto::secret::SecretReference;
 
     const GOOD: &str = r#"
         [graph]
         cloud = "global"
         [graph.tenants.contoso]
-        tenant_id = "t"
-        client_id = "c"
+        tenant_id = "contoso.onmicrosoft.com"
+        client_id = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
         client_secret = "env:GRAPH_SECRET"
         refresh_token = "env:GRAPH_REFRESH"
         [clients.servicenow]
@@ -168,10 +257,8 @@ mod tests {
     }
 
     fn errors(text: &str) -> Vec<String> {
-        Config::parse(text, Catalogue::shipped(), &resolve)
-            .err()
-            .unwrap()
-            .0
+        let parsed = Config::parse(text, Catalogue::shipped(), &resolve);
+        parsed.err().unwrap().texts()
     }
 
     #[test]
@@ -191,7 +278,7 @@ mod tests {
     fn all_mistakes_are_reported_together_by_key() {
         let text = GOOD
             .replace("cloud = \"global\"", "cloud = \"mars\"\ncolour = 1")
-            .replace("tenant_id = \"t\"", "tenant_id = 7")
+            .replace("\"contoso.onmicrosoft.com\"", "7")
             .replace("env:WHSEC", "env:NOWHERE")
             .replace("\"sha256:0", "\"sha256:x")
             .replace("10.20.0.0/16", "10.20.0.0/99")
@@ -241,7 +328,7 @@ mod tests {
     #[test]
     fn invalid_toml_is_reported_by_line_without_quoting_it() {
         let found = errors("[graph]\nclient_secret = canary canary\n");
-        assert!(found[0].starts_with("line 2: not TOML"), "{found:?}");
+        assert!(found[0].starts_with("not TOML"), "{found:?}");
         assert!(!found[0].contains("canary"), "{found:?}");
     }
 }

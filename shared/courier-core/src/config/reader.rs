@@ -1,49 +1,103 @@
-//! Reads a TOML table, names every mistake by its dotted key, and reports the keys that were never read as unknown.
+//! Reads a TOML table, names every mistake by its dotted key and place, and reports the keys that were never read as
+//! unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::IpNet;
-use toml::{Table, Value};
-use url::{Host, Url};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-use crate::crypto::seal::Sealer;
+use super::findings::{Found, nearest};
 use crate::crypto::secret::{Secret, SecretReference};
-use crate::outbound::address::Allowed;
-use crate::outbound::target_url;
 
 /// Fetches a secret. The error says what is missing and never contains the secret.
 pub type Resolve<'a> = &'a dyn Fn(&SecretReference) -> Result<Secret, String>;
 
 pub(crate) struct Reader<'a> {
     path: String,
-    table: &'a Table,
-    resolve: Resolve<'a>,
+    /// Where the table's name stands, in bytes from the start of the document.
+    offset: usize,
+    table: &'a DeTable<'a>,
+    pub(super) resolve: Resolve<'a>,
     known_keys: BTreeSet<String>,
-    errors: Vec<String>,
+    missing: Vec<Missing>,
+    mistakes: Vec<Found>,
+    warnings: Vec<Found>,
+}
+
+/// A key that must be there and is not, or other keys instead of it.
+struct Missing {
+    key: &'static str,
+    instead: &'static [&'static str],
+    rule: String,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(path: &str, table: &'a Table, resolve: Resolve<'a>) -> Self {
+    pub(crate) fn new(
+        path: &str,
+        offset: usize,
+        table: &'a DeTable<'a>,
+        resolve: Resolve<'a>,
+    ) -> Self {
         Self {
             path: path.to_owned(),
+            offset,
             table,
             resolve,
             known_keys: BTreeSet::new(),
-            errors: Vec::new(),
+            missing: Vec::new(),
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
-    /// Returns all mistakes: those found while reading, and one for each key that was never read.
-    pub(crate) fn finish(mut self) -> Vec<String> {
-        for key in self
-            .table
-            .keys()
-            .filter(|key| !self.known_keys.contains(*key))
-        {
-            self.errors
-                .push(format!("{}: is not a known key", self.name(key)));
+    /// Returns all mistakes, and all warnings.
+    ///
+    /// The mistakes are those found while reading, one for each key that was never read, and one for each key that is
+    /// missing, unless it stands there misspelt.
+    pub(crate) fn finish(mut self) -> (Vec<Found>, Vec<Found>) {
+        let mut meant = BTreeSet::new();
+        for key in self.table.keys() {
+            if self.known_keys.contains(&**key.get_ref()) {
+                continue;
+            }
+            let mut rule = "is not a known key".to_owned();
+            if let Some(known) = self.meant_by(key.get_ref()) {
+                rule.push_str(&format!("; did you mean {known}?"));
+                meant.insert(known);
+            }
+            let found = Found::new(key.span().start, &self.name(key.get_ref()), &rule);
+            self.mistakes.push(found);
         }
-        self.errors
+        for missing in &self.missing {
+            let mut names = missing.instead.iter().chain([&missing.key]);
+            if !names.any(|name| meant.contains(*name)) {
+                let name = self.name(missing.key);
+                let found = Found::new(self.offset, &name, &missing.rule);
+                self.mistakes.push(found);
+            }
+        }
+        (self.mistakes, self.warnings)
+    }
+
+    /// Reports whether this key is a table without entries.
+    pub(crate) fn has_empty_table(&self, key: &str) -> bool {
+        let value = self.table.get(key).map(Spanned::get_ref);
+        value
+            .and_then(DeValue::as_table)
+            .is_some_and(|table| table.is_empty())
+    }
+
+    /// Returns the known key that was probably meant by `key`.
+    ///
+    /// It is one that the table lacks, except that a misspelt table may belong to one that is there.
+    fn meant_by(&self, key: &str) -> Option<String> {
+        let is_table = self
+            .table
+            .get(key)
+            .is_some_and(|value| value.get_ref().is_table());
+        let known = self.known_keys.iter();
+        let candidates = known.filter(|known| is_table || !self.has(known));
+        nearest(key, candidates.map(String::as_str)).map(str::to_owned)
     }
 
     /// Reports whether the table has this key.
@@ -51,18 +105,110 @@ impl<'a> Reader<'a> {
         self.table.contains_key(key)
     }
 
+    /// Reports whether the table has this key, perhaps misspelt. To be asked when all keys have been read.
+    pub(crate) fn has_or_means(&self, key: &str) -> bool {
+        let names = self.table.keys().map(|name| &**name.get_ref());
+        let mut unknown = names.filter(|name| !self.known_keys.contains(*name));
+        self.has(key) || unknown.any(|name| self.meant_by(name).as_deref() == Some(key))
+    }
+
+    /// Counts these keys as known although nothing reads them, because another mistake decides whether they are.
+    pub(crate) fn excuse(&mut self, keys: &[&str]) {
+        self.known_keys
+            .extend(keys.iter().map(|key| (*key).to_owned()));
+    }
+
     pub(crate) fn error(&mut self, key: &str, rule: &str) {
-        let name = self.name(key);
-        self.errors.push(format!("{name}: {rule}"));
+        let found = Found::new(self.offset_of(key), &self.name(key), rule);
+        self.mistakes.push(found);
+    }
+
+    /// Reports a mistake that stands elsewhere in the document; `name` is its full dotted name.
+    pub(crate) fn error_at(&mut self, offset: usize, name: &str, rule: &str) {
+        self.mistakes.push(Found::new(offset, name, rule));
+    }
+
+    /// Reports something that is permitted but surely unwanted.
+    pub(crate) fn warn(&mut self, key: &str, text: &str) {
+        let found = Found::new(self.offset_of(key), &self.name(key), text);
+        self.warnings.push(found);
+    }
+
+    /// Reports as [`Reader::warn`] does what stands elsewhere in the document.
+    pub(crate) fn warn_at(&mut self, offset: usize, name: &str, text: &str) {
+        self.warnings.push(Found::new(offset, name, text));
+    }
+
+    /// Reports that `key`, or one of the others `instead` of it, is missing.
+    pub(crate) fn missing(
+        &mut self,
+        key: &'static str,
+        instead: &'static [&'static str],
+        rule: &str,
+    ) {
+        let rule = rule.to_owned();
+        self.missing.push(Missing { key, instead, rule });
+    }
+
+    /// Reports that a list is missing or empty.
+    pub(crate) fn require_items(&mut self, key: &'static str, rule: &str) {
+        match self.get(key).map(Spanned::get_ref) {
+            None => self.missing(key, &[], rule),
+            Some(DeValue::Array(items)) if items.is_empty() => self.error(key, rule),
+            Some(_) => {}
+        }
+    }
+
+    /// Returns the number of items that this key holds, be they right or wrong.
+    pub(crate) fn count_items(&self, key: &str) -> usize {
+        let value = self.table.get(key).map(Spanned::get_ref);
+        value
+            .and_then(DeValue::as_array)
+            .map_or(0, |items| items.len())
+    }
+
+    /// Reports whether this key holds at least one item, be they right or wrong.
+    pub(crate) fn has_items(&self, key: &str) -> bool {
+        let value = self.table.get(key).map(Spanned::get_ref);
+        value.is_some_and(|value| value.as_array().is_none_or(|items| !items.is_empty()))
+    }
+
+    /// Returns where a key below the table stands: `tables` lead to it, and `key` may hold dots and one index.
+    pub(crate) fn offset_within(&self, tables: &[&str], key: &str) -> usize {
+        let (mut table, mut offset) = (self.table, self.offset);
+        for name in tables.iter().copied().chain(key.split('.')) {
+            let (name, index) = match name.split_once('[') {
+                Some((name, index)) => (name, index.trim_end_matches(']').parse::<usize>().ok()),
+                None => (name, None),
+            };
+            let Some(value) = table.get(name) else { break };
+            let item = value.get_ref().as_array().zip(index);
+            let item = item.and_then(|(items, index)| items.get(index));
+            offset = item.unwrap_or(value).span().start;
+            match value.get_ref().as_table() {
+                Some(inner) => table = inner,
+                None => break,
+            }
+        }
+        offset
+    }
+
+    /// Returns where the value of `key` stands, or the table's own name if there is none.
+    pub(crate) fn offset_of(&self, key: &str) -> usize {
+        match self.table.get_key_value(key) {
+            Some((name, value)) if value.get_ref().is_table() => name.span().start,
+            Some((_, value)) => value.span().start,
+            None => self.offset,
+        }
     }
 
     pub(crate) fn table<T>(
         &mut self,
-        key: &str,
+        key: &'static str,
         read: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<T> {
         if self.get(key).is_none() {
-            self.error(key, "is missing");
+            self.missing(key, &[], "is missing");
             return None;
         }
         self.optional_table(key, read).flatten()
@@ -73,13 +219,15 @@ impl<'a> Reader<'a> {
         key: &str,
         read: impl FnOnce(&mut Self) -> T,
     ) -> Option<T> {
-        let Value::Table(table) = self.get(key)? else {
+        let DeValue::Table(table) = self.get(key)?.get_ref() else {
             self.error(key, "must be a table");
             return None;
         };
-        let mut reader = Reader::new(&self.name(key), table, self.resolve);
+        let mut reader = Reader::new(&self.name(key), self.offset_of(key), table, self.resolve);
         let value = read(&mut reader);
-        self.errors.append(&mut reader.finish());
+        let (mut mistakes, mut warnings) = reader.finish();
+        self.mistakes.append(&mut mistakes);
+        self.warnings.append(&mut warnings);
         Some(value)
     }
 
@@ -90,19 +238,24 @@ impl<'a> Reader<'a> {
         read: impl Fn(&str, &mut Self) -> Option<T>,
     ) -> BTreeMap<String, T> {
         self.each(key, |reader, name| {
-            reader.table(name, |table| read(name, table))
+            reader
+                .optional_table(name, |table| read(name, table))
+                .flatten()
         })
     }
 
     /// Reads every entry of a table and returns what `read` makes of each, by name.
-    fn each<T>(
+    pub(super) fn each<T>(
         &mut self,
         key: &str,
         read: impl Fn(&mut Self, &str) -> Option<T>,
     ) -> BTreeMap<String, T> {
         let mut found = BTreeMap::new();
-        let names: Vec<String> = match self.get(key) {
-            Some(Value::Table(table)) => table.keys().cloned().collect(),
+        let names: Vec<String> = match self.get(key).map(Spanned::get_ref) {
+            Some(DeValue::Table(table)) => {
+                let names = table.keys().map(|name| name.get_ref().to_string());
+                names.collect()
+            }
             Some(_) => {
                 self.error(key, "must be a table");
                 return found;
@@ -119,196 +272,12 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// Reads one of a few names, parsed by `parse`; returns `default` if the key is missing or its value is wrong.
-    pub(crate) fn word<T>(
-        &mut self,
-        key: &str,
-        parse: impl Fn(&str) -> Result<T, &'static str>,
-        default: T,
-    ) -> T {
-        let Some(text) = self.optional_text(key) else {
-            return default;
-        };
-        parse(&text).unwrap_or_else(|rule| {
-            self.error(key, rule);
-            default
-        })
-    }
-
-    pub(crate) fn text(&mut self, key: &str) -> Option<String> {
-        if self.get(key).is_none() {
-            self.error(key, "is missing");
-        }
-        self.optional_text(key)
-    }
-
-    pub(crate) fn optional_text(&mut self, key: &str) -> Option<String> {
-        match self.get(key)? {
-            Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-            Value::String(_) => {
-                self.error(key, "must not be empty");
-                None
-            }
-            Value::Integer(_)
-            | Value::Float(_)
-            | Value::Boolean(_)
-            | Value::Datetime(_)
-            | Value::Array(_)
-            | Value::Table(_) => {
-                self.error(key, "must be a text");
-                None
-            }
-        }
-    }
-
-    pub(crate) fn number(&mut self, key: &str, least: u32, most: u32) -> Option<u32> {
-        let number = self
-            .get(key)?
-            .as_integer()
-            .and_then(|number| u32::try_from(number).ok())
-            .filter(|number| (least..=most).contains(number));
-        if number.is_none() {
-            self.error(
-                key,
-                &format!("must be a whole number from {least} to {most}"),
-            );
-        }
-        number
-    }
-
-    pub(crate) fn flag(&mut self, key: &str) -> Option<bool> {
-        let flag = self.get(key)?.as_bool();
-        if flag.is_none() {
-            self.error(key, "must be true or false");
-        }
-        flag
-    }
-
-    /// Reads a table of strings.
-    pub(crate) fn text_map(&mut self, key: &str) -> BTreeMap<String, String> {
-        self.each(key, |reader, name| reader.optional_text(name))
-    }
-
-    /// Reads a list of HTTP statuses; a missing key gives an empty list.
-    pub(crate) fn statuses(&mut self, key: &str) -> Vec<u16> {
-        let items = self.get(key);
-        let list = items.map(|items| items.as_array().map(Vec::as_slice));
-        let numbers = list.flatten().unwrap_or_default().iter();
-        let statuses: Option<Vec<u16>> = numbers
-            .map(|item| u16::try_from(item.as_integer()?).ok())
-            .collect();
-        if list == Some(None) || statuses.is_none() {
-            self.error(key, "must be a list of HTTP statuses");
-        }
-        statuses.unwrap_or_default()
-    }
-
-    /// Reads the URL of an endpoint that the outbound guard permits.
-    pub(crate) fn endpoint(&mut self, key: &str, allowed: &Allowed) -> Option<Url> {
-        let text = self.text(key)?;
-        let endpoint = target_url::parse_endpoint(&text, allowed);
-        endpoint.map_err(|rule| self.error(key, &rule)).ok()
-    }
-
-    /// Reads an https origin without path; http is permitted on a loopback address only.
-    pub(crate) fn origin(&mut self, key: &str) -> Option<Url> {
-        let text = self.optional_text(key)?;
-        let checked = Url::parse(&text)
-            .map_err(|_| "must be a URL")
-            .and_then(|url| {
-                let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-                let loopback = match url.host() {
-                    Some(Host::Ipv4(address)) => address.is_loopback(),
-                    Some(Host::Ipv6(address)) => address.is_loopback(),
-                    Some(Host::Domain(name)) => name == "localhost",
-                    None => false,
-                };
-                if !(url.scheme() == "https" || (url.scheme() == "http" && loopback)) {
-                    Err("must be https (http only on a loopback address)")
-                } else if !bare || !url.username().is_empty() || url.password().is_some() {
-                    Err("must be an origin: scheme, host and port only")
-                } else {
-                    Ok(url)
-                }
-            });
-        checked.map_err(|rule| self.error(key, rule)).ok()
-    }
-
-    pub(crate) fn secret(&mut self, key: &str) -> Option<Secret> {
-        if self.get(key).is_none() {
-            self.error(key, "is missing");
-        }
-        self.optional_secret(key)
-    }
-
-    pub(crate) fn optional_secret(&mut self, key: &str) -> Option<Secret> {
-        let text = self.optional_text(key)?;
-        self.resolved(&text)
-            .map_err(|rule| self.error(key, &rule))
-            .ok()
-    }
-
-    pub(crate) fn sealer(&mut self, key: &str) -> Option<Sealer> {
-        let secret = self.secret(key)?;
-        Sealer::new(&secret)
-            .map_err(|error| self.error(key, &error.to_string()))
-            .ok()
-    }
-
-    /// Reads a list of strings, each parsed by `parse`; a missing key gives an empty list.
-    pub(crate) fn texts<T>(
-        &mut self,
-        key: &str,
-        parse: impl Fn(String) -> Result<T, String>,
-    ) -> Vec<T> {
-        let items = match self.get(key) {
-            Some(Value::Array(items)) => items.as_slice(),
-            Some(_) => {
-                self.error(key, "must be a list of texts");
-                return Vec::new();
-            }
-            None => return Vec::new(),
-        };
-        let mut found = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            let text = item.as_str().ok_or_else(|| "must be a text".to_owned());
-            match text.and_then(|text| parse(text.to_owned())) {
-                Ok(value) => found.push(value),
-                Err(rule) => self.error(&format!("{key}[{index}]"), &rule),
-            }
-        }
-        found
-    }
-
-    /// Reads a list of secret references and parses each resolved secret by `parse`.
-    pub(crate) fn secrets<T>(
-        &mut self,
-        key: &str,
-        parse: impl Fn(&Secret) -> Result<T, String>,
-    ) -> Vec<T> {
-        let resolve = self.resolve;
-        self.texts(key, |text| {
-            parse(&resolve(&SecretReference::parse(&text)?)?)
-        })
-    }
-
-    pub(crate) fn networks(&mut self, key: &str) -> Vec<IpNet> {
-        self.texts(key, |text| {
-            text.parse()
-                .map_err(|_| "must be a network such as 10.20.0.0/16".to_owned())
-        })
-    }
-
-    fn resolved(&self, text: &str) -> Result<Secret, String> {
-        (self.resolve)(&SecretReference::parse(text)?)
-    }
-
-    fn get(&mut self, key: &str) -> Option<&'a Value> {
+    pub(super) fn get(&mut self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.known_keys.insert(key.to_owned());
         self.table.get(key)
     }
 
-    fn name(&self, key: &str) -> String {
+    pub(super) fn name(&self, key: &str) -> String {
         if self.path.is_empty() {
             key.to_owned()
         } else {

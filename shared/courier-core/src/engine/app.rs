@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::auth::jwks::KeySets;
 use crate::callback::Callbacks;
 use crate::catalogue::{Catalogue, Operation};
 use crate::config::Config;
+use crate::engine::deployment::{Deployment, DeploymentError};
 use crate::engine::metrics::Metrics;
 use crate::engine::platform::Platform;
 use crate::engine::rate_limit::{Budget, RateLimiter};
@@ -45,6 +46,7 @@ pub struct App {
     pub(crate) throttled: Holds,
     /// The time by which everything in flight has to end, once the shutdown has begun.
     stops_at: watch::Sender<Option<Timestamp>>,
+    deployment: OnceCell<Deployment>,
 }
 
 /// Time that a step needs after a call to write the result to the record.
@@ -91,6 +93,7 @@ impl App {
             budget: Budget::default(),
             throttled: Holds::default(),
             stops_at: watch::Sender::new(None),
+            deployment: OnceCell::new(),
             metrics: Metrics::default(),
             timeouts,
             catalogue: Catalogue::shipped(),
@@ -103,6 +106,26 @@ impl App {
             graph,
             tokens,
             callbacks,
+        }
+    }
+
+    /// Returns the deployment, which is read from the store once and created if there is none.
+    ///
+    /// A host calls this at its start, to refuse a wrong seal key. If the store is unavailable then, the next caller
+    /// reads it.
+    pub async fn deployment(&self) -> Result<&Deployment, DeploymentError> {
+        let load = || Deployment::load(&*self.store, &self.config, &self.ids);
+        self.deployment.get_or_try_init(load).await
+    }
+
+    /// Returns the absolute URI in the `ce-source` of callbacks.
+    pub(crate) async fn event_source(&self) -> Result<String, DeploymentError> {
+        match &self.config.callbacks.source {
+            Some(source) => Ok(source.clone()),
+            None => Ok(format!(
+                "urn:graph-courier:{}",
+                self.deployment().await?.id()
+            )),
         }
     }
 

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::engine::deployment::DOCUMENT;
 use crate::engine::platform::Platform;
 use crate::operation::message::Message;
 use crate::operation::{OperationId, Record, State};
@@ -133,6 +134,7 @@ pub(crate) fn around_all(platform: Platform) -> Platform {
 
 struct Around<T>(T);
 
+/// The deployment's document has no points: it is read at the start, when no operation is in hand.
 #[async_trait]
 impl Store for Around<Arc<dyn Store>> {
     async fn insert(&self, record: &Record) -> Result<Written, StoreError> {
@@ -168,6 +170,9 @@ impl Store for Around<Arc<dyn Store>> {
     }
 
     async fn load_document(&self, key: &str) -> Result<Option<Document>, StoreError> {
+        if key == DOCUMENT {
+            return self.0.load_document(key).await;
+        }
         around("document.read", self.0.load_document(key)).await
     }
 
@@ -177,6 +182,9 @@ impl Store for Around<Arc<dyn Store>> {
         expected: u64,
         body: &str,
     ) -> Result<bool, StoreError> {
+        if key == DOCUMENT {
+            return self.0.swap_document(key, expected, body).await;
+        }
         let name = match self.0.load_document(key).await {
             Ok(old) => exchange(key, old.as_ref(), body),
             Err(_) => "other.write",

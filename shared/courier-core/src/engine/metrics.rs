@@ -18,7 +18,8 @@ pub struct Counts {
     pub polls: u64,
     /// Calls that Graph answered with 429.
     pub throttled: u64,
-    /// Callbacks by result: `delivered`, `refused` (any other status), `unanswered`, or `parked` (nothing was sent).
+    /// Callbacks by result: `delivered`, `refused` (any other status), `unanswered`, `parked` (nothing was sent), or
+    /// `orphaned` (nothing was sent because the configuration does not permit it).
     pub callbacks: BTreeMap<&'static str, u64>,
     /// Times from the end of an operation to the delivery of its completion; the first 100 since counts were taken.
     pub completion_lags: Vec<Duration>,

@@ -1,6 +1,7 @@
 //! Carries out decisions: the step of one operation, the line of starts on one resource, and the sweeper.
 
 pub mod app;
+pub mod deployment;
 pub mod platform;
 pub mod step;
 pub mod sweep;

@@ -31,6 +31,19 @@ pub(crate) struct Begun {
     pub(crate) replayed: bool,
 }
 
+/// Gives the operation of an idempotency key the id that it has in this deployment.
+pub(crate) async fn identify(app: &App, new: &mut NewOperation<'_>) -> Result<(), Problem> {
+    if new.is_derived {
+        let deployment = app.deployment().await.map_err(|error| {
+            tracing::error!(error = %chain(&error), "the deployment is not known; the request is answered with 503");
+            Problem::Unavailable
+        })?;
+        let id = deployment.operation_id(&*app.store, &new.id).await;
+        new.id = id.map_err(|error| unavailable(&error))?;
+    }
+    Ok(())
+}
+
 /// Records the request and, unless `deferred`, starts the operation.
 ///
 /// Once the record is durable and its watchdog is queued, the operation is accepted whatever goes wrong afterwards: the

@@ -29,7 +29,7 @@ pub(super) async fn create(
 ) -> Result<Response<Bytes>, Problem> {
     check_body(request)?;
     let preference = Preference::read(request.headers());
-    let new = request::parse(
+    let mut new = request::parse(
         request.body(),
         request.headers(),
         caller,
@@ -38,6 +38,7 @@ pub(super) async fn create(
         &app.ids,
         app.now(),
     )?;
+    accept::identify(app, &mut new).await?;
     let Begun {
         mut record,
         replayed,

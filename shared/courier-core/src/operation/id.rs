@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::crypto::hmac::HmacAlgorithm;
+
 /// A source of unique ids: for operations without an idempotency key, for calls to Graph, and for writers.
 pub type Ids = Arc<dyn Fn() -> uuid::Uuid + Send + Sync>;
 
@@ -20,9 +22,9 @@ pub fn random_ids() -> Ids {
 pub struct OperationId(String);
 
 impl OperationId {
-    /// Returns the id of every request of this client with this idempotency key.
+    /// Returns what identifies the requests of this client with this idempotency key.
     ///
-    /// As the id is derived, a replay is detected by the conditional insert of the record.
+    /// It is the operation's id in records of the version before, and [`Self::for_deployment`] makes the id of it now.
     pub fn from_key(client: &str, key: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"graph-courier operation id v1\0");
@@ -48,6 +50,18 @@ impl OperationId {
         let hash = Sha256::new().chain_update(purpose).chain_update(&self.0);
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hash.finalize()[..16]);
+        Self::unique(uuid::Uuid::from_bytes(bytes))
+    }
+
+    /// Returns the id that operations with this [`Self::from_key`] have in the deployment with this key.
+    ///
+    /// So no two deployments give out one id. As the id is derived, a replay is detected by the conditional insert of
+    /// the record.
+    pub fn for_deployment(&self, key: &[u8]) -> Self {
+        let label: &[u8] = b"graph-courier operation id v2\0";
+        let mac = HmacAlgorithm::Sha256.sign(key, &[label, self.0.as_bytes()]);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&mac[..16]);
         Self::unique(uuid::Uuid::from_bytes(bytes))
     }
 
@@ -114,6 +128,14 @@ mod tests {
             OperationId::from_key("a", "bk"),
             OperationId::from_key("ab", "k")
         );
+    }
+
+    #[test]
+    fn deployments_give_one_key_different_ids() {
+        let id = OperationId::from_key("a", "k");
+        assert_eq!(id.for_deployment(b"one"), id.for_deployment(b"one"));
+        assert_ne!(id.for_deployment(b"one"), id.for_deployment(b"two"));
+        assert_ne!(id.for_deployment(b"one"), id);
     }
 
     #[test]

@@ -208,7 +208,7 @@ fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "query_only", true)
 }
 
-fn classify(path: &Path, error: rusqlite::Error) -> OpenError {
+pub(crate) fn classify(path: &Path, error: rusqlite::Error) -> OpenError {
     let directory = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());

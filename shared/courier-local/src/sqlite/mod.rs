@@ -4,6 +4,7 @@
 //! implement the ports, and `failure` holds their common errors.
 
 mod connection_threads;
+mod data_file;
 mod database;
 mod failure;
 mod flows;
@@ -11,6 +12,7 @@ mod queue;
 mod schema;
 mod store;
 
+pub use data_file::DataFile;
 pub use database::{Database, OpenError, Options};
 pub use flows::Capacity;
 pub use queue::{Receipt, Received};

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// `COUR`: distinguishes our files from other programs' SQLite files.
-const APPLICATION_ID: i32 = 0x434F_5552;
+pub(crate) const APPLICATION_ID: i32 = 0x434F_5552;
 
 /// Entry n migrates from version n to n + 1.
 const MIGRATIONS: [&str; 2] = [V1, FLOWS];

@@ -198,6 +198,16 @@ impl Store for Database {
 }
 
 impl Database {
+    /// Returns the number of operations that are not closed.
+    pub async fn count_open(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM operations WHERE due_at IS NOT NULL";
+        let count = self.read(move |connection| {
+            let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+            Ok(count.unsigned_abs())
+        });
+        Ok(count.await?)
+    }
+
     fn announce_owed(&self, record: &Record) {
         if let Some((_, due)) = Message::owed(record) {
             self.announce(due);

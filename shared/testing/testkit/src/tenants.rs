@@ -41,6 +41,8 @@ pub const REQUEST_SECRETS: [(&str, &str); 6] = [
 /// A person whom Graph's answers and a callback's URL may name.
 pub const PERSON: &str = "canary.person@contoso.example";
 pub const SEAL_KEY: &str = "dGVzdC1zZWFsaW5nLWtleS1vZi0zMi1ieXRlcy4uLi4=";
+/// The seal key after a rotation.
+pub const SEAL_KEY_NEW: &str = "bmV3LXNlYWxpbmcta2V5LW9mLTMyLWJ5dGVzLi4uLi4=";
 
 /// Returns a callback to the receiver, with a secret in its query.
 pub fn callback(receiver: &Receiver) -> Value {
@@ -151,6 +153,7 @@ pub fn resolve(reference: &SecretReference) -> Result<Secret, String> {
         "RECEIVER_HMAC" => Ok(Secret::new(RECEIVER_HMAC)),
         "RECEIVER_OAUTH" => Ok(Secret::new(RECEIVER_OAUTH)),
         "SEAL_KEY" => Ok(Secret::new(SEAL_KEY)),
+        "SEAL_KEY_NEW" => Ok(Secret::new(SEAL_KEY_NEW)),
         other => {
             let found = REQUEST_SECRETS.iter().find(|(name, _)| *name == other);
             let found = found.map(|(_, secret)| Secret::new(*secret));

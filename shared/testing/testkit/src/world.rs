@@ -183,6 +183,8 @@ impl World {
             timeouts: setup.timeouts,
         };
         let app = Arc::new(App::new(config, platform));
+        // A store that fails in a test may fail here too; then the first request reads the deployment.
+        let _ = app.deployment().await;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let api = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = watch::channel(false);

@@ -334,7 +334,7 @@ fn a_token_url_obeys_the_same_rules_as_a_callback_url() {
             panic!("{url} was accepted");
         };
         let error = format!("clients.tickets.callback.oauth2.token_url: {rule}");
-        assert_eq!(errors.0, [error], "{url}");
+        assert_eq!(errors.texts(), [error], "{url}");
     }
 }
 

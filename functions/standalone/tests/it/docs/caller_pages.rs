@@ -142,7 +142,7 @@ fn every_link_between_the_pages_has_a_target() {
 #[test]
 fn every_configuration_is_valid_and_sends_the_shown_callback() {
     const HEAD: &str = "[graph.tenants.contoso]\ntenant_id = \"contoso.example\"\n\
-        client_id = \"courier\"\nclient_secret = \"env:GRAPH_SECRET\"\n[seal]\nkey = \"env:SEAL_KEY\"\n";
+        client_id = \"3f2504e0-4f89-41d3-9a0c-0305e82c3301\"\nclient_secret = \"env:GRAPH_SECRET\"\n[seal]\nkey = \"env:SEAL_KEY\"\n";
     for page in &PAGES {
         let text = format!("{HEAD}{}", page.config());
         let parsed = Config::parse(&text, Catalogue::shipped(), &resolve);

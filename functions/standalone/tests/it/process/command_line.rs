@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use courier_testkit::tenants;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::process::deployment::{QUICK, Site, config, file};
-use crate::process::program::{Ended, run};
+use crate::process::program::{Courier, Ended, run};
 
 const TEAM: &str = "871dbd5c-3a6a-4392-bfe1-042452793a50";
 
@@ -56,7 +57,7 @@ async fn a_wrong_configuration_names_every_key_and_nothing_is_started() {
     let text = config("http://127.0.0.1:9", "http://127.0.0.1:8")
         .replace(
             "tenant_id = \"contoso.example\"",
-            "tenant_id = 7\ncolour = \"red\"",
+            "tenant_id = \"not a guid\"\ncolour = \"red\"",
         )
         .replace("env:SIGNING_OLD", "env:NOWHERE")
         .replace("\"sha256:bb915d5e", "\"sha256:xx")
@@ -65,7 +66,7 @@ async fn a_wrong_configuration_names_every_key_and_nothing_is_started() {
     let path = file(directory.path(), "courier.toml", &text);
     let data = directory.path().join("data");
     let keys = [
-        "graph.tenants.contoso.tenant_id",
+        "courier.toml:6:13: graph.tenants.contoso.tenant_id: must be the tenant's GUID",
         "graph.tenants.contoso.colour",
         "clients.tickets.api_keys[0]",
         "clients.tickets.signing_secrets[1]",
@@ -80,6 +81,60 @@ async fn a_wrong_configuration_names_every_key_and_nothing_is_started() {
         !data.exists(),
         "the data directory was made before the check"
     );
+}
+
+#[tokio::test]
+async fn check_warns_of_what_is_surely_unwanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = config("http://127.0.0.1:9", "http://127.0.0.1:8");
+    let path = file(directory.path(), "courier.toml", &text);
+    let ended = run(&["check", "--config", &path], &[]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let warning = format!("warning: {path}:3:12: graph.base_url: not Microsoft Graph");
+    assert!(ended.stdout.contains(&warning), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_log_filter_or_format_is_told_instead_of_silence() {
+    let filter = [("COURIER_LOG", "inof")];
+    let words = ["COURIER_LOG: \"inof\" is not a level (off, error, warn, info, debug or trace)"];
+    check_failure(&run(&["check"], &filter).await, 1, &words);
+    let format = [("COURIER_LOG_FORMAT", "xml")];
+    let words = ["COURIER_LOG_FORMAT must be text or json"];
+    check_failure(&run(&["check"], &format).await, 1, &words);
+}
+
+#[tokio::test]
+async fn the_start_is_logged_as_one_line_of_json_when_asked_for() {
+    let site = Site::new(QUICK).await;
+    let started = async |operations: u64, data_file: &str| {
+        let format = [("COURIER_LOG_FORMAT", "json"), ("COURIER_LOG", "info")];
+        let owned = site.arguments("127.0.0.1:0");
+        let arguments: Vec<&str> = owned.iter().map(String::as_str).collect();
+        let server = Courier::start(&arguments, &format);
+        let line = server.says("\"message\":\"serving\"").await;
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let api = format!("http://{}", line["address"].as_str().unwrap());
+        for (field, expected) in [
+            ("version", json!(env!("CARGO_PKG_VERSION"))),
+            ("data_file", json!(data_file)),
+            ("open_operations", json!(operations)),
+            ("cloud", json!("test-host")),
+            ("graph", json!(site.graph_url)),
+            ("clients", json!(1)),
+        ] {
+            assert_eq!(line[field], expected, "{field} of {line}");
+        }
+        (server, api)
+    };
+    let (server, api) = started(0, "new").await;
+    let late = tenants::schedule(&site.receiver, TEAM);
+    let answer = site.post(&api, "k", &late).await.unwrap();
+    assert_eq!(answer.status, 202);
+    server.kill().await;
+    let (server, api) = started(1, "continued").await;
+    site.closed(&api, &answer.id()).await;
+    server.kill().await;
 }
 
 #[tokio::test]

@@ -23,3 +23,4 @@ mod load;
 #[cfg(feature = "second-tier")]
 mod log_leaks;
 pub(crate) mod program;
+mod seal_keys;

@@ -3,3 +3,4 @@
 mod access_tokens;
 mod leaks;
 mod refresh_tokens;
+mod seal_keys;

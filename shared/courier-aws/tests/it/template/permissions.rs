@@ -30,6 +30,7 @@ const START: &[&str] = &[
     "logs:PutLogEvents StartLogGroup.Arn",
 ];
 const POLL: &[&str] = &[
+    "dynamodb:Query ${Table.Arn}/index/by-client",
     "IsOnMiniStack: sqs:ChangeMessageVisibilityBatch Queue.Arn",
     "sqs:ChangeMessageVisibility Queue.Arn",
     "sqs:DeleteMessage Queue.Arn",
@@ -41,6 +42,7 @@ const POLL: &[&str] = &[
     "logs:PutLogEvents PollLogGroup.Arn",
 ];
 const SWEEP: &[&str] = &[
+    "dynamodb:Query ${Table.Arn}/index/by-client",
     "dynamodb:Query ${Table.Arn}/index/by-due",
     "logs:CreateLogStream SweepLogGroup.Arn",
     "logs:PutLogEvents SweepLogGroup.Arn",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::callback::{CallbackReply, DeliveryResult};
+use crate::callback::DeliveryResult;
 use crate::catalogue::Operation;
 use crate::config::Tenant;
 use crate::crypto::secret::Secret;
@@ -16,7 +16,11 @@ use crate::graph::unavailable::{Cause, NotReady};
 use crate::graph::verdict::GraphReply;
 use crate::lifecycle::Event;
 use crate::operation::{Reason, Record, SealedField, State};
-use crate::time::elapsed;
+use crate::time::{elapsed, later};
+
+/// Shortest and longest pause of a completion that the configuration does not permit to send.
+const ORPHANED_PAUSES: (Duration, Duration) =
+    (Duration::from_secs(5 * 60), Duration::from_secs(3600));
 
 /// Builds the start request before the start is claimed: checks its turn, opens its secrets, fetches a token.
 pub(super) async fn prepare(
@@ -199,19 +203,35 @@ async fn try_poll(
 /// Makes one delivery attempt, unless the receiver's circuit breaker defers it.
 pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
     let target = record.callback.as_ref().map_or(0, |target| target.version);
-    let delivery = match app.config.clients.get(&record.client) {
-        Some(client) => {
+    let delivery = match (
+        app.config.clients.get(&record.client),
+        app.event_source().await,
+    ) {
+        (Some(client), Ok(source)) => {
             let callbacks = &app.callbacks;
-            callbacks.deliver(record, client, &app.config.sealer).await
+            callbacks
+                .deliver(record, client, &app.config.sealer, &source)
+                .await
         }
-        None => {
-            DeliveryResult::Answered(CallbackReply::unsent("the client is no longer configured"))
-        }
+        (None, _) => DeliveryResult::Orphaned("the client is no longer configured"),
+        (Some(_), Err(_)) => DeliveryResult::Orphaned("the deployment's document cannot be read"),
     };
     let reply = match delivery {
         DeliveryResult::Answered(reply) => reply,
         DeliveryResult::Deferred(until) => {
             *app.metrics.counts().callbacks.entry("parked").or_default() += 1;
+            return Event::Deferred { epoch, until };
+        }
+        DeliveryResult::Orphaned(detail) => {
+            *app.metrics
+                .counts()
+                .callbacks
+                .entry("orphaned")
+                .or_default() += 1;
+            tracing::error!(operation.id = %record.id, client = record.client, detail, "a completion cannot be sent with this configuration; it waits, and that counts as no attempt");
+            let age = elapsed(record.ended_at.unwrap_or(record.created_at), app.now());
+            let (shortest, longest) = ORPHANED_PAUSES;
+            let until = later(app.now(), (age / 10).clamp(shortest, longest));
             return Event::Deferred { epoch, until };
         }
     };

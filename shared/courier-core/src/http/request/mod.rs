@@ -36,7 +36,9 @@ const MAX_DEADLINE_AHEAD: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 /// A request that keeps every rule, except perhaps rules about time.
 pub struct NewOperation<'a> {
+    /// The id. One that `is_derived` from an idempotency key is not yet that of the deployment.
     pub id: OperationId,
+    pub(crate) is_derived: bool,
     pub fingerprint: String,
     /// The broken rules about time, which do not matter if this is a replay.
     pub late: Vec<Violation>,
@@ -128,6 +130,7 @@ pub fn parse<'a>(
     payload.sort_all_objects();
     let hash = Sha256::digest(payload.to_string());
     Ok(NewOperation {
+        is_derived: key.is_some(),
         id: match key {
             Some(key) => OperationId::from_key(&client.name, &key),
             None => OperationId::unique(ids()),

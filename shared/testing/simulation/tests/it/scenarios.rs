@@ -150,9 +150,13 @@ fn peers_that_are_slow_cost_time_and_nothing_else() {
         let ends = &history.report.ends;
         assert_eq!(ends["succeeded"], 200, "{ends:?}");
         assert_eq!(ends.get("claimedAgain"), None, "{ends:?}");
-        // Some receivers answer that they are gone for good.
-        let called = ends["delivered"] + ends["undeliverable"];
-        assert!(called > 100, "{ends:?}");
-        assert_eq!(history.callbacks.len(), called, "one callback each");
+        // Some receivers refuse every time; all others are called once.
+        let mut attempts: BTreeMap<&str, u32> = BTreeMap::new();
+        for callback in &history.callbacks {
+            let id = callback.header("webhook-id").unwrap();
+            *attempts.entry(id).or_default() += 1;
+        }
+        let once = attempts.values().filter(|count| **count == 1).count();
+        assert!(once >= ends["delivered"], "{once} {ends:?}");
     }
 }
