@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::callback::breaker::{CircuitBreakers, Health};
+use crate::callback::breaker::{Change, CircuitBreakers, Health, Permit};
 use crate::config::{CallbackProfile, Client, Config};
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
@@ -22,13 +22,17 @@ mod breaker;
 mod excerpt;
 mod handshake;
 mod headers;
+pub(crate) mod notices;
 mod oauth2;
 mod reply;
 
 use handshake::Handshakes;
+use notices::Notices;
 use oauth2::AccessTokens;
 pub use reply::CallbackReply;
 
+/// Time within which delivery of a completion is tried, from the first attempt: 75 h 35 min 5 s.
+pub const DELIVERY_WINDOW: Duration = Duration::from_secs(272_105);
 /// Default limit of deliveries in flight to one receiver.
 const DEFAULT_IN_FLIGHT: u32 = 20;
 /// Number of bytes read of an answer.
@@ -44,6 +48,7 @@ pub(crate) struct Callbacks {
     breakers: CircuitBreakers,
     handshakes: Handshakes,
     tokens: AccessTokens,
+    pub(crate) notices: Notices,
 }
 
 /// The result of one attempt to deliver a completion.
@@ -52,6 +57,14 @@ pub(crate) enum DeliveryResult {
     Answered(CallbackReply),
     /// Nothing was sent, because the receiver is down or too many deliveries are in flight; the time is the next try.
     Deferred(Timestamp),
+}
+
+/// The reason why there is no answer to a delivery.
+enum Unsent {
+    /// The attempt failed; the text says how, and the health what that shows about the receiver.
+    Failed(String, Health),
+    /// The receiver allows only so many requests per minute, and this one comes too early.
+    TooEarly(Timestamp),
 }
 
 /// Everything that one delivery attempt needs.
@@ -79,6 +92,7 @@ impl Callbacks {
             breakers: CircuitBreakers::new(in_flight),
             handshakes: Handshakes::new(config.callbacks.origin.clone()),
             tokens: AccessTokens::default(),
+            notices: Notices::default(),
             allowed: Arc::clone(&config.allowed),
             transport,
             timeout,
@@ -107,15 +121,16 @@ impl Callbacks {
             Ok(attempt) => attempt,
             Err(detail) => return DeliveryResult::Answered(CallbackReply::unsent(detail)),
         };
+        let origin = attempt.url.origin();
         let now = (self.clock)();
         let permit = match self
             .breakers
-            .acquire(&client.name, &attempt.url.origin(), now)
+            .acquire(&client.name, &origin, &record.id, now)
         {
             Ok(permit) => permit,
             Err(until) => return DeliveryResult::Deferred(until),
         };
-        let (reply, health) = match self.send(&attempt).await {
+        let (reply, health) = match self.send(&attempt, &permit).await {
             Ok(reply) => {
                 let refused = reply.status.filter(|_| !reply.taken);
                 let health = refused.map_or(Health::Up, |status| {
@@ -123,17 +138,31 @@ impl Callbacks {
                 });
                 (reply, health)
             }
-            Err((detail, health)) => (CallbackReply::unsent(&detail), health),
+            Err(Unsent::Failed(detail, health)) => (CallbackReply::unsent(&detail), health),
+            Err(Unsent::TooEarly(until)) => return DeliveryResult::Deferred(until),
         };
-        if permit.report(health, (self.clock)()) {
-            let origin = attempt.url.origin();
-            tracing::warn!(
-                client = client.name,
-                origin,
-                "receiver counts as down; pausing its deliveries"
-            );
-        }
+        let now = (self.clock)();
+        self.report(client, &origin, permit.report(health, now), now);
         DeliveryResult::Answered(reply)
+    }
+
+    /// Logs what has changed for a receiver.
+    fn report(&self, client: &Client, origin: &str, change: Change, now: Timestamp) {
+        let (client, host) = (client.name.as_str(), host_of(origin));
+        let whom = format!("{client} {origin}");
+        match change {
+            Change::Nothing => {}
+            Change::Paused(until) => {
+                if let Some(left_out) = self.notices.take("paused", &whom, now) {
+                    tracing::warn!(client, host, %until, left_out, "the receiver is down or asks for a pause; its deliveries wait");
+                }
+            }
+            Change::Recovered => {
+                if let Some(left_out) = self.notices.take("recovered", &whom, now) {
+                    tracing::info!(client, host, left_out, "the receiver answers again");
+                }
+            }
+        }
     }
 
     fn attempt<'a>(
@@ -182,10 +211,12 @@ impl Callbacks {
     }
 
     /// Sends the completion and returns the receiver's answer.
-    ///
-    /// The error says why there is none, and what that shows about the receiver's health.
-    async fn send(&self, attempt: &DeliveryAttempt<'_>) -> Result<CallbackReply, (String, Health)> {
-        let untried = |detail: &str| (detail.to_owned(), Health::Untried);
+    async fn send(
+        &self,
+        attempt: &DeliveryAttempt<'_>,
+        permit: &Permit,
+    ) -> Result<CallbackReply, Unsent> {
+        let untried = |detail: &str| Unsent::Failed(detail.to_owned(), Health::Untried);
         let (client, profile) = (attempt.client, attempt.profile);
         let credentials = self
             .credentials(client, profile)
@@ -196,7 +227,9 @@ impl Callbacks {
         let headers =
             headers::of(attempt, &body, credentials.as_ref(), sent_at).map_err(untried)?;
         if profile.handshake {
-            self.shake_hands(client, &attempt.url).await?;
+            let consent = self.shake_hands(client, &attempt.url).await;
+            consent.map_err(|(detail, health)| Unsent::Failed(detail, health))?;
+            permit.keep_rate((self.clock)()).map_err(Unsent::TooEarly)?;
         }
         let mut secrets = excerpt::secrets_of(&attempt.url);
         let sent_secrets = credentials
@@ -220,8 +253,8 @@ impl Callbacks {
         });
         let result = sent.await;
         let now = (self.clock)();
-        let answered =
-            result.map_err(|unanswered| (unanswered.to_string(), Health::of(None, None)))?;
+        let answered = result
+            .map_err(|unanswered| Unsent::Failed(unanswered.to_string(), Health::of(None, None)))?;
         let reply = self.reply(profile, &answered, &secrets, sent_at, now);
         if answered.status == http::StatusCode::UNAUTHORIZED {
             self.tokens.forget(client, profile);
@@ -251,6 +284,11 @@ impl Callbacks {
             latency: Some(elapsed(sent_at, now)),
         }
     }
+}
+
+/// Returns the host of a receiver's origin, for the log.
+pub(crate) fn host_of(origin: &str) -> &str {
+    origin.split_once("://").map_or(origin, |(_, host)| host)
 }
 
 /// Returns the body to send: the frozen bytes, with the task's token filled in where the profile has one.

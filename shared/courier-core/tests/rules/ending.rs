@@ -110,6 +110,7 @@ fn any_other_answer_is_retried_on_the_schedule() {
             attempts: attempts + 20,
             scheduled_since: since,
             scheduled_attempts: attempts,
+            next_attempt_at: Some(at(NOW)),
             ..record.delivery
         };
         for status in [
@@ -148,9 +149,11 @@ fn completion_is_undeliverable_once_the_window_is_over() {
     let window = schedule::CALLBACK_WINDOW.as_secs();
     let mut record = ended(Outcome::Succeeded);
     record.delivery.scheduled_since = Some(at(NOW));
+    record.delivery.next_attempt_at = Some(at(NOW + window - 1));
     let last = called_at(NOW + window - 1, &record, 3, Some(500), 0);
     assert_eq!(last.next, Next::Wait(at(NOW + window)));
     record.delivery.scheduled_since = Some(at(NOW) - schedule::CALLBACK_WINDOW);
+    record.delivery.next_attempt_at = Some(at(NOW));
     let expected = closed(&record, Some(500), DeliveryOutcome::Undeliverable);
     assert_eq!(called(&record, Some(500)), expected);
     let expected = closed(&record, Some(204), DeliveryOutcome::Delivered);
@@ -256,6 +259,7 @@ fn redelivery_begins_a_new_schedule_for_the_same_completion() {
         scheduled_since: Some(at(900)),
         scheduled_attempts: 5,
         next_attempt_at: Some(at(5000)),
+        postponed_ms: 7000,
     };
     let how = DeliveryOutcome::Undeliverable;
     for state in [State::Ended { outcome }, State::Closed { outcome, how }] {
@@ -266,6 +270,7 @@ fn redelivery_begins_a_new_schedule_for_the_same_completion() {
             record.delivery.scheduled_since = None;
             record.delivery.scheduled_attempts = 0;
             record.delivery.next_attempt_at = Some(at(NOW));
+            record.delivery.postponed_ms = 0;
             let entry = line(at(NOW), "failed", "redeliveryAsked", None);
             record.history.push(entry);
         });

@@ -1,8 +1,9 @@
 //! Delivery of completions: profiles, signatures, redelivery, failing receivers, and guarded calls.
 
-mod circuit_breaker;
+pub(crate) mod circuit_breaker;
 mod deliveries;
 mod guard;
+mod pacing;
 mod profiles;
 mod redelivery;
 mod retarget;
