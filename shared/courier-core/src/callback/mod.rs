@@ -26,6 +26,7 @@ pub(crate) mod notices;
 mod oauth2;
 mod reply;
 
+use excerpt::Secrets;
 use handshake::Handshakes;
 use notices::Notices;
 use oauth2::AccessTokens;
@@ -35,9 +36,7 @@ pub use reply::CallbackReply;
 pub const DELIVERY_WINDOW: Duration = Duration::from_secs(272_105);
 /// Default limit of deliveries in flight to one receiver.
 const DEFAULT_IN_FLIGHT: u32 = 20;
-/// Number of bytes read of an answer.
-///
-/// The history keeps 1 KiB of it; more is read so that no secret is cut in two before it is redacted.
+/// Number of bytes read of an answer, of which the history keeps at most 1 KiB.
 const ANSWER_READ_BYTES: usize = 4096;
 
 pub(crate) struct Callbacks {
@@ -45,6 +44,8 @@ pub(crate) struct Callbacks {
     allowed: Arc<Allowed>,
     timeout: Duration,
     clock: Clock,
+    /// The history keeps how a receiver's answer begins.
+    keep_answers: bool,
     breakers: CircuitBreakers,
     handshakes: Handshakes,
     tokens: AccessTokens,
@@ -89,6 +90,7 @@ impl Callbacks {
             .in_flight_per_host
             .unwrap_or(DEFAULT_IN_FLIGHT);
         Self {
+            keep_answers: config.callbacks.keep_answers,
             breakers: CircuitBreakers::new(in_flight),
             handshakes: Handshakes::new(config.callbacks.origin.clone()),
             tokens: AccessTokens::default(),
@@ -255,7 +257,7 @@ impl Callbacks {
         let now = (self.clock)();
         let answered = result
             .map_err(|unanswered| Unsent::Failed(unanswered.to_string(), Health::of(None, None)))?;
-        let reply = self.reply(profile, &answered, &secrets, sent_at, now);
+        let reply = self.reply(profile, &answered, &Secrets::new(&secrets), sent_at, now);
         if answered.status == http::StatusCode::UNAUTHORIZED {
             self.tokens.forget(client, profile);
         }
@@ -266,21 +268,27 @@ impl Callbacks {
         &self,
         profile: &CallbackProfile,
         answered: &Answered,
-        secrets: &[String],
+        secrets: &Secrets,
         sent_at: Timestamp,
         now: Timestamp,
     ) -> CallbackReply {
         let headers = &answered.headers;
         let status = answered.status.as_u16();
+        let body = answered.body.as_deref().unwrap_or_default();
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let content_type = text("content-type");
+        let announced = text("content-length").and_then(|length| length.parse().ok());
         CallbackReply {
             status: Some(status),
             taken: profile.format.takes(status),
             retry_after: retry_after::parse(headers.get("retry-after"), headers.get("date"), now),
             detail: None,
-            answer: answered
-                .body
-                .as_deref()
-                .and_then(|body| excerpt::of(body, secrets)),
+            answer_type: content_type.and_then(|text| excerpt::media_type(text, secrets)),
+            answer_length: announced.or_else(|| u64::try_from(body.len()).ok()),
+            answer: self
+                .keep_answers
+                .then(|| excerpt::of(body, secrets, body.len() >= ANSWER_READ_BYTES))
+                .flatten(),
             latency: Some(elapsed(sent_at, now)),
         }
     }

@@ -45,6 +45,8 @@ pub struct Callbacks {
     pub in_flight_per_host: Option<u32>,
     /// Our DNS name in the CloudEvents handshake.
     pub origin: Option<String>,
+    /// The history keeps how a receiver's answer begins.
+    pub keep_answers: bool,
 }
 
 /// All mistakes in a configuration, each with the name of its key.
@@ -118,6 +120,7 @@ fn callbacks(table: &mut Reader<'_>) -> Callbacks {
         allow_networks: table.networks("allow_networks"),
         in_flight_per_host: table.number("in_flight_per_host", 1, 10_000),
         origin,
+        keep_answers: table.flag("keep_answers").unwrap_or(false),
     }
 }
 

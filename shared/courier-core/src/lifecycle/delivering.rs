@@ -41,6 +41,8 @@ impl Rules<'_> {
         record.remember(HistoryEntry {
             http_status: reply.status,
             latency_ms: reply.latency.map(milliseconds),
+            answer_type: reply.answer_type.clone(),
+            answer_length: reply.answer_length,
             answer: reply.answer.clone(),
             ..self.entry("callbackAttempt", outcome.as_str(), reply.detail.clone())
         });

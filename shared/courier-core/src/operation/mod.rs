@@ -322,7 +322,15 @@ pub struct HistoryEntry {
     /// Milliseconds from sending the callback until its answer was read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub latency_ms: Option<u64>,
+    /// Media type of the receiver's answer, without parameters.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer_type: Option<String>,
+    /// Length of the receiver's answer in bytes: as it was announced, else as far as it was read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer_length: Option<u64>,
     /// Beginning of the receiver's answer: at most 1 KiB, without our secrets, with control characters escaped.
+    ///
+    /// It is kept only where `callbacks.keep_answers` is set; earlier versions always kept it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub answer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -30,6 +30,8 @@ fn called_at(
         taken: status.is_some_and(|status| status / 100 == 2),
         retry_after: (retry_after > 0).then(|| seconds(retry_after)),
         detail: Some("HTTP".to_owned()),
+        answer_type: Some("text/plain".to_owned()),
+        answer_length: Some(4),
         answer: Some("said".to_owned()),
         latency: Some(Duration::from_millis(7)),
     };
@@ -62,6 +64,8 @@ fn attempted(record: &mut Record, status: Option<u16>) {
     let entry = HistoryEntry {
         http_status: status,
         latency_ms: Some(7),
+        answer_type: Some("text/plain".to_owned()),
+        answer_length: Some(4),
         answer: Some("said".to_owned()),
         client_request_id: None,
         request_id: None,

@@ -1,5 +1,6 @@
 //! Delivery of completions: profiles, signatures, redelivery, failing receivers, and guarded calls.
 
+mod answers;
 pub(crate) mod circuit_breaker;
 mod deliveries;
 mod guard;
