@@ -7,6 +7,7 @@ pub mod address;
 pub mod resolver;
 pub mod retry_after;
 pub mod target_url;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use url::Url;
 
 use crate::outbound::address::Allowed;
 use crate::outbound::resolver::GuardedResolver;
+pub use crate::outbound::trouble::Trouble;
 
 /// Maximum number of bytes that are read of an answer's body.
 pub const ANSWER_BYTES: usize = 256 * 1024;
@@ -92,8 +94,8 @@ pub struct Answered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
     /// No connection was made, so certainly no byte of the request was sent.
-    #[error("no connection")]
-    NotSent,
+    #[error("no connection: {0}")]
+    NotSent(Trouble),
     #[error("no answer in time")]
     TimedOut,
     #[error("the connection ended before the answer")]
@@ -161,7 +163,7 @@ impl Transport for HttpTransport {
 
 fn explain(error: &reqwest::Error) -> Unanswered {
     if error.is_connect() {
-        Unanswered::NotSent
+        Unanswered::NotSent(Trouble::of(error))
     } else if error.is_timeout() {
         Unanswered::TimedOut
     } else {

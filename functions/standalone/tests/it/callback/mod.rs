@@ -4,6 +4,7 @@ mod answers;
 pub(crate) mod circuit_breaker;
 mod deliveries;
 mod guard;
+mod logs;
 mod pacing;
 mod profiles;
 mod redelivery;
