@@ -70,7 +70,8 @@ pub struct Record {
 }
 
 /// The values of `callback.status`.
-pub const CALLBACK_STATUSES: [&str; 4] = ["none", "pending", "delivered", "undeliverable"];
+pub const CALLBACK_STATUSES: [&str; 5] =
+    ["none", "pending", "retrying", "delivered", "undeliverable"];
 
 /// Number of the oldest history lines that are always kept.
 const FIRST_HISTORY_LINES: usize = 20;
@@ -92,6 +93,7 @@ impl Record {
                 how: DeliveryOutcome::Undeliverable,
                 ..
             } => "undeliverable",
+            State::Ended { .. } if self.delivery.scheduled_attempts > 0 => "retrying",
             State::Accepted { .. }
             | State::Starting { .. }
             | State::StartUnknown { .. }
@@ -102,6 +104,12 @@ impl Record {
                 ..
             } => "pending",
         }
+    }
+
+    /// Reports whether the filter `callback=wanted` finds this record: `pending` is all that is still to be delivered.
+    pub fn matches_callback(&self, wanted: &str) -> bool {
+        let status = self.callback_status();
+        status == wanted || (wanted, status) == ("pending", "retrying")
     }
 
     /// Adds a line to a history; a full one first drops the oldest line after the [`FIRST_HISTORY_LINES`].

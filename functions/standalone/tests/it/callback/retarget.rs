@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use courier_testkit::receiver::Answer;
-use courier_testkit::world::{HR_KEY, World};
+use courier_testkit::world::{HR_KEY, World, delivery};
 use serde_json::{Value, json};
 
 use crate::api::operations::refused;
@@ -34,7 +34,7 @@ async fn an_undeliverable_completion_is_delivered_at_once_to_a_new_receiver() {
     assert_eq!(answer.body["callback"]["status"], "pending");
     let closed = world.closed(&id).await;
     assert_eq!(
-        closed["callback"],
+        delivery(&closed),
         json!({ "status": "delivered", "attempts": 2, "lastStatus": 204 })
     );
     let journal = world.receiver.journal();
