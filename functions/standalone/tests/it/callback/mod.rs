@@ -1,6 +1,7 @@
 //! Delivery of completions: profiles, signatures, redelivery, failing receivers, and guarded calls.
 
 mod answers;
+mod bulk;
 pub(crate) mod circuit_breaker;
 mod deliveries;
 mod guard;

@@ -1,4 +1,4 @@
-//! Calls about callbacks: a caller changes the receiver, or has many completions delivered again.
+//! A caller changes the receiver of a completion.
 
 use std::time::Duration;
 
@@ -167,64 +167,4 @@ async fn an_invalid_change_of_the_callback_is_refused_with_the_reason() {
     let late = patch(&world, &silent, &json!({ "url": world.receiver.url("/x") })).await;
     refused(&late, 409, "conflict");
     assert_eq!(world.receiver.journal().len(), 1);
-}
-
-#[tokio::test]
-async fn undeliverable_completions_are_listed_and_redelivered_in_pages() {
-    let world = World::new().await;
-    world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
-    let mut gone = Vec::new();
-    for number in 0..70 {
-        let mut body = world.schedule();
-        body["parameters"]["teamId"] = json!(format!("871dbd5c-3a6a-4392-bfe1-{number:012}"));
-        body["reference"] = json!(if number % 2 == 0 { "even" } else { "odd" });
-        let key = format!("k{number}");
-        let lost = number < 60;
-        world
-            .receiver
-            .answer_next(Answer::status(if lost { 410 } else { 204 }));
-        let id = world
-            .post_with(&[("idempotency-key", &key)], &body)
-            .await
-            .id();
-        world.work().await;
-        if lost {
-            gone.push(id);
-        }
-    }
-    let list = world.get("/v1/operations?callback=undeliverable").await;
-    assert_eq!(list.body["operations"].as_array().unwrap().len(), 50);
-    let odd = world
-        .get("/v1/operations?callback=undeliverable&reference=odd")
-        .await;
-    assert_eq!(odd.body["operations"].as_array().unwrap().len(), 30);
-    refused(
-        &world.get("/v1/operations?callback=lost").await,
-        400,
-        "invalid-query",
-    );
-    let before = world.receiver.journal().len();
-    let all = "/v1/operations/callback/redeliver";
-    let (mut redelivered, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let answer = world
-            .call("POST", &format!("{all}?{cursor}"), &[], "")
-            .await;
-        assert_eq!(answer.status, 202);
-        let ids = answer.body["redelivered"].as_array().unwrap();
-        redelivered.extend(ids.iter().map(|id| id.as_str().unwrap().to_owned()));
-        match answer.body["next"].as_str() {
-            Some(next) => cursor = format!("cursor={next}"),
-            None => break,
-        }
-    }
-    redelivered.sort();
-    gone.sort();
-    assert_eq!(redelivered, gone);
-    world.advance(Duration::from_secs(5)).await;
-    assert_eq!(world.receiver.journal().len(), before + 60);
-    let other = world.call("POST", all, &[("x-api-key", HR_KEY)], "").await;
-    assert_eq!(other.body, json!({ "redelivered": [], "next": null }));
-    let again = world.call("POST", all, &[], "").await;
-    assert_eq!(again.body["redelivered"], json!([]));
 }
