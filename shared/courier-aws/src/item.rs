@@ -96,7 +96,10 @@ pub(crate) fn filtered(record: &Record, filter: &Filter) -> bool {
     is(&filter.status, Some(record.state.status()))
         && is(&filter.operation, Some(&record.operation))
         && is(&filter.reference, record.reference.as_deref())
-        && is(&filter.callback, Some(record.callback_status()))
+        && filter
+            .callback
+            .as_deref()
+            .is_none_or(|wanted| record.matches_callback(wanted))
 }
 
 /// Formats a time so that texts sort in the order of their times.

@@ -235,7 +235,8 @@ impl Cloud {
 }
 
 pub(crate) fn is_closed(operation: &Value) -> bool {
-    operation["endedAt"].is_string() && operation["callback"]["status"] != "pending"
+    let open = ["pending", "retrying"].map(Value::from);
+    operation["endedAt"].is_string() && !open.contains(&operation["callback"]["status"])
 }
 
 /// Puts the configuration and its secrets where the functions find them; the document's ARN and text.

@@ -8,6 +8,8 @@ use crate::redact::scrub;
 
 /// Maximum length of an excerpt in bytes.
 const MAX_EXCERPT_BYTES: usize = 1024;
+/// Maximum length of each half of a media type; the registered ones are shorter than 80 bytes.
+const MAX_TYPE_PART_BYTES: usize = 80;
 const REDACTED: &str = "[redacted]";
 /// Minimum length in bytes of a part of a URL that is redacted; shorter parts are ordinary words, not secrets.
 const MIN_SECRET_BYTES: usize = 8;
@@ -29,15 +31,61 @@ pub(super) fn secrets_of(url: &CallbackUrl) -> Vec<String> {
     secrets
 }
 
-/// Returns at most 1 KiB of the answer, redacted and with control characters escaped; `None` when it is empty.
-pub(super) fn of(body: &[u8], secrets: &[String]) -> Option<String> {
-    let mut text = String::from_utf8_lossy(body).into_owned();
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        for spelling in spellings(secret) {
-            text = text.replace(&spelling, REDACTED);
-        }
+/// The secrets that an answer may repeat, in every spelling.
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    pub(super) fn new(secrets: &[String]) -> Self {
+        let secrets = secrets.iter().filter(|secret| !secret.is_empty());
+        Self(secrets.flat_map(|secret| spellings(secret)).collect())
     }
-    let scrubbed = scrub(&text);
+
+    /// Returns the text without the secrets; where it `is_cut`, also without the beginning of one at its end.
+    fn redact(&self, text: &str, is_cut: bool) -> String {
+        let mut found: Vec<(usize, usize)> = Vec::new();
+        for spelling in &self.0 {
+            let places = text.match_indices(spelling.as_str());
+            found.extend(places.map(|(start, _)| (start, start + spelling.len())));
+            if is_cut && let Some(start) = beginning_at_end(text, spelling) {
+                found.push((start, text.len()));
+            }
+        }
+        found.sort_unstable();
+        let mut redacted = String::with_capacity(text.len());
+        let mut end = 0;
+        for (start, until) in found {
+            // Secrets may overlap; what one of them covers is redacted once.
+            if start >= end {
+                redacted.push_str(&text[end..start]);
+                redacted.push_str(REDACTED);
+            }
+            end = end.max(until);
+        }
+        redacted.push_str(&text[end..]);
+        redacted
+    }
+}
+
+/// Returns where the longest beginning of `secret` starts at which `text` ends.
+fn beginning_at_end(text: &str, secret: &str) -> Option<usize> {
+    let longest = secret.len().min(text.len());
+    let mut starts = text.len() - longest..text.len();
+    starts.find(|start| {
+        text.is_char_boundary(*start) && secret.as_bytes().starts_with(&text.as_bytes()[*start..])
+    })
+}
+
+/// Returns at most 1 KiB of the answer, redacted and with control characters escaped; `None` when it is empty.
+///
+/// `is_cut` says that more of the answer was not read. What is cut to 1 KiB has been redacted before.
+pub(super) fn of(body: &[u8], secrets: &Secrets, is_cut: bool) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let text = match is_cut {
+        // The last character may be cut in two; the replacement character would hide the beginning of a secret.
+        true => text.trim_end_matches('\u{fffd}'),
+        false => &text,
+    };
+    let scrubbed = scrub(&secrets.redact(text, is_cut));
     let end = scrubbed.floor_char_boundary(MAX_EXCERPT_BYTES);
     let mut line = String::with_capacity(end);
     for character in scrubbed[..end].chars() {
@@ -48,6 +96,20 @@ pub(super) fn of(body: &[u8], secrets: &[String]) -> Option<String> {
         }
     }
     (!line.is_empty()).then_some(line)
+}
+
+/// Returns the media type of an answer without its parameters, such as `text/html`; `None` if it is not like one.
+///
+/// A type that holds a secret is none either.
+pub(super) fn media_type(header: &str, secrets: &Secrets) -> Option<String> {
+    let essence = header.split(';').next().unwrap_or_default().trim();
+    let is_token = |part: &str| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
+        !part.is_empty() && part.len() <= MAX_TYPE_PART_BYTES && part.bytes().all(fits)
+    };
+    let (kind, subtype) = essence.split_once('/')?;
+    let is_clean = secrets.redact(essence, false) == essence && scrub(essence) == essence;
+    (is_token(kind) && is_token(subtype) && is_clean).then(|| essence.to_ascii_lowercase())
 }
 
 /// Returns the spellings that a page may give a secret.
@@ -114,8 +176,12 @@ mod tests {
     use crate::outbound::target_url;
 
     fn excerpt(body: &str, secrets: &[&str]) -> Option<String> {
+        of(body.as_bytes(), &known(secrets), false)
+    }
+
+    fn known(secrets: &[&str]) -> Secrets {
         let secrets: Vec<String> = secrets.iter().map(|&secret| secret.to_owned()).collect();
-        of(body.as_bytes(), &secrets)
+        Secrets::new(&secrets)
     }
 
     #[test]
@@ -124,7 +190,10 @@ mod tests {
         assert_eq!(excerpt("no", &[]).as_deref(), Some("no"));
         let written = excerpt("a\r\n\tb\u{1b}[31mc\u{0}\u{202e}é", &[]).unwrap();
         assert_eq!(written, "a\\r\\n\\tb\\u{1b}[31mc\\u{0}\\u{202e}é");
-        assert_eq!(of(b"\xff\xfe!", &[]).as_deref(), Some("\u{fffd}\u{fffd}!"));
+        assert_eq!(
+            of(b"\xff\xfe!", &known(&[]), false).as_deref(),
+            Some("\u{fffd}\u{fffd}!")
+        );
     }
 
     #[test]
@@ -140,7 +209,7 @@ mod tests {
         let origins = ["https://hooks.example".to_owned()];
         let text = "https://hooks.example/flows/canary-canary-path?v=1&sig=canary%2Bcanary%2F=&k=canaryPlain";
         let url = target_url::parse(text, &origins, &Allowed::default()).unwrap();
-        let secrets = secrets_of(&url);
+        let secrets = Secrets::new(&secrets_of(&url));
         for page in [
             format!("Cannot POST {text}"),
             "Cannot POST /flows/canary-canary-path".to_owned(),
@@ -152,10 +221,10 @@ mod tests {
             "value canary%252bcanary%252f is wrong".to_owned(),
             "<b>canaryPlain</b>, and flow canary-canary-path".to_owned(),
         ] {
-            let written = of(page.as_bytes(), &secrets).unwrap();
+            let written = of(page.as_bytes(), &secrets, false).unwrap();
             assert!(!written.contains("canary"), "{page}\n{written}");
         }
-        let harmless = of(b"flows v 1: not found", &secrets).unwrap();
+        let harmless = of(b"flows v 1: not found", &secrets, false).unwrap();
         assert_eq!(harmless, "flows v 1: not found");
     }
 
@@ -170,5 +239,68 @@ mod tests {
             excerpt("pass: s3cret", &["s3cret"]).unwrap(),
             "pass: [redacted]"
         );
+    }
+
+    /// A long token that is repeated leaves little of an answer when it is redacted, so the end of what was read counts.
+    #[test]
+    fn a_secret_that_is_cut_where_reading_ended_leaves_nothing() {
+        let token: String = (0..300).map(|number| format!("k{number:04}")).collect();
+        let page = format!("got {token}, {token} and {token}");
+        for read in [
+            0,
+            3,
+            5,
+            40,
+            1503,
+            1504,
+            1510,
+            3000,
+            3100,
+            4400,
+            page.len() - 1,
+        ] {
+            let written = of(&page.as_bytes()[..read], &known(&[&token]), true);
+            let written = written.unwrap_or_default();
+            assert!(!written.contains("k0000"), "{read}: {written}");
+            assert!(written.len() < 60, "{read}: {written}");
+        }
+        let cut = of(
+            "münchen=ö".as_bytes().split_last().unwrap().1,
+            &known(&["=öx"]),
+            true,
+        );
+        assert_eq!(cut.as_deref(), Some("münchen[redacted]"));
+    }
+
+    #[test]
+    fn secrets_that_overlap_are_redacted_together() {
+        let written = excerpt("<abcdefgh12345678>", &["abcdefgh1234", "gh12345678"]).unwrap();
+        assert_eq!(written, "<[redacted]>");
+        let written = excerpt("<abcdefgh12345678>", &["gh12", "abcdefgh12345678"]).unwrap();
+        assert_eq!(written, "<[redacted]>");
+    }
+
+    #[test]
+    fn a_media_type_is_kept_without_parameters_and_without_secrets() {
+        let secrets = known(&["canary-token"]);
+        let kept = |header: &str| media_type(header, &secrets);
+        assert_eq!(
+            kept("Text/HTML; charset=utf-8").as_deref(),
+            Some("text/html")
+        );
+        let problem = "application/problem+json";
+        assert_eq!(kept(problem).as_deref(), Some(problem));
+        let long = format!("text/{}", "x".repeat(81));
+        for header in [
+            "",
+            "text",
+            "text/",
+            "/html",
+            "text/ht ml",
+            "text/canary-token",
+            &long,
+        ] {
+            assert_eq!(kept(header), None, "{header}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::callback::breaker::{CircuitBreakers, Health};
+use crate::callback::breaker::{Change, CircuitBreakers, Health, Permit};
 use crate::config::{CallbackProfile, Client, Config};
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
@@ -22,18 +22,21 @@ mod breaker;
 mod excerpt;
 mod handshake;
 mod headers;
+pub(crate) mod notices;
 mod oauth2;
 mod reply;
 
+use excerpt::Secrets;
 use handshake::Handshakes;
+use notices::Notices;
 use oauth2::{AccessTokens, NoCredentials};
 pub use reply::CallbackReply;
 
+/// Time within which delivery of a completion is tried, from the first attempt: 75 h 35 min 5 s.
+pub const DELIVERY_WINDOW: Duration = Duration::from_secs(272_105);
 /// Default limit of deliveries in flight to one receiver.
 const DEFAULT_IN_FLIGHT: u32 = 20;
-/// Number of bytes read of an answer.
-///
-/// The history keeps 1 KiB of it; more is read so that no secret is cut in two before it is redacted.
+/// Number of bytes read of an answer, of which the history keeps at most 1 KiB.
 const ANSWER_READ_BYTES: usize = 4096;
 
 pub(crate) struct Callbacks {
@@ -41,9 +44,12 @@ pub(crate) struct Callbacks {
     allowed: Arc<Allowed>,
     timeout: Duration,
     clock: Clock,
+    /// The history keeps how a receiver's answer begins.
+    keep_answers: bool,
     breakers: CircuitBreakers,
     handshakes: Handshakes,
     tokens: AccessTokens,
+    pub(crate) notices: Notices,
 }
 
 /// The result of one attempt to deliver a completion.
@@ -69,7 +75,8 @@ enum NoAttempt {
 enum Unsent {
     /// The attempt failed; the text says how, and the health what that shows about the receiver.
     Failed(String, Health),
-    /// Nothing was sent, and there is no sense in trying before this time.
+    /// Nothing was sent, and there is no sense in trying before this time: the access token cannot be had, or the receiver
+    /// allows only so many requests per minute.
     NotBefore(Timestamp),
 }
 
@@ -96,9 +103,11 @@ impl Callbacks {
             .in_flight_per_host
             .unwrap_or(DEFAULT_IN_FLIGHT);
         Self {
+            keep_answers: config.callbacks.keep_answers,
             breakers: CircuitBreakers::new(in_flight),
             handshakes: Handshakes::new(config.callbacks.origin.clone()),
             tokens: AccessTokens::new(timeout / 3),
+            notices: Notices::default(),
             allowed: Arc::clone(&config.allowed),
             transport,
             timeout,
@@ -133,15 +142,16 @@ impl Callbacks {
             }
             Err(NoAttempt::Orphaned(detail)) => return DeliveryResult::Orphaned(detail),
         };
+        let origin = attempt.url.origin();
         let now = (self.clock)();
         let permit = match self
             .breakers
-            .acquire(&client.name, &attempt.url.origin(), now)
+            .acquire(&client.name, &origin, &record.id, now)
         {
             Ok(permit) => permit,
             Err(until) => return DeliveryResult::Deferred(until),
         };
-        let (reply, health) = match self.send(&attempt).await {
+        let (reply, health) = match self.send(&attempt, &permit).await {
             Ok(reply) => {
                 let refused = reply.status.filter(|_| !reply.taken);
                 let health = refused.map_or(Health::Up, |status| {
@@ -152,15 +162,28 @@ impl Callbacks {
             Err(Unsent::Failed(detail, health)) => (CallbackReply::unsent(&detail), health),
             Err(Unsent::NotBefore(until)) => return DeliveryResult::Deferred(until),
         };
-        if permit.report(health, (self.clock)()) {
-            let origin = attempt.url.origin();
-            tracing::warn!(
-                client = client.name,
-                origin,
-                "receiver counts as down; pausing its deliveries"
-            );
-        }
+        let now = (self.clock)();
+        self.report(client, &origin, permit.report(health, now), now);
         DeliveryResult::Answered(reply)
+    }
+
+    /// Logs what has changed for a receiver.
+    fn report(&self, client: &Client, origin: &str, change: Change, now: Timestamp) {
+        let (client, host) = (client.name.as_str(), host_of(origin));
+        let whom = format!("{client} {origin}");
+        match change {
+            Change::Nothing => {}
+            Change::Paused(until) => {
+                if let Some(left_out) = self.notices.take("paused", &whom, now) {
+                    tracing::warn!(client, host, %until, left_out, "the receiver is down or asks for a pause; its deliveries wait");
+                }
+            }
+            Change::Recovered => {
+                if let Some(left_out) = self.notices.take("recovered", &whom, now) {
+                    tracing::info!(client, host, left_out, "the receiver answers again");
+                }
+            }
+        }
     }
 
     fn attempt<'a>(
@@ -210,7 +233,11 @@ impl Callbacks {
     /// Sends the completion and returns the receiver's answer.
     ///
     /// The error says why there is none, and what that shows about the receiver's health.
-    async fn send(&self, attempt: &DeliveryAttempt<'_>) -> Result<CallbackReply, Unsent> {
+    async fn send(
+        &self,
+        attempt: &DeliveryAttempt<'_>,
+        permit: &Permit,
+    ) -> Result<CallbackReply, Unsent> {
         let untried = |detail: &str| Unsent::Failed(detail.to_owned(), Health::Untried);
         let (client, profile) = (attempt.client, attempt.profile);
         let credentials = self
@@ -227,6 +254,9 @@ impl Callbacks {
         if profile.handshake {
             let agreed = self.shake_hands(client, &attempt.url).await;
             agreed.map_err(|(detail, health)| Unsent::Failed(detail, health))?;
+            permit
+                .keep_rate((self.clock)())
+                .map_err(Unsent::NotBefore)?;
         }
         let mut secrets = excerpt::secrets_of(&attempt.url);
         let sent_secrets = credentials
@@ -252,7 +282,7 @@ impl Callbacks {
         let now = (self.clock)();
         let answered = result
             .map_err(|unanswered| Unsent::Failed(unanswered.to_string(), Health::of(None, None)))?;
-        let reply = self.reply(profile, &answered, &secrets, sent_at, now);
+        let reply = self.reply(profile, &answered, &Secrets::new(&secrets), sent_at, now);
         if let (http::StatusCode::UNAUTHORIZED, Some((_, header))) = (answered.status, &credentials)
         {
             self.tokens.forget(client, profile, header);
@@ -264,24 +294,35 @@ impl Callbacks {
         &self,
         profile: &CallbackProfile,
         answered: &Answered,
-        secrets: &[String],
+        secrets: &Secrets,
         sent_at: Timestamp,
         now: Timestamp,
     ) -> CallbackReply {
         let headers = &answered.headers;
         let status = answered.status.as_u16();
+        let body = answered.body.as_deref().unwrap_or_default();
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let content_type = text("content-type");
+        let announced = text("content-length").and_then(|length| length.parse().ok());
         CallbackReply {
             status: Some(status),
             taken: profile.format.takes(status),
             retry_after: retry_after::parse(headers.get("retry-after"), headers.get("date"), now),
             detail: None,
-            answer: answered
-                .body
-                .as_deref()
-                .and_then(|body| excerpt::of(body, secrets)),
+            answer_type: content_type.and_then(|text| excerpt::media_type(text, secrets)),
+            answer_length: announced.or_else(|| u64::try_from(body.len()).ok()),
+            answer: self
+                .keep_answers
+                .then(|| excerpt::of(body, secrets, body.len() >= ANSWER_READ_BYTES))
+                .flatten(),
             latency: Some(elapsed(sent_at, now)),
         }
     }
+}
+
+/// Returns the host of a receiver's origin, for the log.
+pub(crate) fn host_of(origin: &str) -> &str {
+    origin.split_once("://").map_or(origin, |(_, host)| host)
 }
 
 /// Returns the body to send: the frozen bytes, with the task's token filled in where the profile has one.

@@ -12,7 +12,11 @@ pub struct CallbackReply {
     pub retry_after: Option<Duration>,
     /// Why there is no answer, for the history, without secrets.
     pub detail: Option<String>,
-    /// The beginning of the answer's body, made fit for the history.
+    /// Media type of the answer's body.
+    pub answer_type: Option<String>,
+    /// Length of the answer's body in bytes, as far as it is known.
+    pub answer_length: Option<u64>,
+    /// The beginning of the answer's body, made fit for the history, where the configuration asks for it.
     pub answer: Option<String>,
     /// Time from sending the request until its answer was read.
     pub latency: Option<Duration>,

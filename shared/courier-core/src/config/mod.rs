@@ -57,6 +57,8 @@ pub struct Callbacks {
     pub origin: Option<String>,
     /// The absolute URI in `ce-source`; the default is made of the deployment's id.
     pub source: Option<String>,
+    /// The history keeps how a receiver's answer begins.
+    pub keep_answers: bool,
 }
 
 impl Config {
@@ -199,6 +201,7 @@ fn callbacks(table: &mut Reader<'_>) -> (Callbacks, Allowed) {
         in_flight_per_host,
         origin,
         source,
+        keep_answers: table.flag("keep_answers").unwrap_or(false),
     };
     (callbacks, Allowed { networks })
 }

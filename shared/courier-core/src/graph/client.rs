@@ -166,7 +166,7 @@ impl Graph {
             body,
         } = match sent {
             Ok(answered) => answered,
-            Err(Unanswered::NotSent) => return GraphReply::NotSent,
+            Err(Unanswered::NotSent(_)) => return GraphReply::NotSent,
             Err(Unanswered::TimedOut) => return GraphReply::Lost("no answer in time"),
             Err(Unanswered::CutOff | Unanswered::Forbidden) => {
                 return GraphReply::Lost("the connection ended before the answer");

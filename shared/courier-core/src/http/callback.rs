@@ -1,11 +1,11 @@
-//! Requests about completions: deliver one or many of them again, or deliver one to another receiver.
+//! Requests about one completion: deliver it again, or deliver it to another receiver.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::create::check_body;
-use super::{change, json_response, list, state};
+use super::{change, json_response, state};
 use crate::catalogue::schema::Violation;
 use crate::config::Client;
 use crate::engine::app::App;
@@ -33,31 +33,6 @@ pub(super) async fn redeliver(app: &App, record: Record) -> Result<Response<Byte
         StatusCode::ACCEPTED,
         &document(&record, app.now()),
     ))
-}
-
-/// Answers `POST /v1/operations/callback/redeliver`: redelivers a page of the completions that the filter finds.
-///
-/// By default it finds the undeliverable ones. Repeating the request is safe; `next` is the `cursor` of the rest.
-pub(super) async fn redeliver_all(
-    app: &App,
-    client: &Client,
-    query: &str,
-) -> Result<Response<Bytes>, Problem> {
-    let mut filter = list::filter(query)?;
-    filter
-        .callback
-        .get_or_insert_with(|| "undeliverable".to_owned());
-    let page = list::page(app, client, &filter).await?;
-    let mut redelivered = Vec::new();
-    for record in page
-        .records
-        .into_iter()
-        .filter(|record| record.event.is_some())
-    {
-        redelivered.push(change(app, record, &Event::RedeliveryRequested).await?.id);
-    }
-    let body = json!({ "redelivered": redelivered, "next": page.next });
-    Ok(json_response(StatusCode::ACCEPTED, &body))
 }
 
 /// Answers `PATCH /v1/operations/{id}/callback`: changes URL, profile or token; a field that is left out stays.

@@ -80,7 +80,7 @@ pub(super) async fn page(app: &App, client: &Client, filter: &Filter) -> Result<
     })
 }
 
-fn bad_query(name: &str, rule: &'static str) -> Problem {
+pub(super) fn bad_query(name: &str, rule: &'static str) -> Problem {
     let parameter = name
         .chars()
         .filter(|letter| !letter.is_control())

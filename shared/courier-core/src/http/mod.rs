@@ -21,6 +21,7 @@ use crate::time::{elapsed, later};
 
 mod accept;
 mod callback;
+mod callback_bulk;
 mod create;
 mod list;
 pub mod problem;
@@ -102,7 +103,7 @@ async fn route(
         ["callback", "redeliver"] => {
             allow(request, &Method::POST, "POST")?;
             let query = request.uri().query().unwrap_or_default();
-            callback::redeliver_all(app, client, query).await
+            callback_bulk::redeliver_all(app, client, query, ends_at).await
         }
         [id, "callback"] => {
             allow(request, &Method::PATCH, "PATCH")?;

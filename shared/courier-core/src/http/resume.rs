@@ -101,6 +101,8 @@ fn resumed(app: &App, ended: Record) -> Result<Record, Problem> {
             http_status: None,
             latency_ms: None,
             answer: None,
+            answer_type: None,
+            answer_length: None,
             client_request_id: None,
             request_id: None,
         }],

@@ -11,9 +11,6 @@ use crate::operation::{
     CallbackTarget, Delivery, DeliveryOutcome, HistoryEntry, Outcome, Record, State,
 };
 
-/// Width over which the deferred deliveries to one receiver are spread.
-const DEFERRED_SPREAD: Duration = Duration::from_secs(10);
-
 impl Rules<'_> {
     /// Applies the result of a delivery attempt.
     ///
@@ -29,6 +26,7 @@ impl Rules<'_> {
         record.epoch = epoch;
         record.step_crashes = 0;
         let delivery = &mut record.delivery;
+        delivery.postpone(self.now);
         delivery.attempts += 1;
         delivery.scheduled_attempts += 1;
         delivery.last_status = reply.status;
@@ -43,6 +41,8 @@ impl Rules<'_> {
         record.remember(HistoryEntry {
             http_status: reply.status,
             latency_ms: reply.latency.map(milliseconds),
+            answer_type: reply.answer_type.clone(),
+            answer_length: reply.answer_length,
             answer: reply.answer.clone(),
             ..self.entry("callbackAttempt", outcome.as_str(), reply.detail.clone())
         });
@@ -67,19 +67,18 @@ impl Rules<'_> {
 
     /// Waits with a delivery that was not sent; it counts as no attempt and leaves the schedule as it is.
     ///
-    /// Writes only for a new epoch, or if the sweeper would otherwise take the message for lost. All deliveries that
-    /// wait for one receiver get the same `until`, so they are spread over [`DEFERRED_SPREAD`] after it.
+    /// Writes only for a new epoch, or if the sweeper would otherwise take the message for lost.
     pub(super) fn deferred(&self, epoch: u32, until: Timestamp) -> Decision {
         if !matches!(self.record.state, State::Ended { .. }) || epoch < self.record.epoch {
             return only(Next::Redecide);
         }
-        let until = schedule::spread(self.record, until, DEFERRED_SPREAD, self.now);
         if !self.outlasts_sweeper(until) && epoch == self.record.epoch {
             return only(Next::Wait(until));
         }
         let mut record = self.changed();
         record.epoch = epoch;
         record.due_at = Some(until);
+        record.delivery.postpone(until);
         record.delivery.next_attempt_at = Some(until);
         written(record, Next::Wait(until))
     }
@@ -132,6 +131,7 @@ impl Rules<'_> {
             scheduled_since: None,
             scheduled_attempts: 0,
             next_attempt_at: Some(self.now),
+            postponed_ms: 0,
             ..record.delivery
         };
         self.carry_anew(written(record, Next::Drop))

@@ -272,6 +272,8 @@ impl Rules<'_> {
             detail,
             http_status: None,
             latency_ms: None,
+            answer_type: None,
+            answer_length: None,
             answer: None,
             client_request_id: None,
             request_id: None,

@@ -25,7 +25,7 @@ pub const CALLBACK_PAUSES: [Duration; 9] = [
 ];
 
 /// Time within which delivery of a completion is tried: the sum of the pauses, 75 h 35 min 5 s.
-pub const CALLBACK_WINDOW: Duration = Duration::from_secs(272_105);
+pub const CALLBACK_WINDOW: Duration = crate::callback::DELIVERY_WINDOW;
 
 /// Returns our own pause between two polls: the catalogue's first one (or a shorter `Retry-After`), or a tenth of the
 /// operation's age if that is longer, at most the catalogue's longest one.
@@ -160,7 +160,7 @@ pub fn start_again(record: &Record, retry_after: Option<Duration>, now: Timestam
 /// Returns the time of the next delivery attempt after `attempts` attempts, or `None` when the window is over.
 ///
 /// `since` is the time of the first attempt. `Retry-After` is honoured in full while the window lasts: the last attempt
-/// falls on the window's end.
+/// falls on the window's end. The window ends later by the time for which attempts were postponed, up to twice as late.
 pub fn next_callback(
     record: &Record,
     since: Timestamp,
@@ -168,7 +168,8 @@ pub fn next_callback(
     retry_after: Option<Duration>,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let end = later(since, CALLBACK_WINDOW);
+    let postponed = Duration::from_millis(record.delivery.postponed_ms);
+    let end = later(since, CALLBACK_WINDOW + postponed.min(CALLBACK_WINDOW));
     if now >= end {
         return None;
     }
@@ -176,16 +177,6 @@ pub fn next_callback(
     let pause = CALLBACK_PAUSES[index.min(CALLBACK_PAUSES.len() - 1)];
     let jittered = pause.mul_f64(0.8 + 0.4 * fraction(record, now));
     Some(later(now, jittered.max(retry_after.unwrap_or_default())).min(end))
-}
-
-/// Returns a time up to `width` after `time`, so that operations that wait for the same time do not act all at once.
-pub(crate) fn spread(
-    record: &Record,
-    time: Timestamp,
-    width: Duration,
-    now: Timestamp,
-) -> Timestamp {
-    later(time, width.mul_f64(fraction(record, now)))
 }
 
 /// Returns a number in [0, 1) that depends on the operation and the time (FNV-1a, finished by a multiply-shift).

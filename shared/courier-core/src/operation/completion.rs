@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::crypto::seal::Sealed;
 use crate::profile::Template;
+use crate::time::elapsed;
 
 /// The receiver that a completion is delivered to, and the form in which it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,4 +62,26 @@ pub struct Delivery {
     pub scheduled_since: Option<Timestamp>,
     pub scheduled_attempts: u32,
     pub next_attempt_at: Option<Timestamp>,
+    /// Milliseconds by which attempts of the present schedule came later than planned; the schedule ends later by them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub postponed_ms: u64,
+}
+
+impl Delivery {
+    /// Counts the time from the planned attempt to `until` as time that the receiver did not get for its answers.
+    pub(crate) fn postpone(&mut self, until: Timestamp) {
+        // The schedule begins with the first attempt, so nothing is lost before it.
+        if let (Some(_), Some(planned)) = (self.scheduled_since, self.next_attempt_at) {
+            let late = u64::try_from(elapsed(planned, until).as_millis()).unwrap_or(u64::MAX);
+            self.postponed_ms = self.postponed_ms.saturating_add(late);
+        }
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

@@ -79,7 +79,8 @@ pub struct Record {
 }
 
 /// The values of `callback.status`.
-pub const CALLBACK_STATUSES: [&str; 4] = ["none", "pending", "delivered", "undeliverable"];
+pub const CALLBACK_STATUSES: [&str; 5] =
+    ["none", "pending", "retrying", "delivered", "undeliverable"];
 
 /// Number of the oldest history lines that are always kept.
 const FIRST_HISTORY_LINES: usize = 20;
@@ -101,6 +102,7 @@ impl Record {
                 how: DeliveryOutcome::Undeliverable,
                 ..
             } => "undeliverable",
+            State::Ended { .. } if self.delivery.scheduled_attempts > 0 => "retrying",
             State::Accepted { .. }
             | State::Starting { .. }
             | State::StartUnknown { .. }
@@ -111,6 +113,12 @@ impl Record {
                 ..
             } => "pending",
         }
+    }
+
+    /// Reports whether the filter `callback=wanted` finds this record: `pending` is all that is still to be delivered.
+    pub fn matches_callback(&self, wanted: &str) -> bool {
+        let status = self.callback_status();
+        status == wanted || (wanted, status) == ("pending", "retrying")
     }
 
     /// Adds a line to a history; a full one first drops the oldest line after the [`FIRST_HISTORY_LINES`].
@@ -339,7 +347,15 @@ pub struct HistoryEntry {
     /// Milliseconds from sending the callback until its answer was read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub latency_ms: Option<u64>,
+    /// Media type of the receiver's answer, without parameters.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer_type: Option<String>,
+    /// Length of the receiver's answer in bytes: as it was announced, else as far as it was read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer_length: Option<u64>,
     /// Beginning of the receiver's answer: at most 1 KiB, without our secrets, with control characters escaped.
+    ///
+    /// It is kept only where `callbacks.keep_answers` is set; earlier versions always kept it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub answer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

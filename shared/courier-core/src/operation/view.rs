@@ -3,16 +3,28 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::operation::{FrozenEvent, Record};
+use crate::operation::{FrozenEvent, Record, State};
 use crate::time::milliseconds;
 
-/// Returns the operation document, in reading order. A planned poll is shown only while it lies after `now`.
+/// Returns the operation document, in reading order.
+///
+/// A planned poll or delivery attempt is shown only while it lies after `now`.
 pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
     let mut document = without_callback(record, now);
+    let delivery = &record.delivery;
+    let is_planned = matches!(record.state, State::Ended { .. });
+    let next = delivery
+        .next_attempt_at
+        .filter(|at| is_planned && *at > now);
+    let target = record.callback.as_ref();
     document["callback"] = json!({
         "status": record.callback_status(),
-        "attempts": record.delivery.attempts,
-        "lastStatus": record.delivery.last_status,
+        "attempts": delivery.attempts,
+        "lastStatus": delivery.last_status,
+        "nextAttemptAt": next.map(milliseconds),
+        "origin": target.map(|target| &target.origin),
+        "profile": target.and_then(|target| target.profile.as_ref()),
+        "eventId": record.event.as_ref().map(|event| &event.id),
     });
     document
 }
@@ -100,21 +112,44 @@ mod tests {
     }
 
     #[test]
-    fn the_callback_is_none_pending_delivered_or_undeliverable() {
+    fn the_callback_is_none_pending_retrying_delivered_or_undeliverable() {
         let target = || json!({ "url": "v1.sealed", "origin": "https://tickets.example" });
         let closed = |how: &str| json!({ "name": "closed", "outcome": "failed", "how": how });
         for (state, told) in [
             (closed("delivered"), "delivered"),
             (closed("undeliverable"), "undeliverable"),
-            (json!({ "name": "ended", "outcome": "failed" }), "pending"),
+            (json!({ "name": "ended", "outcome": "failed" }), "retrying"),
             (json!({ "name": "running", "monitor": "m" }), "pending"),
         ] {
             let with = document(&record(state.clone(), Some(target())), at(50));
-            let callback = json!({ "status": told, "attempts": 2, "lastStatus": 500 });
+            let callback = json!({
+                "status": told, "attempts": 2, "lastStatus": 500, "nextAttemptAt": null,
+                "origin": "https://tickets.example", "profile": null, "eventId": null,
+            });
             assert_eq!(with["callback"], callback, "{state}");
             let without = document(&record(state, None), at(50));
             assert_eq!(without["callback"]["status"], "none");
+            assert_eq!(without["callback"]["origin"], Value::Null);
         }
+    }
+
+    #[test]
+    fn a_callback_is_retrying_from_the_first_failure_to_a_redelivery() {
+        let target = json!({ "url": "v1.sealed", "origin": "https://tickets.example" });
+        let state = json!({ "name": "ended", "outcome": "failed" });
+        let mut record = record(state, Some(target));
+        record.delivery.next_attempt_at = Some(at(100));
+        let told = |record: &Record, now| document(record, at(now))["callback"].clone();
+        let planned = "1970-01-01T00:01:40.000Z";
+        assert_eq!(told(&record, 99)["nextAttemptAt"], planned);
+        assert_eq!(told(&record, 100)["nextAttemptAt"], Value::Null);
+        let found = |record: &Record| {
+            ["pending", "retrying", "delivered"].map(|wanted| record.matches_callback(wanted))
+        };
+        assert_eq!(found(&record), [true, true, false]);
+        record.delivery.scheduled_attempts = 0;
+        assert_eq!(told(&record, 99)["status"], "pending");
+        assert_eq!(found(&record), [true, false, false]);
     }
 
     #[test]

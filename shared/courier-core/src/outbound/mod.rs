@@ -8,6 +8,7 @@ pub(crate) mod holds;
 pub mod resolver;
 pub mod retry_after;
 pub mod target_url;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use url::Url;
 
 use crate::outbound::address::Allowed;
 use crate::outbound::resolver::GuardedResolver;
+pub use crate::outbound::trouble::Trouble;
 
 /// Maximum number of bytes that are read of an answer's body.
 pub const ANSWER_BYTES: usize = 256 * 1024;
@@ -93,8 +95,8 @@ pub struct Answered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
     /// No connection was made, so certainly no byte of the request was sent.
-    #[error("no connection")]
-    NotSent,
+    #[error("no connection: {0}")]
+    NotSent(Trouble),
     #[error("no answer in time")]
     TimedOut,
     #[error("the connection ended before the answer")]
@@ -162,7 +164,7 @@ impl Transport for HttpTransport {
 
 fn explain(error: &reqwest::Error) -> Unanswered {
     if error.is_connect() {
-        Unanswered::NotSent
+        Unanswered::NotSent(Trouble::of(error))
     } else if error.is_timeout() {
         Unanswered::TimedOut
     } else {

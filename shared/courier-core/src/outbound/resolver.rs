@@ -22,16 +22,19 @@ pub struct GuardedResolver {
 #[error("the host has an address that must not be called")]
 pub struct ForbiddenAddress;
 
+/// The name has no address, or it could not be found out.
+#[derive(Debug, thiserror::Error)]
+#[error("the host name cannot be resolved")]
+pub struct Unresolved(#[source] io::Error);
+
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let allowed = Arc::clone(&self.allowed);
         Box::pin(async move {
-            let answers: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let answers: Vec<SocketAddr> = found.map_err(Unresolved)?.collect();
             if answers.is_empty() {
-                return Err(
-                    io::Error::new(io::ErrorKind::NotFound, "the host has no address").into(),
-                );
+                return Err(Unresolved(io::ErrorKind::NotFound.into()).into());
             }
             let checked = check(answers, &allowed)?;
             Ok(Box::new(checked.into_iter()) as Addrs)

@@ -1,10 +1,11 @@
 //! Tests deliveries that are deferred, and completions whose callback target changes.
 
+use std::time::Duration;
+
 use courier_core::callback::CallbackReply;
+use courier_core::lifecycle::schedule::CALLBACK_WINDOW;
 use courier_core::lifecycle::{Decision, Event, Next};
-use courier_core::operation::{
-    CallbackTarget, Delivery, DeliveryOutcome, OperationId, Outcome, Record, State,
-};
+use courier_core::operation::{CallbackTarget, Delivery, DeliveryOutcome, Outcome, Record, State};
 use courier_core::profile::Template;
 use jiff::Timestamp;
 use serde_json::json;
@@ -17,20 +18,6 @@ const NOW: u64 = 1010;
 fn deferred(record: &Record, epoch: u32, until: u64) -> Decision {
     let until = at(until);
     decided(record, &Event::Deferred { epoch, until }, at(NOW))
-}
-
-/// Returns the time of the deferred delivery.
-///
-/// It is at most ten seconds after `until`, so that deliveries that wait for the same time are not made all at once.
-fn spread_from(decision: &Decision, until: u64) -> Timestamp {
-    let Next::Wait(resumes_at) = decision.next else {
-        panic!("{decision:?}");
-    };
-    assert!(
-        at(until) <= resumes_at && resumes_at < at(until + 10),
-        "{until}: {resumes_at}"
-    );
-    resumes_at
 }
 
 fn target(origin: &str) -> CallbackTarget {
@@ -61,10 +48,9 @@ fn changes(record: &mut Record) {
 fn deferred_delivery_waits_without_a_write_or_an_attempt() {
     let record = ended(Outcome::Succeeded);
     assert_eq!(record.due_at, Some(at(1000)));
-    for until in [1011, 1290] {
-        let decision = deferred(&record, 3, until);
-        let resumes_at = spread_from(&decision, until);
-        assert_eq!(decision, nothing(Next::Wait(resumes_at)));
+    for until in [1011, 1300] {
+        let expected = nothing(Next::Wait(at(until)));
+        assert_eq!(deferred(&record, 3, until), expected);
     }
 }
 
@@ -72,28 +58,52 @@ fn deferred_delivery_waits_without_a_write_or_an_attempt() {
 fn deferral_beyond_the_grace_or_with_a_newer_epoch_is_written() {
     let record = ended(Outcome::Succeeded);
     for (epoch, until) in [(3, 1301), (3, 5000), (4, 1011)] {
-        let decision = deferred(&record, epoch, until);
-        let resumes_at = spread_from(&decision, until);
-        let expected = changed(&record, Next::Wait(resumes_at), |record| {
+        let expected = changed(&record, Next::Wait(at(until)), |record| {
             record.epoch = epoch;
-            record.due_at = Some(resumes_at);
-            record.delivery.next_attempt_at = Some(resumes_at);
+            record.due_at = Some(at(until));
+            record.delivery.next_attempt_at = Some(at(until));
         });
-        assert_eq!(decision, expected);
+        assert_eq!(deferred(&record, epoch, until), expected);
     }
 }
 
+/// The receiver of a completion has the whole window for it, however long another answer of its keeps it waiting.
 #[test]
-fn deliveries_deferred_until_the_same_time_are_made_at_different_times() {
-    let resumes_at = |id: &str| {
-        let record = Record {
-            id: OperationId::parse(id).unwrap(),
-            ..ended(Outcome::Succeeded)
-        };
-        spread_from(&deferred(&record, 3, 1100), 1100)
+fn time_for_which_an_attempt_is_deferred_is_no_part_of_the_delivery_window() {
+    let window = i64::try_from(CALLBACK_WINDOW.as_secs()).unwrap();
+    let refused = CallbackReply {
+        status: Some(500),
+        ..CallbackReply::default()
     };
-    let first = resumes_at("op_00000000000000000000000000000001");
-    assert_ne!(first, resumes_at("op_00000000000000000000000000000002"));
+    let called = |record: &Record, now: Timestamp| {
+        let event = Event::Called {
+            epoch: 3,
+            target: 0,
+            reply: refused.clone(),
+        };
+        *decided(record, &event, now).write.unwrap()
+    };
+    let first = called(&ended(Outcome::Succeeded), at(1010));
+    assert_eq!(first.delivery.postponed_ms, 0);
+    let planned = first.delivery.next_attempt_at.unwrap();
+    let opens = planned + Duration::from_secs(70 * 3600);
+    let event = Event::Deferred {
+        epoch: 3,
+        until: opens,
+    };
+    let waiting = *decided(&first, &event, at(1012)).write.unwrap();
+    assert_eq!(waiting.delivery.next_attempt_at, Some(opens));
+    // The worker is a minute late, which is no part of the window either.
+    let second = called(&waiting, opens + Duration::from_secs(60));
+    assert_eq!(second.delivery.postponed_ms, (70 * 3600 + 60) * 1000);
+    let mut record = second;
+    while let Some(next) = record.delivery.next_attempt_at {
+        record = called(&record, next);
+    }
+    let last = record.history.last().unwrap().at;
+    let whole = last.duration_since(at(1010)).as_secs();
+    assert_eq!(whole, window + 70 * 3600 + 60);
+    assert_eq!(record.callback_status(), "undeliverable");
 }
 
 #[test]
@@ -126,6 +136,7 @@ fn pending_or_undeliverable_completion_is_sent_to_a_new_target_at_once() {
             scheduled_since: Some(at(900)),
             scheduled_attempts: 5,
             next_attempt_at: None,
+            postponed_ms: 60_000,
         };
         let expected = changed(&record, Next::Drop, |record| {
             changes(record);
@@ -134,6 +145,7 @@ fn pending_or_undeliverable_completion_is_sent_to_a_new_target_at_once() {
             record.delivery.scheduled_since = None;
             record.delivery.scheduled_attempts = 0;
             record.delivery.next_attempt_at = Some(at(NOW));
+            record.delivery.postponed_ms = 0;
         });
         assert_eq!(retargeted(&record), carried_anew(expected));
     }

@@ -30,6 +30,8 @@ fn called_at(
         taken: status.is_some_and(|status| status / 100 == 2),
         retry_after: (retry_after > 0).then(|| seconds(retry_after)),
         detail: Some("HTTP".to_owned()),
+        answer_type: Some("text/plain".to_owned()),
+        answer_length: Some(4),
         answer: Some("said".to_owned()),
         latency: Some(Duration::from_millis(7)),
     };
@@ -62,6 +64,8 @@ fn attempted(record: &mut Record, status: Option<u16>) {
     let entry = HistoryEntry {
         http_status: status,
         latency_ms: Some(7),
+        answer_type: Some("text/plain".to_owned()),
+        answer_length: Some(4),
         answer: Some("said".to_owned()),
         client_request_id: None,
         request_id: None,
@@ -110,6 +114,7 @@ fn any_other_answer_is_retried_on_the_schedule() {
             attempts: attempts + 20,
             scheduled_since: since,
             scheduled_attempts: attempts,
+            next_attempt_at: Some(at(NOW)),
             ..record.delivery
         };
         for status in [
@@ -148,9 +153,11 @@ fn completion_is_undeliverable_once_the_window_is_over() {
     let window = schedule::CALLBACK_WINDOW.as_secs();
     let mut record = ended(Outcome::Succeeded);
     record.delivery.scheduled_since = Some(at(NOW));
+    record.delivery.next_attempt_at = Some(at(NOW + window - 1));
     let last = called_at(NOW + window - 1, &record, 3, Some(500), 0);
     assert_eq!(last.next, Next::Wait(at(NOW + window)));
     record.delivery.scheduled_since = Some(at(NOW) - schedule::CALLBACK_WINDOW);
+    record.delivery.next_attempt_at = Some(at(NOW));
     let expected = closed(&record, Some(500), DeliveryOutcome::Undeliverable);
     assert_eq!(called(&record, Some(500)), expected);
     let expected = closed(&record, Some(204), DeliveryOutcome::Delivered);
@@ -256,6 +263,7 @@ fn redelivery_begins_a_new_schedule_for_the_same_completion() {
         scheduled_since: Some(at(900)),
         scheduled_attempts: 5,
         next_attempt_at: Some(at(5000)),
+        postponed_ms: 7000,
     };
     let how = DeliveryOutcome::Undeliverable;
     for state in [State::Ended { outcome }, State::Closed { outcome, how }] {
@@ -266,6 +274,7 @@ fn redelivery_begins_a_new_schedule_for_the_same_completion() {
             record.delivery.scheduled_since = None;
             record.delivery.scheduled_attempts = 0;
             record.delivery.next_attempt_at = Some(at(NOW));
+            record.delivery.postponed_ms = 0;
             let entry = line(at(NOW), "failed", "redeliveryAsked", None);
             record.history.push(entry);
         });

@@ -177,6 +177,8 @@ fn line(now: Timestamp, status: &str, event: &str, detail: Option<&str>) -> Hist
         detail: detail.map(str::to_owned),
         http_status: None,
         latency_ms: None,
+        answer_type: None,
+        answer_length: None,
         answer: None,
         client_request_id: Some("last-call".to_owned()),
         request_id: Some("last-answer".to_owned()),

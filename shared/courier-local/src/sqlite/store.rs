@@ -26,7 +26,7 @@ const LOAD: &str = "SELECT id, record FROM operations WHERE id = ?";
 const OVERDUE: &str = "SELECT id, record FROM operations WHERE due_at < ? ORDER BY due_at";
 const FORGET: &str = "DELETE FROM operations WHERE id IN
     (SELECT id FROM operations WHERE due_at IS NULL AND ended_at < ? ORDER BY ended_at LIMIT ?) RETURNING id";
-/// The clause about `callback` repeats `Record::callback_status` for a stored record.
+/// The clause about `callback` repeats `Record::matches_callback` for a stored record.
 macro_rules! list {
     ($reference:literal) => {
         concat!(
@@ -37,7 +37,9 @@ macro_rules! list {
             AND (:callback IS NULL OR :callback = CASE
                 WHEN record ->> '$.callback' IS NULL THEN 'none'
                 WHEN record ->> '$.state.how' IN ('delivered', 'undeliverable') THEN record ->> '$.state.how'
-                ELSE 'pending' END)
+                ELSE 'pending' END
+                OR (:callback = 'retrying' AND record ->> '$.callback' IS NOT NULL
+                    AND record ->> '$.state.name' = 'ended' AND record ->> '$.delivery.scheduledAttempts' > 0))
             ORDER BY created_at DESC, id DESC LIMIT :limit"
         )
     };

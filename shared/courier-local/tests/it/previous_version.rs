@@ -334,9 +334,10 @@ async fn open(world: &World) -> usize {
     let mut open = 0;
     for (_, key) in CLIENTS {
         let listed = listed(world, key, "").await;
-        let operations = listed
-            .iter()
-            .filter(|one| one["endedAt"].is_null() || one["callback"]["status"] == "pending");
+        let operations = listed.iter().filter(|one| {
+            let waits = ["pending", "retrying"].map(Value::from);
+            one["endedAt"].is_null() || waits.contains(&one["callback"]["status"])
+        });
         open += operations.count();
     }
     open

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use courier_core::outbound::{ANSWER_BYTES, Answered, Call, Transport, Unanswered};
+use courier_core::outbound::{ANSWER_BYTES, Answered, Call, Transport, Trouble, Unanswered};
 use courier_core::time::later;
 use courier_testkit::receiver::Callback;
 use graph_simulator::Delivery;
@@ -30,7 +30,7 @@ impl Transport for SimulatedNetwork {
         let (plan, limit) = (&world.plan, call.timeout);
         if world.strikes(plan.not_connected) {
             life.report(format_args!("{what}: no connection"));
-            return Err(Unanswered::NotSent);
+            return Err(Unanswered::NotSent(Trouble::Refused));
         }
         if world.strikes(plan.cut_before) {
             life.report(format_args!("{what}: lost on the way"));
@@ -76,7 +76,7 @@ impl SimulatedNetwork {
             self.0
                 .world
                 .broken(format_args!("I9: a call to {}", call.url));
-            Err(Unanswered::NotSent)
+            Err(Unanswered::NotSent(Trouble::Refused))
         }
     }
 

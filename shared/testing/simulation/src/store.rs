@@ -179,7 +179,10 @@ impl Store for SimulatedStore {
             .filter(|record| wanted(&filter.status, Some(record.state.status())))
             .filter(|record| wanted(&filter.operation, Some(&record.operation)))
             .filter(|record| wanted(&filter.reference, record.reference.as_deref()))
-            .filter(|record| wanted(&filter.callback, Some(record.callback_status())))
+            .filter(|record| {
+                let wish = filter.callback.as_deref();
+                wish.is_none_or(|wish| record.matches_callback(wish))
+            })
             .cloned()
             .collect();
         found.sort_by_key(|record| std::cmp::Reverse(record.created_at));

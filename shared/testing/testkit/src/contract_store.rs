@@ -9,6 +9,7 @@ use courier_core::ports::{Filter, Store, StoreError, Write};
 use crate::Verdict;
 use crate::sample::{CLIENT, at, closed, ended, next, running, sample_record, sample_target};
 
+mod callbacks;
 mod documents;
 
 use self::documents::{RACERS, ROUNDS};
@@ -26,6 +27,7 @@ pub async fn store_contract(new: impl AsyncFn() -> Arc<dyn Store>) -> Verdict {
     an_update_of_an_unknown_record_says_so(new().await).await?;
     overdue_gives_the_most_overdue_open_records(new().await).await?;
     lists_are_newest_first_and_filtered(new().await).await?;
+    callbacks::a_retrying_callback_is_found_as_pending_too(new().await).await?;
     a_client_lists_only_its_own(new().await).await?;
     a_cursor_walks_everything_once(new().await).await?;
     a_foreign_cursor_is_refused(new().await).await?;

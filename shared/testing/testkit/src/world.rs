@@ -132,6 +132,13 @@ impl Answer {
     }
 }
 
+/// Returns how far the delivery of an operation's completion is: status, attempts and last status.
+pub fn delivery(operation: &Value) -> Value {
+    let told = ["status", "attempts", "lastStatus"];
+    let told = told.map(|name| (name.to_owned(), operation["callback"][name].clone()));
+    Value::Object(told.into_iter().collect())
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::with(|_| {}).await
@@ -327,7 +334,8 @@ impl World {
     /// Lets time pass until no callback is outstanding, and returns the document.
     pub async fn closed(&self, id: &str) -> Value {
         self.until(id, |operation| {
-            !operation["endedAt"].is_null() && operation["callback"]["status"] != "pending"
+            let open = ["pending", "retrying"].map(Value::from);
+            !operation["endedAt"].is_null() && !open.contains(&operation["callback"]["status"])
         })
         .await
     }

@@ -201,7 +201,12 @@ impl Walk {
         let id = answer.id();
         let owner = self.owners.get(&id).copied();
         let replayed = answer.header("idempotency-replayed").is_some();
-        assert_eq!(replayed, !first, "{answer:?}");
+        // A refused start frees its key: the operation that follows it belongs to the same client.
+        let previous = answer.body["previous"].as_str();
+        assert_eq!(replayed, !first && previous.is_none(), "{answer:?}");
+        if let Some(previous) = previous {
+            assert_eq!(self.owners.get(previous), Some(&client.name), "{answer:?}");
+        }
         assert_eq!(
             owner,
             replayed.then_some(client.name),

@@ -15,15 +15,20 @@ use serde_json::json;
 
 use crate::callback::profiles::world;
 
+/// Asks for an operation of its own team, whose callback goes to `/as/NUMBER`, and returns its id.
+pub(crate) async fn post(world: &World, number: usize) -> String {
+    let mut body = world.schedule();
+    body["parameters"]["teamId"] = json!(format!("871dbd5c-3a6a-4392-bfe1-{number:012}"));
+    body["callback"]["url"] = json!(world.receiver.url(&format!("/as/{number}")));
+    world.post(&body).await.id()
+}
+
 /// Returns the ids of `count` operations, each for another team, that have ended and whose first callback was due.
-async fn ended(world: &World, count: usize) -> Vec<String> {
+pub(crate) async fn ended(world: &World, count: usize) -> Vec<String> {
     world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
     let mut ids = Vec::new();
     for number in 0..count {
-        let mut body = world.schedule();
-        body["parameters"]["teamId"] = json!(format!("871dbd5c-3a6a-4392-bfe1-{number:012}"));
-        body["callback"]["url"] = json!(world.receiver.url(&format!("/as/{number}")));
-        ids.push(world.post(&body).await.id());
+        ids.push(post(world, number).await);
     }
     world.work().await;
     ids
@@ -83,21 +88,6 @@ async fn a_receiver_that_fails_for_hours_gets_one_attempt_every_five_minutes() {
     for id in ids {
         assert_eq!(world.closed(&id).await["callback"]["status"], "delivered");
     }
-}
-
-#[tokio::test]
-async fn retry_after_of_one_callback_pauses_the_whole_receiver() {
-    let world = World::new().await;
-    world.receiver.answer_next(Answer::retry_after(429, "200"));
-    let ids = ended(&world, 10).await;
-    assert_eq!(world.receiver.journal().len(), 1);
-    world.advance(Duration::from_secs(199)).await;
-    assert_eq!(world.receiver.journal().len(), 1);
-    world.advance(Duration::from_secs(30)).await;
-    for id in &ids {
-        assert_eq!(world.closed(id).await["callback"]["status"], "delivered");
-    }
-    assert_eq!(world.receiver.journal().len(), 11);
 }
 
 /// A 404 concerns one callback, not the receiver, so it does not count for the circuit breaker.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use courier_testkit::receiver::{Answer, Callback};
-use courier_testkit::world::World;
+use courier_testkit::world::{World, delivery};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ async fn every_2xx_is_a_delivery() {
         let id = ended(&world).await;
         let closed = world.closed(&id).await;
         let callback = json!({ "status": "delivered", "attempts": 1, "lastStatus": status });
-        assert_eq!(closed["callback"], callback);
+        assert_eq!(delivery(&closed), callback);
         assert!(!world.jump().await, "nothing waits any more");
     }
 }
@@ -88,9 +88,9 @@ async fn an_answer_that_is_no_2xx_is_retried_for_75_hours_and_then_undeliverable
         };
         let callback =
             json!({ "status": "undeliverable", "attempts": tries.len(), "lastStatus": status });
-        assert_eq!(closed["callback"], callback, "{answer:?}");
+        assert_eq!(delivery(&closed), callback, "{answer:?}");
         let list = world.get("/v1/operations").await.body;
-        assert_eq!(list["operations"][0]["callback"], callback);
+        assert_eq!(delivery(&list["operations"][0]), callback);
         assert_eq!(world.history(&id).await.last().unwrap(), "undeliverable");
         assert!(!world.jump().await, "nothing waits any more");
         world.advance(Duration::from_secs(900_000)).await;
@@ -193,7 +193,7 @@ async fn a_410_is_undeliverable_at_once() {
     let id = ended(&world).await;
     let closed = world.closed(&id).await;
     let callback = json!({ "status": "undeliverable", "attempts": 1, "lastStatus": 410 });
-    assert_eq!(closed["callback"], callback);
+    assert_eq!(delivery(&closed), callback);
     assert!(!world.jump().await, "nothing waits any more");
 }
 
@@ -278,4 +278,45 @@ async fn the_outcome_is_durable_before_the_callback_is_sent() {
     };
     tokio::join!(world.work(), arrives);
     world.closed(&id).await;
+}
+
+#[tokio::test]
+async fn the_operation_tells_of_its_callback_where_it_goes_and_when_the_next_attempt_is_due() {
+    let world = world().await;
+    world.receiver.answer_next(Answer::status(503));
+    let id = ended(&world).await;
+    let accepted = world.operation(&id).await;
+    let told = |operation: &Value| {
+        let names = ["status", "nextAttemptAt", "origin", "profile", "eventId"];
+        json!(names.map(|name| operation["callback"][name].clone()))
+    };
+    let (origin, profile) = (world.receiver.origin(), "standard-webhooks");
+    let event = format!("msg_{}_succeeded", id.trim_start_matches("op_"));
+    let pending = json!(["pending", null, origin, profile, event]);
+    assert_eq!(told(&accepted), pending);
+    world.work().await;
+    let retrying = world.operation(&id).await;
+    let next: Timestamp = retrying["callback"]["nextAttemptAt"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let pause = next.duration_since(world.clock.now()).as_secs_f64();
+    assert!((4.0..6.1).contains(&pause), "{pause}");
+    assert_eq!(retrying["callback"]["status"], "retrying");
+    for (filter, found) in [("pending", 1), ("retrying", 1), ("delivered", 0)] {
+        let list = world
+            .get(&format!("/v1/operations?callback={filter}"))
+            .await;
+        let operations = list.body["operations"].as_array().unwrap();
+        assert_eq!(operations.len(), found, "{filter}");
+    }
+    let closed = world.closed(&id).await;
+    let delivered = json!(["delivered", null, origin, profile, event]);
+    assert_eq!(told(&closed), delivered);
+    for callback in world.receiver.journal() {
+        assert_eq!(callback.header("webhook-id"), Some(event.as_str()));
+        let body: Value = serde_json::from_slice(&callback.body).unwrap();
+        assert_eq!(body["data"]["callback"], Value::Null, "{body}");
+    }
 }

@@ -34,7 +34,8 @@ async fn attempt(answer: &str, more: &str) -> (usize, serde_json::Value) {
         setup.timeouts.callback = Duration::from_secs(5);
         let known = "callback_origins = [\"{receiver}\"]";
         let both = format!("callback_origins = [\"{{receiver}}\", \"{origin}\"]");
-        setup.config = setup.config.replace(known, &both);
+        let config = setup.config.replace(known, &both);
+        setup.config = config.replace("[callbacks]", "[callbacks]\nkeep_answers = true");
     })
     .await;
     world.simulator.set_durations(|d| d.schedule_seconds = 0.0);

@@ -1,8 +1,12 @@
 //! Delivery of completions: profiles, signatures, redelivery, failing receivers, and guarded calls.
 
-mod circuit_breaker;
+mod answers;
+mod bulk;
+pub(crate) mod circuit_breaker;
 mod deliveries;
 mod guard;
+mod logs;
+mod pacing;
 mod profiles;
 mod redelivery;
 mod retarget;

@@ -1,9 +1,9 @@
-//! Calls about callbacks: a caller reads each attempt, changes the receiver, or has many completions delivered again.
+//! A caller changes the receiver of a completion.
 
 use std::time::Duration;
 
 use courier_testkit::receiver::Answer;
-use courier_testkit::world::{HR_KEY, World};
+use courier_testkit::world::{HR_KEY, World, delivery};
 use serde_json::{Value, json};
 
 use crate::api::operations::refused;
@@ -17,113 +17,6 @@ async fn ended(world: &World) -> String {
 async fn patch(world: &World, id: &str, body: &Value) -> courier_testkit::world::Answer {
     let path = format!("/v1/operations/{id}/callback");
     world.call("PATCH", &path, &[], body.to_string()).await
-}
-
-async fn attempts(world: &World, id: &str) -> Vec<Value> {
-    let answer = world.get(&format!("/v1/operations/{id}/history")).await;
-    let history = answer.body["history"].as_array().unwrap().clone();
-    let attempts = history
-        .into_iter()
-        .filter(|line| line["event"] == "callbackAttempt");
-    attempts.collect()
-}
-
-fn answer_with(status: u16, body: &str) -> Answer {
-    Answer::Status {
-        status,
-        headers: Vec::new(),
-        body: body.to_owned().into(),
-    }
-}
-
-#[tokio::test]
-async fn the_history_shows_answer_and_latency_of_each_attempt() {
-    let world = World::new().await;
-    world
-        .receiver
-        .answer_next(answer_with(500, "Oops:\n\u{7}no \u{1b}[31mroute"));
-    world
-        .receiver
-        .answer_next(answer_with(503, &"é".repeat(4000)));
-    world.receiver.answer_next(Answer::Close);
-    world
-        .receiver
-        .answer_next(answer_with(200, "{\"ok\":true}"));
-    let id = ended(&world).await;
-    world.closed(&id).await;
-    let lines = attempts(&world, &id).await;
-    let statuses: Vec<_> = lines
-        .iter()
-        .map(|line| line["httpStatus"].as_u64())
-        .collect();
-    assert_eq!(statuses, [Some(500), Some(503), None, Some(200)]);
-    assert_eq!(lines[0]["answer"], "Oops:\\n\\u{7}no \\u{1b}[31mroute");
-    assert_eq!(lines[1]["answer"].as_str().unwrap().len(), 1024);
-    assert_eq!(lines[2]["answer"], Value::Null);
-    assert_eq!(lines[2]["detail"], "the connection ended before the answer");
-    assert_eq!(lines[3]["answer"], "{\"ok\":true}");
-    for line in [&lines[0], &lines[3]] {
-        assert!(line["latencyMs"].is_u64(), "{line}");
-    }
-}
-
-#[tokio::test]
-async fn secrets_that_a_receiver_repeats_are_redacted_in_the_history() {
-    let settings =
-        "profile = \"servicenow-scripted\"\nusername = \"u\"\npassword = \"env:RECEIVER_PASSWORD\"";
-    let world = world(settings).await;
-    world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
-    let basic = "dTpjYW5hcnktcmVjZWl2ZXItcGFzc3dvcmQ=";
-    for page in [
-        "Cannot POST /as/hooks/canary-callback-path?token=canary-callback-token&x=1".to_owned(),
-        "no route /as/hooks/canary-callback-path?token=canary-callback-token&amp;x=1".to_owned(),
-        format!("Authorization: Basic {basic}; password canary-receiver-password"),
-        "user canary.person@contoso.example is not known".to_owned(),
-    ] {
-        world.receiver.answer_next(answer_with(500, &page));
-    }
-    let mut body = world.schedule();
-    let url = "/as/hooks/canary-callback-path?token=canary-callback-token&x=1";
-    body["callback"]["url"] = json!(world.receiver.url(url));
-    let id = world.post(&body).await.id();
-    world.closed(&id).await;
-    let lines = attempts(&world, &id).await;
-    assert_eq!(lines.len(), 5);
-    for line in &lines[..4] {
-        let stored = line["answer"].as_str().unwrap();
-        assert!(stored.contains("[redacted]"), "{stored}");
-        assert!(
-            !stored.contains("canary") && !stored.contains(basic),
-            "{stored}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn the_history_stores_the_last_ten_answers_and_a_slow_one_is_a_delivery() {
-    let world = World::new().await;
-    for _ in 0..11 {
-        world.receiver.answer_next(answer_with(500, "busy"));
-    }
-    let pause = Duration::from_millis(50);
-    world
-        .receiver
-        .answer_next(Answer::Drip { bytes: 1000, pause });
-    let id = ended(&world).await;
-    for _ in 0..11 {
-        let path = format!("/v1/operations/{id}/callback/redeliver");
-        world.call("POST", &path, &[], "").await;
-        world.work().await;
-    }
-    assert_eq!(world.closed(&id).await["callback"]["status"], "delivered");
-    let lines = attempts(&world, &id).await;
-    let has_answer: Vec<bool> = lines
-        .iter()
-        .map(|line| line["answer"].is_string())
-        .collect();
-    assert_eq!(has_answer.len(), 12);
-    assert_eq!(has_answer.iter().filter(|has| **has).count(), 10);
-    assert!(has_answer[2..].iter().all(|has| *has), "{has_answer:?}");
 }
 
 #[tokio::test]
@@ -141,7 +34,7 @@ async fn an_undeliverable_completion_is_delivered_at_once_to_a_new_receiver() {
     assert_eq!(answer.body["callback"]["status"], "pending");
     let closed = world.closed(&id).await;
     assert_eq!(
-        closed["callback"],
+        delivery(&closed),
         json!({ "status": "delivered", "attempts": 2, "lastStatus": 204 })
     );
     let journal = world.receiver.journal();
@@ -274,64 +167,4 @@ async fn an_invalid_change_of_the_callback_is_refused_with_the_reason() {
     let late = patch(&world, &silent, &json!({ "url": world.receiver.url("/x") })).await;
     refused(&late, 409, "conflict");
     assert_eq!(world.receiver.journal().len(), 1);
-}
-
-#[tokio::test]
-async fn undeliverable_completions_are_listed_and_redelivered_in_pages() {
-    let world = World::new().await;
-    world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
-    let mut gone = Vec::new();
-    for number in 0..70 {
-        let mut body = world.schedule();
-        body["parameters"]["teamId"] = json!(format!("871dbd5c-3a6a-4392-bfe1-{number:012}"));
-        body["reference"] = json!(if number % 2 == 0 { "even" } else { "odd" });
-        let key = format!("k{number}");
-        let lost = number < 60;
-        world
-            .receiver
-            .answer_next(Answer::status(if lost { 410 } else { 204 }));
-        let id = world
-            .post_with(&[("idempotency-key", &key)], &body)
-            .await
-            .id();
-        world.work().await;
-        if lost {
-            gone.push(id);
-        }
-    }
-    let list = world.get("/v1/operations?callback=undeliverable").await;
-    assert_eq!(list.body["operations"].as_array().unwrap().len(), 50);
-    let odd = world
-        .get("/v1/operations?callback=undeliverable&reference=odd")
-        .await;
-    assert_eq!(odd.body["operations"].as_array().unwrap().len(), 30);
-    refused(
-        &world.get("/v1/operations?callback=lost").await,
-        400,
-        "invalid-query",
-    );
-    let before = world.receiver.journal().len();
-    let all = "/v1/operations/callback/redeliver";
-    let (mut redelivered, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let answer = world
-            .call("POST", &format!("{all}?{cursor}"), &[], "")
-            .await;
-        assert_eq!(answer.status, 202);
-        let ids = answer.body["redelivered"].as_array().unwrap();
-        redelivered.extend(ids.iter().map(|id| id.as_str().unwrap().to_owned()));
-        match answer.body["next"].as_str() {
-            Some(next) => cursor = format!("cursor={next}"),
-            None => break,
-        }
-    }
-    redelivered.sort();
-    gone.sort();
-    assert_eq!(redelivered, gone);
-    world.advance(Duration::from_secs(5)).await;
-    assert_eq!(world.receiver.journal().len(), before + 60);
-    let other = world.call("POST", all, &[("x-api-key", HR_KEY)], "").await;
-    assert_eq!(other.body, json!({ "redelivered": [], "next": null }));
-    let again = world.call("POST", all, &[], "").await;
-    assert_eq!(again.body["redelivered"], json!([]));
 }

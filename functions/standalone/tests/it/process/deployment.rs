@@ -192,7 +192,8 @@ impl Drop for Site {
 }
 
 pub(crate) fn is_closed(operation: &Value) -> bool {
-    operation["endedAt"].is_string() && operation["callback"]["status"] != "pending"
+    let open = ["pending", "retrying"].map(Value::from);
+    operation["endedAt"].is_string() && !open.contains(&operation["callback"]["status"])
 }
 
 /// Returns environment variables in the form that `Courier::start` takes.

@@ -241,10 +241,6 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
         None => "unanswered",
     };
     *app.metrics.counts().callbacks.entry(result).or_default() += 1;
-    if result != "delivered" {
-        let detail = reply.detail.as_deref().unwrap_or("refused");
-        tracing::warn!(operation.id = %record.id, status = reply.status, detail, "the receiver did not accept the callback; it is tried again or given up as the schedule says");
-    }
     Event::Called {
         epoch,
         target,

@@ -20,6 +20,7 @@ use crate::ports::{QueueError, StoreError, Write};
 use crate::time::{elapsed, later};
 
 mod calls;
+mod warnings;
 
 /// Most decisions in one step; a correct step needs about ten.
 const MAX_DECISIONS: usize = 64;
@@ -261,6 +262,7 @@ pub(crate) async fn commit(
             match written.map_err(|error| StepError::after(event, &decision.next, error))? {
                 Write::Applied => {
                     report(app, &record, &new);
+                    warnings::warn(app, event, &record, &new);
                     let started = app.may_start(&record) && !app.may_start(&new);
                     record = *new;
                     if started {

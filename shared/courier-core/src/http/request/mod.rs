@@ -176,6 +176,8 @@ impl NewOperation<'_> {
             detail: None,
             http_status: None,
             latency_ms: None,
+            answer_type: None,
+            answer_length: None,
             answer: None,
             client_request_id: None,
             request_id: None,

@@ -346,6 +346,7 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
         scheduled_since: written(after.delivery.scheduled_since),
         scheduled_attempts: after.delivery.scheduled_attempts.min(1),
         next_attempt_at: after.delivery.next_attempt_at.map(|_| timer()),
+        postponed_ms: 0,
     };
     match &mut after.state {
         State::Accepted { not_before: until }
