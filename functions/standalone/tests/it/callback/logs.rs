@@ -175,7 +175,7 @@ async fn a_refused_start_is_a_warning_with_graphs_code_and_request_id() {
     let fault = Fault::new("goals.start", Action::Status(Box::new(refusal)));
     world.simulator.script(fault);
     let answer = world.post(&body(&world, "goals")).await;
-    assert_eq!(answer.status, 502, "{answer:?}");
+    assert_eq!(answer.status, 422, "{answer:?}");
     let operation = world.operation(&answer.id()).await;
     let line = lines.about("Graph refused the start").remove(0);
     assert_eq!(line["level"], "WARN");

@@ -24,3 +24,4 @@ mod load;
 mod log_leaks;
 pub(crate) mod program;
 mod seal_keys;
+mod slow_peers;
