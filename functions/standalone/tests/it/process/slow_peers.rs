@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use courier_testkit::tenants;
+use courier_testkit::world::TICKETS_KEY;
 use tokio::task::JoinSet;
 
 use crate::process::deployment::{QUICK, Site};
@@ -77,6 +78,7 @@ async fn a_request_that_waits_for_the_end_is_answered_when_the_server_is_asked_t
         .http
         .post(format!("{api}/v1/operations"))
         .header("content-type", "application/json")
+        .header("x-api-key", TICKETS_KEY)
         .header("idempotency-key", "a")
         .header("prefer", "wait=25")
         .body(body.to_string());
