@@ -82,6 +82,18 @@ async fn the_check_of_the_seal_key_is_one_read_for_each_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_without_older_records_looks_for_none() {
+    let cloud = used().await;
+    let reads = || cloud.proxy.calls("GetItem").len();
+    let before = reads();
+    let body = tenants::schedule(&cloud.receiver, "00000000-3a6a-4392-bfe1-042452793a50");
+    let answer = cloud.post_later("another", &body).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    // The line of the team's starts is read.
+    assert_eq!(reads() - before, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_does_not_answer_keeps_no_function_from_starting() {
     let cloud = used().await;
     let hang = Fault::on("GetItem", Action::Hang)

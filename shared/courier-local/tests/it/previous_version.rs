@@ -213,6 +213,23 @@ async fn a_request_that_the_previous_version_answered_is_known_when_it_comes_aga
 }
 
 #[tokio::test]
+async fn a_wrong_seal_key_does_not_take_over_the_previous_versions_file() {
+    let world = World::with(|setup| {
+        setup.config = setup.config.replace("env:SEAL_KEY", "env:SEAL_KEY_NEW");
+        setup.data = Some(old_file());
+    })
+    .await;
+    let refused = world.app.deployment().await.err().unwrap();
+    let words = "the data here was sealed with another key; the configured key has the id ";
+    assert!(refused.to_string().contains(words), "{refused}");
+    let sql = "SELECT count(*) FROM documents WHERE key = 'deployment'";
+    let made: i64 = world_file(&world)
+        .query_row(sql, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(made, 0);
+}
+
+#[tokio::test]
 async fn lists_of_the_previous_versions_operations_can_be_filtered() {
     let (world, recorded) = taken_over().await;
     let recorded = recorded["tickets"].as_object().unwrap();

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
+use courier_core::crypto::secret::Secret;
 use courier_core::engine::app::App;
+use courier_core::engine::deployment::DOCUMENT;
 use courier_core::engine::platform::Platform;
 use courier_core::engine::step::step;
 use courier_core::lifecycle::Timing;
@@ -23,7 +25,7 @@ use courier_local::worker;
 use courier_local::{Limits, serve};
 use graph_simulator::{Options, Simulator};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -44,7 +46,7 @@ pub struct Setup {
     pub timeouts: Timeouts,
     /// The configuration document; `{graph}` and `{receiver}` are filled in.
     pub config: String,
-    /// The directory of the database; by default the World makes one of its own.
+    /// The directory of the database; by default the World makes one of its own, with the same deployment as every World.
     pub data: Option<TempDir>,
     pub clock: TestClock,
     pub ids: Ids,
@@ -177,8 +179,15 @@ impl World {
             .replace("{graph}", &simulator.base_url())
             .replace("{receiver}", &receiver.origin());
         let config = Config::parse(&text, Catalogue::shipped(), &resolve)?;
+        let is_own = setup.data.is_none();
         let data = setup.data.map_or_else(tempfile::tempdir, Ok)?;
         let database = Database::open(&data.path().join("courier.db"))?;
+        if is_own {
+            // Jitter is a hash of the id, so with one key it is the same in every run.
+            let key = config.sealer.seal(DOCUMENT, &Secret::new("a World's"));
+            let body = json!({ "key": key, "hasOlderRecords": false }).to_string();
+            database.swap_document(DOCUMENT, 0, &body).await?;
+        }
         let transport = HttpTransport::new(&setup.timeouts, &None, &config.allowed)?;
         let platform = Platform {
             store: (setup.store)(database.clone()),

@@ -19,7 +19,8 @@ async fn delivered(world: &World) -> (Value, String) {
 
 #[tokio::test]
 async fn two_deployments_give_one_key_different_ids_and_sources() {
-    let (test, production) = (World::new().await, World::new().await);
+    let new = async || World::with(|setup| setup.data = Some(tempfile::tempdir().unwrap())).await;
+    let (test, production) = (new().await, new().await);
     let (one, other) = (delivered(&test).await, delivered(&production).await);
     assert_ne!(one.0["id"], other.0["id"]);
     assert_ne!(one.1, other.1);
