@@ -123,6 +123,18 @@ fn stored(sqlite: &Connection) -> Vec<(String, Value)> {
         .collect()
 }
 
+/// Returns an operation's document as the previous version showed it: it told less of the callback.
+fn as_before(mut operation: Value) -> Value {
+    let callback = operation["callback"].as_object_mut().unwrap();
+    for name in ["nextAttemptAt", "origin", "profile", "eventId"] {
+        assert!(callback.remove(name).is_some(), "{name}");
+    }
+    if callback["status"] == "retrying" {
+        callback["status"] = "pending".into();
+    }
+    operation
+}
+
 #[tokio::test]
 async fn every_operation_of_the_previous_version_is_shown_as_before_and_comes_to_its_end() {
     let (world, recorded) = taken_over().await;
@@ -132,7 +144,7 @@ async fn every_operation_of_the_previous_version_is_shown_as_before_and_comes_to
         for (id, recorded) in recorded {
             let path = format!("/v1/operations/{id}");
             assert_eq!(
-                get(&world, key, &path).await.body,
+                as_before(get(&world, key, &path).await.body),
                 with_milliseconds(&recorded["operation"])
             );
             let history = get(&world, key, &format!("{path}/history")).await;
