@@ -197,7 +197,7 @@ fn profile_decides_which_status_counts_as_delivered() {
     let record = ended(Outcome::Succeeded);
     for (status, taken, callback_status) in [
         (409, true, "delivered"),
-        (204, false, "pending"),
+        (204, false, "retrying"),
         (410, true, "delivered"),
     ] {
         let reply = CallbackReply {
