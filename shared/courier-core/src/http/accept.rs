@@ -35,7 +35,7 @@ pub(crate) async fn begin(
     ends_at: Timestamp,
 ) -> Result<Begun, Problem> {
     let now = app.now();
-    let fingerprint = new.fingerprint.clone();
+    let fingerprints = [new.fingerprint.clone(), new.former_fingerprint.clone()];
     if !new.late.is_empty() {
         return match app
             .store
@@ -43,7 +43,7 @@ pub(crate) async fn begin(
             .await
             .map_err(|error| unavailable(&error))?
         {
-            Some(current) => replay(app, current, &fingerprint).await,
+            Some(current) => replay(app, current, &fingerprints).await,
             None => Err(Problem::InvalidRequest(new.late)),
         };
     }
@@ -61,7 +61,7 @@ pub(crate) async fn begin(
         .map_err(|error| unavailable(&error))?
     {
         Write::Applied => {}
-        Write::Refused(current) => return replay(app, *current, &fingerprint).await,
+        Write::Refused(current) => return replay(app, *current, &fingerprints).await,
     }
     tracing::info!(operation.id = %record.id, operation = record.operation, client = record.client, "operation accepted");
     if let Some(operation) = app.catalogue.find(&record.operation)
@@ -105,9 +105,9 @@ pub(crate) async fn begin(
     })
 }
 
-/// Answers a repeated request with the record of the first one.
-async fn replay(app: &App, current: Record, fingerprint: &str) -> Result<Begun, Problem> {
-    if current.fingerprint != fingerprint {
+/// Answers a repeated request with the record of the first one, which has one of the request's `fingerprints`.
+async fn replay(app: &App, current: Record, fingerprints: &[String; 2]) -> Result<Begun, Problem> {
+    if !fingerprints.contains(&current.fingerprint) {
         return Err(Problem::KeyReused);
     }
     // The process of the first request may have died between record and message; the record is unchanged since.
