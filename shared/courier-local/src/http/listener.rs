@@ -17,7 +17,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::http::connections::{ConnectionSlot, Connections};
+use crate::http::read_deadline::{Awaited, ReadDeadline, ReadLimits};
 use crate::http::write_deadline::WriteDeadline;
 
 /// The smallest read buffer that hyper accepts.
@@ -41,8 +42,13 @@ pub struct Limits {
     pub body_bytes: usize,
     pub body_seconds: u64,
     pub header_bytes: usize,
-    /// Seconds that a request's head may take, and so the time after which an idle connection is closed.
+    /// Seconds that a request's head may take; for the first one they begin with the connection.
     pub header_seconds: u64,
+    /// Seconds that a connection is kept between two requests.
+    ///
+    /// A proxy keeps its connections for 60 s by default. It must close them first, or its next request meets a
+    /// connection that is just being closed.
+    pub idle_seconds: u64,
     /// Seconds within which the client must accept what is written to it.
     pub write_seconds: u64,
     /// Upper bound of simultaneous connections.
@@ -61,6 +67,7 @@ impl Default for Limits {
             body_seconds: 10,
             header_bytes: 16 * 1024,
             header_seconds: 10,
+            idle_seconds: 75,
             write_seconds: 10,
             connections: 4096,
             shutdown_seconds: 30,
@@ -154,12 +161,26 @@ where
         let mut shutdown = self.shutdown.clone();
         let limits = self.limits.clone();
         let slot = Arc::new(slot);
+        let awaited = Awaited::first_head();
+        let read_limits = ReadLimits {
+            head: Duration::from_secs(limits.header_seconds),
+            idle: Duration::from_secs(limits.idle_seconds),
+        };
+        let stream = ReadDeadline::new(stream, read_limits, awaited.clone());
         let stream = WriteDeadline::new(stream, Duration::from_secs(limits.write_seconds));
-        let service =
-            service_fn(move |request| Arc::clone(&self).answer(request, Arc::clone(&slot)));
+        let service = service_fn(move |request| {
+            awaited.nothing();
+            let answer = Arc::clone(&self).answer(request, Arc::clone(&slot));
+            let awaited = awaited.clone();
+            async move {
+                let answer = answer.await;
+                awaited.next_request();
+                answer
+            }
+        });
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_secs(limits.header_seconds))
+            // `ReadDeadline` times heads: hyper's own limit would hold for an idle connection too.
+            .header_read_timeout(None)
             .max_header_size(limits.header_bytes)
             .max_buf_size(limits.header_bytes.max(BUFFER_MIN_BYTES))
             // A client that has closed its sending side may still read the answer.
