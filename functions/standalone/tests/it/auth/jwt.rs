@@ -266,6 +266,7 @@ async fn a_malformed_token_is_refused() {
     let claims = claims().to_string();
     let by = |header: &str, claims: &str| raw(header, claims, Signer::Rs256(0));
     let other = encode(claims.replace("somebody", "somebodz"));
+    let other_first = if signature.starts_with('A') { 'B' } else { 'A' };
     for token in [
         format!("{head}.{payload}"),
         format!("{head}.{payload}."),
@@ -276,7 +277,7 @@ async fn a_malformed_token_is_refused() {
         format!("{head}.{payload}.{signature}="),
         format!("{head}=.{payload}.{signature}"),
         format!("{head}.{payload}.{}", &signature[..340]),
-        format!("{head}.{payload}.A{}", &signature[1..]),
+        format!("{head}.{payload}.{other_first}{}", &signature[1..]),
         "..".to_owned(),
         "a.b.c".to_owned(),
         by("{}", &claims),
