@@ -36,6 +36,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 
 pub(crate) struct Machine {
     pub(crate) address: SocketAddr,
+    app: Arc<App>,
     database: Database,
     shutdown: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -80,10 +81,11 @@ impl Machine {
                 clock,
                 stop.clone(),
             )),
-            tokio::spawn(sweep_regularly(app, stop)),
+            tokio::spawn(sweep_regularly(Arc::clone(&app), stop)),
         ];
         Ok(Self {
             address,
+            app,
             database,
             shutdown,
             tasks,
@@ -93,6 +95,7 @@ impl Machine {
     /// Stops accepting work, finishes what is in flight and closes the database.
     pub(crate) async fn stop(self) {
         self.shutdown.send_replace(true);
+        self.app.stopping.send_replace(true);
         for task in self.tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the service panicked; continuing to shut down");

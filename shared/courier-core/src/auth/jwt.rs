@@ -58,6 +58,10 @@ pub(super) async fn verify<'a>(
             client,
             rule: "the token fits several clients",
         }),
+        ([], Some((Broken::Right, client))) => Err(Denied::NotGranted {
+            client,
+            rule: Broken::Right.rule(),
+        }),
         ([], Some((broken, client))) => Err(Denied::Proven {
             client,
             rule: broken.rule(),

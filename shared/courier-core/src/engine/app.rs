@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::auth::jwks::KeySets;
 use crate::callback::Callbacks;
@@ -32,6 +33,8 @@ pub struct App {
     pub(crate) ids: Ids,
     pub timing: Timing,
     pub metrics: Metrics,
+    /// Becomes true when the host stops: requests that wait for the end of an operation are then answered.
+    pub stopping: watch::Sender<bool>,
     pub(crate) timeouts: Timeouts,
     pub(crate) graph: Graph,
     pub(crate) tokens: Tokens,
@@ -80,6 +83,7 @@ impl App {
             requests: RateLimiter::default(),
             budget: Budget::default(),
             metrics: Metrics::default(),
+            stopping: watch::Sender::default(),
             timeouts,
             catalogue: Catalogue::shipped(),
             config,

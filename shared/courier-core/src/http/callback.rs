@@ -1,18 +1,17 @@
 //! Requests about completions: deliver one or many of them again, or deliver one to another receiver.
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::create::check_body;
-use super::{change, json_response, list, state};
+use super::body::{self, PATCH_TYPES};
+use super::{SOON, change, insert, json_response, list, pending, state};
 use crate::catalogue::schema::Violation;
 use crate::config::Client;
 use crate::engine::app::App;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, seconds};
 use crate::http::request::RequestedCallback;
 use crate::lifecycle::Event;
-use crate::operation::view::document;
 use crate::operation::{CallbackTarget, Record, SealedField};
 use crate::strict_json;
 
@@ -29,10 +28,7 @@ pub(super) async fn redeliver(app: &App, record: Record) -> Result<Response<Byte
         });
     }
     let record = change(app, record, &Event::RedeliveryRequested).await?;
-    Ok(json_response(
-        StatusCode::ACCEPTED,
-        &document(&record, app.now()),
-    ))
+    Ok(pending(&record, app.now()))
 }
 
 /// Answers `POST /v1/operations/callback/redeliver`: redelivers a page of the completions that the filter finds.
@@ -57,7 +53,11 @@ pub(super) async fn redeliver_all(
         redelivered.push(change(app, record, &Event::RedeliveryRequested).await?.id);
     }
     let body = json!({ "redelivered": redelivered, "next": page.next });
-    Ok(json_response(StatusCode::ACCEPTED, &body))
+    let mut response = json_response(StatusCode::ACCEPTED, &body);
+    let headers = response.headers_mut();
+    insert(headers, "location", "/v1/operations?callback=pending");
+    headers.insert(header::RETRY_AFTER, seconds(SOON));
+    Ok(response)
 }
 
 /// Answers `PATCH /v1/operations/{id}/callback`: changes URL, profile or token; a field that is left out stays.
@@ -67,7 +67,7 @@ pub(super) async fn retarget(
     record: Record,
     request: &Request<Bytes>,
 ) -> Result<Response<Bytes>, Problem> {
-    check_body(request)?;
+    let media_type = body::check(request, PATCH_TYPES)?;
     let value = strict_json::parse(request.body()).map_err(Problem::BadJson)?;
     let Value::Object(object) = value else {
         return Err(invalid("", "must be an object"));
@@ -76,6 +76,14 @@ pub(super) async fn retarget(
         return Err(invalid("", "must hold url, profile or token"));
     }
     let mut errors = Vec::new();
+    if media_type == "application/merge-patch+json" {
+        // There, null removes a field (RFC 7396); in plain JSON it says nothing.
+        let nulls = object.iter().filter(|(_, value)| value.is_null());
+        errors
+            .extend(nulls.map(|(name, _)| {
+                Violation::new(strict_json::child("", name), "cannot be removed")
+            }));
+    }
     let mut requested = RequestedCallback::read(object, "", &mut errors);
     let ended = record.ended_at.is_some();
     if ended && record.event.is_none() {

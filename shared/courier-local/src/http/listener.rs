@@ -5,12 +5,16 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use courier_core::http::exchange::Exchange;
 use courier_core::http::problem::Problem;
+use courier_core::operation::{Ids, random_ids};
+use futures_util::FutureExt;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -23,6 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tracing::Instrument;
 
 use crate::http::connections::{ConnectionSlot, Connections};
 use crate::http::read_deadline::{Awaited, ReadDeadline, ReadLimits};
@@ -94,6 +99,7 @@ pub async fn serve<H, F>(
         handle,
         running,
         shutdown: shutdown.clone(),
+        ids: random_ids(),
     });
     let connections = Connections::new(server.limits.connections);
     let mut conversations = JoinSet::new();
@@ -143,6 +149,7 @@ struct Server<H> {
     handle: H,
     running: mpsc::Sender<Infallible>,
     shutdown: watch::Receiver<bool>,
+    ids: Ids,
 }
 
 impl<H, F> Server<H>
@@ -204,6 +211,7 @@ where
         slot: Arc<ConnectionSlot>,
     ) -> Result<Response<Full<Bytes>>, Evicted> {
         let (head, body) = request.into_parts();
+        let exchange = Exchange::begin(&head, &self.ids);
         let patience = Duration::from_secs(self.limits.body_seconds);
         let read = timeout(patience, read(body, self.limits.body_bytes)).await;
         if !slot.work() {
@@ -212,10 +220,11 @@ where
         let (response, close) = match read {
             Ok(Ok(body)) => {
                 let too_long = body.len() > self.limits.body_bytes;
-                (self.run(Request::from_parts(head, body)).await, too_long)
+                let request = Request::from_parts(head, body);
+                (self.run(request, exchange).await, too_long)
             }
-            Ok(Err(_)) => (Problem::BrokenBody.into_response(), true),
-            Err(_) => (Problem::SlowBody.into_response(), true),
+            Ok(Err(_)) => (exchange.end(Problem::BrokenBody.into_response()), true),
+            Err(_) => (exchange.end(Problem::SlowBody.into_response()), true),
         };
         // hyper tries to send the answer before this task ends, so no answer is lost when the connection is evicted.
         slot.wait();
@@ -229,17 +238,25 @@ where
         Ok(response)
     }
 
-    async fn run(self: Arc<Self>, request: Request<Bytes>) -> Response<Bytes> {
+    /// Runs the handler in a task of its own, which goes on to the line in the log if the client goes away.
+    async fn run(self: Arc<Self>, request: Request<Bytes>, exchange: Exchange) -> Response<Bytes> {
         let running = self.running.clone();
         let handler = tokio::spawn(async move {
-            let response = (self.handle)(request).await;
+            let handled = AssertUnwindSafe(async { (self.handle)(request).await }).catch_unwind();
+            let response = async {
+                handled.await.unwrap_or_else(|_| {
+                    tracing::error!("a request handler panicked; answering 500");
+                    Problem::Internal.into_response()
+                })
+            };
+            let response = response.instrument(exchange.span()).await;
+            let response = exchange.end(response);
             drop(running);
             response
         });
-        handler.await.unwrap_or_else(|_| {
-            tracing::error!("a request handler panicked; answering 500");
-            Problem::Internal.into_response()
-        })
+        handler
+            .await
+            .unwrap_or_else(|_| Problem::Internal.into_response())
     }
 }
 

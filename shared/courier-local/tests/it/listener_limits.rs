@@ -66,6 +66,12 @@ async fn a_slow_body_is_answered_408() {
         answer.contains("application/problem+json") && answer.contains("connection: close"),
         "{answer}"
     );
+    let (_, id) = answer.split_once("x-request-id: ").unwrap();
+    let (id, _) = id.split_once("\r\n").unwrap();
+    assert!(
+        answer.contains(&format!("\"requestId\":\"{id}\"")),
+        "{answer}"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
-//! The HTTP interface to operations: reading, listing, cancelling, repeating a request.
+//! The HTTP interface to operations: reading, listing, cancelling, repeating a request, and HTTP itself.
 
+mod http;
 mod idempotency;
 mod lists;
 pub(crate) mod operations;
+mod prefer;

@@ -17,6 +17,7 @@ const EXPIRED: Verdict = RefusedBecause("the token has no `exp` to come");
 const NOT_YET_VALID: Verdict = RefusedBecause("the token's `nbf` is still to come");
 const OTHER_AUDIENCE: Verdict = RefusedBecause("the token is for another audience");
 const OTHER_SUBJECT: Verdict = RefusedBecause("the token is of another subject");
+/// 403, because the caller has proved who it is.
 const MISSING_RIGHT: Verdict = RefusedBecause("the token lacks the required scope or role");
 
 async fn post_with_token(world: &World, token: &str) -> Answer {
@@ -33,11 +34,20 @@ async fn assert_verdict(world: &World, what: &str, token: &str, verdict: Verdict
             let record = world.app.store.load(&id).await.unwrap().unwrap();
             format!("accepted as {}", record.client)
         }
+        403 => {
+            assert_eq!(answer.problem(), "insufficient-scope");
+            let challenge = answer.header("www-authenticate");
+            assert_eq!(challenge, Some("Bearer error=\"insufficient_scope\""));
+            format!("not granted: {:?}", answer.body["detail"].as_str())
+        }
         401 => format!("refused: {:?}", answer.body["detail"].as_str()),
         _ => format!("{answer:?}"),
     };
     let expected = match verdict {
         Accepted(client) => format!("accepted as {client}"),
+        MISSING_RIGHT => {
+            "not granted: Some(\"the token lacks the required scope or role\")".to_owned()
+        }
         RefusedBecause(rule) => format!("refused: {:?}", Some(rule)),
         Refused => format!("refused: {:?}", None::<&str>),
     };
