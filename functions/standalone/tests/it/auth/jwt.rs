@@ -17,6 +17,8 @@ const EXPIRED: Verdict = RefusedBecause("the token has no `exp` to come");
 const NOT_YET_VALID: Verdict = RefusedBecause("the token's `nbf` is still to come");
 const OTHER_AUDIENCE: Verdict = RefusedBecause("the token is for another audience");
 const OTHER_SUBJECT: Verdict = RefusedBecause("the token is of another subject");
+const NO_ACCESS_TOKEN: Verdict = RefusedBecause("the token's `typ` is not that of an access token");
+const ID_TOKEN: Verdict = RefusedBecause("the token is an ID token; send an access token");
 /// 403, because the caller has proved who it is.
 const MISSING_RIGHT: Verdict = RefusedBecause("the token lacks the required scope or role");
 
@@ -121,6 +123,50 @@ async fn a_token_with_a_missing_or_wrong_claim_is_refused() {
     let granted = token(&header("RS256", "k"), &by_scope, Signer::Rs256(0));
     assert_verdict(&world, "scope", &granted, accepted).await;
     assert_eq!(peer.journal().len(), 1, "the set is fetched once");
+}
+
+#[tokio::test]
+async fn only_an_access_token_is_accepted() {
+    let peer = issuer(set(&[rsa_jwk("k", 0)])).await;
+    let world = world(&peer).await;
+    let accepted = Accepted("tokens");
+    let plain = json!({ "alg": "RS256", "kid": "k" });
+    for (kind, claim, verdict) in [
+        (Value::Null, "jti", accepted),
+        (json!("JWT"), "jti", accepted),
+        (json!("jwt"), "jti", accepted),
+        (json!("at+jwt"), "jti", accepted),
+        (json!("AT+JWT"), "jti", accepted),
+        (json!("application/at+jwt"), "jti", accepted),
+        (json!("Application/AT+JWT"), "jti", accepted),
+        (json!("at+jwt "), "jti", NO_ACCESS_TOKEN),
+        (json!("id+jwt"), "jti", NO_ACCESS_TOKEN),
+        (json!("dpop+jwt"), "jti", NO_ACCESS_TOKEN),
+        (json!("logout+jwt"), "jti", NO_ACCESS_TOKEN),
+        (json!("client-authentication+jwt"), "jti", NO_ACCESS_TOKEN),
+        (json!(""), "jti", NO_ACCESS_TOKEN),
+        (json!(1), "jti", NO_ACCESS_TOKEN),
+        (json!(["JWT"]), "jti", NO_ACCESS_TOKEN),
+        (Value::Null, "nonce", ID_TOKEN),
+        (json!("JWT"), "nonce", ID_TOKEN),
+        (json!("JWT"), "at_hash", ID_TOKEN),
+        (json!("JWT"), "c_hash", ID_TOKEN),
+        (json!("at+jwt"), "nonce", accepted),
+    ] {
+        let mut header = plain.clone();
+        if !kind.is_null() {
+            header["typ"] = kind.clone();
+        }
+        let claims = claims_with(claim, json!("x"));
+        let token = token(&header, &claims, Signer::Rs256(0));
+        assert_verdict(&world, &format!("{kind} {claim}"), &token, verdict).await;
+    }
+    let forged = token(
+        &with(plain, "typ", json!("id+jwt")),
+        &claims(),
+        Signer::Rs256(1),
+    );
+    assert_verdict(&world, "forged", &forged, Refused).await;
 }
 
 #[tokio::test]
