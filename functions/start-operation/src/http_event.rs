@@ -1,21 +1,22 @@
 //! One HTTP request in the event format of an AWS endpoint, and the answer in the same format: HTTP API and function
 //! URL (payload 2.0), REST API (1.0), load balancer. `lambda_http` detects the format, reads headers and body, and
-//! writes the answer. Fields that it cannot read, and that any caller can send, are repaired before it sees the event
-//! (ADR 0022).
+//! writes the answer.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use courier_core::http::exchange::Exchange;
 use courier_core::http::problem::Problem;
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use courier_core::operation::random_ids;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Body, Service};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use tracing::Instrument;
 
-use crate::target::{Target, texts};
+use crate::repair::repair;
+use crate::target::Target;
 
 /// An event that `lambda_http` can read, the target that it must not read, and the first problem found while repairing
 /// it.
@@ -31,16 +32,11 @@ impl<'de> Deserialize<'de> for HttpEvent {
         event.retain(|_, value: &mut Value| !value.is_null());
         let target = Target::take(&mut event);
         let mut event = Value::Object(event);
-        // Every repair runs, whatever the others found; the first problem is reported.
-        let repaired = [
-            repair_method(&mut event),
-            repair_headers(&mut event),
-            repair_body(&mut event),
-        ];
+        let repaired = repair(&mut event);
         Ok(Self {
             request: LambdaRequest::deserialize(event).map_err(D::Error::custom)?,
             target,
-            repaired: repaired.into_iter().collect(),
+            repaired,
         })
     }
 }
@@ -56,25 +52,44 @@ where
 {
     let LambdaEvent { payload, context } = event;
     let target = payload.target.uri(base_path).ok_or(Problem::NotFound);
+    let ids = random_ids();
     let mut target = Some(payload.repaired.and(target));
     let mut adapter = Adapter::from(service_fn(|request: lambda_http::Request| {
         let target = target.take().unwrap_or(Err(Problem::Internal));
-        let response = target.map(|target| {
-            let (mut parts, body) = request.into_parts();
-            parts.uri = target;
-            handler(Request::from_parts(parts, body_bytes(body)))
-        });
+        let (mut parts, body) = request.into_parts();
+        let target = target.map(|target| parts.uri = target);
+        let exchange = Exchange::begin(&parts, &ids);
+        let response = target.map(|()| handler(Request::from_parts(parts, body_bytes(body))));
         async {
             let response = match response {
-                Ok(response) => response.await,
+                Ok(response) => response.instrument(exchange.span()).await,
                 Err(problem) => problem.into_response(),
             };
+            let mut response = exchange.end(response);
+            join_values(response.headers_mut());
             Ok::<_, Error>(response.map(|body| Body::from(body.as_ref())))
         }
     }));
     adapter
         .call(LambdaEvent::new(payload.request, context))
         .await
+}
+
+/// Joins the values of each header (RFC 9110, section 5.3), because most event formats have room for one only.
+fn join_values(headers: &mut HeaderMap) {
+    let names: Vec<HeaderName> = headers.keys().cloned().collect();
+    for name in names {
+        let values: Vec<&[u8]> = headers
+            .get_all(&name)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        if values.len() > 1
+            && let Ok(joined) = HeaderValue::from_bytes(&values.join(&b", "[..]))
+        {
+            headers.insert(name, joined);
+        }
+    }
 }
 
 /// Returns the bytes that the sender wrote and perhaps signed.
@@ -86,80 +101,6 @@ fn body_bytes(body: Body) -> Bytes {
     }
 }
 
-fn repair_method(event: &mut Value) -> Result<(), Problem> {
-    let mut repaired = Ok(());
-    for place in [
-        "/httpMethod",
-        "/requestContext/httpMethod",
-        "/requestContext/http/method",
-    ] {
-        let Some(method) = event.pointer_mut(place) else {
-            continue;
-        };
-        let text = method.as_str().unwrap_or_default();
-        if Method::from_bytes(text.as_bytes()).is_err() {
-            *method = "GET".into();
-            repaired = Err(Problem::MethodNotAllowed {
-                allow: "GET, PATCH, POST",
-            });
-        }
-    }
-    repaired
-}
-
-/// Removes the fields that `lambda_http` would build a URL from, and the header values that HTTP forbids.
-fn repair_headers(event: &mut Value) -> Result<(), Problem> {
-    // The program does not use the host, and any caller may send an invalid one.
-    if let Some(domain) = event.pointer_mut("/requestContext/domainName") {
-        domain.take();
-    }
-    // `lambda_http` prefers the single-value headers, which hold only the last of several values.
-    let all = event["multiValueHeaders"].as_object();
-    if all.is_some_and(|all| !all.is_empty())
-        && let Some(single) = event.get_mut("headers")
-    {
-        *single = json!({});
-    }
-    let mut repaired = Ok(());
-    for place in ["headers", "multiValueHeaders"] {
-        let Some(headers) = event.get_mut(place).and_then(Value::as_object_mut) else {
-            continue;
-        };
-        headers.retain(|name, value| {
-            if ["host", "x-forwarded-proto"].contains(&&*name.to_ascii_lowercase()) {
-                return false;
-            }
-            let is_name = HeaderName::from_bytes(name.as_bytes()).is_ok();
-            let list = list(value).filter(|_| is_name);
-            let is_legal = list.is_some();
-            match list {
-                Some(list) => *value = list,
-                None => repaired = Err(Problem::BrokenHeader),
-            }
-            is_legal
-        });
-    }
-    repaired
-}
-
-/// Returns the values as a list, so that none replaces another; `None` if HTTP forbids one of them.
-fn list(value: &Value) -> Option<Value> {
-    let texts = texts(value);
-    let is_legal = |text: &&str| HeaderValue::from_str(text).is_ok();
-    texts.iter().all(is_legal).then(|| json!(texts))
-}
-
-fn repair_body(event: &mut Value) -> Result<(), Problem> {
-    if event["isBase64Encoded"] == true
-        && let Some(body) = event.get_mut("body")
-        && STANDARD.decode(body.as_str().unwrap_or_default()).is_err()
-    {
-        body.take();
-        return Err(Problem::BrokenBody);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -168,10 +109,12 @@ mod tests {
     use courier_core::catalogue::Catalogue;
     use courier_core::config::Config;
     use courier_core::crypto::secret::Secret;
-    use http::HeaderMap;
+    use http::Method;
     use lambda_runtime::Context;
+    use serde_json::json;
 
     use super::*;
+    use crate::target::texts;
 
     const CONFIG: &str = r#"
         [graph.tenants.contoso]
@@ -345,8 +288,12 @@ mod tests {
 
     #[test]
     fn every_door_gets_its_form_of_the_answer() {
-        let [http, url, rest, alb] =
+        let [mut http, mut url, rest, alb] =
             SAMPLE_EVENTS.map(|text| handled(serde_json::from_str(text).unwrap()).1);
+        for answer in [&mut http, &mut url] {
+            let headers = answer["headers"].as_object_mut().unwrap();
+            assert!(headers.remove("x-request-id").is_some(), "{headers:?}");
+        }
         for answer in [&http, &url, &rest, &alb] {
             assert_eq!(answer["statusCode"], 202);
             assert_eq!(answer["body"], "ü");
@@ -359,5 +306,57 @@ mod tests {
         assert_eq!(alb["headers"]["x-answer"], "yes");
         assert_eq!(alb["multiValueHeaders"]["x-answer"], json!(["yes"]));
         assert_eq!(alb["statusDescription"], "202 Accepted");
+    }
+
+    #[test]
+    fn every_answer_has_a_request_id_and_head_gets_no_body() {
+        for mut event in events(&json!({ "x-request-id": "r-1" }), false) {
+            let id = |answer: &Value| {
+                let single = answer["headers"]["x-request-id"].as_str();
+                let first = answer["multiValueHeaders"]["x-request-id"][0].as_str();
+                single.or(first).unwrap().to_owned()
+            };
+            assert_eq!(id(&handled(event.clone()).1), "r-1");
+            for place in [
+                "/httpMethod",
+                "/requestContext/httpMethod",
+                "/requestContext/http/method",
+            ] {
+                if let Some(method) = event.pointer_mut(place) {
+                    *method = "HEAD".into();
+                }
+            }
+            let (request, answer) = handled(event.clone());
+            assert_eq!(request.unwrap().method(), Method::HEAD);
+            assert_eq!(id(&answer), "r-1");
+            assert_eq!(answer["body"].as_str().unwrap_or_default(), "");
+            assert!(
+                answer.to_string().contains(r#""content-length":"#),
+                "{answer}"
+            );
+            let broken = json!({ "x-request-id": "r-1", "x name": "a" });
+            for mut event in events(&broken, false) {
+                event["isBase64Encoded"] = false.into();
+                let answer = handled(event).1;
+                let problem: Value =
+                    serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+                assert_eq!(
+                    (&answer["statusCode"], id(&answer).as_str()),
+                    (&400.into(), "r-1")
+                );
+                assert_eq!(problem["requestId"], "r-1");
+            }
+        }
+    }
+
+    #[test]
+    fn several_values_of_a_header_are_joined() {
+        let mut headers = HeaderMap::new();
+        for value in ["Bearer", "Basic realm=\"graph-courier\"", "x"] {
+            headers.append("www-authenticate", HeaderValue::from_static(value));
+        }
+        join_values(&mut headers);
+        let all: Vec<_> = headers.get_all("www-authenticate").iter().collect();
+        assert_eq!(all, ["Bearer, Basic realm=\"graph-courier\", x"]);
     }
 }

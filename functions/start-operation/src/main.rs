@@ -1,6 +1,7 @@
 //! The function behind every HTTP endpoint on AWS: parse → record → message → Graph → 202.
 
 mod http_event;
+mod repair;
 mod target;
 
 use courier_aws::host::Host;

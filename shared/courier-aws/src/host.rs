@@ -126,12 +126,13 @@ impl Host {
 
     /// Answers one HTTP request before `ends_at`.
     ///
-    /// If the credentials are refused, the request is tried once more when a reload finds that the configuration has
-    /// changed.
+    /// If the credentials are refused or do not grant enough, the request is tried once more when a reload finds that
+    /// the configuration has changed.
     pub async fn answer(&self, request: Request<Bytes>, ends_at: Timestamp) -> Response<Bytes> {
         let app = self.app().await;
         let mut response = courier_core::http::handle(&app, request.clone(), ends_at).await;
-        if response.status() == StatusCode::UNAUTHORIZED
+        let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+        if refused.contains(&response.status())
             && let Some(app) = self.reread(MIN_RELOAD_INTERVAL).await
         {
             response = courier_core::http::handle(&app, request, ends_at).await;

@@ -1,4 +1,5 @@
-//! Structured logging for CloudWatch Logs: one JSON object per line, with the request id of the invocation.
+//! Structured logging for CloudWatch Logs: one JSON object per line, with the request ids of the invocation and of its
+//! HTTP request.
 
 use courier_core::config::log_filter_mistake;
 use tracing::Level;
@@ -34,8 +35,8 @@ pub fn start(variable: Variable<'_>) -> Result<(), BadFilter> {
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
+        .with_current_span(false)
+        .with_span_list(true)
         .with_filter(targets.and(guarded));
     tracing_subscriber::registry().with(lines).init();
     Ok(())

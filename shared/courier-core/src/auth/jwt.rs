@@ -58,6 +58,10 @@ pub(super) async fn verify<'a>(
             client,
             rule: "the token fits several clients",
         }),
+        ([], Some((Broken::Right, client))) => Err(Denied::NotGranted {
+            client,
+            rule: Broken::Right.rule(),
+        }),
         ([], Some((broken, client))) => Err(Denied::Proven {
             client,
             rule: broken.rule(),
@@ -75,6 +79,8 @@ fn furthest<'a>(breaking: &[(Broken, &'a Client)]) -> Option<(Broken, &'a Client
 /// A rule that a token with a valid signature breaks, in the order in which the rules are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Broken {
+    Kind,
+    IdToken,
     Expired,
     Early,
     Audience,
@@ -85,6 +91,8 @@ enum Broken {
 impl Broken {
     fn rule(self) -> &'static str {
         match self {
+            Self::Kind => "the token's `typ` is not that of an access token",
+            Self::IdToken => "the token is an ID token; send an access token",
             Self::Expired => "the token has no `exp` to come",
             Self::Early => "the token's `nbf` is still to come",
             Self::Audience => "the token is for another audience",
@@ -94,10 +102,37 @@ impl Broken {
     }
 }
 
+/// What a token's header says that the token is (`typ`: RFC 9068, section 4; RFC 8725, section 3.11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    AccessToken,
+    /// `JWT`, or nothing.
+    AnyToken,
+    Other,
+}
+
+impl Kind {
+    fn of(header: &Map<String, Value>) -> Self {
+        let Some(kind) = header.get("typ") else {
+            return Self::AnyToken;
+        };
+        let kind = kind.as_str().unwrap_or_default().to_ascii_lowercase();
+        match kind.as_str() {
+            "at+jwt" | "application/at+jwt" => Self::AccessToken,
+            "jwt" => Self::AnyToken,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Claims that an issuer puts into ID tokens (OpenID Connect Core 1.0, sections 2 and 3.3.2.11).
+const ID_TOKEN_CLAIMS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
+
 /// A token that is parsed but not yet verified.
 struct Token<'t> {
     algorithm: JwtAlgorithm,
     kid: String,
+    kind: Kind,
     /// The signed bytes: header and claims, as they were sent.
     content: &'t [u8],
     claims: Map<String, Value>,
@@ -116,6 +151,7 @@ impl<'t> Token<'t> {
         Some(Self {
             algorithm: JwtAlgorithm::parse(header.get("alg")?.as_str()?)?,
             kid: header.get("kid")?.as_str()?.to_owned(),
+            kind: Kind::of(&header),
             content: content.as_bytes(),
             claims: object(claims)?,
             signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
@@ -144,7 +180,13 @@ impl<'t> Token<'t> {
             Right::Scope(scope) => self.lists("scp", scope) || self.lists("scope", scope),
             Right::Role(role) => self.holds("roles", role),
         };
+        let has_id_claim = ID_TOKEN_CLAIMS
+            .iter()
+            .any(|name| self.claims.contains_key(*name));
+        let is_id_token = self.kind == Kind::AnyToken && has_id_claim;
         [
+            (self.kind != Kind::Other, Broken::Kind),
+            (!is_id_token, Broken::IdToken),
             (is_current, Broken::Expired),
             (has_begun, Broken::Early),
             (self.holds("aud", &rule.audience), Broken::Audience),

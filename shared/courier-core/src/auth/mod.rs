@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::Client;
+use crate::config::credentials::Credentials;
 
 pub(crate) mod jwks;
 mod jwt;
@@ -43,6 +44,11 @@ pub enum Denied<'a> {
     Unproven,
     /// The caller has proved to know the client's secret, but breaks this rule.
     Proven {
+        client: &'a Client,
+        rule: &'static str,
+    },
+    /// The caller has proved who it is, but its token does not grant the right that is required.
+    NotGranted {
         client: &'a Client,
         rule: &'static str,
     },
@@ -94,7 +100,7 @@ impl Denied<'_> {
             Self::Unproven => {
                 tracing::info!(credential = kind, "caller refused");
             }
-            Self::Proven { client, rule } => {
+            Self::Proven { client, rule } | Self::NotGranted { client, rule } => {
                 tracing::info!(
                     credential = kind,
                     client = client.name,
@@ -110,6 +116,22 @@ impl Denied<'_> {
             }
         }
     }
+}
+
+/// Returns the challenges of a 401 (RFC 9110, section 11.6.1): one for each scheme of `Authorization` that a client may
+/// use. A deployment whose clients only sign requests has none.
+pub(crate) fn challenges(clients: &BTreeMap<String, Client>) -> Vec<HeaderValue> {
+    let any =
+        |used: fn(&Credentials) -> bool| clients.values().any(|client| used(&client.credentials));
+    let bearer = any(|known| !known.api_keys.is_empty() || known.jwt.is_some());
+    let basic = any(|known| known.basic.is_some());
+    let schemes = [
+        (bearer, "Bearer"),
+        (basic, "Basic realm=\"graph-courier\", charset=\"UTF-8\""),
+    ];
+    let used = schemes.into_iter().filter(|(is_used, _)| *is_used);
+    used.map(|(_, challenge)| HeaderValue::from_static(challenge))
+        .collect()
 }
 
 /// The credential of a request, other than a signature.

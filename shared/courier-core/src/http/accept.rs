@@ -55,12 +55,13 @@ pub(crate) async fn begin(
     ends_at: Timestamp,
 ) -> Result<Begun, Problem> {
     let now = app.now();
+    let fingerprints = [new.fingerprint.clone(), new.former_fingerprint.clone()];
     if !new.late.is_empty() {
         return match latest(app, &new.id).await? {
-            Some(current) if is_free(&current) && current.fingerprint != new.fingerprint => {
+            Some(current) if is_free(&current) && !fingerprints.contains(&current.fingerprint) => {
                 Err(Problem::InvalidRequest(new.late))
             }
-            Some(current) => replay(app, current, &new.fingerprint).await,
+            Some(current) => replay(app, current, &fingerprints).await,
             None => Err(Problem::InvalidRequest(new.late)),
         };
     }
@@ -74,7 +75,7 @@ pub(crate) async fn begin(
     };
     let record = match insert(app, &mut new, watch, now).await? {
         Inserted::New(record) => *record,
-        Inserted::Existing(current) => return replay(app, *current, &new.fingerprint).await,
+        Inserted::Existing(current) => return replay(app, *current, &fingerprints).await,
     };
     tracing::info!(operation.id = %record.id, operation = record.operation, client = record.client, "operation accepted");
     if let Some(operation) = app.catalogue.find(&record.operation)
@@ -178,16 +179,17 @@ fn is_free(record: &Record) -> bool {
 ///
 /// A copy of the refused request, which a proxy or a client may send at the same time, is still a replay of it.
 fn may_follow(refused: &Record, new: &NewOperation<'_>, now: Timestamp) -> bool {
-    let is_copy = refused.fingerprint == new.fingerprint
+    let is_same = [&new.fingerprint, &new.former_fingerprint].contains(&&refused.fingerprint);
+    let is_copy = is_same
         && refused
             .ended_at
             .is_some_and(|ended| elapsed(ended, now) < COPY_WINDOW);
     is_free(refused) && !is_copy
 }
 
-/// Answers a repeated request with the record of the first one.
-async fn replay(app: &App, current: Record, fingerprint: &str) -> Result<Begun, Problem> {
-    if current.fingerprint != fingerprint {
+/// Answers a repeated request with the record of the first one, which has one of the request's `fingerprints`.
+async fn replay(app: &App, current: Record, fingerprints: &[String; 2]) -> Result<Begun, Problem> {
+    if !fingerprints.contains(&current.fingerprint) {
         return Err(Problem::KeyReused);
     }
     // The process of the first request may have died between record and message; the record is unchanged since.

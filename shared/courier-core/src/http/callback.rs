@@ -1,18 +1,17 @@
 //! Requests about one completion: deliver it again, or deliver it to another receiver.
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use serde_json::Value;
 
-use super::create::check_body;
-use super::{change, json_response, state};
+use super::body::{self, PATCH_TYPES};
+use super::{change, pending, state};
 use crate::catalogue::schema::Violation;
 use crate::config::Client;
 use crate::engine::app::App;
 use crate::http::problem::Problem;
 use crate::http::request::RequestedCallback;
 use crate::lifecycle::Event;
-use crate::operation::view::document;
 use crate::operation::{CallbackTarget, Record, SealedField};
 use crate::strict_json;
 
@@ -29,10 +28,7 @@ pub(super) async fn redeliver(app: &App, record: Record) -> Result<Response<Byte
         });
     }
     let record = change(app, record, &Event::RedeliveryRequested).await?;
-    Ok(json_response(
-        StatusCode::ACCEPTED,
-        &document(&record, app.now()),
-    ))
+    Ok(pending(&record, app.now()))
 }
 
 /// Answers `PATCH /v1/operations/{id}/callback`: changes URL, profile or token; a field that is left out stays.
@@ -42,7 +38,7 @@ pub(super) async fn retarget(
     record: Record,
     request: &Request<Bytes>,
 ) -> Result<Response<Bytes>, Problem> {
-    check_body(request)?;
+    let media_type = body::check(request, PATCH_TYPES)?;
     let value = strict_json::parse(request.body()).map_err(Problem::BadJson)?;
     let Value::Object(object) = value else {
         return Err(invalid("", "must be an object"));
@@ -51,6 +47,14 @@ pub(super) async fn retarget(
         return Err(invalid("", "must hold url, profile or token"));
     }
     let mut errors = Vec::new();
+    if media_type == "application/merge-patch+json" {
+        // There, null removes a field (RFC 7396); in plain JSON it says nothing.
+        let nulls = object.iter().filter(|(_, value)| value.is_null());
+        errors
+            .extend(nulls.map(|(name, _)| {
+                Violation::new(strict_json::child("", name), "cannot be removed")
+            }));
+    }
     let mut requested = RequestedCallback::read(object, "", &mut errors);
     let ended = record.ended_at.is_some();
     if ended && record.event.is_none() {

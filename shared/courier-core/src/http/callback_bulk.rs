@@ -5,15 +5,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
-use super::{change, json_response, list};
+use super::{SOON, change, insert, json_response, list};
 use crate::config::Client;
 use crate::engine::app::App;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, seconds};
 use crate::lifecycle::Event;
 use crate::operation::Record;
 use crate::ports::Filter;
@@ -89,7 +89,13 @@ pub(super) async fn redeliver_all(
         "redelivered": redelivered,
         "next": filter.cursor,
     });
-    Ok(json_response(status, &body))
+    let mut response = json_response(status, &body);
+    if !dry_run {
+        let headers = response.headers_mut();
+        insert(headers, "location", "/v1/operations?callback=pending");
+        headers.insert(header::RETRY_AFTER, seconds(SOON));
+    }
+    Ok(response)
 }
 
 impl Bulk {

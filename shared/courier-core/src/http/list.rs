@@ -80,6 +80,14 @@ pub(super) async fn page(app: &App, client: &Client, filter: &Filter) -> Result<
     })
 }
 
+/// Refuses any query parameter, for resources that know none.
+pub(super) fn refuse_query(query: &str) -> Result<(), Problem> {
+    let first = form_urlencoded::parse(query.as_bytes()).next();
+    first.map_or(Ok(()), |(name, _)| {
+        Err(bad_query(&name, "is not a known parameter"))
+    })
+}
+
 pub(super) fn bad_query(name: &str, rule: &'static str) -> Problem {
     let parameter = name
         .chars()

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
 
-use crate::auth::authenticate;
+use crate::auth::{authenticate, challenges};
 use crate::config::Client;
 use crate::engine::app::App;
 use crate::engine::step::{self, StepError};
@@ -15,134 +16,202 @@ use crate::error_chain::chain;
 use crate::http::problem::{Problem, seconds};
 use crate::lifecycle::Event;
 use crate::operation::view::document;
-use crate::operation::{OperationId, Outcome, Record};
+use crate::operation::{OperationId, Outcome, Record, State};
 use crate::ports::StoreError;
 use crate::time::{elapsed, later};
 
 mod accept;
+mod body;
 mod callback;
 mod callback_bulk;
 mod create;
+pub mod exchange;
 mod list;
+mod prefer;
 pub mod problem;
 pub mod request;
 mod resume;
+mod routes;
 
 use create::create;
-use list::list;
+use exchange::CallerName;
+use list::{list, refuse_query};
+use prefer::{Preferences, Times, await_end};
 use request::BODY_BYTES;
+use routes::Route;
+
+/// `Retry-After` where no time is known at which there is news.
+const SOON: Duration = Duration::from_secs(5);
+/// Bounds of `Retry-After`.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_hours(1);
+/// Longest time that the store may take to show that it can be read.
+const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Answers one request before the host ends this process at `ends_at`.
 ///
 /// Never panics on bad input. Every refusal is a problem document.
 pub async fn handle(app: &App, request: Request<Bytes>, ends_at: Timestamp) -> Response<Bytes> {
-    match route(app, &request, ends_at).await {
-        Ok(response) => response,
-        Err(problem) => {
-            tracing::debug!(problem = problem.as_str(), "request refused");
-            problem.into_response()
+    let times = Times {
+        received: Instant::now(),
+        ends_at,
+    };
+    let mut caller = None;
+    let answer = route(app, &request, times, &mut caller).await;
+    let mut response = answer.unwrap_or_else(|problem| {
+        tracing::debug!(problem = problem.as_str(), "request refused");
+        problem.into_response()
+    });
+    if response.status() == StatusCode::UNAUTHORIZED {
+        for challenge in challenges(&app.config.clients) {
+            response
+                .headers_mut()
+                .append(header::WWW_AUTHENTICATE, challenge);
         }
     }
+    if let Some(name) = caller {
+        response.extensions_mut().insert(name);
+    }
+    response
 }
 
+/// Finds the resource, the caller (whose name it tells) and the answer.
 async fn route(
     app: &App,
     request: &Request<Bytes>,
-    ends_at: Timestamp,
+    times: Times,
+    caller_name: &mut Option<CallerName>,
 ) -> Result<Response<Bytes>, Problem> {
-    let path = request.uri().path();
-    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    if parts == ["healthz"] {
-        allow(request, &Method::GET, "GET")?;
-        app.store
-            .load_document("healthz")
-            .await
-            .map_err(|error| store(&error))?;
-        return Ok(json_response(StatusCode::OK, &json!({ "status": "ok" })));
+    let route = Route::find(request.uri().path()).ok_or(Problem::NotFound)?;
+    let method = request.method();
+    if method == Method::OPTIONS && route.has(method) {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        insert(response.headers_mut(), "allow", route.methods());
+        return Ok(response);
     }
-    let ["v1", "operations", rest @ ..] = parts.as_slice() else {
-        return Err(Problem::NotFound);
-    };
+    if matches!(route, Route::Health | Route::Readiness) {
+        check_form(route, request)?;
+        return health(app, route).await;
+    }
     let now = app.now();
-    let starts = rest.is_empty() && request.method() == Method::POST;
+    let starts = route == Route::Operations && method == Method::POST;
     if starts && request.body().len() > BODY_BYTES {
         return Err(Problem::PayloadTooLarge);
     }
     let clients = &app.config.clients;
     let caller = authenticate(clients, &app.key_sets, request, starts, now).await?;
     let client = caller.client;
+    *caller_name = Some(CallerName(client.name.clone()));
     app.requests
         .take(&client.name, client.requests_per_minute, now)
         .map_err(|retry_after| Problem::RateLimited { retry_after })?;
-    match rest {
-        [] if starts => create(app, caller, request, ends_at).await,
-        [] => {
-            allow(request, &Method::GET, "GET, POST")?;
-            list(app, client, request.uri().query().unwrap_or_default()).await
-        }
-        [id] => {
-            allow(request, &Method::GET, "GET")?;
-            Ok(state(&own(app, client, id).await?, now))
-        }
-        [id, "history"] => {
-            allow(request, &Method::GET, "GET")?;
+    if route == Route::Nothing {
+        return Err(Problem::NotFound);
+    }
+    check_form(route, request)?;
+    let query = request.uri().query().unwrap_or_default();
+    match route {
+        Route::Operations if starts => create(app, caller, request, times).await,
+        Route::Operations => list(app, client, query).await,
+        Route::Operation(id) => read(app, own(app, client, id).await?, request, times).await,
+        Route::History(id) => {
             let record = own(app, client, id).await?;
-            Ok(json_response(
-                StatusCode::OK,
-                &json!({ "history": record.history }),
-            ))
+            let body = json!({ "history": record.history });
+            Ok(json_response(StatusCode::OK, &body))
         }
-        [id, "cancel"] => {
-            allow(request, &Method::POST, "POST")?;
-            cancel(app, own(app, client, id).await?).await
+        Route::Cancel(id) => cancel(app, own(app, client, id).await?).await,
+        Route::Resume(id) => resume::resume(app, own(app, client, id).await?).await,
+        Route::RedeliverAll => {
+            callback_bulk::redeliver_all(app, client, query, times.ends_at).await
         }
-        [id, "resume"] => {
-            allow(request, &Method::POST, "POST")?;
-            resume::resume(app, own(app, client, id).await?).await
-        }
-        ["callback", "redeliver"] => {
-            allow(request, &Method::POST, "POST")?;
-            let query = request.uri().query().unwrap_or_default();
-            callback_bulk::redeliver_all(app, client, query, ends_at).await
-        }
-        [id, "callback"] => {
-            allow(request, &Method::PATCH, "PATCH")?;
+        Route::Callback(id) => {
             callback::retarget(app, client, own(app, client, id).await?, request).await
         }
-        [id, "callback", "redeliver"] => {
-            allow(request, &Method::POST, "POST")?;
-            callback::redeliver(app, own(app, client, id).await?).await
-        }
-        _ => Err(Problem::NotFound),
+        Route::Redeliver(id) => callback::redeliver(app, own(app, client, id).await?).await,
+        Route::Health | Route::Readiness | Route::Nothing => Err(Problem::NotFound),
     }
 }
 
-fn allow(request: &Request<Bytes>, method: &Method, allow: &'static str) -> Result<(), Problem> {
-    if request.method() == method {
-        Ok(())
-    } else {
-        Err(Problem::MethodNotAllowed { allow })
+/// Refuses a method that the resource does not have, and query parameters that mean nothing to it.
+fn check_form(route: Route<'_>, request: &Request<Bytes>) -> Result<(), Problem> {
+    let method = request.method();
+    if !route.has(method) {
+        let allow = route.methods();
+        return Err(Problem::MethodNotAllowed { allow });
+    }
+    match request.uri().query() {
+        Some(query) if !route.reads_query(method) => refuse_query(query),
+        _ => Ok(()),
     }
 }
 
-/// Returns the operation's document: 202 with `Retry-After` while the operation is open, 200 once it has ended.
-fn state(record: &Record, now: Timestamp) -> Response<Bytes> {
-    let ended = record.ended_at.is_some();
-    let status = if ended {
-        StatusCode::OK
-    } else {
-        StatusCode::ACCEPTED
+/// Answers that the process runs, or, as readiness, that it can read the store too.
+async fn health(app: &App, route: Route<'_>) -> Result<Response<Bytes>, Problem> {
+    if route == Route::Readiness {
+        let read = timeout(READINESS_TIMEOUT, app.store.load_document("readyz")).await;
+        read.map_err(|_| {
+            tracing::error!("the store does not answer; this process is not ready");
+            Problem::Unavailable
+        })?
+        .map_err(|error| store(&error))?;
+    }
+    Ok(json_response(StatusCode::OK, &json!({ "status": "ok" })))
+}
+
+/// Answers `GET /v1/operations/{id}`, with `Prefer: wait` when the operation has ended or the wait is over.
+async fn read(
+    app: &App,
+    record: Record,
+    request: &Request<Bytes>,
+    times: Times,
+) -> Result<Response<Bytes>, Problem> {
+    let preferences = Preferences {
+        respond_async: false,
+        ..Preferences::read(request.headers())
     };
-    let mut response = json_response(status, &document(record, now));
-    if !ended {
-        let next = record.graph.next_poll_at.filter(|next| *next > now);
-        let next = next.unwrap_or_else(|| later(now, Duration::from_secs(5)));
-        let pause = elapsed(now, next).clamp(Duration::from_secs(1), Duration::from_secs(3600));
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, seconds(pause));
+    let record = match preferences.wait {
+        Some(wait) => await_end(app, record, wait, times).await,
+        None => record,
+    };
+    let mut response = state(&record, app.now());
+    if let Some(applied) = preferences.applied() {
+        insert(response.headers_mut(), "preference-applied", &applied);
     }
+    Ok(response)
+}
+
+/// Returns the operation's document: 202 while the operation is open, 200 once it has ended.
+fn state(record: &Record, now: Timestamp) -> Response<Bytes> {
+    if record.ended_at.is_some() {
+        json_response(StatusCode::OK, &document(record, now))
+    } else {
+        pending(record, now)
+    }
+}
+
+/// Returns the operation's document as 202: `Location` says where to look again, `Retry-After` when there may be news.
+fn pending(record: &Record, now: Timestamp) -> Response<Bytes> {
+    let next = match record.state {
+        State::Accepted { not_before } => Some(not_before),
+        State::StartUnknown { hold_until } => Some(hold_until),
+        State::Starting { .. } => None,
+        State::Running { .. } => record.graph.next_poll_at,
+        State::Ended { .. } | State::Closed { .. } => record.due_at,
+    };
+    let next = next.filter(|next| *next > now);
+    let next = next.unwrap_or_else(|| later(now, SOON));
+    let pause = elapsed(now, next).clamp(MIN_PAUSE, MAX_PAUSE);
+    let mut response = json_response(StatusCode::ACCEPTED, &document(record, now));
+    let headers = response.headers_mut();
+    insert(headers, "location", &path(record));
+    headers.insert(header::RETRY_AFTER, seconds(pause));
     response
+}
+
+/// Returns the path at which an operation is read.
+fn path(record: &Record) -> String {
+    format!("/v1/operations/{}", record.id)
 }
 
 async fn cancel(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {

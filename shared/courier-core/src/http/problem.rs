@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::auth::Denied;
@@ -28,6 +28,10 @@ pub enum Problem {
     CredentialRefused {
         rule: &'static str,
     },
+    /// The token is valid, but does not grant the right that the client's rule requires (RFC 6750, section 3.1).
+    InsufficientScope {
+        rule: &'static str,
+    },
     OperationForbidden,
     CallbackForbidden {
         pointer: String,
@@ -44,7 +48,13 @@ pub enum Problem {
     BrokenBody,
     /// A header's name or value contains a character that HTTP forbids there (RFC 9110, section 5).
     BrokenHeader,
-    UnsupportedMediaType,
+    UnsupportedMediaType {
+        types: MediaTypes,
+    },
+    /// The body is compressed or otherwise coded.
+    UnsupportedContentEncoding {
+        types: MediaTypes,
+    },
     KeyReused,
     RateLimited {
         retry_after: Duration,
@@ -61,11 +71,26 @@ pub enum Problem {
     Internal,
 }
 
+/// The media types of a body that a resource reads, with the name of the header that lists them.
+#[derive(Debug, Clone, Copy)]
+pub struct MediaTypes {
+    pub header: &'static str,
+    pub names: &'static str,
+}
+
+impl MediaTypes {
+    fn header(self) -> (HeaderName, HeaderValue) {
+        let name = HeaderName::from_static(self.header);
+        (name, HeaderValue::from_static(self.names))
+    }
+}
+
 impl From<Denied<'_>> for Problem {
     fn from(denied: Denied<'_>) -> Self {
         match denied {
             Denied::Unproven => Self::Unauthenticated,
             Denied::Proven { rule, .. } => Self::CredentialRefused { rule },
+            Denied::NotGranted { rule, .. } => Self::InsufficientScope { rule },
             Denied::Unreachable => Self::Unavailable,
         }
     }
@@ -100,6 +125,11 @@ impl Problem {
                 "unauthenticated",
                 "No valid credentials were sent",
             ),
+            Self::InsufficientScope { .. } => (
+                StatusCode::FORBIDDEN,
+                "insufficient-scope",
+                "The token does not grant enough",
+            ),
             Self::OperationForbidden => (
                 StatusCode::FORBIDDEN,
                 "operation-forbidden",
@@ -132,10 +162,15 @@ impl Problem {
                 "broken-header",
                 "A header is broken",
             ),
-            Self::UnsupportedMediaType => (
+            Self::UnsupportedMediaType { .. } => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
-                "The body must be application/json",
+                "The body must be JSON in UTF-8",
+            ),
+            Self::UnsupportedContentEncoding { .. } => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-content-encoding",
+                "The body must not be compressed",
             ),
             Self::KeyReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -207,11 +242,18 @@ impl Problem {
                 let rule = "is not one of this client's operations";
                 body["errors"] = json!([{ "pointer": "/operation", "rule": rule }]);
             }
-            Self::Unauthenticated | Self::CredentialRefused { .. } => {
-                if let Self::CredentialRefused { rule } = self {
-                    body["detail"] = rule.into();
-                }
-                headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+            // The challenges of a 401 depend on the configuration; the API adds them.
+            Self::CredentialRefused { rule } => body["detail"] = rule.into(),
+            Self::InsufficientScope { rule } => {
+                body["detail"] = rule.into();
+                let challenge = HeaderValue::from_static("Bearer error=\"insufficient_scope\"");
+                headers.push((header::WWW_AUTHENTICATE, challenge));
+            }
+            Self::UnsupportedMediaType { types } => headers.push(types.header()),
+            Self::UnsupportedContentEncoding { types } => {
+                headers.push(types.header());
+                let identity = HeaderValue::from_static("identity");
+                headers.push((header::ACCEPT_ENCODING, identity));
             }
             Self::MethodNotAllowed { allow } => {
                 headers.push((header::ALLOW, HeaderValue::from_static(allow)));
@@ -224,12 +266,12 @@ impl Problem {
             }
             Self::Conflict { rule } => body["detail"] = rule.into(),
             Self::StartRejected { operation } => start_rejected(&mut body, operation),
-            Self::NotFound
+            Self::Unauthenticated
+            | Self::NotFound
             | Self::PayloadTooLarge
             | Self::SlowBody
             | Self::BrokenBody
             | Self::BrokenHeader
-            | Self::UnsupportedMediaType
             | Self::KeyReused
             | Self::Internal => {}
         }

@@ -5,26 +5,32 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use courier_core::http::exchange::Exchange;
 use courier_core::http::problem::Problem;
+use courier_core::operation::{Ids, random_ids};
+use futures_util::FutureExt;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tracing::Instrument;
 
 use crate::http::connections::{ConnectionSlot, Connections};
+use crate::http::read_deadline::{Awaited, ReadDeadline, ReadLimits};
 use crate::http::write_deadline::WriteDeadline;
 
 /// The smallest read buffer that hyper accepts.
@@ -41,8 +47,13 @@ pub struct Limits {
     pub body_bytes: usize,
     pub body_seconds: u64,
     pub header_bytes: usize,
-    /// Seconds that a request's head may take, and so the time after which an idle connection is closed.
+    /// Seconds that a request's head may take; for the first one they begin with the connection.
     pub header_seconds: u64,
+    /// Seconds that a connection is kept between two requests.
+    ///
+    /// A proxy keeps its connections for 60 s by default. It must close them first, or its next request meets a
+    /// connection that is just being closed.
+    pub idle_seconds: u64,
     /// Seconds within which the client must accept what is written to it.
     pub write_seconds: u64,
     /// Upper bound of simultaneous connections.
@@ -61,6 +72,7 @@ impl Default for Limits {
             body_seconds: 10,
             header_bytes: 16 * 1024,
             header_seconds: 10,
+            idle_seconds: 75,
             write_seconds: 10,
             connections: 4096,
             shutdown_seconds: 30,
@@ -87,6 +99,7 @@ pub async fn serve<H, F>(
         handle,
         running,
         shutdown: shutdown.clone(),
+        ids: random_ids(),
     });
     let connections = Connections::new(server.limits.connections);
     let mut conversations = JoinSet::new();
@@ -136,6 +149,7 @@ struct Server<H> {
     handle: H,
     running: mpsc::Sender<Infallible>,
     shutdown: watch::Receiver<bool>,
+    ids: Ids,
 }
 
 impl<H, F> Server<H>
@@ -154,12 +168,26 @@ where
         let mut shutdown = self.shutdown.clone();
         let limits = self.limits.clone();
         let slot = Arc::new(slot);
+        let awaited = Awaited::first_head();
+        let read_limits = ReadLimits {
+            head: Duration::from_secs(limits.header_seconds),
+            idle: Duration::from_secs(limits.idle_seconds),
+        };
+        let stream = ReadDeadline::new(stream, read_limits, awaited.clone());
         let stream = WriteDeadline::new(stream, Duration::from_secs(limits.write_seconds));
-        let service =
-            service_fn(move |request| Arc::clone(&self).answer(request, Arc::clone(&slot)));
+        let service = service_fn(move |request| {
+            awaited.nothing();
+            let answer = Arc::clone(&self).answer(request, Arc::clone(&slot));
+            let awaited = awaited.clone();
+            async move {
+                let answer = answer.await;
+                awaited.next_request();
+                answer
+            }
+        });
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_secs(limits.header_seconds))
+            // `ReadDeadline` times heads: hyper's own limit would hold for an idle connection too.
+            .header_read_timeout(None)
             .max_header_size(limits.header_bytes)
             .max_buf_size(limits.header_bytes.max(BUFFER_MIN_BYTES))
             // A client that has closed its sending side may still read the answer.
@@ -183,6 +211,7 @@ where
         slot: Arc<ConnectionSlot>,
     ) -> Result<Response<Full<Bytes>>, Evicted> {
         let (head, body) = request.into_parts();
+        let exchange = Exchange::begin(&head, &self.ids);
         let patience = Duration::from_secs(self.limits.body_seconds);
         let read = timeout(patience, read(body, self.limits.body_bytes)).await;
         if !slot.work() {
@@ -191,10 +220,11 @@ where
         let (response, close) = match read {
             Ok(Ok(body)) => {
                 let too_long = body.len() > self.limits.body_bytes;
-                (self.run(Request::from_parts(head, body)).await, too_long)
+                let request = Request::from_parts(head, body);
+                (self.run(request, exchange).await, too_long)
             }
-            Ok(Err(_)) => (Problem::BrokenBody.into_response(), true),
-            Err(_) => (Problem::SlowBody.into_response(), true),
+            Ok(Err(_)) => (exchange.end(Problem::BrokenBody.into_response()), true),
+            Err(_) => (exchange.end(Problem::SlowBody.into_response()), true),
         };
         // hyper tries to send the answer before this task ends, so no answer is lost when the connection is evicted.
         slot.wait();
@@ -208,17 +238,25 @@ where
         Ok(response)
     }
 
-    async fn run(self: Arc<Self>, request: Request<Bytes>) -> Response<Bytes> {
+    /// Runs the handler in a task of its own, which goes on to the line in the log if the client goes away.
+    async fn run(self: Arc<Self>, request: Request<Bytes>, exchange: Exchange) -> Response<Bytes> {
         let running = self.running.clone();
         let handler = tokio::spawn(async move {
-            let response = (self.handle)(request).await;
+            let handled = AssertUnwindSafe(async { (self.handle)(request).await }).catch_unwind();
+            let response = async {
+                handled.await.unwrap_or_else(|_| {
+                    tracing::error!("a request handler panicked; answering 500");
+                    Problem::Internal.into_response()
+                })
+            };
+            let response = response.instrument(exchange.span()).await;
+            let response = exchange.end(response);
             drop(running);
             response
         });
-        handler.await.unwrap_or_else(|_| {
-            tracing::error!("a request handler panicked; answering 500");
-            Problem::Internal.into_response()
-        })
+        handler
+            .await
+            .unwrap_or_else(|_| Problem::Internal.into_response())
     }
 }
 

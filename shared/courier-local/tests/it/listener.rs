@@ -181,7 +181,7 @@ async fn a_panic_is_answered_without_its_words() {
     let head = peer.read_to("\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 500 "), "{head}");
     assert!(
-        head.contains("content-type: application/problem+json"),
+        head.contains("content-type: application/problem+json") && head.contains("x-request-id: "),
         "{head}"
     );
     let body = peer.read_to("}").await;

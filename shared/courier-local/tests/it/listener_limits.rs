@@ -3,7 +3,7 @@
 use courier_local::Limits;
 use tokio::time::timeout;
 
-use crate::listener::{A_MOMENT, Server};
+use crate::listener::{A_MOMENT, Server, get};
 
 fn impatient() -> Limits {
     Limits {
@@ -20,6 +20,25 @@ async fn a_slow_head_is_cut_off() {
     slow.send("GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
     slow.read_to_end().await;
     silent.read_to_end().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_and_a_head_that_has_begun_have_limits_of_their_own() {
+    for (header_seconds, idle_seconds, begun) in [(3600, 1, ""), (1, 3600, "GET / HT")] {
+        let server = Server::start(Limits {
+            header_seconds,
+            idle_seconds,
+            ..Limits::default()
+        })
+        .await;
+        let mut peer = server.connect().await;
+        for _ in 0..2 {
+            peer.send(&get("/a")).await;
+            peer.read_to("/a 0").await;
+        }
+        peer.send(begun).await;
+        assert_eq!(peer.read_to_end().await, "");
+    }
 }
 
 #[tokio::test]
@@ -45,6 +64,12 @@ async fn a_slow_body_is_answered_408() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(
         answer.contains("application/problem+json") && answer.contains("connection: close"),
+        "{answer}"
+    );
+    let (_, id) = answer.split_once("x-request-id: ").unwrap();
+    let (id, _) = id.split_once("\r\n").unwrap();
+    assert!(
+        answer.contains(&format!("\"requestId\":\"{id}\"")),
         "{answer}"
     );
 }

@@ -118,7 +118,6 @@ async fn another_payload_under_the_same_key_is_refused_and_starts_nothing() {
         change("/parameters/userId", "6e7b768e-07e2-4810-8459-485f84f8f205"),
         change("/callback/url", &world.receiver.url("/elsewhere")),
         change("/reference", "RITM-2"),
-        change("/deadline", "2026-12-20T00:00:00Z"),
         quiet,
         world.goals(),
         world.schedule(),
@@ -132,6 +131,32 @@ async fn another_payload_under_the_same_key_is_refused_and_starts_nothing() {
         world.get("/v1/operations").await.body["operations"][1],
         Value::Null
     );
+}
+
+#[tokio::test]
+async fn another_spelling_of_a_guid_and_a_new_deadline_do_not_change_the_payload() {
+    for operation in OPERATIONS {
+        let world = World::new().await;
+        let mut body = body(&world, operation);
+        body["deadline"] = "2026-12-11T20:00:00Z".into();
+        let first = post_with_key(&world, "k", &body).await;
+        for deadline in [
+            "2026-12-11T20:00:00+00:00".into(),
+            "2026-12-11T20:07:31.250Z".into(),
+            Value::Null,
+        ] {
+            body["deadline"] = deadline;
+            for id in ["userId", "goalsOrganizationId", "explorerViewId", "teamId"] {
+                if let Some(Value::String(text)) = body["parameters"].get_mut(id) {
+                    *text = text.to_uppercase();
+                }
+            }
+            let again = post_with_key(&world, "k", &body).await;
+            assert!(replayed(&again), "{body}: {again:?}");
+            assert_eq!(again.body, first.body, "the first deadline stays");
+        }
+        assert_eq!(world.simulator.jobs().len(), 1, "{operation}");
+    }
 }
 
 #[tokio::test]

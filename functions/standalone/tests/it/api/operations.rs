@@ -1,4 +1,4 @@
-//! The HTTP interface to one operation: reading, cancelling, permissions, rate limits, and the header `Prefer`.
+//! The HTTP interface to one operation: reading, cancelling, permissions and rate limits.
 
 use std::time::Duration;
 
@@ -164,28 +164,40 @@ async fn an_unknown_path_is_404_and_an_unknown_method_405() {
         &own.to_uppercase(),
         &own.replace("op_", ""),
         "//v1/operations/x",
+        &format!("/{own}"),
+        "//healthz",
         "/v1/operations/../../etc/passwd",
         "/v1/operations/%2e%2e/x",
     ] {
         refused(&world.get(path).await, 404, "not-found");
     }
     for (method, path, allow) in [
-        ("PUT", "/v1/operations".to_owned(), "GET, POST"),
-        ("DELETE", own.clone(), "GET"),
-        ("POST", own.clone(), "GET"),
-        ("POST", format!("{own}/history"), "GET"),
-        ("GET", format!("{own}/cancel"), "POST"),
-        ("GET", format!("{own}/callback/redeliver"), "POST"),
-        ("GET", format!("{own}/callback"), "PATCH"),
+        (
+            "PUT",
+            "/v1/operations".to_owned(),
+            "GET, HEAD, OPTIONS, POST",
+        ),
+        ("DELETE", own.clone(), "GET, HEAD, OPTIONS"),
+        ("POST", own.clone(), "GET, HEAD, OPTIONS"),
+        ("POST", format!("{own}/history"), "GET, HEAD, OPTIONS"),
+        ("GET", format!("{own}/cancel"), "OPTIONS, POST"),
+        ("HEAD", format!("{own}/cancel"), "OPTIONS, POST"),
+        ("GET", format!("{own}/callback/redeliver"), "OPTIONS, POST"),
+        ("GET", format!("{own}/callback"), "OPTIONS, PATCH"),
         (
             "GET",
             "/v1/operations/callback/redeliver".to_owned(),
-            "POST",
+            "OPTIONS, POST",
         ),
-        ("POST", "/healthz".to_owned(), "GET"),
+        ("POST", "/healthz".to_owned(), "GET, HEAD, OPTIONS"),
+        ("POST", "/readyz".to_owned(), "GET, HEAD, OPTIONS"),
     ] {
         let answer = world.call(method, &path, &[], "").await;
-        refused(&answer, 405, "method-not-allowed");
+        if method == "HEAD" {
+            assert_eq!(answer.status, 405, "{answer:?}");
+        } else {
+            refused(&answer, 405, "method-not-allowed");
+        }
         assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
     }
     assert_eq!(world.closed(&id).await["status"], "succeeded");
@@ -217,89 +229,6 @@ async fn a_client_over_its_rate_limit_is_refused_and_others_are_not() {
     world.clock.advance(Duration::from_millis(1));
     assert_eq!(world.get("/v1/operations").await.status, 200);
     assert_eq!(world.get("/v1/operations").await.status, 429);
-}
-
-#[tokio::test]
-async fn health_needs_no_key() {
-    let world = World::new().await;
-    let answer = world
-        .call("GET", "/healthz", &[("x-api-key", "")], "")
-        .await;
-    assert_eq!(
-        (answer.status, answer.body),
-        (200, json!({ "status": "ok" }))
-    );
-}
-
-#[tokio::test]
-async fn prefer_wait_returns_the_outcome() {
-    let world = World::new().await;
-    let (headers, body) = ([("prefer", "wait=20")], world.schedule());
-    let request = world.post_with(&headers, &body);
-    let work = async {
-        world.simulator.until(|calls| calls.len() > 1).await;
-        let list = world.get("/v1/operations").await.body;
-        let id = list["operations"][0]["id"].as_str().unwrap();
-        world.closed(id).await;
-    };
-    let (answer, ()) = tokio::join!(request, work);
-    assert_eq!(
-        (answer.status, &answer.body["status"]),
-        (200, &"succeeded".into())
-    );
-    assert_eq!(answer.header("preference-applied"), Some("wait=20"));
-}
-
-#[tokio::test]
-async fn prefer_wait_that_passes_before_the_end_is_202() {
-    for (prefer, applied) in [
-        ("wait=1", Some("wait=1")),
-        ("wait=0", Some("wait=0")),
-        ("Wait=\"0\"", Some("wait=0")),
-        ("handling=lenient, wait=0; foo", Some("wait=0")),
-        ("wait", None),
-        ("wait=-1", None),
-        ("wait=1e9", None),
-        ("return=minimal", None),
-    ] {
-        let world = World::new().await;
-        let answer = world.post_with(&[("prefer", prefer)], &world.goals()).await;
-        assert_eq!(
-            (answer.status, &answer.body["status"]),
-            (202, &"running".into()),
-            "{prefer}"
-        );
-        assert_eq!(answer.header("preference-applied"), applied, "{prefer}");
-    }
-}
-
-#[tokio::test]
-async fn prefer_wait_is_limited_to_25_seconds() {
-    let world = World::with(|setup| setup.simulator.durations.schedule_seconds = 0.0).await;
-    let headers = [("prefer", "wait=3600")];
-    let answer = world.post_with(&headers, &world.schedule()).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("preference-applied"), Some("wait=25"));
-}
-
-#[tokio::test]
-async fn respond_async_answers_before_graph_is_called() {
-    for operation in courier_testkit::tenants::OPERATIONS {
-        let world = World::new().await;
-        let body = courier_testkit::world_requests::body(&world, operation);
-        let headers = [("prefer", "respond-async")];
-        let answer = world.post_with(&headers, &body).await;
-        assert_eq!(
-            (answer.status, &answer.body["status"]),
-            (202, &"accepted".into())
-        );
-        assert_eq!(answer.header("preference-applied"), Some("respond-async"));
-        assert!(world.simulator.journal().is_empty(), "{operation}");
-        world.work().await;
-        assert_eq!(world.operation(&answer.id()).await["status"], "running");
-        assert_eq!(world.closed(&answer.id()).await["status"], "succeeded");
-        assert_eq!(world.simulator.jobs().len(), 1, "{operation}");
-    }
 }
 
 #[tokio::test]

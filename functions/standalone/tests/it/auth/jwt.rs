@@ -17,6 +17,9 @@ const EXPIRED: Verdict = RefusedBecause("the token has no `exp` to come");
 const NOT_YET_VALID: Verdict = RefusedBecause("the token's `nbf` is still to come");
 const OTHER_AUDIENCE: Verdict = RefusedBecause("the token is for another audience");
 const OTHER_SUBJECT: Verdict = RefusedBecause("the token is of another subject");
+const NO_ACCESS_TOKEN: Verdict = RefusedBecause("the token's `typ` is not that of an access token");
+const ID_TOKEN: Verdict = RefusedBecause("the token is an ID token; send an access token");
+/// 403, because the caller has proved who it is.
 const MISSING_RIGHT: Verdict = RefusedBecause("the token lacks the required scope or role");
 
 async fn post_with_token(world: &World, token: &str) -> Answer {
@@ -33,11 +36,20 @@ async fn assert_verdict(world: &World, what: &str, token: &str, verdict: Verdict
             let record = world.app.store.load(&id).await.unwrap().unwrap();
             format!("accepted as {}", record.client)
         }
+        403 => {
+            assert_eq!(answer.problem(), "insufficient-scope");
+            let challenge = answer.header("www-authenticate");
+            assert_eq!(challenge, Some("Bearer error=\"insufficient_scope\""));
+            format!("not granted: {:?}", answer.body["detail"].as_str())
+        }
         401 => format!("refused: {:?}", answer.body["detail"].as_str()),
         _ => format!("{answer:?}"),
     };
     let expected = match verdict {
         Accepted(client) => format!("accepted as {client}"),
+        MISSING_RIGHT => {
+            "not granted: Some(\"the token lacks the required scope or role\")".to_owned()
+        }
         RefusedBecause(rule) => format!("refused: {:?}", Some(rule)),
         Refused => format!("refused: {:?}", None::<&str>),
     };
@@ -111,6 +123,50 @@ async fn a_token_with_a_missing_or_wrong_claim_is_refused() {
     let granted = token(&header("RS256", "k"), &by_scope, Signer::Rs256(0));
     assert_verdict(&world, "scope", &granted, accepted).await;
     assert_eq!(peer.journal().len(), 1, "the set is fetched once");
+}
+
+#[tokio::test]
+async fn only_an_access_token_is_accepted() {
+    let peer = issuer(set(&[rsa_jwk("k", 0)])).await;
+    let world = world(&peer).await;
+    let accepted = Accepted("tokens");
+    let plain = json!({ "alg": "RS256", "kid": "k" });
+    for (kind, claim, verdict) in [
+        (Value::Null, "jti", accepted),
+        (json!("JWT"), "jti", accepted),
+        (json!("jwt"), "jti", accepted),
+        (json!("at+jwt"), "jti", accepted),
+        (json!("AT+JWT"), "jti", accepted),
+        (json!("application/at+jwt"), "jti", accepted),
+        (json!("Application/AT+JWT"), "jti", accepted),
+        (json!("at+jwt "), "jti", NO_ACCESS_TOKEN),
+        (json!("id+jwt"), "jti", NO_ACCESS_TOKEN),
+        (json!("dpop+jwt"), "jti", NO_ACCESS_TOKEN),
+        (json!("logout+jwt"), "jti", NO_ACCESS_TOKEN),
+        (json!("client-authentication+jwt"), "jti", NO_ACCESS_TOKEN),
+        (json!(""), "jti", NO_ACCESS_TOKEN),
+        (json!(1), "jti", NO_ACCESS_TOKEN),
+        (json!(["JWT"]), "jti", NO_ACCESS_TOKEN),
+        (Value::Null, "nonce", ID_TOKEN),
+        (json!("JWT"), "nonce", ID_TOKEN),
+        (json!("JWT"), "at_hash", ID_TOKEN),
+        (json!("JWT"), "c_hash", ID_TOKEN),
+        (json!("at+jwt"), "nonce", accepted),
+    ] {
+        let mut header = plain.clone();
+        if !kind.is_null() {
+            header["typ"] = kind.clone();
+        }
+        let claims = claims_with(claim, json!("x"));
+        let token = token(&header, &claims, Signer::Rs256(0));
+        assert_verdict(&world, &format!("{kind} {claim}"), &token, verdict).await;
+    }
+    let forged = token(
+        &with(plain, "typ", json!("id+jwt")),
+        &claims(),
+        Signer::Rs256(1),
+    );
+    assert_verdict(&world, "forged", &forged, Refused).await;
 }
 
 #[tokio::test]
@@ -266,6 +322,7 @@ async fn a_malformed_token_is_refused() {
     let claims = claims().to_string();
     let by = |header: &str, claims: &str| raw(header, claims, Signer::Rs256(0));
     let other = encode(claims.replace("somebody", "somebodz"));
+    let other_first = if signature.starts_with('A') { 'B' } else { 'A' };
     for token in [
         format!("{head}.{payload}"),
         format!("{head}.{payload}."),
@@ -276,7 +333,7 @@ async fn a_malformed_token_is_refused() {
         format!("{head}.{payload}.{signature}="),
         format!("{head}=.{payload}.{signature}"),
         format!("{head}.{payload}.{}", &signature[..340]),
-        format!("{head}.{payload}.A{}", &signature[1..]),
+        format!("{head}.{payload}.{other_first}{}", &signature[1..]),
         "..".to_owned(),
         "a.b.c".to_owned(),
         by("{}", &claims),

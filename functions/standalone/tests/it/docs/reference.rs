@@ -7,7 +7,7 @@ use courier_core::catalogue::schema::Violation;
 use courier_core::catalogue::{Catalogue, Restart};
 use courier_core::config::Config;
 use courier_core::crypto::secret::{Secret, SecretReference};
-use courier_core::http::problem::Problem;
+use courier_core::http::problem::{MediaTypes, Problem};
 use courier_core::operation::{Outcome, Reason};
 use courier_core::strict_json::JsonError;
 use serde_json::{Value, json};
@@ -129,6 +129,10 @@ fn the_references_configuration_holds() {
 /// One of each kind.
 fn problems() -> Vec<Problem> {
     let (pointer, rule) = (String::new(), String::new());
+    let types = MediaTypes {
+        header: "accept-post",
+        names: "",
+    };
     vec![
         Problem::BadJson(JsonError {
             pointer: pointer.clone(),
@@ -142,6 +146,7 @@ fn problems() -> Vec<Problem> {
         },
         Problem::Unauthenticated,
         Problem::CredentialRefused { rule: "" },
+        Problem::InsufficientScope { rule: "" },
         Problem::OperationForbidden,
         Problem::CallbackForbidden { pointer, rule },
         Problem::NotFound,
@@ -150,7 +155,8 @@ fn problems() -> Vec<Problem> {
         Problem::SlowBody,
         Problem::BrokenBody,
         Problem::BrokenHeader,
-        Problem::UnsupportedMediaType,
+        Problem::UnsupportedMediaType { types },
+        Problem::UnsupportedContentEncoding { types },
         Problem::KeyReused,
         Problem::RateLimited {
             retry_after: Duration::from_secs(1),

@@ -1,5 +1,6 @@
 //! The real program as a process: its command line, kills, crashes, a failing disk, a wrong clock, hostile clients.
 
+mod access_log;
 #[cfg(feature = "second-tier")]
 mod clock_jump;
 mod command_line;

@@ -113,7 +113,7 @@ fn the_sweeper_runs_every_five_minutes() {
 }
 
 #[test]
-fn the_http_api_has_three_routes_and_a_throttle() {
+fn the_http_api_has_its_routes_and_a_throttle() {
     // An event of the function would make an API of its own, with a definition instead of routes.
     let apis = resources("AWS::ApiGatewayV2::Api");
     assert_eq!(apis.len(), 1);
@@ -132,7 +132,12 @@ fn the_http_api_has_three_routes_and_a_throttle() {
     keys.sort_unstable();
     assert_eq!(
         keys,
-        ["ANY /v1/{proxy+}", "GET /healthz", "GET /openapi.json"]
+        [
+            "ANY /healthz",
+            "ANY /readyz",
+            "ANY /v1/{proxy+}",
+            "GET /openapi.json"
+        ]
     );
     let integration = properties("HttpApiIntegration");
     assert_eq!(integration["PayloadFormatVersion"], "2.0");

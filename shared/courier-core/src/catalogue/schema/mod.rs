@@ -1,6 +1,7 @@
 //! Validates values by the part of JSON Schema (2020-12) that the catalogue uses. An unknown keyword is refused, not
 //! ignored.
 
+mod canonical;
 mod read;
 
 use std::collections::BTreeMap;

@@ -2,15 +2,13 @@
 
 use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::{Map, Value};
 
 use crate::auth::Caller;
 use crate::catalogue::sas;
 use crate::catalogue::schema::Violation;
 use crate::catalogue::{Catalogue, Operation};
 use crate::config::Client;
-use crate::crypto::hmac::Encoding;
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
 use crate::http::problem::Problem;
@@ -22,9 +20,11 @@ use crate::outbound::address::Allowed;
 use crate::strict_json;
 
 mod callback;
+mod fingerprint;
 mod idempotency;
 
 pub(crate) use callback::{RequestedCallback, Target};
+use fingerprint::Asked;
 use idempotency::{idempotency_key, signed_key};
 
 /// The largest body that a request may have.
@@ -40,6 +40,8 @@ pub struct NewOperation<'a> {
     pub id: OperationId,
     pub(crate) is_derived: bool,
     pub fingerprint: String,
+    /// The fingerprint that the version before would have stored for this request.
+    pub former_fingerprint: String,
     /// The broken rules about time, which do not matter if this is a replay.
     pub late: Vec<Violation>,
     /// The operation with the same key that was refused before.
@@ -119,23 +121,20 @@ pub fn parse<'a>(
         Some(signed) => signed_key(headers, operation, reference, signed).map(Some)?,
         None => idempotency_key(headers, operation, reference)?,
     };
-    let mut payload = json!([
-        operation.name,
-        parameters,
-        fingerprint_callback,
-        fields.reference,
-        fields.deadline,
-    ]);
-    // The order of an object's fields is no part of what it says (RFC 8259, section 4).
-    payload.sort_all_objects();
-    let hash = Sha256::digest(payload.to_string());
+    let asked = Asked {
+        operation,
+        parameters: &parameters,
+        callback: fingerprint_callback,
+        reference,
+    };
     Ok(NewOperation {
         is_derived: key.is_some(),
         id: match key {
             Some(key) => OperationId::from_key(&client.name, &key),
             None => OperationId::unique(ids()),
         },
-        fingerprint: Encoding::Hex.encode(&hash),
+        fingerprint: asked.fingerprint(),
+        former_fingerprint: asked.former_fingerprint(fields.deadline.as_deref()),
         late,
         previous: None,
         operation,
