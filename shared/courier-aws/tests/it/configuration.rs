@@ -216,6 +216,17 @@ async fn no_secret_is_logged_or_queued_or_kept_readable_at_any_log_level() {
         "{logs}"
     );
     assert!(logs.contains("\"_aws\""), "metrics are lines of the log");
+    let access = |line: &&str| line.contains("\"target\":\"access\"");
+    let posts = logs.lines().filter(access);
+    let posts: Vec<&str> = posts.filter(|line| line.contains("POST")).collect();
+    assert_eq!(posts.len(), 3, "each request is one line: {posts:#?}");
+    for part in [
+        "\"client\":\"tickets\"",
+        "\"request.id\":",
+        "\"status\":202",
+    ] {
+        assert!(posts.iter().all(|line| line.contains(part)), "{posts:#?}");
+    }
     let kept: Vec<Value> = cloud.ministack.items("courier").await;
     let kept = json!(kept).to_string();
     for canary in [
