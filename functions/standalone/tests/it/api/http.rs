@@ -262,11 +262,11 @@ async fn every_answer_has_the_request_id_of_its_caller_or_a_new_one() {
             assert!(seen.insert(id), "an id comes once");
         }
     }
-    let broken = Fault::new("goals.start", Action::status_only(403));
+    let broken = Fault::new("goals.start", Action::status_only(400));
     world.simulator.script(broken);
     let headers = [("x-request-id", "r-2")];
     let rejected = world.post_with(&headers, &world.goals()).await;
-    refused(&rejected, 502, "start-rejected");
+    refused(&rejected, 422, "start-rejected");
     assert_eq!(rejected.body["requestId"], "r-2");
     world.closed(&rejected.id()).await;
 }
