@@ -245,7 +245,14 @@ async fn power_cut(site: &Site) {
         assert!(swapped.await.unwrap());
     }
     let due = now() + POWER_CUT;
-    database.receive(due, 10 * OPERATIONS, now()).await.unwrap();
+    database
+        .receive(
+            due,
+            &courier_local::Capacity::in_turn(10 * OPERATIONS),
+            now(),
+        )
+        .await
+        .unwrap();
     database.close().await;
 }
 
