@@ -20,7 +20,12 @@ pub(crate) async fn run(
     let mut stop = Stop::listen()?;
     let machine = Machine::start(config, data, listen, settings::clock()).await?;
     tracing::info!(address = %machine.address, data = %data.display(), "serving");
-    stop.asked().await;
+    tokio::select! {
+        () = stop.asked() => {}
+        () = machine.failed() => anyhow::bail!(
+            "a thread of the data file has panicked, so nothing can be stored any more; the next process goes on where this one was"
+        ),
+    }
     tracing::info!("stopping: finishing what is in flight");
     machine.stop().await;
     Ok(ExitCode::SUCCESS)

@@ -8,5 +8,5 @@ pub mod sqlite;
 pub mod worker;
 
 pub use http::{Limits, serve};
-pub use sqlite::{Database, OpenError, Options, Receipt, Received};
+pub use sqlite::{Database, OpenError, Options, Receipt, Received, create_private_directory};
 pub use worker::{WorkerOptions, drain, run};

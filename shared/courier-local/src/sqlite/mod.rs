@@ -1,14 +1,17 @@
 //! The ports on one SQLite file.
 //!
-//! `database` opens the file, `connection_threads` owns the two connections and commits in groups, `store` and `queue`
-//! implement the ports, and `failure` holds their common errors.
+//! `database` opens the file, `connection_threads` owns the connections and commits in groups, `store` and `queue`
+//! implement the ports, `permissions` keeps the files private, and `failure`
+//! holds the common errors.
 
 mod connection_threads;
 mod database;
 mod failure;
+mod permissions;
 mod queue;
 mod schema;
 mod store;
 
 pub use database::{Database, OpenError, Options};
+pub use permissions::create_private_directory;
 pub use queue::{Receipt, Received};
