@@ -11,7 +11,7 @@ use crate::catalogue::{Operation, Restart};
 use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::GraphReply;
 use crate::operation::message::Message;
-use crate::operation::{CallbackTarget, HistoryEntry, Outcome, Record};
+use crate::operation::{CallbackTarget, HistoryEntry, Outcome, Record, Unknown};
 use crate::time::later;
 
 mod delivering;
@@ -266,6 +266,7 @@ impl Rules<'_> {
             answer: None,
             client_request_id: None,
             request_id: None,
+            unknown: Unknown::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Unknown;
 use crate::crypto::seal::Sealed;
 use crate::profile::Template;
 
@@ -24,6 +25,8 @@ pub struct CallbackTarget {
     /// Version of the target, raised with every change: an answer of an earlier receiver does not concern this one.
     #[serde(default)]
     pub version: u32,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 impl CallbackTarget {
@@ -36,6 +39,7 @@ impl CallbackTarget {
             template: None,
             token: None,
             version: 0,
+            unknown: Unknown::new(),
         }
     }
 }
@@ -48,6 +52,8 @@ pub struct FrozenEvent {
     #[serde(rename = "type")]
     pub kind: String,
     pub body: String,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// The state of the completion's delivery.
@@ -61,4 +67,6 @@ pub struct Delivery {
     pub scheduled_since: Option<Timestamp>,
     pub scheduled_attempts: u32,
     pub next_attempt_at: Option<Timestamp>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }

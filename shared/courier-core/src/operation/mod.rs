@@ -67,7 +67,12 @@ pub struct Record {
     pub event: Option<FrozenEvent>,
     pub delivery: Delivery,
     pub history: Vec<HistoryEntry>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
+
+/// Fields that a newer version has written. They are kept, so that a rollback takes nothing from a record.
+pub type Unknown = Map<String, Value>;
 
 /// The values of `callback.status`.
 pub const CALLBACK_STATUSES: [&str; 4] = ["none", "pending", "delivered", "undeliverable"];
@@ -289,6 +294,8 @@ pub struct GraphView {
     pub missing: u32,
     /// Time of the first of these polls.
     pub missing_since: Option<Timestamp>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// The reason why an operation did not succeed, as Graph reports it, without secrets.
@@ -303,6 +310,8 @@ pub struct OperationError {
     pub http_status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<String>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// One line of the history.
@@ -329,4 +338,6 @@ pub struct HistoryEntry {
     pub client_request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<String>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }

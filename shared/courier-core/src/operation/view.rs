@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::operation::{FrozenEvent, Record};
+use crate::operation::{FrozenEvent, Record, Unknown};
 use crate::time::milliseconds;
 
 /// Returns the operation document, in reading order. A planned poll is shown only while it lies after `now`.
@@ -65,6 +65,7 @@ pub(crate) fn freeze(record: &Record, ended_at: Timestamp) -> FrozenEvent {
         id: format!("msg_{}_{word}", record.id.bare()),
         kind,
         body: body.to_string(),
+        unknown: Unknown::new(),
     }
 }
 

@@ -126,6 +126,7 @@ fn pending_or_undeliverable_completion_is_sent_to_a_new_target_at_once() {
             scheduled_since: Some(at(900)),
             scheduled_attempts: 5,
             next_attempt_at: None,
+            unknown: serde_json::Map::new(),
         };
         let expected = changed(&record, Next::Drop, |record| {
             changes(record);

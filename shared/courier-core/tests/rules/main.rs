@@ -91,6 +91,7 @@ fn record(operation: &str, state: State) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        unknown: Map::new(),
     }
 }
 
@@ -175,6 +176,7 @@ fn line(now: Timestamp, status: &str, event: &str, detail: Option<&str>) -> Hist
         answer: None,
         client_request_id: Some("last-call".to_owned()),
         request_id: Some("last-answer".to_owned()),
+        unknown: Map::new(),
     }
 }
 

@@ -52,6 +52,7 @@ pub fn sample_record(id: &OperationId) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        unknown: Map::new(),
     }
 }
 
@@ -87,6 +88,7 @@ pub fn ended(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
             id: format!("msg_{}_{}", record.id.bare(), outcome.as_str()),
             body: format!(r#"{{"type":"{kind}"}}"#),
             kind,
+            unknown: Map::new(),
         }),
         ..next(record)
     }

@@ -16,7 +16,7 @@ use crate::crypto::secret::Secret;
 use crate::http::problem::Problem;
 use crate::operation::Ids;
 use crate::operation::{
-    Delivery, GraphView, HistoryEntry, OperationId, Record, SealedField, State,
+    Delivery, GraphView, HistoryEntry, OperationId, Record, SealedField, State, Unknown,
 };
 use crate::outbound::address::Allowed;
 use crate::strict_json;
@@ -166,6 +166,7 @@ impl NewOperation<'_> {
             answer: None,
             client_request_id: None,
             request_id: None,
+            unknown: Unknown::new(),
         };
         Record {
             id,
@@ -199,6 +200,7 @@ impl NewOperation<'_> {
             event: None,
             delivery: Delivery::default(),
             history: vec![accepted],
+            unknown: Unknown::new(),
         }
     }
 }

@@ -345,6 +345,7 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
         scheduled_since: written(after.delivery.scheduled_since),
         scheduled_attempts: after.delivery.scheduled_attempts.min(1),
         next_attempt_at: after.delivery.next_attempt_at.map(|_| timer()),
+        unknown: Map::new(),
     };
     match &mut after.state {
         State::Accepted { not_before: until }
@@ -389,5 +390,6 @@ fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        unknown: Map::new(),
     }
 }
