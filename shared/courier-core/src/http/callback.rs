@@ -48,15 +48,19 @@ pub(super) async fn redeliver_all(
         .callback
         .get_or_insert_with(|| "undeliverable".to_owned());
     let page = list::page(app, client, &filter).await?;
+    let partial = list::is_partial(&page);
     let mut redelivered = Vec::new();
     for record in page
         .records
         .into_iter()
-        .filter(|record| record.event.is_some())
+        .filter(|record| record.event.is_some() && app.catalogue.find(&record.operation).is_some())
     {
         redelivered.push(change(app, record, &Event::RedeliveryRequested).await?.id);
     }
-    let body = json!({ "redelivered": redelivered, "next": page.next });
+    let mut body = json!({ "redelivered": redelivered, "next": page.next });
+    if partial {
+        body["partial"] = true.into();
+    }
     Ok(json_response(StatusCode::ACCEPTED, &body))
 }
 

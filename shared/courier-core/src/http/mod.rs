@@ -181,6 +181,10 @@ async fn own(app: &App, client: &Client, id: &str) -> Result<Record, Problem> {
 }
 
 fn store(error: &StoreError) -> Problem {
+    if let StoreError::Corrupt(..) = error {
+        tracing::error!(error = %chain(error), "a record cannot be read; the request is answered with 500");
+        return Problem::UnreadableRecord;
+    }
     tracing::error!(error = %chain(error), "the store failed; the request is answered with 503");
     Problem::Unavailable
 }

@@ -58,6 +58,8 @@ pub enum Problem {
         operation: Value,
     },
     Unavailable,
+    /// The stored operation is damaged, or a newer version wrote it.
+    UnreadableRecord,
     Internal,
 }
 
@@ -162,6 +164,11 @@ impl Problem {
                 "unavailable",
                 "Try again later, with the same idempotency key if this was a request to start something",
             ),
+            Self::UnreadableRecord => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "unreadable-record",
+                "The stored operation cannot be read by this version",
+            ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
@@ -231,6 +238,7 @@ impl Problem {
             | Self::BrokenHeader
             | Self::UnsupportedMediaType
             | Self::KeyReused
+            | Self::UnreadableRecord
             | Self::Internal => {}
         }
         let mut response = Response::new(Bytes::from(body.to_string()));

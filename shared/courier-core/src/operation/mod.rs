@@ -74,6 +74,19 @@ pub struct Record {
 /// Fields that a newer version has written. They are kept, so that a rollback takes nothing from a record.
 pub type Unknown = Map<String, Value>;
 
+/// The values of the public `status`.
+pub const STATUSES: [&str; 9] = [
+    "accepted",
+    "starting",
+    "running",
+    Outcome::Succeeded.as_str(),
+    Outcome::PartiallySucceeded.as_str(),
+    Outcome::Failed.as_str(),
+    Outcome::Expired.as_str(),
+    Outcome::Unknown.as_str(),
+    Outcome::Cancelled.as_str(),
+];
+
 /// The values of `callback.status`.
 pub const CALLBACK_STATUSES: [&str; 4] = ["none", "pending", "delivered", "undeliverable"];
 
@@ -201,7 +214,7 @@ impl Outcome {
         Self::Cancelled,
     ];
 
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
             Self::PartiallySucceeded => "partiallySucceeded",

@@ -91,6 +91,7 @@ impl Database {
         let classify = |error| classify(path, error);
         permissions::create_private_file(path);
         let mut writer = connect(path, options).map_err(classify)?;
+        shrink_later(&writer).map_err(classify)?;
         schema::migrate(&mut writer).map_err(|error| match error {
             MigrationError::Sqlite(error) => classify(error),
             MigrationError::Foreign => OpenError::Foreign(path.to_owned()),
@@ -192,11 +193,22 @@ fn connect(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Makes a file that is still empty one that can give free pages back; `retention` does so.
+fn shrink_later(connection: &Connection) -> rusqlite::Result<()> {
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    if pages == 0 {
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
+    Ok(())
+}
+
 fn prepare_writer(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
     let keep = |_: &rusqlite::Row<'_>| Ok(());
     use_write_ahead_log(connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // What is erased is overwritten with zeros.
+    connection.pragma_update_and_check(None, "secure_delete", true, keep)?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", WAL_CHECKPOINT_PAGES, keep)?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_SIZE_LIMIT_BYTES, keep)?;
     if let Some(pages) = options.max_pages {

@@ -1,14 +1,16 @@
 //! The ports on one SQLite file.
 //!
 //! `database` opens the file, `connection_threads` owns the connections and commits in groups, `store` and `queue`
-//! implement the ports, `permissions` keeps the files private, and `failure`
+//! implement the ports, `listing` reads pages, `retention` deletes, `permissions` keeps the files private, and `failure`
 //! holds the common errors.
 
 mod connection_threads;
 mod database;
 mod failure;
+mod listing;
 mod permissions;
 mod queue;
+mod retention;
 mod schema;
 mod store;
 

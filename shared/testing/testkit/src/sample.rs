@@ -104,6 +104,15 @@ pub fn closed(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
     }
 }
 
+/// Returns the record with a field twice when it is stored, which no version can read.
+pub fn unreadable(record: &Record) -> Record {
+    let mut record = record.clone();
+    record
+        .unknown
+        .insert("attempt".to_owned(), "damaged".into());
+    record
+}
+
 fn nonce() -> String {
     OperationId::random().into()
 }

@@ -3,3 +3,4 @@
 mod idempotency;
 mod lists;
 pub(crate) mod operations;
+mod unusable;
