@@ -13,6 +13,9 @@ use crate::outbound::target_url;
 
 pub(super) const REQUESTS_PER_MINUTE: &str = "requests_per_minute";
 pub(super) const MOST_REQUESTS: u32 = 1_000_000;
+const MAX_OPEN_OPERATIONS: &str = "max_open_operations";
+/// Open operations of a client that sets no number. A queue of SQS holds 120,000 waiting messages.
+const DEFAULT_OPEN_OPERATIONS: u32 = 20_000;
 
 /// A system that may call graph-courier, with its credentials and permissions.
 pub struct Client {
@@ -20,6 +23,8 @@ pub struct Client {
     pub tenant: String,
     pub credentials: Credentials,
     pub requests_per_minute: u32,
+    /// Approximate limit of operations that are open at the same time, or whose completion is not yet delivered.
+    pub max_open_operations: u32,
     pub operations: BTreeSet<String>,
     pub callback_origins: Vec<String>,
     pub signing_secrets: Vec<SigningSecret>,
@@ -36,6 +41,7 @@ pub(super) fn client(
     let tenant = table.text("tenant");
     let credentials = credentials(table, allowed);
     let own = table.number(REQUESTS_PER_MINUTE, 1, MOST_REQUESTS);
+    let open = table.number(MAX_OPEN_OPERATIONS, 1, MOST_REQUESTS);
     let operations = table.texts("operations", Ok);
     if operations.is_empty() {
         table.error("operations", "at least one operation is needed");
@@ -56,6 +62,7 @@ pub(super) fn client(
         tenant: tenant?,
         credentials,
         requests_per_minute: own.unwrap_or(requests_per_minute),
+        max_open_operations: open.unwrap_or(DEFAULT_OPEN_OPERATIONS),
         operations: operations.into_iter().collect(),
         callback_origins,
         signing_secrets,

@@ -10,6 +10,7 @@ use crate::callback::Callbacks;
 use crate::catalogue::{Catalogue, Operation};
 use crate::config::Config;
 use crate::engine::metrics::Metrics;
+use crate::engine::open_operations::OpenOperations;
 use crate::engine::platform::Platform;
 use crate::engine::rate_limit::{Budget, RateLimiter};
 use crate::graph::client::Graph;
@@ -38,6 +39,7 @@ pub struct App {
     pub(crate) callbacks: Callbacks,
     pub(crate) key_sets: KeySets,
     pub(crate) requests: RateLimiter,
+    pub(crate) open: OpenOperations,
     pub(crate) budget: Budget,
 }
 
@@ -78,6 +80,7 @@ impl App {
         Self {
             key_sets,
             requests: RateLimiter::default(),
+            open: OpenOperations::default(),
             budget: Budget::default(),
             metrics: Metrics::default(),
             timeouts,

@@ -12,7 +12,7 @@ use crate::http::problem::Problem;
 use crate::http::request::{FIRST_REVISION, NewOperation};
 use crate::operation::message::{Disposition, Message};
 use crate::operation::{Record, State};
-use crate::ports::{StoreError, Write};
+use crate::ports::Write;
 use crate::time::later;
 
 /// Longest time to load the current record for the answer after a failed start.
@@ -30,21 +30,26 @@ pub(crate) struct Begun {
 /// watchdog goes on with it.
 pub(crate) async fn begin(
     app: &App,
-    new: NewOperation<'_>,
+    mut new: NewOperation<'_>,
     deferred: bool,
     ends_at: Timestamp,
 ) -> Result<Begun, Problem> {
     let now = app.now();
     let fingerprint = new.fingerprint.clone();
-    if !new.late.is_empty() {
-        return match app
-            .store
-            .load(&new.id)
-            .await
-            .map_err(|error| unavailable(&error))?
-        {
+    let client = new.client();
+    let refusal = if new.late.is_empty() {
+        let has_room = app.open.has_room(&*app.store, client, now).await;
+        (!has_room).then_some(Problem::TooManyOpenOperations {
+            limit: client.max_open_operations,
+        })
+    } else {
+        Some(Problem::InvalidRequest(std::mem::take(&mut new.late)))
+    };
+    if let Some(refusal) = refusal {
+        let first = app.store.load(&new.id).await;
+        return match first.map_err(|error| super::store(&error))? {
             Some(current) => replay(app, current, &fingerprint).await,
-            None => Err(Problem::InvalidRequest(new.late)),
+            None => Err(refusal),
         };
     }
     let watch = if deferred {
@@ -58,9 +63,9 @@ pub(crate) async fn begin(
         .store
         .insert(&record)
         .await
-        .map_err(|error| unavailable(&error))?
+        .map_err(|error| super::store(&error))?
     {
-        Write::Applied => {}
+        Write::Applied => app.open.add(client),
         Write::Refused(current) => return replay(app, *current, &fingerprint).await,
     }
     tracing::info!(operation.id = %record.id, operation = record.operation, client = record.client, "operation accepted");
@@ -128,9 +133,4 @@ async fn send(app: &App, message: &Message, due: Timestamp) -> Result<(), Proble
         tracing::error!(operation.id = %message.operation_id(), error = %chain(&error), "could not queue a message");
         Problem::Unavailable
     })
-}
-
-fn unavailable(error: &StoreError) -> Problem {
-    tracing::error!(error = %chain(error), "the store failed; the request is answered with 503");
-    Problem::Unavailable
 }

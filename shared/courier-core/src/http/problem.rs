@@ -49,6 +49,10 @@ pub enum Problem {
     RateLimited {
         retry_after: Duration,
     },
+    /// The client has as many open operations as it may have.
+    TooManyOpenOperations {
+        limit: u32,
+    },
     /// The state of the operation does not allow the request.
     Conflict {
         rule: &'static str,
@@ -149,6 +153,11 @@ impl Problem {
                 "rate-limited",
                 "Too many requests",
             ),
+            Self::TooManyOpenOperations { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-open-operations",
+                "This client has too many open operations",
+            ),
             Self::Conflict { .. } => (
                 StatusCode::CONFLICT,
                 "conflict",
@@ -225,6 +234,10 @@ impl Problem {
             }
             Self::RateLimited { retry_after } => {
                 headers.push((header::RETRY_AFTER, seconds(retry_after)));
+            }
+            Self::TooManyOpenOperations { limit } => {
+                body["detail"] = format!("the limit is {limit}; an operation counts until it has ended and its callback is delivered or given up").into();
+                headers.push((header::RETRY_AFTER, seconds(Duration::from_secs(60))));
             }
             Self::Unavailable => {
                 headers.push((header::RETRY_AFTER, seconds(Duration::from_secs(5))));

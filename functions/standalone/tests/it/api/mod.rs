@@ -1,5 +1,6 @@
 //! The HTTP interface to operations: reading, listing, cancelling, repeating a request.
 
+mod bounds;
 mod idempotency;
 mod lists;
 pub(crate) mod operations;

@@ -143,7 +143,11 @@ pub fn parse<'a>(
     })
 }
 
-impl NewOperation<'_> {
+impl<'a> NewOperation<'a> {
+    pub(crate) fn client(&self) -> &'a Client {
+        self.client
+    }
+
     pub fn operation(&self) -> &Operation {
         self.operation
     }
