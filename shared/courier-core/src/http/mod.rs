@@ -78,8 +78,9 @@ async fn route(
             allow(request, &Method::GET, "GET, POST")?;
             list(app, client, request.uri().query().unwrap_or_default()).await
         }
+        [id] if request.method() == Method::DELETE => erase(app, own(app, client, id).await?).await,
         [id] => {
-            allow(request, &Method::GET, "GET")?;
+            allow(request, &Method::GET, "GET, DELETE")?;
             Ok(state(&own(app, client, id).await?, now))
         }
         [id, "history"] => {
@@ -144,6 +145,17 @@ async fn cancel(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
     if record.state.outcome() != Some(Outcome::Cancelled) {
         return Err(Problem::Conflict {
             rule: "the operation has already ended",
+        });
+    }
+    Ok(state(&record, app.now()))
+}
+
+/// Erases what a closed operation says about people; a repeat of its request is still known.
+async fn erase(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
+    let record = change(app, record, &Event::Erased).await?;
+    if record.erased_at.is_none() {
+        return Err(Problem::Conflict {
+            rule: "the operation is open, or its completion is still being delivered: cancel it, or wait",
         });
     }
     Ok(state(&record, app.now()))

@@ -67,6 +67,9 @@ pub struct Record {
     pub event: Option<FrozenEvent>,
     pub delivery: Delivery,
     pub history: Vec<HistoryEntry>,
+    /// Time at which the caller had its personal data erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<Timestamp>,
     #[serde(flatten)]
     pub unknown: Unknown,
 }

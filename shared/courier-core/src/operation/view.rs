@@ -14,6 +14,9 @@ pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
         "attempts": record.delivery.attempts,
         "lastStatus": record.delivery.last_status,
     });
+    if let Some(erased_at) = record.erased_at {
+        document["erasedAt"] = milliseconds(erased_at).into();
+    }
     document
 }
 

@@ -19,6 +19,7 @@ mod answers;
 mod claims;
 mod delivering;
 mod ending;
+mod erasing;
 mod guards;
 mod messages;
 mod pacing;
@@ -91,6 +92,7 @@ fn record(operation: &str, state: State) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        erased_at: None,
         unknown: Map::new(),
     }
 }

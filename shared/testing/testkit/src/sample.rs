@@ -52,6 +52,7 @@ pub fn sample_record(id: &OperationId) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        erased_at: None,
         unknown: Map::new(),
     }
 }

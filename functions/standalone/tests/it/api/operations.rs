@@ -171,8 +171,8 @@ async fn an_unknown_path_is_404_and_an_unknown_method_405() {
     }
     for (method, path, allow) in [
         ("PUT", "/v1/operations".to_owned(), "GET, POST"),
-        ("DELETE", own.clone(), "GET"),
-        ("POST", own.clone(), "GET"),
+        ("PUT", own.clone(), "GET, DELETE"),
+        ("POST", own.clone(), "GET, DELETE"),
         ("POST", format!("{own}/history"), "GET"),
         ("GET", format!("{own}/cancel"), "POST"),
         ("GET", format!("{own}/callback/redeliver"), "POST"),

@@ -204,6 +204,7 @@ impl<'a> NewOperation<'a> {
             event: None,
             delivery: Delivery::default(),
             history: vec![accepted],
+            erased_at: None,
             unknown: Unknown::new(),
         }
     }

@@ -390,6 +390,7 @@ fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        erased_at: None,
         unknown: Map::new(),
     }
 }
