@@ -26,6 +26,7 @@ static CLIENT: LazyLock<Client> = LazyLock::new(|| Client {
     tenant: "contoso".to_owned(),
     credentials: Credentials::default(),
     requests_per_minute: 600,
+    max_open_operations: 20_000,
     operations: operations(),
     callback_origins: vec!["https://tickets.example".to_owned()],
     signing_secrets: Vec::new(),

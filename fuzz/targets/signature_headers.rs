@@ -53,6 +53,7 @@ fn client(dialect: Dialect) -> Client {
             ..Credentials::default()
         },
         requests_per_minute: 600,
+        max_open_operations: 20_000,
         operations: Default::default(),
         callback_origins: Vec::new(),
         signing_secrets: Vec::new(),

@@ -1,7 +1,9 @@
 //! `courier demo`: simulator, receiver and server on loopback, three operations through the real HTTP API, each shown
 //! from request to verified callback.
 
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 
 use courier_core::catalogue::Catalogue;
@@ -30,7 +32,9 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
     let (stop, stopped) = watch::channel(false);
     let simulator = simulator().await?;
     let (receiver, mut callbacks) = receiver::start(SIGNING_SECRET, stopped).await?;
-    let data = tempfile::tempdir()?;
+    let data = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()?;
     let config = config(&simulator.base_url(), receiver)?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let machine = Machine::start(config, data.path(), listen, settings::clock()).await?;

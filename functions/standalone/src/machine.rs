@@ -11,6 +11,7 @@ use courier_core::engine::app::App;
 use courier_core::engine::platform::Platform;
 use courier_core::engine::step::guarded_step;
 use courier_core::engine::sweep::sweep;
+use courier_core::error_chain::chain;
 use courier_core::lifecycle::Timing;
 use courier_core::operation::random_ids;
 use courier_core::outbound::{HttpTransport, Timeouts};
@@ -58,7 +59,7 @@ impl Machine {
         listen: SocketAddr,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(data)
+        courier_local::create_private_directory(data)
             .with_context(|| format!("the directory {} cannot be made", data.display()))?;
         let file = data.join("courier.db");
         let is_new = !file.exists();
@@ -104,6 +105,11 @@ impl Machine {
             shutdown,
             tasks,
         })
+    }
+
+    /// Completes when the data file can no longer be used by this process, because one of its threads has died.
+    pub(crate) async fn failed(&self) {
+        self.database.thread_died().await;
     }
 
     /// Stops accepting work, finishes what is in flight within [`SHUTDOWN_TIME`] and closes the database.
@@ -165,16 +171,17 @@ async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Rece
 async fn sweep_regularly(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            _ = stop.changed() => return,
-        }
+        let swept = async {
+            ticks.tick().await;
+            sweep(&app, Timestamp::MAX).await
+        };
+        // A sweep with many old records to delete may take long; the next process goes on with it.
         let swept = tokio::select! {
-            swept = sweep(&app, Timestamp::MAX) => swept,
+            swept = swept => swept,
             _ = stop.changed() => return,
         };
         if let Err(error) = swept {
-            tracing::error!(%error, "sweep failed; trying again at the next interval");
+            tracing::error!(error = %chain(&error), "sweep failed; trying again at the next interval");
         }
     }
 }

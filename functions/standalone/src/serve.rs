@@ -35,7 +35,12 @@ pub(crate) async fn run(
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
-    stop.asked().await;
+    tokio::select! {
+        () = stop.asked() => {}
+        () = machine.failed() => anyhow::bail!(
+            "a thread of the data file has panicked, so nothing can be stored any more; the next process goes on where this one was"
+        ),
+    }
     tracing::info!("stopping: finishing what is in flight; a second signal ends it at once");
     tokio::select! {
         () = machine.stop() => Ok(ExitCode::SUCCESS),

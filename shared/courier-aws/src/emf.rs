@@ -74,6 +74,7 @@ fn lines(table: &str, counts: &Counts, now: Timestamp) -> Vec<Value> {
         ("Undeliverable", counts.undeliverable),
         ("Stumbled", counts.step_crashes),
         ("Overdue", counts.overdue),
+        ("Unusable", counts.unusable),
     ] {
         if value > 0 {
             plain.insert(name.to_owned(), json!(value));

@@ -247,7 +247,7 @@ fn app(
     let timeouts = Timeouts::default();
     let transport = HttpTransport::new(&timeouts, tls, &config.allowed)?;
     let platform = Platform {
-        store: Arc::<Table>::clone(table),
+        store: Arc::new(Table::clone(table).with_retention(config.retention)),
         queue: Arc::<SqsQueue>::clone(queue),
         transport: Arc::new(transport),
         clock: Arc::clone(clock),

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use courier_core::engine::sweep::KEPT;
 use courier_core::operation::{OperationId, Record, State};
 use courier_core::ports::{Filter, StoreError, Write};
 use courier_core::time::later;
@@ -25,16 +24,20 @@ pub(crate) const DUE: &str = "due";
 /// The keys of the index by client, and the attributes that lists filter on.
 pub(crate) const CLIENT: &str = "client";
 pub(crate) const LISTED: &str = "listed";
+/// The public status and the status of the callback, as `running/pending`; the version before wrote the status alone.
 pub(crate) const STATUS: &str = "status";
 pub(crate) const OPERATION: &str = "operation";
 pub(crate) const REFERENCE: &str = "reference";
+/// The key of the index that counts a client's open records: the client, as long as the record is not closed.
+pub(crate) const OPEN: &str = "open_client";
 /// The time at which DynamoDB may delete a closed record, in seconds since 1970; nothing reads it as a clock.
 const EXPIRES: &str = "expires";
 
 /// The partitions of the index by due time, one for each first digit of an id, so that no partition takes every write.
 pub(crate) const SHARDS: &str = "0123456789abcdef";
 
-pub(crate) fn item(record: &Record) -> Result<Item, serde_json::Error> {
+/// Returns the item of a record that is kept for `retention` after its end.
+pub(crate) fn item(record: &Record, retention: Duration) -> Result<Item, serde_json::Error> {
     let mut item = Item::from([
         (KEY.to_owned(), text(record.id.as_str())),
         (REVISION.to_owned(), number(record.revision)),
@@ -42,7 +45,10 @@ pub(crate) fn item(record: &Record) -> Result<Item, serde_json::Error> {
         (RECORD.to_owned(), text(serde_json::to_string(record)?)),
         (CLIENT.to_owned(), text(&record.client)),
         (LISTED.to_owned(), text(listed(record))),
-        (STATUS.to_owned(), text(record.state.status())),
+        (
+            STATUS.to_owned(),
+            text(status(record.state.status(), record.callback_status())),
+        ),
         (OPERATION.to_owned(), text(&record.operation)),
     ]);
     if let Some(reference) = &record.reference {
@@ -51,9 +57,10 @@ pub(crate) fn item(record: &Record) -> Result<Item, serde_json::Error> {
     if let Some(due) = record.due_at {
         item.insert(SHARD.to_owned(), text(&record.id.bare()[..1]));
         item.insert(DUE.to_owned(), text(instant(due)));
+        item.insert(OPEN.to_owned(), text(&record.client));
     }
     if let (State::Closed { .. }, Some(ended_at)) = (&record.state, record.ended_at) {
-        let expires = later(ended_at, KEPT + Duration::from_secs(1)).as_second();
+        let expires = later(ended_at, retention + Duration::from_secs(1)).as_second();
         item.insert(EXPIRES.to_owned(), number(expires.unsigned_abs()));
     }
     Ok(item)
@@ -73,6 +80,11 @@ pub(crate) fn settle(mine: &Record, old: Option<Item>) -> Result<Write, StoreErr
         return Err(StoreError::Missing(mine.id.clone()));
     };
     Ok(Write::settle(mine, record(mine.id.as_str(), &old)?))
+}
+
+/// Returns the value of the attribute `STATUS`.
+pub(crate) fn status(status: &str, callback: &str) -> String {
+    format!("{status}/{callback}")
 }
 
 /// Returns the position of a record in its client's list: its time of creation and its bare id.
@@ -126,8 +138,10 @@ mod tests {
 
     use super::*;
 
+    const RETENTION: Duration = Duration::from_secs(40 * 24 * 3600);
+
     fn names(record: &Record) -> Vec<String> {
-        let mut names: Vec<String> = item(record).unwrap().into_keys().collect();
+        let mut names: Vec<String> = item(record, RETENTION).unwrap().into_keys().collect();
         names.sort();
         names
     }
@@ -137,6 +151,7 @@ mod tests {
         let open = sample_record(&OperationId::random());
         assert!(names(&open).contains(&SHARD.to_owned()));
         assert!(names(&open).contains(&DUE.to_owned()));
+        assert!(names(&open).contains(&OPEN.to_owned()));
         assert!(!names(&open).contains(&EXPIRES.to_owned()));
         let undelivered = ended(&open, Outcome::Succeeded, at(100));
         assert!(names(&undelivered).contains(&DUE.to_owned()));
@@ -150,8 +165,12 @@ mod tests {
             }
         ));
         assert!(!names(&closed).contains(&DUE.to_owned()));
-        let expires = item(&closed).unwrap()[EXPIRES].as_n().unwrap().clone();
-        let kept = at(100).as_second() + 90 * 24 * 3600 + 1;
+        assert!(!names(&closed).contains(&OPEN.to_owned()));
+        let expires = item(&closed, RETENTION).unwrap()[EXPIRES]
+            .as_n()
+            .unwrap()
+            .clone();
+        let kept = at(100).as_second() + 40 * 24 * 3600 + 1;
         assert_eq!(expires, kept.to_string());
     }
 

@@ -12,6 +12,7 @@ mod parameter;
 mod secrets;
 
 mod item;
+mod listing;
 pub mod queue;
 pub mod table;
 

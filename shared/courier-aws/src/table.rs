@@ -11,26 +11,25 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
 use courier_core::operation::{OperationId, Record};
-use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
+use courier_core::ports::{Document, Filter, Overdue, Page, Store, StoreError, Write};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::item::{
-    BODY, CLIENT, DUE, Item, KEY, LISTED, OPERATION, RECORD, REFERENCE, REVISION, SHARD, SHARDS,
-    STATUS, WRITER, cursor, filtered, instant, item, listed, number, record, settle, string, text,
+    BODY, DUE, Item, KEY, RECORD, REVISION, SHARD, SHARDS, WRITER, instant, item, number, record,
+    settle, string, text,
 };
 
-/// The indexes of the table (`infra/template.yaml`).
+/// The index by due time (`infra/template.yaml`).
 const BY_DUE: &str = "by-due";
-const BY_CLIENT: &str = "by-client";
 /// The most keys that `BatchGetItem` accepts.
 const MAX_KEYS_PER_BATCH: usize = 100;
 /// Upper bound of the records that one call returns.
-const MAX_RECORDS_PER_CALL: usize = 1000;
+pub(crate) const MAX_RECORDS_PER_CALL: usize = 1000;
 /// Pauses before requesting again the keys that a throttled table has left unprocessed.
 const UNPROCESSED_KEYS_PAUSES: [Duration; 4] = [
     Duration::from_millis(50),
@@ -38,17 +37,14 @@ const UNPROCESSED_KEYS_PAUSES: [Duration; 4] = [
     Duration::from_millis(200),
     Duration::from_millis(400),
 ];
-/// Entries of the index that one request of a list examines.
-const ENTRIES_PER_REQUEST: i32 = 500;
-/// Upper bound of the requests of one list, which then returns the records found so far and a cursor.
-const MAX_REQUESTS_PER_LIST: usize = 10;
-/// A position that sorts after every position in a list.
-const LIST_END: &str = "~";
+/// Retention of closed records, unless the configuration says otherwise.
+const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
 #[derive(Debug, Clone)]
 pub struct Table {
-    client: Client,
-    name: String,
+    pub(crate) client: Client,
+    pub(crate) name: String,
+    retention: Duration,
 }
 
 impl Table {
@@ -56,7 +52,14 @@ impl Table {
         Self {
             client,
             name: name.into(),
+            retention: RETENTION,
         }
+    }
+
+    /// Returns this table with another retention of closed records.
+    #[must_use]
+    pub fn with_retention(self, retention: Duration) -> Self {
+        Self { retention, ..self }
     }
 
     /// Puts the item if `condition` holds for the stored one; otherwise returns the stored one, if there is one.
@@ -99,9 +102,9 @@ impl Table {
         Ok(got.send().await.map_err(unavailable)?.item)
     }
 
-    /// Returns the current records of these keys, by key. One that cannot be read is left out, and logged.
-    async fn records(&self, keys: &[String]) -> Result<HashMap<String, Record>, StoreError> {
-        let mut records = HashMap::new();
+    /// Returns the current records of these keys.
+    pub(crate) async fn records(&self, keys: &[String]) -> Result<Records, StoreError> {
+        let mut records = Records::default();
         for keys in keys.chunks(MAX_KEYS_PER_BATCH) {
             let keys = keys
                 .iter()
@@ -127,11 +130,9 @@ impl Table {
                     let key = string(&item, KEY).unwrap_or_default();
                     match record(key, &item) {
                         Ok(record) => {
-                            records.insert(key.to_owned(), record);
+                            records.readable.insert(key.to_owned(), record);
                         }
-                        Err(error) => {
-                            tracing::error!(operation.id = key, %error, "a record cannot be read; leaving it out");
-                        }
+                        Err(_) => records.unreadable.push(key.to_owned()),
                     }
                 }
                 left = got.unprocessed_keys.unwrap_or_default().remove(&self.name);
@@ -174,6 +175,14 @@ impl Table {
     }
 }
 
+/// Records by their keys.
+#[derive(Default)]
+pub(crate) struct Records {
+    pub(crate) readable: HashMap<String, Record>,
+    /// Keys of those that cannot be read.
+    pub(crate) unreadable: Vec<String>,
+}
+
 enum Put {
     Applied,
     /// The condition did not hold; this is the stored item.
@@ -184,7 +193,7 @@ enum Put {
 impl Store for Table {
     async fn insert(&self, record: &Record) -> Result<Write, StoreError> {
         let absent = "attribute_not_exists(pk)";
-        match self.put(stored(record)?, absent, None).await? {
+        match self.put(self.stored(record)?, absent, None).await? {
             Put::Applied => Ok(Write::Applied),
             Put::Refused(old) => settle(record, old),
         }
@@ -199,22 +208,22 @@ impl Store for Table {
         let mut keys: Vec<String> = ids.iter().map(|id| id.as_str().to_owned()).collect();
         keys.sort_unstable();
         keys.dedup();
-        Ok(self.records(&keys).await?.into_values().collect())
+        Ok(self.records(&keys).await?.readable.into_values().collect())
     }
 
     async fn update(&self, record: &Record) -> Result<Write, StoreError> {
         let expected = record.revision.saturating_sub(1);
         let same = "revision = :expected";
-        match self.put(stored(record)?, same, Some(expected)).await? {
+        match self.put(self.stored(record)?, same, Some(expected)).await? {
             Put::Applied => Ok(Write::Applied),
             Put::Refused(old) => settle(record, old),
         }
     }
 
-    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, StoreError> {
+    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Overdue, StoreError> {
         let limit = limit.min(MAX_RECORDS_PER_CALL);
         let Some(per_shard) = i32::try_from(limit).ok().filter(|limit| *limit > 0) else {
-            return Ok(Vec::new());
+            return Ok(Overdue::default());
         };
         let earlier = instant(before);
         let shards = SHARDS
@@ -225,62 +234,45 @@ impl Store for Table {
         places.truncate(limit);
         let keys: Vec<String> = places.into_iter().map(|(_, key)| key).collect();
         let mut records = self.records(&keys).await?;
-        let found = keys.iter().filter_map(|key| records.remove(key));
+        let found = keys.iter().filter_map(|key| records.readable.remove(key));
         // The index may be behind the table.
-        Ok(found
-            .filter(|record| record.due_at.is_some_and(|due| due < before))
-            .collect())
+        let found = found.filter(|record| record.due_at.is_some_and(|due| due < before));
+        Ok(Overdue {
+            records: found.collect(),
+            unreadable: records.unreadable,
+        })
+    }
+
+    async fn set_aside(&self, ids: &[String], until: Timestamp) -> Result<(), StoreError> {
+        for id in ids {
+            let moved = self
+                .client
+                .update_item()
+                .table_name(&self.name)
+                .key(KEY, text(id))
+                // A closed record, or one that has been deleted, has no due time and gets none.
+                .condition_expression("#due < :until")
+                .update_expression("SET #due = :until")
+                .expression_attribute_names("#due", DUE)
+                .expression_attribute_values(":until", text(instant(until)));
+            if let Err(error) = moved.send().await
+                && !matches!(
+                    error.as_service_error(),
+                    Some(UpdateItemError::ConditionalCheckFailedException(_))
+                )
+            {
+                return Err(unavailable(error));
+            }
+        }
+        Ok(())
     }
 
     async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {
-        let limit = filter.limit.clamp(1, MAX_RECORDS_PER_CALL);
-        let after = match &filter.cursor {
-            Some(text) => cursor(text).ok_or(StoreError::BadCursor)?,
-            None => LIST_END,
-        };
-        // DynamoDB refuses a query whose key is empty.
-        if client.is_empty() {
-            return Ok(Page {
-                records: Vec::new(),
-                next: None,
-            });
-        }
-        let mut query = self.listing(client, filter, after);
-        let mut records = Vec::new();
-        // The position up to which the index has been read, if there is more of it.
-        let mut read_to = None;
-        for _ in 0..MAX_REQUESTS_PER_LIST {
-            let page = query.clone().send().await.map_err(unavailable)?;
-            let last = page.last_evaluated_key.filter(|key| !key.is_empty());
-            read_to = last
-                .as_ref()
-                .and_then(|key| string(key, LISTED).map(str::to_owned));
-            let items = page.items.unwrap_or_default();
-            let keys = items
-                .iter()
-                .filter_map(|item| string(item, KEY).map(str::to_owned));
-            let keys: Vec<String> = keys.collect();
-            for keys in keys.chunks(limit + 1) {
-                let mut found = self.records(keys).await?;
-                let found = keys.iter().filter_map(|key| found.remove(key));
-                records.extend(found.filter(|record| filtered(record, filter)));
-                if records.len() > limit {
-                    break;
-                }
-            }
-            if last.is_none() || records.len() > limit {
-                break;
-            }
-            query = query.set_exclusive_start_key(last);
-        }
-        if records.len() > limit {
-            records.truncate(limit);
-            read_to = records.last().map(listed);
-        }
-        Ok(Page {
-            records,
-            next: read_to,
-        })
+        self.page(client, filter).await
+    }
+
+    async fn count_open(&self, client: &str, at_most: usize) -> Result<usize, StoreError> {
+        self.open(client, at_most).await
     }
 
     /// Deletes nothing: DynamoDB itself lets closed records expire.
@@ -336,48 +328,16 @@ impl Store for Table {
 }
 
 impl Table {
-    fn listing(&self, client: &str, filter: &Filter, after: &str) -> QueryFluentBuilder {
-        let mut query = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .index_name(BY_CLIENT)
-            .scan_index_forward(false)
-            .limit(ENTRIES_PER_REQUEST)
-            .key_condition_expression("#client = :client AND #listed < :after")
-            .expression_attribute_names("#client", CLIENT)
-            .expression_attribute_names("#listed", LISTED)
-            .expression_attribute_values(":client", text(client))
-            .expression_attribute_values(":after", text(after));
-        let mut conditions = Vec::new();
-        for (name, wanted) in [
-            (STATUS, &filter.status),
-            (OPERATION, &filter.operation),
-            (REFERENCE, &filter.reference),
-        ] {
-            if let Some(wanted) = wanted {
-                conditions.push(format!("#{name} = :{name}"));
-                query = query
-                    .expression_attribute_names(format!("#{name}"), name)
-                    .expression_attribute_values(format!(":{name}"), text(wanted));
-            }
-        }
-        if !conditions.is_empty() {
-            query = query.filter_expression(conditions.join(" AND "));
-        }
-        query
+    fn stored(&self, record: &Record) -> Result<Item, StoreError> {
+        item(record, self.retention).map_err(|error| StoreError::Unavailable(error.into()))
     }
-}
-
-fn stored(record: &Record) -> Result<Item, StoreError> {
-    item(record).map_err(|error| StoreError::Unavailable(error.into()))
 }
 
 fn document_key(key: &str) -> String {
     format!("document/{key}")
 }
 
-fn unavailable<E>(error: SdkError<E>) -> StoreError
+pub(crate) fn unavailable<E>(error: SdkError<E>) -> StoreError
 where
     E: std::error::Error + Send + Sync + 'static,
 {

@@ -26,11 +26,20 @@ pub trait Store: Send + Sync {
     /// current record. A repeat of our own write (same `writer`) counts as applied.
     async fn update(&self, record: &Record) -> Result<Write, StoreError>;
 
-    /// Returns at most `limit` open records whose `due_at` is before `before`, most overdue first.
-    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, StoreError>;
+    /// Returns at most `limit` open records whose due time is before `before`, most overdue first.
+    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Overdue, StoreError>;
 
-    /// Returns a page of the client's records, newest first.
+    /// Moves the due time of these open records to `until`, so that `overdue` shows those behind them.
+    ///
+    /// It is for records that cannot be helped now, also unreadable ones. They are otherwise unchanged, also in their
+    /// revision, and their next write sets a due time of its own.
+    async fn set_aside(&self, ids: &[String], until: Timestamp) -> Result<(), StoreError>;
+
+    /// Returns a page of the client's records, newest first. The work for it is bounded however few records match.
     async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError>;
+
+    /// Counts the client's records that are not closed, up to `at_most`. The count may be some seconds old.
+    async fn count_open(&self, client: &str, at_most: usize) -> Result<usize, StoreError>;
 
     /// Deletes at most `limit` closed records that ended before `before`, and returns how many.
     ///
@@ -92,8 +101,19 @@ pub struct Filter {
 /// One page of a list, and the cursor of the next one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
+    /// Fewer than the limit, or none, although there is a `next`, where the store has read as much as it may for a page.
     pub records: Vec<Record>,
     pub next: Option<String>,
+    /// Number of records that are left out because they cannot be read.
+    pub unreadable: usize,
+}
+
+/// Open records whose due time has passed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Overdue {
+    pub records: Vec<Record>,
+    /// Ids of those that cannot be read: they are damaged, or a newer version wrote them.
+    pub unreadable: Vec<String>,
 }
 
 /// A small stored document with its revision, which increases with every write.

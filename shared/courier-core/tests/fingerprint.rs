@@ -25,6 +25,7 @@ fn client(name: &str) -> Client {
         tenant: "contoso".to_owned(),
         credentials: Credentials::default(),
         requests_per_minute: 600,
+        max_open_operations: 20_000,
         operations: BTreeSet::from(operations.map(str::to_owned)),
         callback_origins: vec!["https://tickets.example".to_owned()],
         signing_secrets: Vec::new(),

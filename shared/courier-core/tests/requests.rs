@@ -34,6 +34,7 @@ fn client() -> Client {
         tenant: "contoso".to_owned(),
         credentials: Credentials::default(),
         requests_per_minute: 600,
+        max_open_operations: 20_000,
         operations: BTreeSet::from(operations.map(str::to_owned)),
         callback_origins: vec!["https://tickets.example".to_owned()],
         signing_secrets: Vec::new(),
@@ -53,14 +54,13 @@ fn read<'a>(
     }
     let (body, allowed) = (body.to_string(), Allowed::default());
     let catalogue = Catalogue::shipped();
-    let ids = random_ids();
     parse(
         body.as_bytes(),
         &map,
         client,
         catalogue,
         &allowed,
-        &ids,
+        &random_ids(),
         now(),
     )
 }

@@ -8,5 +8,7 @@ pub mod sqlite;
 pub mod worker;
 
 pub use http::{Limits, serve};
-pub use sqlite::{Capacity, DataFile, Database, OpenError, Options, Receipt, Received};
+pub use sqlite::{
+    Capacity, DataFile, Database, OpenError, Options, Receipt, Received, create_private_directory,
+};
 pub use worker::{WorkerOptions, drain, run};

@@ -14,6 +14,9 @@ use crate::outbound::target_url;
 
 pub(super) const REQUESTS_PER_MINUTE: &str = "requests_per_minute";
 pub(super) const MOST_REQUESTS: u32 = 1_000_000;
+const MAX_OPEN_OPERATIONS: &str = "max_open_operations";
+/// Open operations of a client that sets no number. A queue of SQS holds 120,000 waiting messages.
+const DEFAULT_OPEN_OPERATIONS: u32 = 20_000;
 
 /// A system that may call graph-courier, with its credentials and permissions.
 pub struct Client {
@@ -21,6 +24,8 @@ pub struct Client {
     pub tenant: String,
     pub credentials: Credentials,
     pub requests_per_minute: u32,
+    /// Approximate limit of operations that are open at the same time, or whose completion is not yet delivered.
+    pub max_open_operations: u32,
     pub operations: BTreeSet<String>,
     pub callback_origins: Vec<String>,
     pub signing_secrets: Vec<SigningSecret>,
@@ -42,6 +47,7 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) 
     let tenant = tenant(table, context.graph);
     let credentials = credentials(table, allowed);
     let own = table.number(REQUESTS_PER_MINUTE, 1, MOST_REQUESTS);
+    let open = table.number(MAX_OPEN_OPERATIONS, 1, MOST_REQUESTS);
     let operations = operations(table, context, tenant.as_deref());
     let callback_origins = table.texts("callback_origins", |text| {
         target_url::parse_origin(&text, !allowed.networks.is_empty())
@@ -60,6 +66,7 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) 
         tenant: tenant.unwrap_or_default(),
         credentials,
         requests_per_minute: own.unwrap_or(context.requests_per_minute),
+        max_open_operations: open.unwrap_or(DEFAULT_OPEN_OPERATIONS),
         operations,
         callback_origins,
         signing_secrets,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use toml::de::DeTable;
@@ -45,7 +46,14 @@ pub struct Config {
     pub requests_per_minute: u32,
     /// What is permitted but surely unwanted.
     pub warnings: Vec<Finding>,
+    /// Time for which a record is kept after the end of its operation.
+    pub retention: Duration,
 }
+
+/// Idempotency keys are promised for 30 days after the end.
+const LEAST_RETENTION_DAYS: u32 = 30;
+const MOST_RETENTION_DAYS: u32 = 3650;
+const RETENTION_DAYS: u32 = 90;
 
 /// The settings that apply to every receiver.
 #[derive(Debug, Default)]
@@ -86,6 +94,10 @@ impl Config {
             })
             .flatten()
             .unwrap_or(600);
+        let days = root.optional_table("retention", |retention| {
+            retention.number("days", LEAST_RETENTION_DAYS, MOST_RETENTION_DAYS)
+        });
+        let days = days.flatten().unwrap_or(RETENTION_DAYS);
         let mut written = WrittenGraph::default();
         let graph = root.table("graph", |table| graph(table, &mut written));
         let context = Context {
@@ -112,6 +124,7 @@ impl Config {
                 callbacks,
                 requests_per_minute,
                 warnings: placed(text, warnings),
+                retention: Duration::from_secs(u64::from(days) * 24 * 3600),
             }),
             _ => Err(failed(mistakes)),
         }
@@ -275,6 +288,7 @@ mod tests {
         );
         assert_eq!(config.clients["servicenow"].tenant, "contoso");
         assert_eq!(config.requests_per_minute, 60);
+        assert_eq!(config.retention.as_secs(), 90 * 24 * 3600);
     }
 
     #[test]
@@ -285,7 +299,8 @@ mod tests {
             .replace("env:WHSEC", "env:NOWHERE")
             .replace("\"sha256:0", "\"sha256:x")
             .replace("10.20.0.0/16", "10.20.0.0/99")
-            .replace("= 60", "= 0");
+            .replace("= 60", "= 0")
+            + "[retention]\ndays = 29\n";
         let found = errors(&text).join("\n");
         for name in [
             "graph.cloud: must be global",
@@ -295,6 +310,7 @@ mod tests {
             "clients.servicenow.signing_secrets[0]: environment variable NOWHERE is not set",
             "callbacks.allow_networks[0]",
             "limits.requests_per_minute",
+            "retention.days: must be a whole number from 30 to 3650",
         ] {
             assert!(found.contains(name), "{name} not in\n{found}");
         }

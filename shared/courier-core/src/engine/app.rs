@@ -12,6 +12,7 @@ use crate::catalogue::{Catalogue, Operation};
 use crate::config::Config;
 use crate::engine::deployment::{Deployment, DeploymentError};
 use crate::engine::metrics::Metrics;
+use crate::engine::open_operations::OpenOperations;
 use crate::engine::platform::Platform;
 use crate::engine::rate_limit::{Budget, RateLimiter};
 use crate::graph::client::Graph;
@@ -41,6 +42,7 @@ pub struct App {
     pub(crate) callbacks: Callbacks,
     pub(crate) key_sets: KeySets,
     pub(crate) requests: RateLimiter,
+    pub(crate) open: OpenOperations,
     pub(crate) budget: Budget,
     /// The tenants and operations that Graph throttles at present.
     pub(crate) throttled: Holds,
@@ -90,6 +92,7 @@ impl App {
         Self {
             key_sets,
             requests: RateLimiter::default(),
+            open: OpenOperations::default(),
             budget: Budget::default(),
             throttled: Holds::default(),
             stops_at: watch::Sender::new(None),

@@ -19,7 +19,7 @@ use crate::operation::message::Message;
 use crate::operation::{OperationId, Record, State};
 use crate::outbound::{Answered, Call, Route, Transport, Unanswered};
 use crate::ports::{
-    Document, Filter, Page, Queue, QueueError, Store, StoreError, Write as Written,
+    Document, Filter, Overdue, Page, Queue, QueueError, Store, StoreError, Write as Written,
 };
 
 /// Name of the environment variable that the mains read through [`arm`](crate::arm_crash_points).
@@ -157,8 +157,16 @@ impl Store for Around<Arc<dyn Store>> {
         around(name, self.0.update(record)).await
     }
 
-    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, StoreError> {
+    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Overdue, StoreError> {
         around("overdue.read", self.0.overdue(before, limit)).await
+    }
+
+    async fn set_aside(&self, ids: &[String], until: Timestamp) -> Result<(), StoreError> {
+        self.0.set_aside(ids, until).await
+    }
+
+    async fn count_open(&self, client: &str, at_most: usize) -> Result<usize, StoreError> {
+        self.0.count_open(client, at_most).await
     }
 
     async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {

@@ -31,6 +31,8 @@ pub struct Counts {
     pub step_crashes: u64,
     /// Open records that the sweeper found overdue.
     pub overdue: u64,
+    /// Records that a sweep or a list met and this program cannot use: they cannot be read, or their operation is unknown.
+    pub unusable: u64,
 }
 
 impl Counts {

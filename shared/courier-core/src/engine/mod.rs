@@ -7,6 +7,7 @@ pub mod step;
 pub mod sweep;
 
 pub mod metrics;
+pub(crate) mod open_operations;
 pub(crate) mod rate_limit;
 pub(crate) mod start_line;
 

@@ -1,5 +1,6 @@
 //! The sweeper: gives a new message to records whose message was lost, and deletes old records.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,68 +10,116 @@ use crate::engine::step::{self, StepError};
 use crate::error_chain::chain;
 use crate::lifecycle::Event;
 use crate::operation::Record;
+use crate::time::later;
 
 /// Time by which an open record must be overdue before its message counts as lost.
 const OVERDUE_GRACE: Duration = Duration::from_secs(600);
-/// Time for which a record is kept after the end of its operation.
-///
-/// Idempotency keys are promised for 30 days after the end.
-pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
-/// Most records that are read or deleted at a time.
+/// Time after which a sweep looks again at an overdue record that could not be helped.
+const SET_ASIDE_FOR: Duration = Duration::from_secs(3600);
+/// Most overdue records that are read at a time.
 const BATCH_RECORDS: usize = 500;
+/// Most old records that are deleted at a time, so that no other write waits long.
+const FORGOTTEN_AT_ONCE: usize = 100;
 
 /// Runs one sweep, which finishes before `ends_at`, and returns how many records were overdue.
 ///
-/// Call it every five minutes. A record that cannot get a message does not keep the others from theirs; the last such
-/// failure is returned as the error.
+/// Call it every five minutes. A record that cannot get a message does not keep the others from theirs: its due time is
+/// moved. The last failure of the store or the queue is returned as the error.
 pub async fn sweep(app: &App, ends_at: Timestamp) -> Result<usize, StepError> {
-    let now = app.now();
-    let before = now.saturating_sub(OVERDUE_GRACE).unwrap_or(now);
-    let mut found = 0;
-    let mut failure = None;
-    loop {
-        let overdue = app.store.overdue(before, BATCH_RECORDS).await?;
-        let full = overdue.len() == BATCH_RECORDS;
-        let mut requeued = 0;
-        for record in overdue {
-            if !app.has_time_for(Duration::ZERO, ends_at) {
-                break;
+    let mut sweep = Sweep::default();
+    let swept = sweep.requeue_overdue(app, ends_at).await;
+    sweep.report(app);
+    forget(app, ends_at).await?;
+    swept?;
+    sweep.failure.map_or(Ok(sweep.found), Err)
+}
+
+/// What one sweep has met so far.
+#[derive(Default)]
+struct Sweep {
+    found: usize,
+    /// Records that this program cannot read, or of an operation that its catalogue does not have.
+    unusable: BTreeSet<String>,
+    /// Records that got no message because the store or the queue failed.
+    failed: BTreeSet<String>,
+    failure: Option<StepError>,
+}
+
+impl Sweep {
+    async fn requeue_overdue(&mut self, app: &App, ends_at: Timestamp) -> Result<(), StepError> {
+        let now = app.now();
+        let before = now.saturating_sub(OVERDUE_GRACE).unwrap_or(now);
+        loop {
+            let overdue = app.store.overdue(before, BATCH_RECORDS).await?;
+            let full = overdue.records.len() + overdue.unreadable.len() >= BATCH_RECORDS;
+            let without_message = self.unusable.len() + self.failed.len();
+            let mut requeued = 0;
+            self.unusable.extend(overdue.unreadable.iter().cloned());
+            let (mut unusable, mut failed) = (overdue.unreadable, Vec::new());
+            for record in overdue.records {
+                if !app.has_time_for(Duration::ZERO, ends_at) {
+                    break;
+                }
+                self.found += 1;
+                let id = String::from(record.id.clone());
+                match requeue(app, record).await {
+                    Ok(()) => requeued += 1,
+                    Err(StepError::UnknownOperation(_)) => {
+                        self.unusable.insert(id.clone());
+                        unusable.push(id);
+                    }
+                    Err(error) => {
+                        tracing::error!(operation.id = %id, error = %chain(&error), "could not queue a new message for an overdue operation; a later sweep tries again");
+                        self.failure = Some(error);
+                        self.failed.insert(id.clone());
+                        failed.push(id);
+                    }
+                }
             }
-            found += 1;
-            match requeue(app, record).await {
-                Ok(()) => requeued += 1,
-                Err(error) => failure = Some(error),
+            for (ids, until) in [(unusable, later(now, SET_ASIDE_FOR)), (failed, now)] {
+                if !ids.is_empty() {
+                    app.store.set_aside(&ids, until).await?;
+                }
             }
-        }
-        if !full || requeued == 0 || !app.has_time_for(Duration::ZERO, ends_at) {
-            break;
+            // An index that is behind may show the same records again.
+            let news = self.unusable.len() + self.failed.len() > without_message || requeued > 0;
+            if !full || !news || !app.has_time_for(Duration::ZERO, ends_at) {
+                return Ok(());
+            }
         }
     }
-    app.metrics.counts().overdue += found as u64;
-    let ended_before = now.saturating_sub(KEPT).unwrap_or(now);
-    app.store.forget(ended_before, BATCH_RECORDS).await?;
-    failure.map_or(Ok(found), Err)
+
+    /// Counts what was found, and logs the unusable records in one line: they may be many, and stay for long.
+    fn report(&self, app: &App) {
+        let mut counts = app.metrics.counts();
+        counts.overdue += self.found as u64;
+        counts.unusable += self.unusable.len() as u64;
+        drop(counts);
+        if let Some(first) = self.unusable.first() {
+            tracing::error!(records = self.unusable.len(), operation.id = %first, "overdue records cannot be read, or their operation is not in the catalogue; a newer version may know them. They are left alone for an hour");
+        }
+    }
+}
+
+/// Deletes the records whose retention is over, in batches between which other writes go on.
+async fn forget(app: &App, ends_at: Timestamp) -> Result<(), StepError> {
+    let now = app.now();
+    let before = now.saturating_sub(app.config.retention).unwrap_or(now);
+    loop {
+        let forgotten = app.store.forget(before, FORGOTTEN_AT_ONCE).await?;
+        if forgotten < FORGOTTEN_AT_ONCE || !app.has_time_for(Duration::ZERO, ends_at) {
+            return Ok(());
+        }
+    }
 }
 
 /// Queues a new message for an overdue record.
 async fn requeue(app: &App, record: Record) -> Result<(), StepError> {
     let id = record.id.clone();
-    let operation = app
-        .catalogue
-        .find(&record.operation)
-        .ok_or_else(|| StepError::UnknownOperation(record.operation.clone()));
-    let committed = match operation {
-        Ok(operation) => step::commit(app, record, operation, &Event::Overdue).await,
-        Err(error) => Err(error),
+    let Some(operation) = app.catalogue.find(&record.operation) else {
+        return Err(StepError::UnknownOperation(record.operation));
     };
-    match committed {
-        Ok(_) => {
-            tracing::warn!(operation.id = %id, "an operation was overdue; queued a new message for it");
-        }
-        Err(error) => {
-            tracing::error!(operation.id = %id, error = %chain(&error), "could not queue a new message for an overdue operation; the next sweep tries again");
-            return Err(error);
-        }
-    }
+    step::commit(app, record, operation, &Event::Overdue).await?;
+    tracing::warn!(operation.id = %id, "an operation was overdue; queued a new message for it");
     Ok(())
 }

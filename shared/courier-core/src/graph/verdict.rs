@@ -9,7 +9,7 @@ use url::Url;
 use crate::catalogue::{MonitorSource, Operation, PollSpec};
 use crate::graph::error::{GraphError, scrub};
 use crate::graph::monitor;
-use crate::operation::{OperationError, Outcome, Reason};
+use crate::operation::{OperationError, Outcome, Reason, Unknown};
 
 /// The result of one HTTP call to Graph.
 #[derive(Debug, Clone)]
@@ -267,6 +267,7 @@ fn snapshot(
         detail: None,
         http_status: None,
         request_id: None,
+        unknown: Unknown::new(),
     });
     let progress = row
         .progress
@@ -355,5 +356,6 @@ fn error_of(answer: &Answer) -> OperationError {
         detail,
         http_status: Some(answer.status),
         request_id: answer.request_id.clone(),
+        unknown: Unknown::new(),
     }
 }

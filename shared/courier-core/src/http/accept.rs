@@ -12,7 +12,7 @@ use crate::http::problem::Problem;
 use crate::http::request::{FIRST_REVISION, NewOperation};
 use crate::operation::message::{Disposition, Message};
 use crate::operation::{OperationId, Outcome, Reason, Record, State};
-use crate::ports::{StoreError, Write};
+use crate::ports::Write;
 use crate::time::{elapsed, later};
 
 /// Longest time to load the current record for the answer after a failed start.
@@ -39,7 +39,7 @@ pub(crate) async fn identify(app: &App, new: &mut NewOperation<'_>) -> Result<()
             Problem::Unavailable
         })?;
         let id = deployment.operation_id(&*app.store, &new.id).await;
-        new.id = id.map_err(|error| unavailable(&error))?;
+        new.id = id.map_err(|error| super::store(&error))?;
     }
     Ok(())
 }
@@ -56,13 +56,23 @@ pub(crate) async fn begin(
 ) -> Result<Begun, Problem> {
     let now = app.now();
     let fingerprints = [new.fingerprint.clone(), new.former_fingerprint.clone()];
-    if !new.late.is_empty() {
+    let client = new.client();
+    let refusal = if new.late.is_empty() {
+        let has_room = app.open.has_room(&*app.store, client, now).await;
+        (!has_room).then_some(Problem::TooManyOpenOperations {
+            limit: client.max_open_operations,
+        })
+    } else {
+        Some(Problem::InvalidRequest(std::mem::take(&mut new.late)))
+    };
+    if let Some(refusal) = refusal {
+        // A repeat of an earlier request is answered although a new one would be refused.
         return match latest(app, &new.id).await? {
             Some(current) if is_free(&current) && !fingerprints.contains(&current.fingerprint) => {
-                Err(Problem::InvalidRequest(new.late))
+                Err(refusal)
             }
             Some(current) => replay(app, current, &fingerprints).await,
-            None => Err(Problem::InvalidRequest(new.late)),
+            None => Err(refusal),
         };
     }
     // A deferred record is due a little later than its message: a store that queues the message with the record would
@@ -74,7 +84,10 @@ pub(crate) async fn begin(
         (watch, watch)
     };
     let record = match insert(app, &mut new, watch, now).await? {
-        Inserted::New(record) => *record,
+        Inserted::New(record) => {
+            app.open.add(client);
+            *record
+        }
         Inserted::Existing(current) => return replay(app, *current, &fingerprints).await,
     };
     tracing::info!(operation.id = %record.id, operation = record.operation, client = record.client, "operation accepted");
@@ -136,7 +149,7 @@ async fn insert(
         let mut record = new.record(&app.config.sealer, due, now);
         record.writer = (app.ids)().simple().to_string();
         let inserted = app.store.insert(&record).await;
-        match inserted.map_err(|error| unavailable(&error))? {
+        match inserted.map_err(|error| super::store(&error))? {
             Write::Applied => return Ok(Inserted::New(Box::new(record))),
             Write::Refused(current) if may_follow(&current, new, now) => new.follow(&current),
             Write::Refused(current) => return Ok(Inserted::Existing(current)),
@@ -153,7 +166,7 @@ async fn latest(app: &App, first: &OperationId) -> Result<Option<Record>, Proble
     let mut found = None;
     for _ in 0..MAX_GENERATIONS {
         let loaded = app.store.load(&id).await;
-        let Some(record) = loaded.map_err(|error| unavailable(&error))? else {
+        let Some(record) = loaded.map_err(|error| super::store(&error))? else {
             break;
         };
         id = record.id.next_generation();
@@ -210,9 +223,4 @@ async fn send(app: &App, message: &Message, due: Timestamp) -> Result<(), Proble
         tracing::error!(operation.id = %message.operation_id(), error = %chain(&error), "could not queue a message");
         Problem::Unavailable
     })
-}
-
-fn unavailable(error: &StoreError) -> Problem {
-    tracing::error!(error = %chain(error), "the store failed; the request is answered with 503");
-    Problem::Unavailable
 }

@@ -10,7 +10,7 @@ use crate::config::Client;
 use crate::engine::app::App;
 use crate::http::problem::Problem;
 use crate::operation::view::document;
-use crate::operation::{CALLBACK_STATUSES, Outcome};
+use crate::operation::{CALLBACK_STATUSES, STATUSES};
 use crate::ports::{Filter, Page, StoreError};
 
 /// Most records on one page of the list.
@@ -28,8 +28,16 @@ pub(super) async fn list(
         .iter()
         .map(|record| document(record, now))
         .collect();
-    let body = json!({ "operations": operations, "next": page.next });
+    let mut body = json!({ "operations": operations, "next": page.next });
+    if is_partial(&page) {
+        body["partial"] = true.into();
+    }
     Ok(json_response(StatusCode::OK, &body))
+}
+
+/// Reports whether the search ended before the page was full, so that `next` may still lead to matching operations.
+pub(super) fn is_partial(page: &Page) -> bool {
+    page.next.is_some() && page.records.len() < PAGE_RECORDS
 }
 
 /// Reads the filter from the query parameters `status`, `operation`, `reference`, `callback` and `cursor`.
@@ -51,12 +59,10 @@ pub(super) fn filter(query: &str) -> Result<Filter, Problem> {
             return Err(bad_query(&name, "must be sent once"));
         }
     }
-    let mut outcomes = Outcome::ALL.iter().map(|outcome| outcome.as_str());
-    let open = ["accepted", "starting", "running"];
     if filter
         .status
         .as_deref()
-        .is_some_and(|status| !open.contains(&status) && !outcomes.any(|known| known == status))
+        .is_some_and(|status| !STATUSES.contains(&status))
     {
         return Err(bad_query("status", "is not a status"));
     }
@@ -72,12 +78,21 @@ pub(super) fn filter(query: &str) -> Result<Filter, Problem> {
 
 pub(super) async fn page(app: &App, client: &Client, filter: &Filter) -> Result<Page, Problem> {
     let page = app.store.list(&client.name, filter).await;
-    page.map_err(|error| match error {
+    let page = page.map_err(|error| match error {
         StoreError::BadCursor => bad_query("cursor", "is not one of ours"),
         StoreError::Unavailable(_) | StoreError::Corrupt(..) | StoreError::Missing(_) => {
             store(&error)
         }
-    })
+    })?;
+    if page.unreadable > 0 {
+        app.metrics.counts().unusable += page.unreadable as u64;
+        tracing::error!(
+            records = page.unreadable,
+            client = client.name,
+            "records cannot be read; leaving them out of a list"
+        );
+    }
+    Ok(page)
 }
 
 /// Refuses any query parameter, for resources that know none.

@@ -114,6 +114,9 @@ async fn route(
     match route {
         Route::Operations if starts => create(app, caller, request, times).await,
         Route::Operations => list(app, client, query).await,
+        Route::Operation(id) if method == Method::DELETE => {
+            erase(app, own(app, client, id).await?).await
+        }
         Route::Operation(id) => read(app, own(app, client, id).await?, request, times).await,
         Route::History(id) => {
             let record = own(app, client, id).await?;
@@ -224,6 +227,17 @@ async fn cancel(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
     Ok(state(&record, app.now()))
 }
 
+/// Erases what a closed operation says about people; a repeat of its request is still known.
+async fn erase(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
+    let record = change(app, record, &Event::Erased).await?;
+    if record.erased_at.is_none() {
+        return Err(Problem::Conflict {
+            rule: "the operation is open, or its completion is still being delivered: cancel it, or wait",
+        });
+    }
+    Ok(state(&record, app.now()))
+}
+
 /// Applies an event of the API to a record and returns the changed record.
 async fn change(app: &App, record: Record, event: &Event) -> Result<Record, Problem> {
     let id = record.id.clone();
@@ -256,6 +270,10 @@ async fn own(app: &App, client: &Client, id: &str) -> Result<Record, Problem> {
 }
 
 fn store(error: &StoreError) -> Problem {
+    if let StoreError::Corrupt(..) = error {
+        tracing::error!(error = %chain(error), "a record cannot be read; the request is answered with 500");
+        return Problem::UnreadableRecord;
+    }
     tracing::error!(error = %chain(error), "the store failed; the request is answered with 503");
     Problem::Unavailable
 }

@@ -59,6 +59,10 @@ pub enum Problem {
     RateLimited {
         retry_after: Duration,
     },
+    /// The client has as many open operations as it may have.
+    TooManyOpenOperations {
+        limit: u32,
+    },
     /// The state of the operation does not allow the request.
     Conflict {
         rule: &'static str,
@@ -68,6 +72,8 @@ pub enum Problem {
         operation: Value,
     },
     Unavailable,
+    /// The stored operation is damaged, or a newer version wrote it.
+    UnreadableRecord,
     Internal,
 }
 
@@ -182,6 +188,11 @@ impl Problem {
                 "rate-limited",
                 "Too many requests",
             ),
+            Self::TooManyOpenOperations { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-open-operations",
+                "This client has too many open operations",
+            ),
             Self::Conflict { .. } => (
                 StatusCode::CONFLICT,
                 "conflict",
@@ -196,6 +207,11 @@ impl Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
                 "Try again later, with the same idempotency key if this was a request to start something",
+            ),
+            Self::UnreadableRecord => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "unreadable-record",
+                "The stored operation cannot be read by this version",
             ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -261,6 +277,10 @@ impl Problem {
             Self::RateLimited { retry_after } => {
                 headers.push((header::RETRY_AFTER, seconds(retry_after)));
             }
+            Self::TooManyOpenOperations { limit } => {
+                body["detail"] = format!("the limit is {limit}; an operation counts until it has ended and its callback is delivered or given up").into();
+                headers.push((header::RETRY_AFTER, seconds(Duration::from_secs(60))));
+            }
             Self::Unavailable => {
                 headers.push((header::RETRY_AFTER, seconds(Duration::from_secs(5))));
             }
@@ -273,6 +293,7 @@ impl Problem {
             | Self::BrokenBody
             | Self::BrokenHeader
             | Self::KeyReused
+            | Self::UnreadableRecord
             | Self::Internal => {}
         }
         let mut response = Response::new(Bytes::from(body.to_string()));

@@ -11,7 +11,7 @@ use crate::http::request::FIRST_REVISION;
 use crate::operation::message::Message;
 use crate::operation::{
     CallbackTarget, Delivery, GraphView, HistoryEntry, OperationId, Outcome, Reason, Record,
-    SealedField, State,
+    SealedField, State, Unknown,
 };
 use crate::ports::Write;
 use crate::time::later;
@@ -105,6 +105,7 @@ fn resumed(app: &App, ended: Record) -> Result<Record, Problem> {
             answer_length: None,
             client_request_id: None,
             request_id: None,
+            unknown: Unknown::new(),
         }],
         id,
         ..ended

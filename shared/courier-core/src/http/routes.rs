@@ -46,9 +46,8 @@ impl<'p> Route<'p> {
     /// Returns the methods of the resource, as the header `Allow` lists them.
     pub(super) fn methods(self) -> &'static str {
         match self {
-            Self::Health | Self::Readiness | Self::Operation(_) | Self::History(_) => {
-                "GET, HEAD, OPTIONS"
-            }
+            Self::Health | Self::Readiness | Self::History(_) => "GET, HEAD, OPTIONS",
+            Self::Operation(_) => "DELETE, GET, HEAD, OPTIONS",
             Self::Operations => "GET, HEAD, OPTIONS, POST",
             Self::Cancel(_) | Self::Resume(_) | Self::Redeliver(_) | Self::RedeliverAll => {
                 "OPTIONS, POST"

@@ -11,11 +11,12 @@ use crate::catalogue::{Operation, Restart};
 use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::GraphReply;
 use crate::operation::message::Message;
-use crate::operation::{CallbackTarget, HistoryEntry, Outcome, Record};
+use crate::operation::{CallbackTarget, HistoryEntry, Outcome, Record, Unknown};
 use crate::time::later;
 
 mod delivering;
 mod ending;
+mod erasing;
 mod running;
 pub mod schedule;
 mod starting;
@@ -58,6 +59,8 @@ pub enum Event {
     RedeliveryRequested,
     /// The caller changed the URL, profile or token of the callback.
     Retargeted(Box<CallbackTarget>),
+    /// The caller wants what the record says about people to be erased.
+    Erased,
     /// The sweeper found the record overdue: its message may be lost.
     Overdue,
     /// A step panicked, or hung until its host abandoned it.
@@ -166,6 +169,7 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
         Event::Cancelled => rules.cancelled(),
         Event::RedeliveryRequested => rules.redelivery_requested(),
         Event::Retargeted(target) => rules.retargeted(target),
+        Event::Erased => rules.erased(),
         Event::Overdue => rules.found_overdue(),
         Event::StepCrashed => rules.step_crashed(),
     }
@@ -277,6 +281,7 @@ impl Rules<'_> {
             answer: None,
             client_request_id: None,
             request_id: None,
+            unknown: Unknown::new(),
         }
     }
 }

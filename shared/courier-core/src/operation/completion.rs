@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Unknown;
 use crate::crypto::seal::Sealed;
 use crate::profile::Template;
 use crate::time::elapsed;
@@ -25,6 +26,8 @@ pub struct CallbackTarget {
     /// Version of the target, raised with every change: an answer of an earlier receiver does not concern this one.
     #[serde(default)]
     pub version: u32,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 impl CallbackTarget {
@@ -37,6 +40,7 @@ impl CallbackTarget {
             template: None,
             token: None,
             version: 0,
+            unknown: Unknown::new(),
         }
     }
 }
@@ -49,6 +53,8 @@ pub struct FrozenEvent {
     #[serde(rename = "type")]
     pub kind: String,
     pub body: String,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// The state of the completion's delivery.
@@ -65,6 +71,8 @@ pub struct Delivery {
     /// Milliseconds by which attempts of the present schedule came later than planned; the schedule ends later by them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub postponed_ms: u64,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 impl Delivery {

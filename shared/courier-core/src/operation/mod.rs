@@ -76,7 +76,28 @@ pub struct Record {
     pub event: Option<FrozenEvent>,
     pub delivery: Delivery,
     pub history: Vec<HistoryEntry>,
+    /// Time at which the caller had its personal data erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<Timestamp>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
+
+/// Fields that a newer version has written. They are kept, so that a rollback takes nothing from a record.
+pub type Unknown = Map<String, Value>;
+
+/// The values of the public `status`.
+pub const STATUSES: [&str; 9] = [
+    "accepted",
+    "starting",
+    "running",
+    Outcome::Succeeded.as_str(),
+    Outcome::PartiallySucceeded.as_str(),
+    Outcome::Failed.as_str(),
+    Outcome::Expired.as_str(),
+    Outcome::Unknown.as_str(),
+    Outcome::Cancelled.as_str(),
+];
 
 /// The values of `callback.status`.
 pub const CALLBACK_STATUSES: [&str; 5] =
@@ -213,7 +234,7 @@ impl Outcome {
         Self::Cancelled,
     ];
 
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
             Self::PartiallySucceeded => "partiallySucceeded",
@@ -310,6 +331,8 @@ pub struct GraphView {
     /// Number of consecutive polls that could not be made or got no status.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unanswered: u32,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -328,6 +351,8 @@ pub struct OperationError {
     pub http_status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<String>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// One line of the history.
@@ -362,4 +387,6 @@ pub struct HistoryEntry {
     pub client_request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<String>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::operation::{FrozenEvent, Record, State};
+use crate::operation::{FrozenEvent, Record, State, Unknown};
 use crate::time::milliseconds;
 
 /// Returns the operation document, in reading order.
@@ -26,6 +26,9 @@ pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
         "profile": target.and_then(|target| target.profile.as_ref()),
         "eventId": record.event.as_ref().map(|event| &event.id),
     });
+    if let Some(erased_at) = record.erased_at {
+        document["erasedAt"] = milliseconds(erased_at).into();
+    }
     document
 }
 
@@ -86,6 +89,7 @@ pub(crate) fn freeze(record: &Record, ended_at: Timestamp) -> FrozenEvent {
         id: format!("msg_{}_{word}", record.id.bare()),
         kind,
         body: body.to_string(),
+        unknown: Unknown::new(),
     }
 }
 

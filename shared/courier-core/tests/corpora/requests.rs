@@ -33,6 +33,7 @@ fn read(body: &[u8], name: &'static str, value: &[u8]) -> Result<Record, String>
         tenant: "contoso".to_owned(),
         credentials: Credentials::default(),
         requests_per_minute: 600,
+        max_open_operations: 20_000,
         operations: BTreeSet::from(operations.map(str::to_owned)),
         callback_origins: vec!["https://hooks.example".to_owned()],
         signing_secrets: Vec::new(),

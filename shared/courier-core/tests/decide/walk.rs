@@ -64,6 +64,8 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        erased_at: None,
+        unknown: serde_json::Map::new(),
     }
 }
 

@@ -61,6 +61,7 @@ fn operation_error(code: &str, message: &str, http_status: u16) -> OperationErro
         detail: None,
         http_status: Some(http_status),
         request_id: Some("r".to_owned()),
+        unknown: Map::new(),
     }
 }
 

@@ -137,6 +137,7 @@ fn pending_or_undeliverable_completion_is_sent_to_a_new_target_at_once() {
             scheduled_attempts: 5,
             next_attempt_at: None,
             postponed_ms: 60_000,
+            unknown: serde_json::Map::new(),
         };
         let expected = changed(&record, Next::Drop, |record| {
             changes(record);

@@ -264,6 +264,7 @@ fn redelivery_begins_a_new_schedule_for_the_same_completion() {
         scheduled_attempts: 5,
         next_attempt_at: Some(at(5000)),
         postponed_ms: 7000,
+        unknown: serde_json::Map::new(),
     };
     let how = DeliveryOutcome::Undeliverable;
     for state in [State::Ended { outcome }, State::Closed { outcome, how }] {

@@ -20,6 +20,7 @@ mod authorization;
 mod claims;
 mod delivering;
 mod ending;
+mod erasing;
 mod guards;
 mod messages;
 mod pacing;
@@ -96,6 +97,8 @@ fn record(operation: &str, state: State) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        erased_at: None,
+        unknown: Map::new(),
     }
 }
 
@@ -182,6 +185,7 @@ fn line(now: Timestamp, status: &str, event: &str, detail: Option<&str>) -> Hist
         answer: None,
         client_request_id: Some("last-call".to_owned()),
         request_id: Some("last-answer".to_owned()),
+        unknown: Map::new(),
     }
 }
 

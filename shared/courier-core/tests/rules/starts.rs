@@ -60,6 +60,7 @@ fn operation_error(status: u16) -> OperationError {
         detail: None,
         http_status: Some(status),
         request_id: Some("r".to_owned()),
+        unknown: serde_json::Map::new(),
     }
 }
 

@@ -1,20 +1,37 @@
-//! The two threads that own one connection each: one commits writes in groups, the other reads.
+//! The threads that own one connection each: one commits writes in groups, a few read.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::sqlite::failure::Failure;
 
 /// Upper bound of the writes that share a transaction.
 const MAX_WRITES_PER_COMMIT: usize = 256;
 
-/// The handle through which callers reach one of the threads.
-pub(crate) struct ConnectionThread(Sender<Command>);
+/// The handle through which callers reach the writer, or one of the readers.
+pub(crate) struct ConnectionThreads {
+    commands: Sender<Command>,
+    threads: usize,
+}
+
+/// Tells its receivers when a thread has died of a panic.
+pub(crate) type Deaths = watch::Sender<bool>;
+
+/// Is held by a thread, and dropped when the thread ends.
+struct Life(Arc<Deaths>);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.send_replace(true);
+        }
+    }
+}
 
 enum Command {
     Job(Box<dyn Job>),
@@ -51,7 +68,7 @@ where
     }
 }
 
-impl ConnectionThread {
+impl ConnectionThreads {
     pub(crate) async fn call<T, W>(&self, work: W) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -63,50 +80,85 @@ impl ConnectionThread {
             result: None,
             caller,
         });
-        self.0
+        self.commands
             .send(Command::Job(job))
             .map_err(|_| Failure::Closed)?;
         answer.await.map_err(|_| Failure::Closed)?
     }
 
-    /// Waits until earlier calls are answered and the connection is closed.
+    /// Waits until earlier calls are answered and the connections are closed.
     pub(crate) async fn close(&self) {
-        let (done, closed) = oneshot::channel();
-        if self.0.send(Command::Close(done)).is_ok() {
+        let closing = (0..self.threads).map_while(|_| {
+            let (done, closed) = oneshot::channel();
+            self.commands
+                .send(Command::Close(done))
+                .is_ok()
+                .then_some(closed)
+        });
+        for closed in closing.collect::<Vec<_>>() {
             drop(closed.await);
         }
     }
 }
 
-pub(crate) fn start_reader(connection: Connection) -> std::io::Result<ConnectionThread> {
+/// Starts a reader for each connection; a call goes to whichever is free.
+pub(crate) fn start_readers(
+    connections: Vec<Connection>,
+    deaths: &Arc<Deaths>,
+) -> std::io::Result<ConnectionThreads> {
     let (sender, commands) = mpsc::channel();
-    let thread = thread::Builder::new().name("courier-read".to_owned());
-    thread.spawn(move || read(connection, &commands))?;
-    Ok(ConnectionThread(sender))
+    let commands = Arc::new(Mutex::new(commands));
+    let threads = connections.len();
+    for connection in connections {
+        let (commands, life) = (Arc::clone(&commands), Life(Arc::clone(deaths)));
+        let thread = thread::Builder::new().name("courier-read".to_owned());
+        thread.spawn(move || {
+            let _life = life;
+            read(connection, &commands);
+        })?;
+    }
+    Ok(ConnectionThreads {
+        commands: sender,
+        threads,
+    })
 }
 
 pub(crate) fn start_writer(
     connection: Connection,
     commits: Arc<AtomicU64>,
-) -> std::io::Result<ConnectionThread> {
+    deaths: &Arc<Deaths>,
+) -> std::io::Result<ConnectionThreads> {
     let (sender, commands) = mpsc::channel();
+    let life = Life(Arc::clone(deaths));
     let thread = thread::Builder::new().name("courier-write".to_owned());
-    thread.spawn(move || write(connection, &commands, &commits))?;
-    Ok(ConnectionThread(sender))
+    thread.spawn(move || {
+        let _life = life;
+        write(connection, &commands, &commits);
+    })?;
+    Ok(ConnectionThreads {
+        commands: sender,
+        threads: 1,
+    })
 }
 
-fn read(connection: Connection, commands: &Receiver<Command>) {
-    while let Ok(command) = commands.recv() {
-        match command {
-            Command::Job(mut job) => {
+fn read(connection: Connection, commands: &Mutex<Receiver<Command>>) {
+    loop {
+        // The lock is held by the one idle reader that takes the next command, and by none that works.
+        let next = commands
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
+        match next {
+            Ok(Command::Job(mut job)) => {
                 let outcome = job.run(&connection);
                 job.answer(outcome);
             }
-            Command::Close(done) => {
+            Ok(Command::Close(done)) => {
                 drop(connection);
                 let _ = done.send(());
                 return;
             }
+            Err(_) => return,
         }
     }
 }
@@ -194,4 +246,72 @@ fn transact(
         commits.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A test that waits longer than this has failed.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn connection() -> Connection {
+        Connection::open_in_memory().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panics_is_reported_as_dead_and_its_caller_gets_an_error() {
+        for writes in [true, false] {
+            let (deaths, mut died) = watch::channel(false);
+            let deaths = Arc::new(deaths);
+            let threads = if writes {
+                start_writer(connection(), Arc::default(), &deaths).unwrap()
+            } else {
+                start_readers(vec![connection(), connection()], &deaths).unwrap()
+            };
+            let sound = threads.call(|_| Ok(7)).await;
+            assert_eq!(sound.unwrap(), 7);
+            assert!(!*died.borrow_and_update());
+            let answer = threads.call(|_| -> Result<(), Failure> { panic!("a defect") });
+            assert!(matches!(answer.await, Err(Failure::Closed)));
+            let reported = tokio::time::timeout(PATIENCE, died.changed()).await;
+            reported.expect("the death is not reported").unwrap();
+            assert!(*died.borrow());
+        }
+    }
+
+    #[tokio::test]
+    async fn threads_that_are_closed_in_order_are_not_reported_as_dead() {
+        let (deaths, died) = watch::channel(false);
+        let deaths = Arc::new(deaths);
+        let threads = start_readers(vec![connection(), connection()], &deaths).unwrap();
+        threads.close().await;
+        assert!(matches!(
+            threads.call(|_| Ok(())).await,
+            Err(Failure::Closed)
+        ));
+        assert!(!*died.borrow());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_busy_does_not_keep_the_other_from_its_calls() {
+        let deaths = Arc::new(watch::channel(false).0);
+        let threads = start_readers(vec![connection(), connection()], &deaths).unwrap();
+        let (finish, finished) = mpsc::channel::<()>();
+        let slow = threads.call(move |_| {
+            let _ = finished.recv();
+            Ok(())
+        });
+        let quick = async {
+            threads.call(|_| Ok(())).await.unwrap();
+            finish.send(()).unwrap();
+        };
+        let both = async { tokio::join!(slow, quick) };
+        let (slow, ()) = tokio::time::timeout(PATIENCE, both)
+            .await
+            .expect("the quick call waits for the slow one");
+        slow.unwrap();
+    }
 }

@@ -1,4 +1,4 @@
-//! The database file: opening it, explaining why it cannot be opened, and passing work to its two threads.
+//! The database file: opening it, explaining why it cannot be opened, and passing work to its threads.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use crate::sqlite::connection_threads::{self, ConnectionThread};
+use crate::sqlite::connection_threads::{self, ConnectionThreads};
 use crate::sqlite::failure::Failure;
+use crate::sqlite::permissions;
 use crate::sqlite::schema::{self, MigrationError};
 
 const WRITER_CACHE_KIB: i64 = 2048;
 const READER_CACHE_KIB: i64 = 512;
+/// Number of threads that read, so that a long page of one client leaves the others' calls alone.
+const READERS: usize = 4;
 const PREPARED_STATEMENT_CAPACITY: usize = 32;
 const WAL_SWITCH_ATTEMPTS: u32 = 100;
 /// Length of the write-ahead log at which it is copied into the file; a page that many commits wrote is copied once.
@@ -30,8 +33,9 @@ const WAL_SIZE_LIMIT_BYTES: i64 = WAL_CHECKPOINT_PAGES * 4096;
 pub struct Database(Arc<Inner>);
 
 struct Inner {
-    writer: ConnectionThread,
-    reader: ConnectionThread,
+    writer: ConnectionThreads,
+    readers: ConnectionThreads,
+    died: watch::Receiver<bool>,
     commits: Arc<AtomicU64>,
     /// The time until which the worker sleeps, in nanoseconds since 1970; `i64::MAX` while it is awake.
     asleep_until: AtomicI64,
@@ -85,7 +89,9 @@ impl Database {
 
     pub fn open_with(path: &Path, options: &Options) -> Result<Self, OpenError> {
         let classify = |error| classify(path, error);
+        permissions::create_private_file(path);
         let mut writer = connect(path, options).map_err(classify)?;
+        shrink_later(&writer).map_err(classify)?;
         schema::migrate(&mut writer).map_err(|error| match error {
             MigrationError::Sqlite(error) => classify(error),
             MigrationError::Foreign => OpenError::Foreign(path.to_owned()),
@@ -96,16 +102,24 @@ impl Database {
             },
         })?;
         prepare_writer(&writer, options).map_err(classify)?;
-        let reader = connect(path, options)
-            .and_then(|reader| prepare_reader(&reader).map(|()| reader))
-            .map_err(classify)?;
+        permissions::warn_if_wider(path);
+        let reader = || {
+            let reader = connect(path, options)?;
+            prepare_reader(&reader)?;
+            Ok(reader)
+        };
+        let readers: rusqlite::Result<Vec<_>> = (0..READERS).map(|_| reader()).collect();
+        let readers = readers.map_err(classify)?;
 
         let commits = Arc::new(AtomicU64::new(0));
+        let (deaths, died) = watch::channel(false);
+        let deaths = Arc::new(deaths);
         let thread = |error| OpenError::Thread(path.to_owned(), error);
         Ok(Self(Arc::new(Inner {
-            writer: connection_threads::start_writer(writer, Arc::clone(&commits))
+            writer: connection_threads::start_writer(writer, Arc::clone(&commits), &deaths)
                 .map_err(thread)?,
-            reader: connection_threads::start_reader(reader).map_err(thread)?,
+            readers: connection_threads::start_readers(readers, &deaths).map_err(thread)?,
+            died,
             commits,
             asleep_until: AtomicI64::new(i64::MAX),
             earlier: Notify::new(),
@@ -114,8 +128,17 @@ impl Database {
 
     /// Finishes the writes already submitted and closes the file; later calls of any clone get `Unavailable`.
     pub async fn close(&self) {
-        self.0.reader.close().await;
+        self.0.readers.close().await;
         self.0.writer.close().await;
+    }
+
+    /// Completes when a thread of the file has died of a panic: this process can then no longer do its work.
+    pub async fn thread_died(&self) {
+        let mut died = self.0.died.clone();
+        if died.wait_for(|died| *died).await.is_err() {
+            // All threads have ended in order, so none will die.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Returns the number of durable transactions so far; concurrent writes share one, so there are fewer than writes.
@@ -137,7 +160,7 @@ impl Database {
         T: Send + 'static,
         W: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
     {
-        self.0.reader.call(work).await
+        self.0.readers.call(work).await
     }
 
     /// Wakes the worker if it sleeps beyond `due`.
@@ -170,11 +193,22 @@ fn connect(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Makes a file that is still empty one that can give free pages back; `retention` does so.
+fn shrink_later(connection: &Connection) -> rusqlite::Result<()> {
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    if pages == 0 {
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
+    Ok(())
+}
+
 fn prepare_writer(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
     let keep = |_: &rusqlite::Row<'_>| Ok(());
     use_write_ahead_log(connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // What is erased is overwritten with zeros.
+    connection.pragma_update_and_check(None, "secure_delete", true, keep)?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", WAL_CHECKPOINT_PAGES, keep)?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_SIZE_LIMIT_BYTES, keep)?;
     if let Some(pages) = options.max_pages {

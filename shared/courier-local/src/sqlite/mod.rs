@@ -1,18 +1,23 @@
 //! The ports on one SQLite file.
 //!
-//! `database` opens the file, `connection_threads` owns the two connections and commits in groups, `store` and `queue`
-//! implement the ports, and `failure` holds their common errors.
+//! `database` opens the file, `connection_threads` owns the connections and commits in groups, `store` and `queue`
+//! implement the ports, `listing` reads pages, `retention` deletes, `permissions` keeps the files private, and `failure`
+//! holds the common errors.
 
 mod connection_threads;
 mod data_file;
 mod database;
 mod failure;
 mod flows;
+mod listing;
+mod permissions;
 mod queue;
+mod retention;
 mod schema;
 mod store;
 
 pub use data_file::DataFile;
 pub use database::{Database, OpenError, Options};
 pub use flows::Capacity;
+pub use permissions::create_private_directory;
 pub use queue::{Receipt, Received};

@@ -11,8 +11,50 @@ const MIGRATIONS: [&str; 2] = [V1, FLOWS];
 /// The newest schema version that this program supports.
 pub(crate) const VERSION: usize = MIGRATIONS.len();
 
-/// `operations_by_client` covers the columns that lists filter on, so a filtered page reads only the records it
-/// returns.
+/// The status of a record's callback, as `Record::callback_status` tells it, computed from the stored record.
+macro_rules! callback_status {
+    () => {
+        "CASE WHEN NOT json_valid(record) THEN 'unreadable'
+            WHEN record ->> '$.callback' IS NULL THEN 'none'
+            WHEN record ->> '$.state.how' IN ('delivered', 'undeliverable') THEN record ->> '$.state.how'
+            WHEN record ->> '$.state.name' = 'ended' AND record ->> '$.delivery.scheduledAttempts' > 0
+            THEN 'retrying' ELSE 'pending' END"
+    };
+}
+pub(crate) use callback_status;
+
+/// The indexes of lists, made in a file of any version.
+///
+/// They do not raise the version: SQLite keeps them up to date whoever writes, so the program of the version before still
+/// works on the file.
+const LIST_INDEXES: [(&str, &str); 3] = [
+    (
+        "operations_newest",
+        "CREATE INDEX operations_newest ON operations (client, created_at, id)",
+    ),
+    (
+        "operations_by_group",
+        concat!(
+            "CREATE INDEX operations_by_group ON operations (client, operation, status, ",
+            callback_status!(),
+            ", created_at, id)"
+        ),
+    ),
+    (
+        "operations_of_reference",
+        concat!(
+            "CREATE INDEX operations_of_reference ON operations (client, reference, operation, status, ",
+            callback_status!(),
+            ", created_at, id) WHERE reference IS NOT NULL"
+        ),
+    ),
+];
+/// Those that the three indexes of lists replace.
+const DROP_OLD_INDEXES: &str = "
+DROP INDEX IF EXISTS operations_by_client;
+DROP INDEX IF EXISTS operations_by_reference;
+";
+
 const V1: &str = "
 CREATE TABLE operations (
     id TEXT NOT NULL UNIQUE,
@@ -89,6 +131,19 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), MigrationError>
     for migration in &MIGRATIONS[found..] {
         transaction.execute_batch(migration)?;
     }
+    for (name, sql) in LIST_INDEXES {
+        let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?)";
+        if !transaction.query_row(exists, [name], |row| row.get::<_, bool>(0))? {
+            if found > 0 {
+                tracing::info!(
+                    index = name,
+                    "building an index for lists in the data file; a million records take about a minute"
+                );
+            }
+            transaction.execute_batch(sql)?;
+        }
+    }
+    transaction.execute_batch(DROP_OLD_INDEXES)?;
     if found < VERSION {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", VERSION as i64)?;

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use courier_core::error_chain::chain;
 use courier_core::operation::message::Message;
 use courier_core::operation::{OperationId, Record, State};
-use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
+use courier_core::ports::{Document, Filter, Overdue, Page, Store, StoreError, Write};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use crate::sqlite::database::{Database, nanoseconds};
 use crate::sqlite::failure::Failure;
+use crate::sqlite::listing::{self, Cursor};
 use crate::sqlite::queue::{self, Entry};
+use crate::sqlite::retention;
 
 /// Upper bound of the records that one call returns.
 const MAX_RECORDS_PER_CALL: usize = 1000;
@@ -20,32 +23,12 @@ const INSERT: &str = "INSERT INTO operations
     (id, client, operation, reference, status, created_at, due_at, ended_at, revision, record)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
 const UPDATE: &str = "UPDATE operations
-    SET status = :status, due_at = :due, ended_at = :ended, revision = :revision, record = :record
+    SET reference = :reference, status = :status, due_at = :due, ended_at = :ended, revision = :revision, record = :record
     WHERE id = :id AND revision = :revision - 1";
 const LOAD: &str = "SELECT id, record FROM operations WHERE id = ?";
-const OVERDUE: &str = "SELECT id, record FROM operations WHERE due_at < ? ORDER BY due_at";
-const FORGET: &str = "DELETE FROM operations WHERE id IN
-    (SELECT id FROM operations WHERE due_at IS NULL AND ended_at < ? ORDER BY ended_at LIMIT ?) RETURNING id";
-/// The clause about `callback` repeats `Record::matches_callback` for a stored record.
-macro_rules! list {
-    ($reference:literal) => {
-        concat!(
-            "SELECT id, record FROM operations WHERE client = :client ",
-            $reference,
-            " AND (created_at, id) < (:created, :id)
-            AND (:status IS NULL OR status = :status) AND (:operation IS NULL OR operation = :operation)
-            AND (:callback IS NULL OR :callback = CASE
-                WHEN record ->> '$.callback' IS NULL THEN 'none'
-                WHEN record ->> '$.state.how' IN ('delivered', 'undeliverable') THEN record ->> '$.state.how'
-                ELSE 'pending' END
-                OR (:callback = 'retrying' AND record ->> '$.callback' IS NOT NULL
-                    AND record ->> '$.state.name' = 'ended' AND record ->> '$.delivery.scheduledAttempts' > 0))
-            ORDER BY created_at DESC, id DESC LIMIT :limit"
-        )
-    };
-}
-const LIST: &str = list!("");
-const LIST_REFERENCE: &str = list!("AND reference = :reference");
+const OVERDUE: &str = "SELECT id, record FROM operations WHERE due_at < ? ORDER BY due_at LIMIT ?";
+/// The record itself keeps its due time, so that it is unchanged for a newer program that can read it.
+const SET_ASIDE: &str = "UPDATE operations SET due_at = ?2 WHERE id = ?1 AND due_at < ?2";
 
 #[async_trait]
 impl Store for Database {
@@ -69,7 +52,9 @@ impl Store for Database {
 
     async fn load(&self, id: &OperationId) -> Result<Option<Record>, StoreError> {
         let id = id.clone();
-        Ok(self.read(move |connection| load(connection, &id)).await?)
+        Ok(self
+            .read(move |connection| load(connection, id.as_str()))
+            .await?)
     }
 
     async fn load_many(&self, ids: &[OperationId]) -> Result<Vec<Record>, StoreError> {
@@ -77,7 +62,7 @@ impl Store for Database {
         let records = self.read(move |connection| {
             let found = ids
                 .iter()
-                .map(|id| load(connection, id))
+                .map(|id| load(connection, id.as_str()))
                 .filter_map(Result::transpose);
             Ok(found.filter_map(Result::ok).collect())
         });
@@ -107,25 +92,35 @@ impl Store for Database {
         Ok(write)
     }
 
-    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, StoreError> {
+    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Overdue, StoreError> {
         let before = nanoseconds(before);
-        let records = self.read(move |connection| {
+        let limit = sql_limit(limit.min(MAX_RECORDS_PER_CALL));
+        let found = self.read(move |connection| {
             let mut statement = connection.prepare_cached(OVERDUE)?;
-            let mut rows = statement.query([before])?;
-            let mut records = Vec::new();
-            while records.len() < limit.min(MAX_RECORDS_PER_CALL) {
-                let Some(row) = rows.next()? else { break };
-                // One unreadable record must not hide the less overdue ones from the sweep.
+            let mut rows = statement.query(params![before, limit])?;
+            let mut found = Overdue::default();
+            while let Some(row) = rows.next()? {
                 match decode(row) {
-                    Err(Failure::Corrupt(id, _)) => {
-                        tracing::error!(operation.id = %id, "an overdue record cannot be read; skipping it");
-                    }
-                    record => records.push(record?),
+                    Ok(record) => found.records.push(record),
+                    Err(Failure::Corrupt(id, _)) => found.unreadable.push(id),
+                    Err(failure) => return Err(failure),
                 }
             }
-            Ok(records)
+            Ok(found)
         });
-        Ok(records.await?)
+        Ok(found.await?)
+    }
+
+    async fn set_aside(&self, ids: &[String], until: Timestamp) -> Result<(), StoreError> {
+        let (ids, until) = (ids.to_vec(), nanoseconds(until));
+        let moved = self.write(move |connection| {
+            let mut statement = connection.prepare_cached(SET_ASIDE)?;
+            for id in &ids {
+                statement.execute(params![id, until])?;
+            }
+            Ok(())
+        });
+        Ok(moved.await?)
     }
 
     async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {
@@ -135,31 +130,26 @@ impl Store for Database {
         };
         let limit = filter.limit.clamp(1, MAX_RECORDS_PER_CALL);
         let (client, filter) = (client.to_owned(), filter.clone());
-        let mut records = self
-            .read(move |connection| list(connection, &client, &filter, &after, limit + 1))
-            .await?;
-        let more = records.len() > limit;
-        records.truncate(limit);
-        let next = records
-            .last()
-            .filter(|_| more)
-            .map(|last| Cursor::at(last).text());
-        Ok(Page { records, next })
+        let page = self.read(move |connection| {
+            listing::page(connection, &client, &filter, after.clone(), limit)
+        });
+        Ok(page.await?)
+    }
+
+    async fn count_open(&self, client: &str, at_most: usize) -> Result<usize, StoreError> {
+        let client = client.to_owned();
+        let count = self.read(move |connection| listing::count_open(connection, &client, at_most));
+        Ok(count.await?)
     }
 
     async fn forget(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        let before = nanoseconds(before);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let forgotten = self.write(move |connection| {
-            let mut statement = connection.prepare_cached(FORGET)?;
-            let ids = statement.query_map(params![before, limit], |row| row.get::<_, String>(0))?;
-            let ids = ids.collect::<rusqlite::Result<Vec<_>>>()?;
-            for id in &ids {
-                queue::remove(connection, id)?;
-            }
-            Ok(ids.len())
-        });
-        Ok(forgotten.await?)
+        let (before, limit) = (nanoseconds(before), sql_limit(limit));
+        let forgotten = self.write(move |connection| retention::forget(connection, before, limit));
+        let forgotten = forgotten.await?;
+        if let Err(error) = self.write(retention::give_back).await {
+            tracing::warn!(error = %chain(&error), "could not shorten the data file; the next sweep tries again");
+        }
+        Ok(forgotten)
     }
 
     async fn load_document(&self, key: &str) -> Result<Option<Document>, StoreError> {
@@ -270,6 +260,7 @@ impl Columns {
     fn update(&self, connection: &Connection) -> rusqlite::Result<usize> {
         connection.prepare_cached(UPDATE)?.execute(named_params! {
             ":id": self.id.as_str(),
+            ":reference": self.reference,
             ":status": self.status,
             ":due": self.due,
             ":ended": self.ended,
@@ -280,48 +271,15 @@ impl Columns {
 }
 
 fn refused(connection: &Connection, mine: &Record) -> Result<Write, Failure> {
-    let current = load(connection, &mine.id)?.ok_or_else(|| Failure::Missing(mine.id.clone()))?;
+    let current =
+        load(connection, mine.id.as_str())?.ok_or_else(|| Failure::Missing(mine.id.clone()))?;
     Ok(Write::settle(mine, current))
 }
 
-fn load(connection: &Connection, id: &OperationId) -> Result<Option<Record>, Failure> {
+pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Record>, Failure> {
     let mut statement = connection.prepare_cached(LOAD)?;
-    let mut rows = statement.query([id.as_str()])?;
+    let mut rows = statement.query([id])?;
     rows.next()?.map(decode).transpose()
-}
-
-fn list(
-    connection: &Connection,
-    client: &str,
-    filter: &Filter,
-    after: &Cursor,
-    limit: usize,
-) -> Result<Vec<Record>, Failure> {
-    let sql = if filter.reference.is_some() {
-        LIST_REFERENCE
-    } else {
-        LIST
-    };
-    let mut statement = connection.prepare_cached(sql)?;
-    statement.raw_bind_parameter(1, client)?;
-    let mut bind =
-        |name: &str, value: &dyn rusqlite::ToSql| match statement.parameter_index(name)? {
-            Some(index) => statement.raw_bind_parameter(index, value),
-            None => Ok(()),
-        };
-    bind(":reference", &filter.reference)?;
-    bind(":created", &after.created)?;
-    bind(":id", &after.id)?;
-    bind(":status", &filter.status)?;
-    bind(":operation", &filter.operation)?;
-    bind(":callback", &filter.callback)?;
-    bind(":limit", &i64::try_from(limit).unwrap_or(i64::MAX))?;
-    let mut rows = statement.raw_query();
-    let mut records = Vec::new();
-    while let Some(row) = rows.next()? {
-        records.push(decode(row)?);
-    }
-    Ok(records)
 }
 
 fn decode(row: &Row<'_>) -> Result<Record, Failure> {
@@ -335,40 +293,6 @@ fn decode(row: &Row<'_>) -> Result<Record, Failure> {
     }
 }
 
-/// The position of a record in its client's list: 16 hexadecimal digits of the time, then the bare id.
-struct Cursor {
-    created: i64,
-    id: String,
-}
-
-impl Cursor {
-    /// Returns the position before the newest record: `~` sorts after every id.
-    fn start() -> Self {
-        Self {
-            created: i64::MAX,
-            id: "~".to_owned(),
-        }
-    }
-
-    fn at(record: &Record) -> Self {
-        Self {
-            created: nanoseconds(record.created_at),
-            id: record.id.as_str().to_owned(),
-        }
-    }
-
-    fn text(&self) -> String {
-        format!("{:016x}{}", self.created, self.id.trim_start_matches("op_"))
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (created, id) = text.split_at_checked(16)?;
-        let id = OperationId::parse(&format!("op_{id}"))?;
-        let created = u64::from_str_radix(created, 16).ok()?.cast_signed();
-        let cursor = Self {
-            created,
-            id: id.into(),
-        };
-        (cursor.text() == text).then_some(cursor)
-    }
+fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }

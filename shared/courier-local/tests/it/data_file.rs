@@ -5,10 +5,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use courier_core::operation::OperationId;
-use courier_core::ports::Store;
+use courier_core::operation::{OperationId, Outcome};
+use courier_core::ports::{Filter, Store, StoreError, Write};
 use courier_local::{Database, OpenError};
-use courier_testkit::sample::sample_record;
+use courier_testkit::sample::{CLIENT, at, closed, next, sample_record};
 use rusqlite::Connection;
 
 use crate::workspace::Workspace;
@@ -66,6 +66,95 @@ fn readers_and_the_writer_do_not_wait_for_each_other() {
         .pragma_query_value(None, "journal_mode", |row| row.get(0))
         .unwrap();
     assert_eq!(mode, "wal");
+}
+
+/// Fills the file, forgets everything and sweeps on; returns the lengths of the file when it was full and afterwards.
+async fn filled_and_forgotten(workspace: &Workspace) -> (u32, u32) {
+    let mut ids = Vec::new();
+    for _ in 0..400 {
+        let mut record = sample_record(&OperationId::random());
+        record.fingerprint = "x".repeat(8_000);
+        workspace.database.insert(&record).await.unwrap();
+        let end = closed(&record, Outcome::Failed, at(1));
+        workspace.database.update(&end).await.unwrap();
+        ids.push(record.id);
+    }
+    let pages = || {
+        let sqlite = workspace.sqlite();
+        let count = sqlite.pragma_query_value(None, "page_count", |row| row.get::<_, u32>(0));
+        count.unwrap()
+    };
+    let full = pages();
+    for _ in 0..20 {
+        workspace.database.forget(at(2), 100).await.unwrap();
+    }
+    assert_eq!(workspace.database.load_many(&ids).await.unwrap(), []);
+    (full, pages())
+}
+
+#[tokio::test]
+async fn a_file_gets_shorter_when_its_records_are_forgotten() {
+    let (full, empty) = filled_and_forgotten(&Workspace::new()).await;
+    assert!(full > 800, "{full} pages");
+    assert!(empty < full / 10, "{empty} of {full} pages");
+}
+
+#[tokio::test]
+async fn a_file_of_an_older_version_gets_shorter_once_it_was_converted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("courier.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch("CREATE TABLE t (x); DROP TABLE t")
+        .unwrap();
+    drop(Database::open(&path).unwrap());
+    old.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM")
+        .unwrap();
+    drop(old);
+    let (full, empty) = filled_and_forgotten(&Workspace::at(directory)).await;
+    assert!(empty < full / 10, "{empty} of {full} pages");
+}
+
+#[tokio::test]
+async fn a_record_whose_text_is_damaged_is_left_out_of_lists_and_can_be_replaced() {
+    let workspace = Workspace::new();
+    let (damaged, sound) = (
+        sample_record(&OperationId::random()),
+        sample_record(&OperationId::random()),
+    );
+    for record in [&damaged, &sound] {
+        workspace.database.insert(record).await.unwrap();
+    }
+    for text in ["{\"id\":", "", "[]", "null", "\"text\""] {
+        let sql = "UPDATE operations SET record = ? WHERE id = ?";
+        let sqlite = workspace.sqlite();
+        sqlite.execute(sql, [text, damaged.id.as_str()]).unwrap();
+        for status in [None, Some("accepted".to_owned())] {
+            let filter = Filter {
+                status,
+                limit: 10,
+                ..Filter::default()
+            };
+            let page = workspace.database.list(CLIENT, &filter).await.unwrap();
+            assert_eq!((page.records, page.next), (vec![sound.clone()], None));
+        }
+        let refused = workspace.database.load(&damaged.id).await;
+        assert!(matches!(refused, Err(StoreError::Corrupt(..))), "{text}");
+    }
+    // A file with such a record can still be opened, also by the version that first builds the indexes of lists.
+    let sqlite = workspace.sqlite();
+    sqlite
+        .execute_batch("DROP INDEX operations_by_group")
+        .unwrap();
+    let workspace = workspace.reopened();
+    let update = next(&damaged);
+    assert_eq!(
+        workspace.database.update(&update).await.unwrap(),
+        Write::Applied
+    );
+    assert_eq!(
+        workspace.database.load(&damaged.id).await.unwrap(),
+        Some(update)
+    );
 }
 
 #[test]

@@ -241,8 +241,9 @@ async fn an_unreadable_record_is_named_and_not_quoted() {
         assert!(matches!(&error, StoreError::Corrupt(id, _) if id == broken.id.as_str()));
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
     }
-    let overdue = database.overdue(at(100), 1).await.unwrap();
-    assert_eq!(overdue, [sound], "the sweeper goes on");
+    let overdue = database.overdue(at(100), 2).await.unwrap();
+    assert_eq!(overdue.records, [sound], "the sweeper goes on");
+    assert_eq!(overdue.unreadable, [broken.id.as_str()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

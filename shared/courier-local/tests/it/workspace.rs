@@ -27,7 +27,15 @@ impl Workspace {
     }
 
     pub(crate) fn with(options: &Options) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::open(tempfile::tempdir().unwrap(), options)
+    }
+
+    /// Opens the data file that is in the directory already.
+    pub(crate) fn at(directory: TempDir) -> Self {
+        Self::open(directory, &Options::default())
+    }
+
+    fn open(directory: TempDir, options: &Options) -> Self {
         let database = Database::open_with(&directory.path().join("courier.db"), options).unwrap();
         Self {
             directory,

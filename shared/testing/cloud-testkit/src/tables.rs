@@ -15,7 +15,7 @@ impl MiniStack {
     pub async fn create_courier_table(&self, name: &str) {
         let attribute = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
         let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
-        let attributes = ["pk", "shard", "due", "client", "listed"].map(attribute);
+        let attributes = ["pk", "shard", "due", "client", "listed", "open_client"].map(attribute);
         let description = json!({
             "TableName": name,
             "BillingMode": "PAY_PER_REQUEST",
@@ -34,6 +34,11 @@ impl MiniStack {
                         "ProjectionType": "INCLUDE",
                         "NonKeyAttributes": ["status", "operation", "reference"],
                     },
+                },
+                {
+                    "IndexName": "by-open",
+                    "KeySchema": [key("open_client", "HASH")],
+                    "Projection": { "ProjectionType": "KEYS_ONLY" },
                 },
             ],
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use courier_core::operation::{OperationId, Record, State};
-use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
+use courier_core::ports::{Document, Filter, Overdue, Page, Store, StoreError, Write};
 use jiff::Timestamp;
 
 use crate::plan::Sabotage;
@@ -60,6 +60,7 @@ impl SimulatedStore {
             record.epoch
         ));
         *current = record.clone();
+        records.set_aside.remove(&record.id);
         if let State::Running { monitor } = &record.state {
             let path = path(monitor).to_owned();
             let followers = records.followers.entry(path).or_default();
@@ -147,20 +148,40 @@ impl Store for SimulatedStore {
         Ok(written)
     }
 
-    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, StoreError> {
+    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Overdue, StoreError> {
         self.before("record.overdue").await?;
         let world = &self.0.world;
-        let mut found: Vec<Record> = {
+        let mut found: Vec<(Option<Timestamp>, Record)> = {
             let records = lock(&world.records);
-            let overdue = records
-                .all()
-                .filter(|record| record.due_at.is_some_and(|due| due < before));
-            overdue.cloned().collect()
+            let dues = records.all().map(|record| (records.due(record), record));
+            let overdue = dues.filter(|(due, _)| due.is_some_and(|due| due < before));
+            overdue.map(|(due, record)| (due, record.clone())).collect()
         };
         found.retain(|_| !world.strikes(world.plan.index_stale));
-        found.sort_by_key(|record| record.due_at);
+        found.sort_by_key(|(due, _)| *due);
         found.truncate(limit);
-        Ok(found)
+        Ok(Overdue {
+            records: found.into_iter().map(|(_, record)| record).collect(),
+            unreadable: Vec::new(),
+        })
+    }
+
+    async fn set_aside(&self, ids: &[String], until: Timestamp) -> Result<(), StoreError> {
+        self.before("record.set_aside").await?;
+        let mut records = lock(&self.0.world.records);
+        for id in ids.iter().filter_map(|id| OperationId::parse(id)) {
+            records.set_aside.insert(id, until);
+        }
+        Ok(())
+    }
+
+    async fn count_open(&self, client: &str, at_most: usize) -> Result<usize, StoreError> {
+        self.before("record.count").await?;
+        let records = lock(&self.0.world.records);
+        let open = records
+            .all()
+            .filter(|record| record.client == client && record.due_at.is_some());
+        Ok(open.count().min(at_most))
     }
 
     async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {
@@ -188,7 +209,11 @@ impl Store for SimulatedStore {
         found.sort_by_key(|record| std::cmp::Reverse(record.created_at));
         let next = (found.len() > from + filter.limit).then(|| (from + filter.limit).to_string());
         let records = found.into_iter().skip(from).take(filter.limit).collect();
-        Ok(Page { records, next })
+        Ok(Page {
+            records,
+            next,
+            unreadable: 0,
+        })
     }
 
     async fn forget(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use courier_core::operation::{OperationId, Record};
-use courier_core::ports::{Document, Filter, Page, Store, StoreError, Write};
+use courier_core::ports::{Document, Filter, Overdue, Page, Store, StoreError, Write};
 use jiff::Timestamp;
 
 /// A call that is about to be made.
@@ -53,8 +53,16 @@ impl<S: Store> Store for Intercepted<S> {
         self.inner.update(record).await
     }
 
-    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, StoreError> {
+    async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Overdue, StoreError> {
         self.inner.overdue(before, limit).await
+    }
+
+    async fn set_aside(&self, ids: &[String], until: Timestamp) -> Result<(), StoreError> {
+        self.inner.set_aside(ids, until).await
+    }
+
+    async fn count_open(&self, client: &str, at_most: usize) -> Result<usize, StoreError> {
+        self.inner.count_open(client, at_most).await
     }
 
     async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {

@@ -55,6 +55,8 @@ pub fn sample_record(id: &OperationId) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        erased_at: None,
+        unknown: Map::new(),
     }
 }
 
@@ -90,6 +92,7 @@ pub fn ended(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
             id: format!("msg_{}_{}", record.id.bare(), outcome.as_str()),
             body: format!(r#"{{"type":"{kind}"}}"#),
             kind,
+            unknown: Map::new(),
         }),
         ..next(record)
     }
@@ -103,6 +106,15 @@ pub fn closed(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
         due_at: None,
         ..ended(record, outcome, time)
     }
+}
+
+/// Returns the record with a field twice when it is stored, which no version can read.
+pub fn unreadable(record: &Record) -> Record {
+    let mut record = record.clone();
+    record
+        .unknown
+        .insert("attempt".to_owned(), "damaged".into());
+    record
 }
 
 fn nonce() -> String {

@@ -1,8 +1,11 @@
 //! The HTTP interface to operations: reading, listing, cancelling, repeating a request, and HTTP itself.
 
+mod bounds;
 mod deployments;
+mod erasing;
 mod http;
 mod idempotency;
 mod lists;
 pub(crate) mod operations;
 mod prefer;
+mod unusable;

@@ -161,11 +161,13 @@ fn problems() -> Vec<Problem> {
         Problem::RateLimited {
             retry_after: Duration::from_secs(1),
         },
+        Problem::TooManyOpenOperations { limit: 1 },
         Problem::Conflict { rule: "" },
         Problem::StartRejected {
             operation: json!({ "error": {} }),
         },
         Problem::Unavailable,
+        Problem::UnreadableRecord,
         Problem::Internal,
     ]
 }

@@ -10,6 +10,7 @@ mod crash;
 mod crash_recovery;
 #[cfg(feature = "second-tier")]
 mod crash_run;
+mod data_files;
 mod demo;
 pub(crate) mod deployment;
 #[cfg(feature = "second-tier")]

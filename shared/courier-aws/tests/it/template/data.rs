@@ -50,6 +50,11 @@ fn the_table_has_the_keys_and_indexes_that_the_store_reads() {
                 "NonKeyAttributes": ["status", "operation", "reference"],
             },
         },
+        {
+            "IndexName": "by-open",
+            "KeySchema": [key("open_client", "HASH")],
+            "Projection": { "ProjectionType": "KEYS_ONLY" },
+        },
     ] });
     assert_eq!(indexes(table), indexes(&wanted));
     let expires = json!({ "AttributeName": "expires", "Enabled": true });

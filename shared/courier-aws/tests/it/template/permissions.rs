@@ -26,6 +26,7 @@ const ALL: &[&str] = &[
 ];
 const START: &[&str] = &[
     "dynamodb:Query ${Table.Arn}/index/by-client",
+    "dynamodb:Query ${Table.Arn}/index/by-open",
     "logs:CreateLogStream StartLogGroup.Arn",
     "logs:PutLogEvents StartLogGroup.Arn",
 ];
@@ -44,6 +45,7 @@ const POLL: &[&str] = &[
 const SWEEP: &[&str] = &[
     "dynamodb:Query ${Table.Arn}/index/by-client",
     "dynamodb:Query ${Table.Arn}/index/by-due",
+    "dynamodb:UpdateItem Table.Arn",
     "logs:CreateLogStream SweepLogGroup.Arn",
     "logs:PutLogEvents SweepLogGroup.Arn",
 ];

@@ -294,6 +294,7 @@ fn records_external_effect(event: &Event) -> bool {
         | Event::Retargeted(_)
         | Event::Cancelled
         | Event::RedeliveryRequested
+        | Event::Erased
         | Event::Overdue
         | Event::StepCrashed => false,
     }

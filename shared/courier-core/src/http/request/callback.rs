@@ -7,7 +7,7 @@ use crate::config::Client;
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
 use crate::http::problem::Problem;
-use crate::operation::{CallbackTarget, OperationId, SealedField};
+use crate::operation::{CallbackTarget, OperationId, SealedField, Unknown};
 use crate::outbound::address::Allowed;
 use crate::outbound::target_url::{self, CallbackUrl};
 use crate::profile::{Need, Template};
@@ -147,6 +147,7 @@ impl Target {
             template: self.template,
             token: token.map(|token| sealer.seal(&SealedField::TaskToken.seal_context(id), token)),
             version: 0,
+            unknown: Unknown::new(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::crypto::secret::Secret;
 use crate::http::problem::Problem;
 use crate::operation::Ids;
 use crate::operation::{
-    Delivery, GraphView, HistoryEntry, OperationId, Record, SealedField, State,
+    Delivery, GraphView, HistoryEntry, OperationId, Record, SealedField, State, Unknown,
 };
 use crate::outbound::address::Allowed;
 use crate::strict_json;
@@ -148,7 +148,11 @@ pub fn parse<'a>(
     })
 }
 
-impl NewOperation<'_> {
+impl<'a> NewOperation<'a> {
+    pub(crate) fn client(&self) -> &'a Client {
+        self.client
+    }
+
     pub fn operation(&self) -> &Operation {
         self.operation
     }
@@ -180,6 +184,7 @@ impl NewOperation<'_> {
             answer: None,
             client_request_id: None,
             request_id: None,
+            unknown: Unknown::new(),
         };
         Record {
             id,
@@ -216,6 +221,8 @@ impl NewOperation<'_> {
             event: None,
             delivery: Delivery::default(),
             history: vec![accepted],
+            erased_at: None,
+            unknown: Unknown::new(),
         }
     }
 }

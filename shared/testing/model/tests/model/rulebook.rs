@@ -347,6 +347,7 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
         scheduled_attempts: after.delivery.scheduled_attempts.min(1),
         next_attempt_at: after.delivery.next_attempt_at.map(|_| timer()),
         postponed_ms: 0,
+        unknown: Map::new(),
     };
     match &mut after.state {
         State::Accepted { not_before: until }
@@ -394,5 +395,7 @@ fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        erased_at: None,
+        unknown: Map::new(),
     }
 }

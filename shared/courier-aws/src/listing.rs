@@ -1,0 +1,166 @@
+//! Lists of a client's records, newest first, and the count of the open ones.
+//!
+//! One list examines a bounded number of entries of the index; what does not match by then is left to the next page.
+
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::Select;
+use courier_core::operation::{CALLBACK_STATUSES, STATUSES};
+use courier_core::ports::{Filter, Page, StoreError};
+
+use crate::item::{
+    CLIENT, KEY, LISTED, OPEN, OPERATION, REFERENCE, STATUS, cursor, filtered, listed, status,
+    string, text,
+};
+use crate::table::{MAX_RECORDS_PER_CALL, Table, unavailable};
+
+/// The indexes of the table (`infra/template.yaml`).
+const BY_CLIENT: &str = "by-client";
+const BY_OPEN: &str = "by-open";
+/// Entries of the index that one request of a list examines.
+const ENTRIES_PER_REQUEST: i32 = 500;
+/// Upper bound of the requests of one list or count.
+const MAX_REQUESTS: usize = 10;
+/// A position that sorts after every position in a list.
+const LIST_END: &str = "~";
+
+impl Table {
+    pub(crate) async fn page(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {
+        let limit = filter.limit.clamp(1, MAX_RECORDS_PER_CALL);
+        let after = match &filter.cursor {
+            Some(text) => cursor(text).ok_or(StoreError::BadCursor)?,
+            None => LIST_END,
+        };
+        let (mut records, mut unreadable) = (Vec::new(), 0);
+        // The position up to which the index has been read, if there is more of it.
+        let mut read_to = None;
+        // DynamoDB refuses a query whose key is empty.
+        let mut query = (!client.is_empty()).then(|| self.listing(client, filter, after));
+        for _ in 0..MAX_REQUESTS {
+            let Some(request) = query.take() else { break };
+            let page = request.clone().send().await.map_err(unavailable)?;
+            let last = page.last_evaluated_key.filter(|key| !key.is_empty());
+            read_to = last
+                .as_ref()
+                .and_then(|key| string(key, LISTED).map(str::to_owned));
+            let items = page.items.unwrap_or_default();
+            let keys = items
+                .iter()
+                .filter_map(|item| string(item, KEY).map(str::to_owned));
+            let keys: Vec<String> = keys.collect();
+            for keys in keys.chunks(limit + 1) {
+                let mut found = self.records(keys).await?;
+                unreadable += found.unreadable.len();
+                let found = keys.iter().filter_map(|key| found.readable.remove(key));
+                records.extend(found.filter(|record| filtered(record, filter)));
+                if records.len() > limit {
+                    break;
+                }
+            }
+            if last.is_some() && records.len() <= limit {
+                query = Some(request.set_exclusive_start_key(last));
+            }
+        }
+        if records.len() > limit {
+            records.truncate(limit);
+            read_to = records.last().map(listed);
+        }
+        Ok(Page {
+            records,
+            next: read_to,
+            unreadable,
+        })
+    }
+
+    /// Counts the entries of the index of open records. Records that were last written by the version before have none.
+    pub(crate) async fn open(&self, client: &str, at_most: usize) -> Result<usize, StoreError> {
+        let mut count = 0;
+        let mut query = (!client.is_empty()).then(|| {
+            self.client
+                .query()
+                .table_name(&self.name)
+                .index_name(BY_OPEN)
+                .select(Select::Count)
+                .key_condition_expression("#open = :client")
+                .expression_attribute_names("#open", OPEN)
+                .expression_attribute_values(":client", text(client))
+        });
+        for _ in 0..MAX_REQUESTS {
+            let Some(request) = query.take() else { break };
+            let page = request.clone().send().await.map_err(unavailable)?;
+            count += usize::try_from(page.count).unwrap_or_default();
+            let last = page.last_evaluated_key.filter(|key| !key.is_empty());
+            if last.is_some() && count < at_most {
+                query = Some(request.set_exclusive_start_key(last));
+            }
+        }
+        Ok(count.min(at_most))
+    }
+
+    fn listing(&self, client: &str, filter: &Filter, after: &str) -> QueryFluentBuilder {
+        let mut query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(BY_CLIENT)
+            .scan_index_forward(false)
+            .limit(ENTRIES_PER_REQUEST)
+            .key_condition_expression("#client = :client AND #listed < :after")
+            .expression_attribute_names("#client", CLIENT)
+            .expression_attribute_names("#listed", LISTED)
+            .expression_attribute_values(":client", text(client))
+            .expression_attribute_values(":after", text(after));
+        let mut conditions = Vec::new();
+        for (name, wanted) in [
+            (OPERATION, &filter.operation),
+            (REFERENCE, &filter.reference),
+        ] {
+            if let Some(wanted) = wanted {
+                conditions.push(format!("#{name} = :{name}"));
+                query = query
+                    .expression_attribute_names(format!("#{name}"), name)
+                    .expression_attribute_values(format!(":{name}"), text(wanted));
+            }
+        }
+        let words = words(filter);
+        if !words.is_empty() {
+            let names: Vec<String> = (0..words.len()).map(|n| format!(":s{n}")).collect();
+            conditions.push(format!("#status IN ({})", names.join(", ")));
+            query = query.expression_attribute_names("#status", STATUS);
+            for (name, word) in names.into_iter().zip(words) {
+                query = query.expression_attribute_values(name, text(word));
+            }
+        }
+        if !conditions.is_empty() {
+            query = query.filter_expression(conditions.join(" AND "));
+        }
+        query
+    }
+}
+
+/// Returns the values of `STATUS` that may match, or none if the filter names neither status.
+///
+/// An entry that the version before wrote has no status of the callback, so its record decides.
+fn words(filter: &Filter) -> Vec<String> {
+    if filter.status.is_none() && filter.callback.is_none() {
+        return Vec::new();
+    }
+    let admits =
+        |wish: &Option<String>, value: &str| wish.as_deref().is_none_or(|wish| wish == value);
+    let mut words = Vec::new();
+    for one in STATUSES.iter().filter(|one| admits(&filter.status, one)) {
+        words.push((*one).to_owned());
+        let callbacks = CALLBACK_STATUSES.iter();
+        // `pending` finds what is retrying too, as in `Record::matches_callback`.
+        let is_retrying_pending = |callback: &str| {
+            callback == "retrying" && filter.callback.as_deref() == Some("pending")
+        };
+        words.extend(
+            callbacks
+                .filter(|callback| {
+                    admits(&filter.callback, callback) || is_retrying_pending(callback)
+                })
+                .map(|callback| status(one, callback)),
+        );
+    }
+    words
+}
