@@ -50,7 +50,7 @@ async fn options_names_the_methods_of_each_resource_to_everybody() {
         ("/healthz", "GET, HEAD, OPTIONS"),
         ("/readyz", "GET, HEAD, OPTIONS"),
         ("/v1/operations", "GET, HEAD, OPTIONS, POST"),
-        ("/v1/operations/op_x", "GET, HEAD, OPTIONS"),
+        ("/v1/operations/op_x", "DELETE, GET, HEAD, OPTIONS"),
         ("/v1/operations/op_x/history", "GET, HEAD, OPTIONS"),
         ("/v1/operations/op_x/cancel", "OPTIONS, POST"),
         ("/v1/operations/op_x/callback", "OPTIONS, PATCH"),

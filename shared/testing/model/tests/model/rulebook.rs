@@ -1,6 +1,5 @@
-//! The real `decide`, asked once for every record, event and time: it is pure, so its answers are kept.
-//!
-//! Records are cut down to what counts before they are stored: times become constants, histories go.
+//! The real `decide`, asked once for every record, event and time: it is pure, so its answers are kept. Records are cut
+//! down to what counts before they are stored: times become constants, histories go.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
