@@ -22,7 +22,7 @@ use courier_local::{Limits, serve};
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::descriptors;
 
@@ -48,7 +48,7 @@ pub(crate) struct Machine {
     pub(crate) open_operations: u64,
     database: Database,
     shutdown: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
 }
 
 impl Machine {
@@ -82,20 +82,19 @@ impl Machine {
         let app = Arc::new(App::new(config, platform));
         app.deployment().await?;
         let (shutdown, stop) = watch::channel(false);
-        let tasks = vec![
-            tokio::spawn(listen_for_requests(
-                Arc::clone(&app),
-                listener,
-                stop.clone(),
-            )),
-            tokio::spawn(work(
-                Arc::clone(&app),
-                database.clone(),
-                clock,
-                stop.clone(),
-            )),
-            tokio::spawn(sweep_regularly(Arc::clone(&app), stop)),
-        ];
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listen_for_requests(
+            Arc::clone(&app),
+            listener,
+            stop.clone(),
+        ));
+        tasks.spawn(work(
+            Arc::clone(&app),
+            database.clone(),
+            clock,
+            stop.clone(),
+        ));
+        tasks.spawn(sweep_regularly(Arc::clone(&app), stop));
         Ok(Self {
             address,
             app,
@@ -107,17 +106,24 @@ impl Machine {
         })
     }
 
-    /// Completes when the data file can no longer be used by this process, because one of its threads has died.
-    pub(crate) async fn failed(&self) {
-        self.database.thread_died().await;
+    /// Completes, with what has happened, when this process can no longer do its work.
+    pub(crate) async fn failed(&mut self) -> &'static str {
+        tokio::select! {
+            () = self.database.thread_died() => {
+                "a thread of the data file has panicked, so nothing can be stored any more"
+            }
+            Some(_) = self.tasks.join_next() => {
+                "the listener, the worker or the sweeper has panicked"
+            }
+        }
     }
 
     /// Stops accepting work, finishes what is in flight within [`SHUTDOWN_TIME`] and closes the database.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.app.begin_shutdown(SHUTDOWN_TIME);
         self.shutdown.send_replace(true);
-        for task in self.tasks {
-            if let Err(error) = task.await {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
                 tracing::error!(%error, "a task of the service panicked; continuing to shut down");
             }
         }

@@ -23,7 +23,7 @@ pub(crate) async fn run(
     let (cloud, graph) = (config.graph.cloud.clone(), config.graph.base_url.clone());
     let clients = config.clients.len();
     let mut stop = Stop::listen()?;
-    let machine = Machine::start(config, data, listen, settings::clock()).await?;
+    let mut machine = Machine::start(config, data, listen, settings::clock()).await?;
     tracing::info!(
         address = %machine.address,
         data = %data.display(),
@@ -37,9 +37,9 @@ pub(crate) async fn run(
     );
     tokio::select! {
         () = stop.asked() => {}
-        () = machine.failed() => anyhow::bail!(
-            "a thread of the data file has panicked, so nothing can be stored any more; the next process goes on where this one was"
-        ),
+        what = machine.failed() => {
+            anyhow::bail!("{what}; the next process goes on where this one was")
+        }
     }
     tracing::info!("stopping: finishing what is in flight; a second signal ends it at once");
     tokio::select! {
