@@ -265,6 +265,31 @@ async fn an_access_token_is_fetched_once_reused_and_replaced_when_it_is_refused(
     );
 }
 
+#[tokio::test]
+async fn an_access_token_that_cannot_be_had_is_asked_for_once_and_is_no_delivery_attempt() {
+    let world = world(OAUTH).await;
+    world.receiver.answer_next(Answer::retry_after(429, "120"));
+    let ids = ended(&world, 3).await;
+    world.work().await;
+    assert_eq!(world.receiver.journal().len(), 1, "one request for all");
+    for id in &ids {
+        let waiting = world.operation(id).await;
+        assert_eq!(waiting["callback"]["attempts"], 0, "{waiting}");
+    }
+    world.receiver.answer_next(token("canary-token", 3600));
+    world.advance(Duration::from_secs(119)).await;
+    assert_eq!(
+        world.receiver.journal().len(),
+        1,
+        "before the pause is over"
+    );
+    for id in &ids {
+        let closed = world.closed(id).await;
+        assert_eq!(closed["callback"]["status"], "delivered", "{closed}");
+        assert_eq!(closed["callback"]["attempts"], 1, "{closed}");
+    }
+}
+
 /// RFC 6749, section 2.3.1: the id and the secret are form-encoded before they go into the Basic header.
 #[tokio::test]
 async fn client_secret_basic_sends_id_and_secret_in_the_header() {
