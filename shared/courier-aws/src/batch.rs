@@ -109,7 +109,9 @@ pub async fn handle(
             Some((_, Disposition::Delete)) => {}
             None => {
                 hide(app, queue, waiting, ends_at).await;
-                return staying;
+                // In the order of the batch, not in the order in which the steps ended.
+                let ids = deliveries.iter().map(|delivery| delivery.id.clone());
+                return ids.filter(|id| staying.contains(id)).collect();
             }
         }
     }

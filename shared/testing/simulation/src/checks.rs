@@ -16,7 +16,8 @@ use crate::world::{World, lock};
 /// A path without what is random in it, for the trace.
 pub(crate) fn without_ids(path: &str) -> String {
     let parts = path.split('/').map(|part| {
-        let long = part.len() >= 20 && part.contains(|letter: char| letter.is_ascii_digit());
+        let is_random = |letter: char| letter.is_ascii_digit() || letter == '!';
+        let long = part.len() >= 20 && part.contains(is_random);
         if long { "*" } else { part }
     });
     parts.collect::<Vec<_>>().join("/")

@@ -16,6 +16,7 @@ mod random;
 mod receivers;
 mod records;
 mod store;
+mod token_requests;
 mod trace;
 mod verdict;
 mod world;

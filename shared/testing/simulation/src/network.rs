@@ -16,14 +16,27 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::checks;
 use crate::plan::Sabotage;
 use crate::receivers::Manner;
+use crate::token_requests::{self, TokenRequests};
 use crate::world::{GRAPH, Life, RECEIVER, lock};
 
 /// The network as one process sees it.
-pub(crate) struct SimulatedNetwork(pub(crate) Arc<Life>);
+pub(crate) struct SimulatedNetwork(pub(crate) Arc<Life>, pub(crate) TokenRequests);
 
 #[async_trait]
 impl Transport for SimulatedNetwork {
     async fn send(&self, call: Call) -> Result<Answered, Unanswered> {
+        let Some(kind) = token_requests::kind(&call) else {
+            return self.exchange(call).await;
+        };
+        let request = self.1.begin(&self.0, &kind);
+        let answer = self.exchange(call).await;
+        request.answered(&self.0, &answer);
+        answer
+    }
+}
+
+impl SimulatedNetwork {
+    async fn exchange(&self, call: Call) -> Result<Answered, Unanswered> {
         let (life, world) = (&self.0, &self.0.world);
         let what = format!("{} {}", call.method, checks::without_ids(call.url.path()));
         life.moment(&what).await;
@@ -63,9 +76,7 @@ impl Transport for SimulatedNetwork {
         }
         answer
     }
-}
 
-impl SimulatedNetwork {
     async fn answer(&self, call: Call) -> Result<Answered, Unanswered> {
         let url = call.url.as_str();
         if url.starts_with(&format!("{GRAPH}/")) {

@@ -27,6 +27,7 @@ use crate::network::SimulatedNetwork;
 use crate::plan::{Host, Sabotage};
 use crate::queue::{self, Received, SimulatedQueue};
 use crate::store::SimulatedStore;
+use crate::token_requests::TokenRequests;
 use crate::world::{GRAPH, Life, RECEIVER, World};
 
 /// Time limits of the functions in `infra/template.yaml`.
@@ -86,7 +87,7 @@ fn app(life: &Arc<Life>) -> App {
     let platform = Platform {
         store: Arc::new(SimulatedStore(Arc::clone(life))),
         queue: Arc::new(SimulatedQueue(Arc::clone(life))),
-        transport: Arc::new(SimulatedNetwork(Arc::clone(life))),
+        transport: Arc::new(SimulatedNetwork(Arc::clone(life), TokenRequests::default())),
         clock: Arc::new(move || clock.now()),
         ids: Arc::new(move || ids.id()),
         timing: Timing::default(),
