@@ -1,7 +1,7 @@
 //! The header `Prefer`: how long a request waits, and for what.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use courier_testkit::intercepted::{Call, Intercepted};
@@ -116,6 +116,32 @@ async fn a_read_with_prefer_wait_that_passes_before_the_end_is_202() {
         let waited = begin.elapsed() >= Duration::from_millis(400);
         assert!(waited || applied.is_none(), "{:?}", begin.elapsed());
     }
+}
+
+/// A worker that takes the record's own message before the request has sent one would run the first step twice.
+#[tokio::test]
+async fn the_record_of_a_deferred_request_is_due_only_after_its_message() {
+    let dues = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&dues);
+    let world = World::with(move |setup| {
+        setup.store = Box::new(move |database| {
+            Arc::new(Intercepted::new(database, move |call| {
+                if let Call::Write(record) = call {
+                    seen.lock().unwrap().push(record.due_at);
+                }
+                Box::pin(std::future::ready(()))
+            }))
+        });
+    })
+    .await;
+    let headers = [("prefer", "respond-async")];
+    let answer = world.post_with(&headers, &world.schedule()).await;
+    assert_eq!(answer.body["status"], "accepted");
+    let inserted = dues.lock().unwrap()[0].unwrap();
+    let sent = world.database.next_due().await.unwrap().unwrap();
+    assert!(sent <= world.clock.now(), "its message is due at once");
+    assert!(inserted > world.clock.now(), "{inserted}");
+    assert_eq!(world.closed(&answer.id()).await["status"], "succeeded");
 }
 
 /// The start takes longer than the caller wants to wait, so the record is not looked at again.
