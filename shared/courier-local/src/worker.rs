@@ -85,9 +85,12 @@ pub async fn run<S, F>(
                     error = &error as &dyn std::error::Error,
                     "the queue cannot be read; trying again"
                 );
-                let pause = back_off;
+                tokio::select! {
+                    () = sleep(back_off) => {}
+                    _ = shutdown.changed() => {}
+                }
                 back_off = (back_off * 2).min(BACK_OFF_MAX);
-                pause
+                continue;
             }
         };
         tokio::select! {

@@ -12,6 +12,19 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::sqlite::database::nanoseconds;
 use crate::sqlite::failure::Failure;
 
+/// The flow of an operation's message, in SQL, read from its record.
+macro_rules! flow_of {
+    ($id:literal) => {
+        concat!(
+            "coalesce((SELECT CASE WHEN ended_at IS NOT NULL THEN 'deliver '
+            WHEN status = 'running' THEN 'poll ' ELSE 'start ' END || client FROM operations WHERE id = ",
+            $id,
+            "), '')"
+        )
+    };
+}
+pub(crate) use flow_of;
+
 const NEXT_FLOW: &str = "SELECT flow FROM queue WHERE flow > ? ORDER BY flow LIMIT 1";
 const FIRST_FLOW: &str = "SELECT flow FROM queue ORDER BY flow LIMIT 1";
 const DUE: &str = "SELECT operation_id, message, receives, due_at FROM queue

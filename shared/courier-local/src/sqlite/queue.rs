@@ -13,25 +13,17 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::sqlite::database::{Database, nanoseconds, timestamp};
 use crate::sqlite::failure::{Failure, Unreadable};
-use crate::sqlite::flows::{self, Capacity, Due};
+use crate::sqlite::flows::{self, Capacity, Due, flow_of};
 
 /// Pause before a message that this program cannot read (a newer version wrote it) is received again.
 const UNREADABLE_MESSAGE_PAUSE: SignedDuration = SignedDuration::from_mins(15);
-
-/// The flow of a message, read from its record.
-macro_rules! flow {
-    () => {
-        "coalesce((SELECT CASE WHEN ended_at IS NOT NULL THEN 'deliver '
-        WHEN status = 'running' THEN 'poll ' ELSE 'start ' END || client FROM operations WHERE id = ?1), '')"
-    };
-}
 
 macro_rules! send {
     ($condition:literal) => {
         concat!(
             "INSERT INTO queue (operation_id, hop, due_at, receives, receipt, message, flow)
             VALUES (?1, ?2, ?3, 0, NULL, ?4, ",
-            flow!(),
+            flow_of!("?1"),
             ") ON CONFLICT DO ",
             $condition
         )
@@ -54,9 +46,9 @@ const CLAIM: &str = "UPDATE queue SET receipt = random(), due_at = ?2, receives 
     WHERE operation_id = ?1 RETURNING receipt";
 const SET_FLOW: &str = concat!(
     "UPDATE queue SET flow = ",
-    flow!(),
+    flow_of!("?1"),
     " WHERE operation_id = ?1 AND flow <> ",
-    flow!()
+    flow_of!("?1")
 );
 
 /// A message that this process has received and claimed.

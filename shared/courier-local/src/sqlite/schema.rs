@@ -2,11 +2,13 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::sqlite::flows::flow_of;
+
 /// `COUR`: distinguishes our files from other programs' SQLite files.
 pub(crate) const APPLICATION_ID: i32 = 0x434F_5552;
 
 /// Entry n migrates from version n to n + 1.
-const MIGRATIONS: [&str; 2] = [V1, FLOWS];
+const MIGRATIONS: [&str; 1] = [V1];
 
 /// The newest schema version that this program supports.
 pub(crate) const VERSION: usize = MIGRATIONS.len();
@@ -90,14 +92,19 @@ CREATE TABLE documents (
 ) WITHOUT ROWID;
 ";
 
-/// A message's flow is whom it works for and at what (`flows.rs`); it is set again whenever the message is sent.
-const FLOWS: &str = "
+/// The column and the index of flows (`flows.rs`), made in a file of any version.
+///
+/// They do not raise the version: the program of the version before fills in the default, which the next start of this
+/// one replaces.
+const ADD_FLOWS: &str = "
 ALTER TABLE queue ADD COLUMN flow TEXT NOT NULL DEFAULT '';
-UPDATE queue SET flow = coalesce((SELECT CASE WHEN ended_at IS NOT NULL THEN 'deliver '
-    WHEN status = 'running' THEN 'poll ' ELSE 'start ' END || client
-    FROM operations WHERE id = operation_id), '');
 CREATE INDEX queue_by_flow ON queue (flow, due_at);
 ";
+const FILL_FLOWS: &str = concat!(
+    "UPDATE queue SET flow = ",
+    flow_of!("operation_id"),
+    " WHERE flow = ''"
+);
 
 #[derive(Debug)]
 pub(crate) enum MigrationError {
@@ -131,6 +138,11 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), MigrationError>
     for migration in &MIGRATIONS[found..] {
         transaction.execute_batch(migration)?;
     }
+    let has_flows = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('queue') WHERE name = 'flow')";
+    if !transaction.query_row(has_flows, [], |row| row.get::<_, bool>(0))? {
+        transaction.execute_batch(ADD_FLOWS)?;
+    }
+    transaction.execute_batch(FILL_FLOWS)?;
     for (name, sql) in LIST_INDEXES {
         let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?)";
         if !transaction.query_row(exists, [name], |row| row.get::<_, bool>(0))? {

@@ -239,3 +239,23 @@ fn a_missing_directory_is_named() {
     let error = refusal(directory.path());
     assert!(matches!(error, OpenError::Unusable(..)), "{error:?}");
 }
+
+/// The program of the version before knows no flows, and may have had the file in the meantime.
+#[tokio::test]
+async fn a_message_that_an_older_program_sent_gets_its_flow_at_the_next_start() {
+    let workspace = Workspace::new();
+    let record = sample_record(&OperationId::random());
+    workspace.database.insert(&record).await.unwrap();
+    let flow = |sqlite: &Connection| -> String {
+        sqlite
+            .query_row("SELECT flow FROM queue", [], |row| row.get(0))
+            .unwrap()
+    };
+    let sqlite = workspace.sqlite();
+    let made = flow(&sqlite);
+    sqlite.execute_batch("UPDATE queue SET flow = ''").unwrap();
+    assert_eq!(flow(&sqlite), "");
+    drop(Database::open(&workspace.path()).unwrap());
+    assert_eq!(flow(&sqlite), made);
+    assert_eq!(made, format!("start {}", record.client));
+}
