@@ -10,6 +10,7 @@ use crate::catalogue::Operation;
 use crate::config::Tenant;
 use crate::crypto::secret::Secret;
 use crate::engine::app::App;
+use crate::engine::deployment::DeploymentError;
 use crate::engine::start_line;
 use crate::graph::client::StartRequest;
 use crate::graph::unavailable::{Cause, NotReady};
@@ -18,6 +19,8 @@ use crate::lifecycle::Event;
 use crate::operation::{Reason, Record, SealedField, State};
 use crate::time::{elapsed, later};
 
+/// Pause of a completion when the store cannot be read.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// Shortest and longest pause of a completion that the configuration does not permit to send.
 const ORPHANED_PAUSES: (Duration, Duration) =
     (Duration::from_secs(5 * 60), Duration::from_secs(3600));
@@ -43,7 +46,7 @@ pub(super) async fn prepare(
             return Err(NotReady {
                 reason: None,
                 retry_after: Some(pause),
-                cause: Cause::Trouble,
+                cause: Cause::Turn,
             });
         }
         Err(_) => return Err(wait(None, 2)),
@@ -214,7 +217,11 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
                 .await
         }
         (None, _) => DeliveryResult::Orphaned("the client is no longer configured"),
-        (Some(_), Err(_)) => DeliveryResult::Orphaned("the deployment's document cannot be read"),
+        // The store fails now, which says nothing about the configuration.
+        (Some(_), Err(DeploymentError::Store(_))) => {
+            DeliveryResult::Deferred(later(app.now(), STORE_PAUSE))
+        }
+        (Some(_), Err(_)) => DeliveryResult::Orphaned("the deployment's key cannot be opened"),
     };
     let reply = match delivery {
         DeliveryResult::Answered(reply) => reply,
