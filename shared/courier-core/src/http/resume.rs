@@ -11,7 +11,7 @@ use crate::http::request::FIRST_REVISION;
 use crate::operation::message::Message;
 use crate::operation::{
     CallbackTarget, Delivery, GraphView, HistoryEntry, OperationId, Outcome, Reason, Record,
-    SealedField, State, Unknown,
+    SealedField, State,
 };
 use crate::ports::Write;
 use crate::time::later;
@@ -68,6 +68,7 @@ fn resumed(app: &App, ended: Record) -> Result<Record, Problem> {
         conflict("its callback cannot be opened with the configured key: give it a new one first")
     })?;
     let now = app.now();
+    let detail = format!("follows the job of {}", ended.id);
     let first_poll = ended.graph.next_poll_at.map_or(now, |at| at.max(now));
     Ok(Record {
         resumed_from: Some(ended.id.clone()),
@@ -93,20 +94,7 @@ fn resumed(app: &App, ended: Record) -> Result<Record, Problem> {
         error: None,
         event: None,
         delivery: Delivery::default(),
-        history: vec![HistoryEntry {
-            at: now,
-            status: "running".to_owned(),
-            event: "resumed".to_owned(),
-            detail: Some(format!("follows the job of {}", ended.id)),
-            http_status: None,
-            latency_ms: None,
-            answer: None,
-            answer_type: None,
-            answer_length: None,
-            client_request_id: None,
-            request_id: None,
-            unknown: Unknown::new(),
-        }],
+        history: vec![HistoryEntry::new(now, "running", "resumed", Some(detail))],
         id,
         ..ended
     })

@@ -1,7 +1,7 @@
 //! Erasure: what a closed operation says about people goes, what answers a repeat of its request stays.
 
 use super::{Decision, Next, Rules, only, written};
-use crate::operation::{HistoryEntry, State, Unknown};
+use crate::operation::{HistoryEntry, State};
 
 impl Rules<'_> {
     /// Erases everything but the tombstone of a closed record: id, client, operation, fingerprint, status and times.
@@ -31,18 +31,9 @@ impl Rules<'_> {
         record.delivery.unknown.clear();
         for line in &mut record.history {
             *line = HistoryEntry {
-                at: line.at,
-                status: std::mem::take(&mut line.status),
-                event: std::mem::take(&mut line.event),
                 http_status: line.http_status,
                 latency_ms: line.latency_ms,
-                detail: None,
-                answer: None,
-                answer_type: None,
-                answer_length: None,
-                client_request_id: None,
-                request_id: None,
-                unknown: Unknown::new(),
+                ..HistoryEntry::new(line.at, &line.status, &line.event, None)
             };
         }
         self.note(&mut record, "erased", None);

@@ -11,7 +11,7 @@ use crate::catalogue::{Operation, Restart};
 use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::GraphReply;
 use crate::operation::message::Message;
-use crate::operation::{CallbackTarget, HistoryEntry, Outcome, Record, Unknown};
+use crate::operation::{CallbackTarget, HistoryEntry, Outcome, Record};
 use crate::time::later;
 
 mod delivering;
@@ -269,20 +269,7 @@ impl Rules<'_> {
     }
 
     fn entry(&self, event: &str, status: &str, detail: Option<String>) -> HistoryEntry {
-        HistoryEntry {
-            at: self.now,
-            status: status.to_owned(),
-            event: event.to_owned(),
-            detail,
-            http_status: None,
-            latency_ms: None,
-            answer_type: None,
-            answer_length: None,
-            answer: None,
-            client_request_id: None,
-            request_id: None,
-            unknown: Unknown::new(),
-        }
+        HistoryEntry::new(self.now, status, event, detail)
     }
 }
 

@@ -390,3 +390,23 @@ pub struct HistoryEntry {
     #[serde(flatten)]
     pub unknown: Unknown,
 }
+
+impl HistoryEntry {
+    /// Creates a line that says only what happened.
+    pub(crate) fn new(at: Timestamp, status: &str, event: &str, detail: Option<String>) -> Self {
+        Self {
+            at,
+            status: status.to_owned(),
+            event: event.to_owned(),
+            detail,
+            http_status: None,
+            latency_ms: None,
+            answer: None,
+            answer_type: None,
+            answer_length: None,
+            client_request_id: None,
+            request_id: None,
+            unknown: Unknown::new(),
+        }
+    }
+}

@@ -172,20 +172,7 @@ impl<'a> NewOperation<'a> {
         });
         let callback = self.callback.clone();
         let callback = callback.map(|target| target.sealed(&id, sealer));
-        let accepted = HistoryEntry {
-            at: now,
-            status: "accepted".to_owned(),
-            event: "accepted".to_owned(),
-            detail: None,
-            http_status: None,
-            latency_ms: None,
-            answer_type: None,
-            answer_length: None,
-            answer: None,
-            client_request_id: None,
-            request_id: None,
-            unknown: Unknown::new(),
-        };
+        let accepted = HistoryEntry::new(now, "accepted", "accepted", None);
         Record {
             id,
             revision: FIRST_REVISION,
