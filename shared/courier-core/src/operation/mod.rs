@@ -5,15 +5,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::crypto::seal::Sealed;
-use crate::time::serialize_milliseconds;
 
 mod completion;
+mod history;
 mod id;
 pub mod message;
 mod sealed_field;
 pub mod view;
 
 pub use completion::{CallbackTarget, Delivery, FrozenEvent};
+pub use history::HistoryEntry;
 pub use id::{Ids, OperationId, random_ids};
 pub use sealed_field::SealedField;
 
@@ -353,60 +354,4 @@ pub struct OperationError {
     pub request_id: Option<String>,
     #[serde(flatten)]
     pub unknown: Unknown,
-}
-
-/// One line of the history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HistoryEntry {
-    #[serde(serialize_with = "serialize_milliseconds")]
-    pub at: Timestamp,
-    /// Public status after the entry.
-    pub status: String,
-    /// Stable name of what happened: `accepted`, `startClaimed`, `callbackAttempt`, …
-    pub event: String,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub detail: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub http_status: Option<u16>,
-    /// Milliseconds from sending the callback until its answer was read.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub latency_ms: Option<u64>,
-    /// Media type of the receiver's answer, without parameters.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub answer_type: Option<String>,
-    /// Length of the receiver's answer in bytes: as it was announced, else as far as it was read.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub answer_length: Option<u64>,
-    /// Beginning of the receiver's answer: at most 1 KiB, without our secrets, with control characters escaped.
-    ///
-    /// It is kept only where `callbacks.keep_answers` is set; earlier versions always kept it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub answer: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub client_request_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub request_id: Option<String>,
-    #[serde(flatten)]
-    pub unknown: Unknown,
-}
-
-impl HistoryEntry {
-    /// Creates a line that says only what happened.
-    pub(crate) fn new(at: Timestamp, status: &str, event: &str, detail: Option<String>) -> Self {
-        Self {
-            at,
-            status: status.to_owned(),
-            event: event.to_owned(),
-            detail,
-            http_status: None,
-            latency_ms: None,
-            answer: None,
-            answer_type: None,
-            answer_length: None,
-            client_request_id: None,
-            request_id: None,
-            unknown: Unknown::new(),
-        }
-    }
 }
