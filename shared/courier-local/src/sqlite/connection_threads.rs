@@ -9,6 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
 
 use crate::sqlite::failure::Failure;
+use crate::sqlite::identity::Identity;
 
 /// Upper bound of the writes that share a transaction.
 const MAX_WRITES_PER_COMMIT: usize = 256;
@@ -104,6 +105,7 @@ impl ConnectionThreads {
 /// Starts a reader for each connection; a call goes to whichever is free.
 pub(crate) fn start_readers(
     connections: Vec<Connection>,
+    files: &Arc<Identity>,
     deaths: &Arc<Deaths>,
 ) -> std::io::Result<ConnectionThreads> {
     let (sender, commands) = mpsc::channel();
@@ -111,10 +113,11 @@ pub(crate) fn start_readers(
     let threads = connections.len();
     for connection in connections {
         let (commands, life) = (Arc::clone(&commands), Life(Arc::clone(deaths)));
+        let files = Arc::clone(files);
         let thread = thread::Builder::new().name("courier-read".to_owned());
         thread.spawn(move || {
             let _life = life;
-            read(connection, &commands);
+            read(connection, &files, &commands);
         })?;
     }
     Ok(ConnectionThreads {
@@ -125,15 +128,21 @@ pub(crate) fn start_readers(
 
 pub(crate) fn start_writer(
     connection: Connection,
+    files: &Arc<Identity>,
     commits: Arc<AtomicU64>,
     deaths: &Arc<Deaths>,
 ) -> std::io::Result<ConnectionThreads> {
     let (sender, commands) = mpsc::channel();
     let life = Life(Arc::clone(deaths));
+    let writer = Writer {
+        connection,
+        files: Arc::clone(files),
+        commits,
+    };
     let thread = thread::Builder::new().name("courier-write".to_owned());
     thread.spawn(move || {
         let _life = life;
-        write(connection, &commands, &commits);
+        writer.run(&commands);
     })?;
     Ok(ConnectionThreads {
         commands: sender,
@@ -141,7 +150,7 @@ pub(crate) fn start_writer(
     })
 }
 
-fn read(connection: Connection, commands: &Mutex<Receiver<Command>>) {
+fn read(connection: Connection, files: &Identity, commands: &Mutex<Receiver<Command>>) {
     loop {
         // The lock is held by the one idle reader that takes the next command, and by none that works.
         let next = commands
@@ -150,7 +159,7 @@ fn read(connection: Connection, commands: &Mutex<Receiver<Command>>) {
             .recv();
         match next {
             Ok(Command::Job(mut job)) => {
-                let outcome = job.run(&connection);
+                let outcome = files.check().and_then(|()| job.run(&connection));
                 job.answer(outcome);
             }
             Ok(Command::Close(done)) => {
@@ -163,62 +172,11 @@ fn read(connection: Connection, commands: &Mutex<Receiver<Command>>) {
     }
 }
 
-fn write(mut connection: Connection, commands: &Receiver<Command>, commits: &AtomicU64) {
-    while let Ok(first) = commands.recv() {
-        let mut group = Vec::new();
-        let mut closing = None;
-        let mut next = Some(first);
-        while let Some(command) = next {
-            match command {
-                Command::Job(job) => group.push(job),
-                Command::Close(done) => {
-                    closing = Some(done);
-                    break;
-                }
-            }
-            next = (group.len() < MAX_WRITES_PER_COMMIT)
-                .then(|| commands.try_recv().ok())
-                .flatten();
-        }
-        commit(&mut connection, group, commits);
-        if let Some(done) = closing {
-            drop(connection);
-            let _ = done.send(());
-            return;
-        }
-    }
-}
-
-/// Makes the group durable in one transaction; if a job fails, each job of the group gets a transaction of its own.
-fn commit(connection: &mut Connection, mut group: Vec<Box<dyn Job>>, commits: &AtomicU64) {
-    let outcome = match transact(connection, &mut group, commits) {
-        Err(Broken::Job(_)) if group.len() > 1 => {
-            return commit_singly(connection, group, commits);
-        }
-        Ok(()) => Ok(()),
-        Err(Broken::Job(failure) | Broken::Transaction(failure)) => Err(failure),
-    };
-    for job in group {
-        job.answer(outcome.clone());
-    }
-}
-
-/// Commits each job alone. If the file cannot be locked, the busy timeout is waited for once, not once per job.
-fn commit_singly(connection: &mut Connection, group: Vec<Box<dyn Job>>, commits: &AtomicU64) {
-    let mut unusable = None;
-    for job in group {
-        let mut single = [job];
-        let outcome = match &unusable {
-            Some(failure) => Err(Failure::clone(failure)),
-            None => match transact(connection, &mut single, commits) {
-                Ok(()) => Ok(()),
-                Err(Broken::Job(failure)) => Err(failure),
-                Err(Broken::Transaction(failure)) => Err(unusable.insert(failure).clone()),
-            },
-        };
-        let [job] = single;
-        job.answer(outcome);
-    }
+/// What the writer thread owns.
+struct Writer {
+    connection: Connection,
+    files: Arc<Identity>,
+    commits: Arc<AtomicU64>,
 }
 
 /// The part of a transaction that failed; everything since the last commit is rolled back.
@@ -227,25 +185,81 @@ enum Broken {
     Transaction(Failure),
 }
 
-fn transact(
-    connection: &mut Connection,
-    jobs: &mut [Box<dyn Job>],
-    commits: &AtomicU64,
-) -> Result<(), Broken> {
-    let broken = |error: rusqlite::Error| Broken::Transaction(error.into());
-    let before = connection.total_changes();
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(broken)?;
-    for job in jobs.iter_mut() {
-        job.run(&transaction).map_err(Broken::Job)?;
+impl Writer {
+    fn run(mut self, commands: &Receiver<Command>) {
+        while let Ok(first) = commands.recv() {
+            let mut group = Vec::new();
+            let mut closing = None;
+            let mut next = Some(first);
+            while let Some(command) = next {
+                match command {
+                    Command::Job(job) => group.push(job),
+                    Command::Close(done) => {
+                        closing = Some(done);
+                        break;
+                    }
+                }
+                next = (group.len() < MAX_WRITES_PER_COMMIT)
+                    .then(|| commands.try_recv().ok())
+                    .flatten();
+            }
+            self.commit(group);
+            if let Some(done) = closing {
+                drop(self);
+                let _ = done.send(());
+                return;
+            }
+        }
     }
-    let changed = transaction.total_changes() != before;
-    transaction.commit().map_err(broken)?;
-    if changed {
-        commits.fetch_add(1, Ordering::Relaxed);
+
+    /// Makes the group durable in one transaction; if a job fails, each job of the group gets a transaction of its own.
+    fn commit(&mut self, mut group: Vec<Box<dyn Job>>) {
+        let outcome = match self.transact(&mut group) {
+            Err(Broken::Job(_)) if group.len() > 1 => return self.commit_singly(group),
+            Ok(()) => Ok(()),
+            Err(Broken::Job(failure) | Broken::Transaction(failure)) => Err(failure),
+        };
+        for job in group {
+            job.answer(outcome.clone());
+        }
     }
-    Ok(())
+
+    /// Commits each job alone. If the file cannot be locked, the busy timeout is waited for once, not once per job.
+    fn commit_singly(&mut self, group: Vec<Box<dyn Job>>) {
+        let mut unusable = None;
+        for job in group {
+            let mut single = [job];
+            let outcome = match &unusable {
+                Some(failure) => Err(Failure::clone(failure)),
+                None => match self.transact(&mut single) {
+                    Ok(()) => Ok(()),
+                    Err(Broken::Job(failure)) => Err(failure),
+                    Err(Broken::Transaction(failure)) => Err(unusable.insert(failure).clone()),
+                },
+            };
+            let [job] = single;
+            job.answer(outcome);
+        }
+    }
+
+    fn transact(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Broken> {
+        let broken = |error: rusqlite::Error| Broken::Transaction(error.into());
+        let before = self.connection.total_changes();
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(broken)?;
+        for job in jobs.iter_mut() {
+            job.run(&transaction).map_err(Broken::Job)?;
+        }
+        let changed = transaction.total_changes() != before;
+        self.files.check().map_err(Broken::Transaction)?;
+        transaction.commit().map_err(broken)?;
+        if changed {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -265,11 +279,11 @@ mod tests {
     async fn a_thread_that_panics_is_reported_as_dead_and_its_caller_gets_an_error() {
         for writes in [true, false] {
             let (deaths, mut died) = watch::channel(false);
-            let deaths = Arc::new(deaths);
+            let (deaths, files) = (Arc::new(deaths), Arc::default());
             let threads = if writes {
-                start_writer(connection(), Arc::default(), &deaths).unwrap()
+                start_writer(connection(), &files, Arc::default(), &deaths).unwrap()
             } else {
-                start_readers(vec![connection(), connection()], &deaths).unwrap()
+                start_readers(vec![connection(), connection()], &Arc::default(), &deaths).unwrap()
             };
             let sound = threads.call(|_| Ok(7)).await;
             assert_eq!(sound.unwrap(), 7);
@@ -286,7 +300,8 @@ mod tests {
     async fn threads_that_are_closed_in_order_are_not_reported_as_dead() {
         let (deaths, died) = watch::channel(false);
         let deaths = Arc::new(deaths);
-        let threads = start_readers(vec![connection(), connection()], &deaths).unwrap();
+        let threads =
+            start_readers(vec![connection(), connection()], &Arc::default(), &deaths).unwrap();
         threads.close().await;
         assert!(matches!(
             threads.call(|_| Ok(())).await,
@@ -298,7 +313,8 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_is_busy_does_not_keep_the_other_from_its_calls() {
         let deaths = Arc::new(watch::channel(false).0);
-        let threads = start_readers(vec![connection(), connection()], &deaths).unwrap();
+        let threads =
+            start_readers(vec![connection(), connection()], &Arc::default(), &deaths).unwrap();
         let (finish, finished) = mpsc::channel::<()>();
         let slow = threads.call(move |_| {
             let _ = finished.recv();

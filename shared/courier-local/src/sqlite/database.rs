@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::sqlite::connection_threads::{self, ConnectionThreads};
 use crate::sqlite::failure::Failure;
+use crate::sqlite::identity::Identity;
 use crate::sqlite::permissions;
 use crate::sqlite::schema::{self, MigrationError};
 
@@ -77,6 +78,8 @@ pub enum OpenError {
         found: usize,
         known: usize,
     },
+    #[error("the data file {} or its log disappeared while it was opened", .0.display())]
+    Gone(PathBuf, #[source] std::io::Error),
     #[error("a thread for the data file {} cannot be started", .0.display())]
     Thread(PathBuf, #[source] std::io::Error),
 }
@@ -110,15 +113,17 @@ impl Database {
         };
         let readers: rusqlite::Result<Vec<_>> = (0..READERS).map(|_| reader()).collect();
         let readers = readers.map_err(classify)?;
+        let files = Identity::of(path).map_err(|error| OpenError::Gone(path.to_owned(), error))?;
+        let files = Arc::new(files);
 
         let commits = Arc::new(AtomicU64::new(0));
         let (deaths, died) = watch::channel(false);
         let deaths = Arc::new(deaths);
         let thread = |error| OpenError::Thread(path.to_owned(), error);
         Ok(Self(Arc::new(Inner {
-            writer: connection_threads::start_writer(writer, Arc::clone(&commits), &deaths)
+            writer: connection_threads::start_writer(writer, &files, Arc::clone(&commits), &deaths)
                 .map_err(thread)?,
-            readers: connection_threads::start_readers(readers, &deaths).map_err(thread)?,
+            readers: connection_threads::start_readers(readers, &files, &deaths).map_err(thread)?,
             died,
             commits,
             asleep_until: AtomicI64::new(i64::MAX),
@@ -239,7 +244,9 @@ fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
 
 fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
-    connection.pragma_update(None, "query_only", true)
+    connection.pragma_update(None, "query_only", true)?;
+    // The first read opens the write-ahead log, and creates it where there is none.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }
 
 pub(crate) fn classify(path: &Path, error: rusqlite::Error) -> OpenError {

@@ -1,5 +1,6 @@
 //! The errors of work on the database, and their conversion to the errors of the ports.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use courier_core::operation::OperationId;
@@ -18,6 +19,8 @@ pub(crate) enum Failure {
     Unstorable(#[source] Arc<serde_json::Error>),
     #[error("the database is closed")]
     Closed,
+    #[error("{} was deleted, moved or replaced while this program uses it", .0.display())]
+    Gone(PathBuf),
 }
 
 /// The position at which stored JSON is invalid. The parser's own message is left out because it quotes stored data.
@@ -50,7 +53,7 @@ impl From<Failure> for StoreError {
         match failure {
             Failure::Corrupt(id, cause) => Self::Corrupt(id, Box::new(cause)),
             Failure::Missing(id) => Self::Missing(id),
-            Failure::Sqlite(_) | Failure::Unstorable(_) | Failure::Closed => {
+            Failure::Sqlite(_) | Failure::Unstorable(_) | Failure::Closed | Failure::Gone(_) => {
                 Self::Unavailable(Box::new(failure))
             }
         }

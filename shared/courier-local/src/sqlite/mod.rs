@@ -1,14 +1,15 @@
 //! The ports on one SQLite file.
 //!
 //! `database` opens the file, `connection_threads` owns the connections and commits in groups, `store` and `queue`
-//! implement the ports, `listing` reads pages, `retention` deletes, `permissions` keeps the files private, and `failure`
-//! holds the common errors.
+//! implement the ports, `listing` reads pages, `retention` deletes, `permissions` keeps the files private,
+//! `identity` notices that they were deleted or replaced, and `failure` holds the common errors.
 
 mod connection_threads;
 mod data_file;
 mod database;
 mod failure;
 mod flows;
+mod identity;
 mod listing;
 mod permissions;
 mod queue;

@@ -3,6 +3,8 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use courier_testkit::tenants;
+
 use crate::process::deployment::{QUICK, Site};
 
 fn mode(path: &Path) -> u32 {
@@ -43,5 +45,47 @@ async fn existing_data_that_others_can_reach_is_warned_of_and_left_as_it_is() {
         assert!(line.is_some(), "{} in {told}", path.display());
     }
     assert_eq!((mode(&data), mode(&file)), (0o755, 0o644));
+    server.kill().await;
+}
+
+/// Nothing more is accepted or sent to Graph, because it would be forgotten with the process.
+#[tokio::test]
+async fn data_that_is_moved_away_or_replaced_while_it_is_used_makes_the_service_unavailable_until_it_is_back()
+ {
+    let site = Site::new(QUICK).await;
+    let (server, api) = site.serve(&[]).await;
+    let file = site.path("data").join("courier.db");
+    let schedule = tenants::schedule(&site.receiver, "871dbd5c-3a6a-4392-bfe1-042452793a50");
+    let first = site.post(&api, "first", &schedule).await.unwrap();
+    assert_eq!(site.closed(&api, &first.id()).await["status"], "succeeded");
+    let calls = site.calls().len();
+    for name in ["courier.db", "courier.db-wal"] {
+        let (path, away) = (file.with_file_name(name), file.with_file_name("away"));
+        std::fs::rename(&path, &away).unwrap();
+        for replaced in [false, true] {
+            if replaced {
+                std::fs::copy(&away, &path).unwrap();
+            }
+            for answer in [
+                site.post(&api, "second", &schedule).await,
+                site.post(&api, "first", &schedule).await,
+                site.get(&api, &format!("/v1/operations/{}", first.id()))
+                    .await,
+                site.get(&api, "/readyz").await,
+            ] {
+                let answer = answer.unwrap();
+                assert_eq!((answer.status, answer.problem()), (503, "unavailable"));
+            }
+        }
+        // Whoever ends a process for being unhealthy would destroy the only copy of a deleted file.
+        assert_eq!(site.get(&api, "/healthz").await.unwrap().status, 200);
+        let told = format!("{} was deleted, moved or replaced", path.display());
+        server.says(&told).await;
+        std::fs::rename(&away, &path).unwrap();
+        assert_eq!(site.get(&api, "/readyz").await.unwrap().status, 200);
+    }
+    assert_eq!(site.calls().len(), calls, "nothing was sent to Graph");
+    let known = site.post(&api, "first", &schedule).await.unwrap();
+    assert_eq!((known.status, known.id()), (200, first.id()));
     server.kill().await;
 }
