@@ -107,6 +107,19 @@ fn example_in_the_reference_is_accepted() {
     ));
 }
 
+const AZURE: &str = "must be left out for logic-apps: the receiver's URL carries its own signature, and Azure refuses a \
+    request with an Authorization header beside it. For a URL without one take the profile generic";
+
+#[test]
+fn logic_apps_may_have_a_token_in_another_header_than_authorization() {
+    let rows = "profile = \"logic-apps\"\ntoken_header = \"x-flow-token\"\ntoken = \"env:TEXT\"";
+    let client = parse(&format!("[clients.tickets.callback]\n{rows}")).unwrap();
+    assert!(matches!(
+        client.profiles.all["logic-apps"].proof,
+        Proof::Token(_)
+    ));
+}
+
 #[test]
 fn every_mistake_is_reported_by_its_key() {
     let callback = |rows: &str| format!("[clients.tickets.callback]\n{rows}");
@@ -133,6 +146,13 @@ fn every_mistake_is_reported_by_its_key() {
         ("headers = { \"a b\" = \"c\" }", "headers: must be header names".to_owned()),
         ("headers = { x-a = 1 }", "headers.x-a: must be a text".to_owned()),
         ("token_header = \"webhook-id\"", format!("token_header: must not be a header that {own}")),
+        ("token_scheme = \"My key\"", "token_scheme: must be one word (RFC 9110 §11.1), or empty".to_owned()),
+        ("token_scheme = 1", "token_scheme: must be a text".to_owned()),
+        ("json_only = \"yes\"", "json_only: must be true or false".to_owned()),
+        ("profile = \"logic-apps\"\ntoken = \"env:TEXT\"", format!("token: {AZURE}")),
+        ("profile = \"logic-apps\"\nusername = \"u\"\npassword = \"env:TEXT\"", format!("username: {AZURE}")),
+        ("profile = \"logic-apps\"\noauth2 = { token_url = \"https://login.example/t\", client_id = \"c\", client_secret = \"env:TEXT\" }", format!("oauth2: {AZURE}")),
+        ("profile = \"logic-apps\"\ntoken_header = \"Authorization\"\ntoken = \"env:TEXT\"", format!("token: {AZURE}")),
         ("handshake = 1", "handshake: must be true or false".to_owned()),
         ("colour = 1", "colour: is not a known key".to_owned()),
         ("[clients.tickets.callback.oauth2]\nclient_id = \"c\"\nclient_secret = \"env:TEXT\"", "oauth2.token_url: is missing".to_owned()),

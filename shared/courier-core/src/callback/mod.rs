@@ -36,6 +36,9 @@ pub use reply::CallbackReply;
 pub const DELIVERY_WINDOW: Duration = Duration::from_secs(272_105);
 /// Default limit of deliveries in flight to one receiver.
 const DEFAULT_IN_FLIGHT: u32 = 20;
+/// Why an answer is not believed whose status means success.
+const OTHER_PAGE: &str =
+    "the answer is not JSON, so it comes from another page in the receiver's place";
 /// Number of bytes read of an answer, of which the history keeps at most 1 KiB.
 const ANSWER_READ_BYTES: usize = 4096;
 
@@ -304,11 +307,16 @@ impl Callbacks {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let content_type = text("content-type");
         let announced = text("content-length").and_then(|length| length.parse().ok());
+        let succeeded = profile.format.takes(status);
+        let is_other_page = succeeded
+            && profile.format.json_only
+            && !body.is_empty()
+            && !content_type.is_some_and(reply::is_json);
         CallbackReply {
             status: Some(status),
-            taken: profile.format.takes(status),
+            taken: succeeded && !is_other_page,
             retry_after: retry_after::parse(headers.get("retry-after"), headers.get("date"), now),
-            detail: None,
+            detail: is_other_page.then(|| OTHER_PAGE.to_owned()),
             answer_type: content_type.and_then(|text| excerpt::media_type(text, secrets)),
             answer_length: announced.or_else(|| u64::try_from(body.len()).ok()),
             answer: self

@@ -26,7 +26,7 @@ const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 /// Time before the expiry from which a token is no longer used.
 const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(60);
 
-/// Access tokens of this process, by client name, token endpoint, client id and scope.
+/// Access tokens of this process, by client name, token endpoint, client id, scope, audience and resource.
 pub(super) struct AccessTokens {
     cached: Mutex<HashMap<Key, Arc<Cached<Secret, String>>>>,
     /// The token endpoints that have asked for a pause.
@@ -35,7 +35,7 @@ pub(super) struct AccessTokens {
     patience: Duration,
 }
 
-type Key = [String; 4];
+type Key = [String; 6];
 
 /// The header that authenticates us cannot be had now.
 pub(super) enum NoCredentials {
@@ -73,6 +73,8 @@ impl AccessTokens {
             oauth2.token_url.to_string(),
             oauth2.client_id.clone(),
             oauth2.scope.clone().unwrap_or_default(),
+            oauth2.audience.clone().unwrap_or_default(),
+            oauth2.resource.clone().unwrap_or_default(),
         ];
         let mut all = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Cached::new(self.patience));
@@ -110,10 +112,11 @@ impl Callbacks {
                 let name = profile.format.token_header.as_bytes();
                 let name = HeaderName::from_bytes(name)
                     .map_err(|_| NoCredentials::Unusable("a header cannot be sent"))?;
-                if name != header::AUTHORIZATION {
-                    return Ok(Some((name, token.clone())));
-                }
-                token.clone()
+                let value = match profile.format.scheme() {
+                    "" => token.clone(),
+                    scheme => Secret::new(format!("{scheme} {}", token.expose())),
+                };
+                return Ok(Some((name, value)));
             }
             Proof::OAuth2(oauth2) => self.access_token(client, oauth2).await?,
         };
@@ -207,7 +210,13 @@ fn token_request(oauth2: &OAuth2) -> Result<(HeaderMap, Vec<u8>), &'static str> 
             headers.insert(header::AUTHORIZATION, value);
         }
     }
-    form.extend_pairs(oauth2.scope.iter().map(|scope| ("scope", scope)));
+    for (name, value) in [
+        ("scope", &oauth2.scope),
+        ("audience", &oauth2.audience),
+        ("resource", &oauth2.resource),
+    ] {
+        form.extend_pairs(value.iter().map(|value| (name, value)));
+    }
     Ok((headers, form.finish().into_bytes()))
 }
 

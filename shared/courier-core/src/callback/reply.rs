@@ -10,7 +10,7 @@ pub struct CallbackReply {
     /// The receiver has accepted the completion, by a 2xx or by what its profile calls success.
     pub taken: bool,
     pub retry_after: Option<Duration>,
-    /// Why there is no answer, for the history, without secrets.
+    /// Why there is no answer, or why it is not believed, for the history, without secrets.
     pub detail: Option<String>,
     /// Media type of the answer's body.
     pub answer_type: Option<String>,
@@ -30,4 +30,12 @@ impl CallbackReply {
             ..Self::default()
         }
     }
+}
+
+/// Reports whether a `Content-Type` says JSON: `application/json`, `text/json` or a type that ends in `+json`.
+pub(super) fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default();
+    let media_type = media_type.trim().to_ascii_lowercase();
+    ["application/json", "text/json"].contains(&media_type.as_str())
+        || media_type.ends_with("+json")
 }

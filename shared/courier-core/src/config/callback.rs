@@ -45,6 +45,10 @@ pub struct OAuth2 {
     pub client_id: String,
     pub client_secret: Secret,
     pub scope: Option<String>,
+    /// Receiver that the token is for, where the authorization server wants it by this name.
+    pub audience: Option<String>,
+    /// The same by the name of RFC 8707.
+    pub resource: Option<String>,
     pub client_authentication: ClientAuthentication,
 }
 
@@ -149,6 +153,7 @@ fn profile(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<Call
     }
     let proof = proof?;
     check_proof(&profile, &proof, table);
+    check_authorization(&profile, &proof, table);
     Some(CallbackProfile {
         format: profile,
         proof,
@@ -184,6 +189,25 @@ fn check_proof(profile: &Profile, proof: &Proof, table: &mut Reader<'_>) {
     }
     if profile.hmac.is_none() && has_secrets {
         table.error("secrets", "are for a profile with hmac");
+    }
+}
+
+/// Refuses credentials in `Authorization` for a receiver that refuses that header.
+fn check_authorization(profile: &Profile, proof: &Proof, table: &mut Reader<'_>) {
+    let key = match proof {
+        Proof::None => return,
+        Proof::Token(_) if profile.token_header != "authorization" => return,
+        Proof::Token(_) => "token",
+        Proof::Basic { .. } => "username",
+        Proof::OAuth2(_) => "oauth2",
+    };
+    if profile.no_authorization {
+        let rule = format!(
+            "must be left out for {}: the receiver's URL carries its own signature, and Azure refuses a request with an \
+             Authorization header beside it. For a URL without one take the profile generic",
+            profile.name
+        );
+        table.error(key, &rule);
     }
 }
 
@@ -233,6 +257,8 @@ fn oauth2(table: &mut Reader<'_>, allowed: &Allowed) -> Option<OAuth2> {
     let client_id = table.text("client_id");
     let client_secret = table.secret("client_secret");
     let scope = table.optional_text("scope");
+    let audience = table.optional_text("audience");
+    let resource = table.optional_text("resource");
     let client_authentication = table.word(
         "client_authentication",
         ClientAuthentication::parse,
@@ -243,6 +269,8 @@ fn oauth2(table: &mut Reader<'_>, allowed: &Allowed) -> Option<OAuth2> {
         client_id: client_id?,
         client_secret: client_secret?,
         scope,
+        audience,
+        resource,
         client_authentication,
     })
 }
@@ -255,6 +283,8 @@ struct Changes {
     body: Option<Template>,
     success: Vec<u16>,
     token_header: Option<String>,
+    token_scheme: Option<String>,
+    json_only: Option<bool>,
     hmac: Option<Hmac>,
 }
 
@@ -279,6 +309,8 @@ impl Changes {
             body,
             success: table.statuses("success"),
             token_header: table.optional_text("token_header"),
+            token_scheme: table.text_or_nothing("token_scheme"),
+            json_only: table.flag("json_only"),
             hmac: table.optional_table("hmac", hmac).flatten(),
         }
     }
@@ -288,7 +320,10 @@ impl Changes {
         profile.content_type = self.content_type.unwrap_or(profile.content_type);
         profile.headers.extend(self.headers);
         profile.body = self.body.or(profile.body);
-        profile.token_header = self.token_header.unwrap_or(profile.token_header);
+        let header = self.token_header.map(|name| name.to_ascii_lowercase());
+        profile.token_header = header.unwrap_or(profile.token_header);
+        profile.token_scheme = self.token_scheme.or(profile.token_scheme);
+        profile.json_only = self.json_only.unwrap_or(profile.json_only);
         profile.hmac = self.hmac.or(profile.hmac);
         if !self.success.is_empty() {
             profile.success = self.success;

@@ -37,17 +37,21 @@ impl Reader<'_> {
     }
 
     pub(crate) fn optional_text(&mut self, key: &str) -> Option<String> {
-        match self.get(key)?.get_ref().as_str() {
-            Some(text) if !text.trim().is_empty() => Some(text.to_owned()),
-            Some(_) => {
-                self.error(key, "must not be empty");
-                None
-            }
-            None => {
-                self.error(key, "must be a text");
-                None
-            }
+        let text = self.text_or_nothing(key)?;
+        if text.trim().is_empty() {
+            self.error(key, "must not be empty");
+            return None;
         }
+        Some(text)
+    }
+
+    /// Reads a text that may be empty.
+    pub(crate) fn text_or_nothing(&mut self, key: &str) -> Option<String> {
+        let text = self.get(key)?.get_ref().as_str().map(str::to_owned);
+        if text.is_none() {
+            self.error(key, "must be a text");
+        }
+        text
     }
 
     pub(crate) fn number(&mut self, key: &str, least: u32, most: u32) -> Option<u32> {

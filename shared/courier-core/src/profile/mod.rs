@@ -52,9 +52,19 @@ pub struct Profile {
     pub signature: Signature,
     /// HMAC of the body alone, in a header of its own.
     pub hmac: Option<Hmac>,
-    /// Header that holds `token`; in `authorization` the token becomes `Bearer …`.
+    /// Header that holds `token`.
     #[serde(default = "authorization")]
     pub token_header: String,
+    /// Word before `token`, such as `Splunk`; if it is empty the token stands alone. Without it the word is `Bearer` in
+    /// `authorization`, and any other header holds the token alone.
+    pub token_scheme: Option<String>,
+    /// The receiver refuses a request that has an `Authorization` header.
+    #[serde(default)]
+    pub no_authorization: bool,
+    /// An answer with a body counts as success only if the body is JSON, because such a receiver answers in JSON: another
+    /// body comes from a page in its place, for signing in or for an instance that sleeps.
+    #[serde(default)]
+    pub json_only: bool,
     /// The kinds of credentials that the receiver accepts; one of them is needed unless the list is empty.
     #[serde(default)]
     pub proofs: Vec<ProofKind>,
@@ -132,6 +142,16 @@ impl Profile {
         }
     }
 
+    /// Returns the word before `token`; an empty one means that the token stands alone.
+    pub fn scheme(&self) -> &str {
+        let bearer = if self.token_header == "authorization" {
+            "Bearer"
+        } else {
+            ""
+        };
+        self.token_scheme.as_deref().unwrap_or(bearer)
+    }
+
     /// Returns what cannot be sent: the key and the rule that it breaks.
     pub fn mistakes(&self) -> Vec<(&'static str, &'static str)> {
         let mut mistakes = Vec::new();
@@ -151,6 +171,14 @@ impl Profile {
             && let Err(rule) = may_send(&self.token_header)
         {
             mistakes.push(("token_header", rule));
+        }
+        if let Some(scheme) = &self.token_scheme
+            && !scheme.bytes().all(is_token_byte)
+        {
+            mistakes.push((
+                "token_scheme",
+                "must be one word (RFC 9110 §11.1), or empty",
+            ));
         }
         if let Some(hmac) = &self.hmac
             && let Err(rule) = may_send(&hmac.header)
@@ -191,6 +219,11 @@ fn may_send(name: &str) -> Result<(), &'static str> {
         return Err("must not be a header that graph-courier sets itself");
     }
     Ok(())
+}
+
+/// Reports whether this byte may be part of a `token` (RFC 9110 §5.6.2), as the name of a scheme is.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn json_type() -> String {

@@ -8,6 +8,7 @@ mod guard;
 mod logs;
 mod pacing;
 mod profiles;
+mod receivers;
 mod redelivery;
 mod retarget;
 #[cfg(feature = "second-tier")]

@@ -88,11 +88,12 @@ pub(crate) enum Change {
 impl Health {
     /// Classifies an attempt that did not succeed, by the status of the answer (`None`: no answer).
     ///
-    /// A 4xx concerns one callback; 429, 5xx and a missing answer concern the receiver as a whole.
+    /// A 4xx concerns one callback; 429, 5xx and a missing answer concern the receiver as a whole, and so does a 2xx that
+    /// is no success: something else answers in the receiver's place.
     pub(crate) fn of(status: Option<u16>, retry_after: Option<Duration>) -> Self {
         match status {
             Some(429 | 503) => Self::Down { retry_after },
-            None | Some(500..) => Self::Down { retry_after: None },
+            None | Some(200..=299 | 500..) => Self::Down { retry_after: None },
             Some(_) => Self::Up,
         }
     }
