@@ -34,11 +34,26 @@ const DENIED_V6: [Ipv6Net; 4] = [
     v6([0x3fff, 0], 20),
 ];
 
+/// The prefix before an IPv4 address that is reached through a NAT64 gateway (RFC 6052 §2.1). DNS64 makes such addresses
+/// for every host without IPv6, so in a network of IPv6 alone they are the ordinary ones.
+const NAT64: Ipv6Net = v6([0x64, 0xff9b], 96);
+
+/// Returns the IPv4 address that is reached by an IPv6 address: mapped in it, or behind a NAT64 gateway.
+fn reached(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) if NAT64.contains(&ip) => {
+            let [.., a, b, c, d] = ip.octets();
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
+        ip => ip,
+    }
+}
+
 /// Reports whether an address is an ordinary one of the public internet.
 ///
-/// An IPv4-mapped address counts as the IPv4 address.
+/// An IPv4-mapped address, and one behind the well-known prefix of NAT64, counts as the IPv4 address.
 pub fn is_public(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
+    match reached(ip) {
         IpAddr::V4(ip) => !DENIED_V4.iter().any(|network| network.contains(&ip)),
         IpAddr::V6(ip) => {
             GLOBAL_V6.contains(&ip) && !DENIED_V6.iter().any(|network| network.contains(&ip))
@@ -54,8 +69,9 @@ pub struct Allowed {
 
 impl Allowed {
     pub fn permits(&self, ip: IpAddr) -> bool {
-        let ip = ip.to_canonical();
-        is_public(ip) || self.networks.iter().any(|network| network.contains(&ip))
+        let spellings = [ip.to_canonical(), reached(ip)];
+        let is_listed = |network: &IpNet| spellings.iter().any(|ip| network.contains(ip));
+        is_public(ip) || self.networks.iter().any(is_listed)
     }
 }
 
@@ -87,6 +103,7 @@ mod tests {
             "10.20.0.0",
             "10.20.255.255",
             "::ffff:10.20.3.4",
+            "64:ff9b::10.20.3.4",
             "fd00:1::5",
             "8.8.8.8",
             "2606:4700::1111",
@@ -97,6 +114,8 @@ mod tests {
             "10.19.255.255",
             "10.21.0.0",
             "::ffff:10.21.0.0",
+            "64:ff9b::10.21.0.0",
+            "64:ff9b:1::10.20.3.4",
             "::10.20.0.1",
             "fd00:2::5",
             "127.0.0.1",

@@ -109,9 +109,16 @@ def edges(network):
             yield place, kind(number)
 
 
+def behind_nat64(ip):
+    """Returns the IPv4 address that a NAT64 gateway with the well-known prefix reaches (RFC 6052)."""
+    if ip in ip_network("64:ff9b::/96"):
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return None
+
+
 def verdict(ip):
     """Returns the verdict, and the reason if we refuse what Python may call global."""
-    judged = getattr(ip, "ipv4_mapped", None) or ip
+    judged = getattr(ip, "ipv4_mapped", None) or behind_nat64(ip) or ip
     for network, reason in STRICTER:
         if judged.version == network.version and judged in network:
             return "refused", f"; {reason}"
