@@ -64,6 +64,28 @@ impl Refusal {
     }
 }
 
+/// Answers what OpenID Connect Discovery 1.0 §3 requires, as Entra writes it for a tenant.
+///
+/// Of the endpoints named here only the token endpoint exists: tokens are opaque, and nobody can sign in.
+pub(crate) fn openid_configuration(origin: &str, tenant: &str) -> Answer {
+    let base = format!("{origin}/{tenant}");
+    Answer::json(
+        StatusCode::OK,
+        json!({
+            "token_endpoint": format!("{base}/oauth2/v2.0/token"),
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
+            "jwks_uri": format!("{base}/discovery/v2.0/keys"),
+            "response_modes_supported": ["query", "fragment", "form_post"],
+            "subject_types_supported": ["pairwise"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
+            "issuer": format!("{base}/v2.0"),
+            "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
+        }),
+    )
+}
+
 /// Reports whether this is one resource and `/.default`, the only scope an application can request.
 pub(crate) fn is_default_scope(scope: &str) -> bool {
     let resource = scope.strip_suffix("/.default").map(Url::parse);

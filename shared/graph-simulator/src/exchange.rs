@@ -11,6 +11,7 @@ use crate::answer::{Answer, Call, Content, Failure, Payload};
 use crate::backend::Backend;
 use crate::delivery::Delivery;
 use crate::effect;
+use crate::entra::openid_configuration;
 use crate::export::{self, Exports};
 use crate::fault::{Action, Script};
 use crate::goals::{self, Goals};
@@ -120,6 +121,11 @@ impl World {
     fn serve(&mut self, route: Route, bearer: &Bearer, call: &Call<'_>) -> Answer {
         let spelling = self.backend.behaviour.inner_error;
         let served = match route {
+            Route::Discovery { tenant } => {
+                let known = self.tokens.check_tenant(&tenant, "invalid_tenant");
+                let configuration = known.map(|()| openid_configuration(call.origin, &tenant));
+                return configuration.unwrap_or_else(|refusal| refusal.into_answer(call));
+            }
             Route::Token { tenant } => {
                 let revoke = self.backend.behaviour.revoke_old_refresh;
                 let granted = self
@@ -176,11 +182,14 @@ impl Incoming {
         }
     }
 
+    /// Returns the origin that the client has called, which is https where a proxy in front ends TLS.
     fn origin(&self) -> String {
-        format!(
-            "http://{}",
-            text(&self.headers, HOST.as_str()).unwrap_or("localhost")
-        )
+        let scheme = match text(&self.headers, "x-forwarded-proto") {
+            Some("https") => "https",
+            _ => "http",
+        };
+        let host = text(&self.headers, HOST.as_str()).unwrap_or("localhost");
+        format!("{scheme}://{host}")
     }
 }
 
@@ -188,7 +197,7 @@ impl Route {
     fn version(&self) -> Version {
         match self {
             Self::Graph { version, .. } => *version,
-            Self::Token { .. } | Self::Refused(_) => Version::V1,
+            Self::Discovery { .. } | Self::Token { .. } | Self::Refused(_) => Version::V1,
         }
     }
 }

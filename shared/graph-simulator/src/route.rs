@@ -8,7 +8,8 @@ use crate::answer::Failure;
 use crate::version::Version;
 
 /// The names of all calls, as the journal and the faults use them.
-pub(crate) const CALLS: [&str; 11] = [
+pub(crate) const CALLS: [&str; 12] = [
+    "discovery",
     "token",
     "export.start",
     "export.poll",
@@ -24,8 +25,17 @@ pub(crate) const CALLS: [&str; 11] = [
 
 #[derive(Debug)]
 pub(crate) enum Route {
-    Token { tenant: String },
-    Graph { version: Version, target: Target },
+    /// The OpenID Connect configuration of a tenant, where client libraries look up the token endpoint.
+    Discovery {
+        tenant: String,
+    },
+    Token {
+        tenant: String,
+    },
+    Graph {
+        version: Version,
+        target: Target,
+    },
     Refused(Failure),
 }
 
@@ -51,6 +61,11 @@ impl Route {
             [_, "oauth2", "v2.0", "token"] if method == Method::POST => Self::Token {
                 tenant: segments[0].clone(),
             },
+            [_, "v2.0", ".well-known", "openid-configuration"] if method == Method::GET => {
+                Self::Discovery {
+                    tenant: segments[0].clone(),
+                }
+            }
             ["v1.0", rest @ ..] => graph(Version::V1, method, rest, &segments[1..]),
             ["beta", rest @ ..] => graph(Version::Beta, method, rest, &segments[1..]),
             [first, ..] => refused(StatusCode::BAD_REQUEST, format!("Invalid version: {first}")),
@@ -60,6 +75,7 @@ impl Route {
 
     pub(crate) fn call(&self) -> &'static str {
         match self {
+            Self::Discovery { .. } => "discovery",
             Self::Token { .. } => "token",
             Self::Graph { target, .. } => target.call(),
             Self::Refused(_) => "other",

@@ -103,21 +103,7 @@ impl Tokens {
         revoke_old_refresh: bool,
     ) -> Result<Answer, Refusal> {
         let form = form(call.payload);
-        if !self.tenants.is_empty()
-            && !self
-                .tenants
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(tenant))
-        {
-            return Err(Refusal::new(
-                400,
-                "invalid_request",
-                90002,
-                format!(
-                    "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant."
-                ),
-            ));
-        }
+        self.check_tenant(tenant, "invalid_request")?;
         let grant_type = required(&form, "grant_type")?;
         required(&form, "client_id")?;
         match grant_type {
@@ -147,6 +133,22 @@ impl Tokens {
                 format!("The app requested an unsupported grant type '{other}'."),
             )),
         }
+    }
+
+    /// Refuses a tenant that is unknown, with the error code `error`.
+    pub(crate) fn check_tenant(&self, tenant: &str, error: &str) -> Result<(), Refusal> {
+        let is_named = |known: &String| known.eq_ignore_ascii_case(tenant);
+        if self.tenants.is_empty() || self.tenants.iter().any(is_named) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            400,
+            error,
+            90002,
+            format!(
+                "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant."
+            ),
+        ))
     }
 
     /// Makes every access token invalid, as an administrator can.

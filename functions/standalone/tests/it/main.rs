@@ -9,6 +9,8 @@
 mod lifecycle;
 
 mod callback;
+#[cfg(feature = "second-tier")]
+mod libraries;
 
 mod api;
 mod auth;

@@ -45,7 +45,7 @@ fn reached(ip: IpAddr) -> IpAddr {
             let [.., a, b, c, d] = ip.octets();
             IpAddr::V4(Ipv4Addr::new(a, b, c, d))
         }
-        ip => ip,
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     }
 }
 

@@ -176,3 +176,24 @@ fn refused(reply: &Reply, status: u16, error: &str, number: u32) {
     assert!(description.ends_with(&format!("\r\nTimestamp: {timestamp}")));
     assert!(body["trace_id"].is_string() && body["correlation_id"].is_string());
 }
+
+#[tokio::test]
+async fn a_client_library_finds_the_token_endpoint_of_a_known_tenant() {
+    let world = World::with(|options| options.tenants = vec!["contoso.example".to_owned()]).await;
+    let path = |tenant: &str| format!("/{tenant}/v2.0/.well-known/openid-configuration");
+    let found = world.get(&path("contoso.example"), "").await;
+    assert_eq!(found.status, 200);
+    let base = world.simulator.base_url();
+    let endpoint = format!("{base}/contoso.example/oauth2/v2.0/token");
+    assert_eq!(found.string("/token_endpoint"), endpoint);
+    assert_eq!(
+        found.string("/issuer"),
+        format!("{base}/contoso.example/v2.0")
+    );
+    refused(
+        &world.get(&path("nobody.example"), "").await,
+        400,
+        "invalid_tenant",
+        90002,
+    );
+}

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::auth::signed_corpus::corpus;
 #[cfg(feature = "second-tier")]
-use crate::callback::signatures::{library, python};
+use crate::libraries::judge;
 
 /// Time at which the clock of a World begins, in seconds since 1970.
 pub(crate) const NOW: i64 = 1_795_291_200;
@@ -138,8 +138,10 @@ fn by_python(wanted: &[ToSign]) -> Vec<String> {
                     "id": one.id, "before": one.before, "body": one.body })
         })
         .collect();
-    let input = Value::Array(input).to_string();
-    serde_json::from_str(&python(&["-c", SIGN], Some(&library()), &input)).unwrap()
+    let signatures = judge(SIGN, &Value::Array(input)).into_iter();
+    signatures
+        .map(|signature| signature.as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// The expected result of a request.

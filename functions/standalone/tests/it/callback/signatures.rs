@@ -1,13 +1,10 @@
 //! Callbacks are verified by third-party code as a receiver uses it: `standardwebhooks` of PyPI, pinned by hash.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
 use courier_testkit::receiver::{Answer, Callback};
 use courier_testkit::world::{SIGNING_SECRETS, World};
 use serde_json::{Value, json};
 
+use crate::libraries;
 use crate::process::program::now;
 
 /// Python program that reads a list of `{secret, headers, body}` and writes for each `null`, or why it was refused.
@@ -141,67 +138,5 @@ fn verify(cases: &[Case]) -> Vec<Value> {
             })
         })
         .collect();
-    let output = python(
-        &["-c", VERIFY],
-        Some(&library()),
-        &Value::Array(input).to_string(),
-    );
-    serde_json::from_str(&output).unwrap()
-}
-
-/// Returns the library's directory and installs the library on first use.
-pub(crate) fn library() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let place = target.join("oracles/python");
-    if !place.join("standardwebhooks-1.1.0.dist-info").is_dir() {
-        let requirements = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/requirements.txt");
-        let mut install = vec![
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--require-hashes",
-        ];
-        install.extend([
-            "--disable-pip-version-check",
-            "--upgrade",
-            "-r",
-            requirements,
-        ]);
-        install.extend(["--target", place.to_str().unwrap()]);
-        python(&install, None, "");
-    }
-    place
-}
-
-/// Runs `python3` and returns what it wrote.
-///
-/// Panics, and so fails the test, if `python3` is missing or fails.
-pub(crate) fn python(arguments: &[&str], path: Option<&Path>, input: &str) -> String {
-    let mut command = Command::new("python3");
-    if let Some(path) = path {
-        command.env("PYTHONPATH", path);
-    }
-    let spawned = command
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut child = spawned.unwrap_or_else(|error| panic!("python3 is needed: {error}"));
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "python3 {:?}: {errors}",
-        &arguments[..2]
-    );
-    String::from_utf8(output.stdout).unwrap()
+    libraries::judge(VERIFY, &Value::Array(input))
 }

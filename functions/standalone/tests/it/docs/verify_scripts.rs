@@ -10,7 +10,7 @@ use courier_testkit::tenants::{RECEIVER_HMAC, SIGNING_SECRETS};
 use serde_json::{Map, Value, json};
 
 #[cfg(feature = "second-tier")]
-use crate::callback::signatures::python;
+use crate::libraries;
 
 pub(crate) const GLIDE: &str = include_str!("glide.mjs");
 const OTHER_SECRET: &str = "whsec_YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1jbGllbnQ=";
@@ -201,7 +201,12 @@ print(json.dumps([verdict(case) for case in json.load(sys.stdin)]))
     let scripts = callers().join("verify");
     compare(
         &cases,
-        &python(&["-B", "-c", DRIVER], Some(&scripts), &input),
+        &libraries::output(
+            Command::new("python3")
+                .env("PYTHONPATH", scripts)
+                .args(["-B", "-c", DRIVER]),
+            &input,
+        ),
     );
 }
 
