@@ -7,6 +7,7 @@ pub mod address;
 pub(crate) mod holds;
 pub mod resolver;
 pub mod retry_after;
+pub(crate) mod spelling;
 pub mod target_url;
 mod trouble;
 

@@ -1,14 +1,16 @@
 //! The URL half of the outbound guard: a client may aim us only at origins registered for it.
 //!
 //! A URL is parsed once, as browsers do, which turns every spelling of an IPv4 address into four numbers. The parsed
-//! form is what is checked and what is called. Names are checked again when they are resolved (`resolver`).
+//! form is what is checked and what is called; a URL that is written in another form is refused (`spelling`). Names are
+//! checked again when they are resolved (`resolver`).
 
 use std::fmt;
 use std::net::IpAddr;
 
-use url::{Host, Position, Url};
+use url::{Host, Url};
 
 use crate::outbound::address::{Allowed, is_public};
+use crate::outbound::spelling;
 
 const MAX_BYTES: usize = 2048;
 const TOO_LONG: &str = "must not be longer than 2048 bytes";
@@ -57,7 +59,7 @@ pub fn parse(text: &str, origins: &[String], allowed: &Allowed) -> Result<Callba
             rule: "must be below one of the client's registered origins".to_owned(),
         });
     }
-    check_spelling(text, &url).map_err(wrong)?;
+    spelling::check(text, &url).map_err(wrong)?;
     Ok(CallbackUrl { url })
 }
 
@@ -67,7 +69,7 @@ pub fn parse(text: &str, origins: &[String], allowed: &Allowed) -> Result<Callba
 pub(crate) fn parse_endpoint(text: &str, allowed: &Allowed) -> Result<Url, String> {
     let has_networks = !allowed.networks.is_empty();
     let url = parse_configured(text, has_networks, |ip| allowed.permits(ip))?;
-    check_spelling(text, &url)?;
+    spelling::check(text, &url)?;
     Ok(url)
 }
 
@@ -153,18 +155,6 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
         return Err("must not have a fragment");
     }
     Ok(url)
-}
-
-/// Refuses a URL whose path or query the parser has changed, because any change breaks a capability in it.
-fn check_spelling(text: &str, url: &Url) -> Result<(), &'static str> {
-    let after_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = after_scheme.find(['/', '?']).unwrap_or(after_scheme.len());
-    let written = &after_scheme[authority..];
-    let sent = &url[Position::BeforePath..Position::AfterQuery];
-    // For a URL without a path, "/" is sent.
-    (written == sent || Some(written) == sent.strip_prefix('/'))
-        .then_some(())
-        .ok_or("must be written as it is sent: percent-encoded, without dot segments")
 }
 
 /// Checks the host: a local name requires `privately`, and a literal address must be permitted.
