@@ -78,7 +78,7 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
 
 fn requests(receiver: SocketAddr) -> [(&'static str, &'static str, Value); 3] {
     let callback = json!({ "url": format!("http://{receiver}/hooks/graph") });
-    let sas = "https://contoso.blob.core.windows.net/dsar-0012345?sv=2024-11-04&sr=c&sp=acw&se=2199-01-01T00:00:00Z&sig=ZGVtbw%3D%3D";
+    let sas = "https://contoso.blob.core.windows.net/dsar-0012345?sv=2024-11-04&sr=c&sp=acw&se=2199-01-01T00:00:00Z&sig=aW52ZW50ZWQgZm9yIHRoZSBkZW1vLCAzMiBieXRlcy4%3D";
     [
         (
             "user.exportPersonalData",

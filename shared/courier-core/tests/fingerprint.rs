@@ -58,14 +58,14 @@ struct Signature {
 }
 
 fn signature() -> impl Strategy<Value = Signature> {
-    let text = "[A-Za-z0-9]{4,40}";
+    let hash = "[A-Za-z0-9]{42}A%3D";
+    let guid = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";
     let expiry = (2028..2090_u32, 1..13_u32).prop_map(|(y, m)| format!("{y}-{m:02}-01T00:00:00Z"));
-    let delegated = (text, text, "20[3-9][0-9]-01-01T00:00:00Z");
     (
-        text,
+        hash,
         expiry,
         any::<bool>(),
-        prop::option::of(delegated),
+        prop::option::of((guid, guid)),
         0..8_usize,
     )
         .prop_map(|(sig, expiry, ip, delegated, order)| {
@@ -77,16 +77,29 @@ fn signature() -> impl Strategy<Value = Signature> {
                 ("sig".to_owned(), sig),
             ];
             if ip {
-                query.push(("sip".to_owned(), "203.0.113.7".to_owned()));
+                query.push(("sip".to_owned(), "0.0.0.0-255.255.255.255".to_owned()));
                 query.push(("spr".to_owned(), "https".to_owned()));
             }
-            if let Some((oid, tid, _)) = delegated {
+            if let Some((oid, tid)) = delegated {
                 query.push(("skoid".to_owned(), oid));
                 query.push(("sktid".to_owned(), tid));
                 query.push(("ske".to_owned(), expiry));
+                query.push(("sks".to_owned(), "b".to_owned()));
+                query.push(("skv".to_owned(), "2024-11-04".to_owned()));
             }
             Signature { query, order }
         })
+}
+
+fn plain_signature() -> Signature {
+    let signature = "sig=canary0123456789abcdefghijklmnopqrstuvwxyzA%3D";
+    let query = ["sv=2024-11-04", "sr=c", "sp=aw", "se=2030-01-01", signature]
+        .map(|field| field.split_once('=').unwrap())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Signature {
+        query: query.to_vec(),
+        order: 0,
+    }
 }
 
 fn export(container: &str, signature: &Signature, reference: &str) -> String {
@@ -146,10 +159,7 @@ proptest! {
         two in "[!-~&&[^\"\\\\]]{1,60}",
     ) {
         let other = client("hr");
-        let body = export("c1x", &Signature { query: vec![
-            ("sr".into(), "c".into()), ("sp".into(), "aw".into()),
-            ("se".into(), "2030-01-01".into()), ("sig".into(), "s".into()),
-        ], order: 0 }, "R");
+        let body = export("c1x", &plain_signature(), "R");
         let id = |client, key: &str| read(client, key, &body).id;
         prop_assert_eq!(id(&CLIENT, &one) == id(&CLIENT, &two), one == two);
         prop_assert_ne!(id(&CLIENT, &one), id(&other, &one));
@@ -176,14 +186,7 @@ fn order_and_spacing_of_the_body_do_not_change_the_fingerprint() {
 
 /// Returns an export with these parts of the payload; `None` leaves a part out.
 fn export_with(callback: Option<&str>, reference: Option<&str>, deadline: Option<&str>) -> Value {
-    let signature = Signature {
-        query: ["sr=c", "sp=aw", "se=2030-01-01", "sig=canary"]
-            .map(|field| field.split_once('=').unwrap())
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
-        order: 0,
-    };
-    let mut body: Value = serde_json::from_str(&export("dsar", &signature, "")).unwrap();
+    let mut body: Value = serde_json::from_str(&export("dsar", &plain_signature(), "")).unwrap();
     body["callback"] = callback.map_or(Value::Null, |url| json!({ "url": url }));
     body["reference"] = reference.into();
     body["deadline"] = deadline.into();

@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-const SAS: &str = "https://contoso.blob.core.windows.net/dsar?sv=2024-11-04&sr=c&sp=acw&se=2029-01-01T00:00:00Z&sig=canary";
+const SAS: &str = "https://contoso.blob.core.windows.net/dsar?sv=2024-11-04&sr=c&sp=acw&se=2029-01-01T00:00:00Z&sig=canary0123456789abcdefghijklmnopqrstuvwxyzA%3D";
 const TEAM: &str = "871dbd5c-3a6a-4392-bfe1-042452793a50";
 
 fn now() -> Timestamp {

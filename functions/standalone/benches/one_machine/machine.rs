@@ -107,7 +107,7 @@ impl Machine {
         let (operation, parameters) = match index % 3 {
             0 => (
                 "user.exportPersonalData",
-                json!({ "userId": id, "storageLocation": format!("https://contoso.blob.core.windows.net/dsar-{index}?sv=2024-11-04&sr=c&sp=acw&se=2199-01-01T00:00:00Z&sig=ZGVtbw%3D%3D") }),
+                json!({ "userId": id, "storageLocation": format!("https://contoso.blob.core.windows.net/dsar-{index}?sv=2024-11-04&sr=c&sp=acw&se=2199-01-01T00:00:00Z&sig=aW52ZW50ZWQgZm9yIHRoZSBkZW1vLCAzMiBieXRlcy4%3D") }),
             ),
             1 => (
                 "goals.exportJob",

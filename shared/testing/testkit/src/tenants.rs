@@ -12,7 +12,8 @@ pub const FABRIKAM_KEY: &str = "fabrikam-key";
 /// Secrets that must not appear outside their place.
 pub const GRAPH_SECRET: &str = "canary-graph-client-secret";
 pub const REFRESH_TOKEN: &str = "canary-graph-refresh-token";
-pub const SAS_SIGNATURE: &str = "canarySasSignature";
+/// The signature of every SAS, without the padding of its base64, which a URL writes as `%3D`.
+pub const SAS_SIGNATURE: &str = "canarySasSignature0123456789abcdefABCDEFGHI";
 pub const CALLBACK_TOKEN: &str = "canary-callback-token";
 pub const SIGNING_SECRETS: [&str; 2] = [
     "whsec_bmV3LXNlY3JldC1vZi10aGUtdGlja2V0cy1jbGllbnQ=",
@@ -98,7 +99,7 @@ pub fn request(receiver: &Receiver, operation: &str) -> (String, Value) {
 /// Returns a container SAS that satisfies every rule.
 pub fn sas(container: &str) -> String {
     format!(
-        "https://contoso.blob.core.windows.net/{container}?sv=2024-11-04&sr=c&sp=acw&se=2028-01-01T00:00:00Z&sig={SAS_SIGNATURE}"
+        "https://contoso.blob.core.windows.net/{container}?sv=2024-11-04&sr=c&sp=acw&se=2028-01-01T00:00:00Z&sig={SAS_SIGNATURE}%3D"
     )
 }
 

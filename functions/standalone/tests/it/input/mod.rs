@@ -3,4 +3,5 @@
 mod bytes;
 mod corpora;
 mod fields;
+mod storage;
 mod urls;

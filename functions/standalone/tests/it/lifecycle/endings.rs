@@ -66,7 +66,7 @@ async fn a_failed_job_is_reported_with_graphs_error_code() {
 async fn the_message_of_a_failure_is_reported_without_its_secrets() {
     let world = World::new().await;
     let id = world.post(&world.goals()).await.id();
-    let text = r#"{"value":{"status":"failed","statusDetail":"See https://x.blob.core.windows.net/c?sig=canarySasSignature"}}"#;
+    let text = r#"{"value":{"status":"failed","statusDetail":"See https://x.blob.core.windows.net/c?sig=canarySasSignature0123456789abcdefABCDEFGHI%3D"}}"#;
     world
         .simulator
         .script(Fault::new("goals.poll", Action::body(text)));

@@ -58,7 +58,7 @@ async fn a_refused_start_is_reported_with_graphs_error_and_no_job_exists() {
         for operation in OPERATIONS {
             let refusal = StatusAction {
                 code: Some("badThing".to_owned()),
-                message: Some("No, see https://x.example/a?sig=canarySasSignature.".to_owned()),
+                message: Some("No, see https://x.example/a?sig=canarySasSignature0123456789abcdefABCDEFGHI%3D.".to_owned()),
                 status,
                 ..StatusAction::default()
             };

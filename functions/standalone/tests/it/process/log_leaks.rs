@@ -28,7 +28,7 @@ on = "token"
 action = "reset_before"
 [[faults]]
 on = "goals.start"
-action = { location = { value = "https://elsewhere.example/x?sig=canarySasSignature" } }
+action = { location = { value = "https://elsewhere.example/x?sig=canarySasSignature0123456789abcdefABCDEFGHI%3D" } }
 "#;
     let site = Site::new(&format!("{QUICK}{faults}")).await;
     let (server, api) = site.serve(&[("COURIER_LOG", "trace")]).await;

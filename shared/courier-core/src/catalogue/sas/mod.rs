@@ -3,16 +3,15 @@
 //!
 //! The URL is a secret: an error names rules and fields, and contains no part of it.
 
+mod fields;
+mod place;
 mod time;
-
-use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use url::Url;
 
 use crate::crypto::secret::Secret;
-
-const MAX_BYTES: usize = 4096;
+use fields::Fields;
 
 /// A container and the permission to write into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,29 +20,42 @@ pub struct ContainerSas {
     pub container: String,
     /// The whole URL, as the request gives it.
     pub secret: Secret,
+    /// The broken rules about time, which do not matter for a repeat of an earlier request.
+    pub late: Vec<String>,
 }
 
-/// Checks a SAS URL for what Graph or Azure would refuse, and for an expiry that is not before `deadline`.
+/// The times by which a SAS is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub now: Timestamp,
+    /// When the operation ends at the latest: until then the container must be writable.
+    pub deadline: Timestamp,
+    /// `true`: the request names no deadline, so this is the operation's own.
+    pub deadline_is_default: bool,
+}
+
+/// Checks a SAS URL for what Graph or Azure would refuse, and for an expiry that is not before the deadline.
 ///
-/// The error contains every broken rule, in the order of the service's own checks.
-pub fn check(text: &str, deadline: Timestamp) -> Result<ContainerSas, Vec<String>> {
-    let url = parse_url(text).map_err(|rule| vec![rule.to_owned()])?;
+/// The error contains every broken rule, in the order of the service's own checks, and those about time last.
+pub fn check(text: &str, times: Times) -> Result<ContainerSas, Vec<String>> {
+    let url = place::parse(text).map_err(|rule| vec![rule.to_owned()])?;
     let mut rules: Vec<String> = Vec::new();
-    check_url(&url, &mut rules);
+    place::check_url(&url, &mut rules);
     let fields = Fields::of(&url);
     fields.check_kind(&mut rules);
-    if container_name(&url).is_none() {
-        rules.push("must name exactly one container in its path".to_owned());
-    }
+    rules.extend(place::check_container(&url).err().map(str::to_owned));
     fields.check_scope(&mut rules);
     fields.check_permissions(&mut rules);
-    fields.check_times(deadline, &mut rules);
+    fields.check_times(&mut rules);
+    let late = fields.late(times);
     if rules.is_empty() {
         Ok(ContainerSas {
             container: fingerprint_form(text),
             secret: Secret::new(text),
+            late,
         })
     } else {
+        rules.extend(late);
         Err(rules)
     }
 }
@@ -63,128 +75,6 @@ pub fn fingerprint_form(text: &str) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
-fn parse_url(text: &str) -> Result<Url, &'static str> {
-    if text.len() > MAX_BYTES {
-        return Err("must not be longer than 4096 bytes");
-    }
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
-    if !text.bytes().all(is_plain) {
-        return Err("must hold no space, control character, backslash or letter beyond ASCII");
-    }
-    // The URL parser accepts URLs without the slashes, but Graph, which receives the text itself, may not.
-    let is_absolute = |url: &Url| {
-        text.get(url.scheme().len()..)
-            .and_then(|rest| rest.strip_prefix("://"))
-            .is_some_and(|rest| !rest.starts_with(['/', '?', '#']))
-    };
-    Url::parse(text)
-        .ok()
-        .filter(|url| is_absolute(url) && url.has_host())
-        .ok_or("must be an absolute URL")
-}
-
-fn check_url(url: &Url, rules: &mut Vec<String>) {
-    if url.scheme() != "https" {
-        rules.push("must be an https URL".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        rules.push("must not carry user information".to_owned());
-    }
-    if url.fragment().is_some() {
-        rules.push("must not have a fragment".to_owned());
-    }
-}
-
-fn container_name(url: &Url) -> Option<&str> {
-    let path = url.path().strip_prefix('/')?;
-    let name = path.strip_suffix('/').unwrap_or(path);
-    (!name.is_empty() && !name.contains(['/', '%'])).then_some(name)
-}
-
-/// The fields of the query, decoded, with their names in lower case.
-struct Fields(Vec<(String, String)>);
-
-impl Fields {
-    fn of(url: &Url) -> Self {
-        Self(
-            url.query_pairs()
-                .map(|(name, value)| (name.to_ascii_lowercase(), value.into_owned()))
-                .collect(),
-        )
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(field, _)| field == name)?;
-        Some(value)
-    }
-
-    /// Reports whether there is a stored access policy (`si`), which may state permissions and times instead.
-    fn has_policy(&self) -> bool {
-        self.get("si").is_some_and(|policy| !policy.is_empty())
-    }
-
-    fn check_kind(&self, rules: &mut Vec<String>) {
-        if self.get("sig").is_none_or(str::is_empty) {
-            rules.push("must carry a signature (sig)".to_owned());
-        }
-        if self.get("ss").is_some() {
-            rules
-                .push("must be a service SAS of the container, not an account SAS (ss)".to_owned());
-        }
-    }
-
-    fn check_scope(&self, rules: &mut Vec<String>) {
-        if self.get("sr") != Some("c") {
-            rules.push("must be signed for a container (sr=c)".to_owned());
-        }
-        let names: BTreeSet<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
-        if names.len() != self.0.len() {
-            rules.push("must not have a query field twice".to_owned());
-        }
-    }
-
-    fn check_permissions(&self, rules: &mut Vec<String>) {
-        let Some(permissions) = self.get("sp") else {
-            if !self.has_policy() {
-                rules.push("must state its permissions (sp)".to_owned());
-            }
-            return;
-        };
-        for (letter, name) in [('l', "list"), ('r', "read")] {
-            if permissions.contains(letter) {
-                rules.push(format!("must not allow {name} (sp={letter})"));
-            }
-        }
-        for (letter, name) in [('w', "write"), ('a', "add")] {
-            if !permissions.contains(letter) {
-                rules.push(format!("must allow {name} (sp={letter})"));
-            }
-        }
-    }
-
-    /// Checks that neither `se`, the expiry of the signature, nor `ske`, that of a user delegation key, is too early.
-    fn check_times(&self, deadline: Timestamp, rules: &mut Vec<String>) {
-        if self
-            .get("st")
-            .is_some_and(|start| time::parse(start).is_none())
-        {
-            rules.push("must have a start time (st) in ISO 8601, UTC".to_owned());
-        }
-        if self.get("se").is_none() && !self.has_policy() {
-            rules.push("must state its expiry (se)".to_owned());
-        }
-        for (name, what) in [("se", "expiry"), ("ske", "delegation key expiry")] {
-            match self.get(name).map(time::parse) {
-                Some(None) => rules.push(format!("must have an {what} ({name}) in ISO 8601, UTC")),
-                Some(Some(end)) if end < deadline => {
-                    rules.push(format!("must not expire before the deadline ({name})"));
-                }
-                Some(Some(_)) | None => {}
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -192,12 +82,20 @@ mod tests {
     use super::*;
 
     const BASE: &str = "https://account.blob.core.windows.net/export-1";
-    const GOOD: &str = "sv=2025-01-05&sr=c&sp=aw&st=2026-11-01T00:00:00Z&se=2027-01-20T00:00:00Z&spr=https&sig=Canary%2Bsig%3D";
-    const DEADLINE: &str = "2026-12-20T12:00:00Z";
+    const GOOD: &str = "sv=2025-01-05&sr=c&sp=aw&st=2026-11-01T00:00:00Z&se=2027-01-20T00:00:00Z&spr=https&sig=CanarySignature%2B%2F0123456789abcdefABCDEFGHIA%3D";
+
+    fn checked(text: &str) -> Result<ContainerSas, Vec<String>> {
+        let times = Times {
+            now: "2026-11-21T12:00:00Z".parse().unwrap(),
+            deadline: "2026-12-20T12:00:00Z".parse().unwrap(),
+            deadline_is_default: false,
+        };
+        check(text, times)
+    }
 
     /// Asserts that the error about a URL contains no part of it.
     fn assert_error_hides_the_url(text: &str) {
-        let rules = check(text, DEADLINE.parse().unwrap());
+        let rules = checked(text);
         let error = rules.err().unwrap_or_default().join(" ");
         for part in ["anary", "account.", "export-1"] {
             assert!(!error.contains(part), "{error}");
@@ -207,9 +105,10 @@ mod tests {
     #[test]
     fn valid_sas_gives_its_container_and_debug_hides_the_url() {
         let text = format!("{BASE}/?{GOOD}");
-        let sas = check(&text, DEADLINE.parse().unwrap()).unwrap();
+        let sas = checked(&text).unwrap();
         assert_eq!(sas.container, BASE);
         assert_eq!(sas.secret.expose(), text);
+        assert!(sas.late.is_empty());
         assert!(!format!("{sas:?}").contains("anary"));
     }
 

@@ -216,7 +216,7 @@ impl Kind {
 }
 
 /// Reports whether a text is 8-4-4-4-12 hexadecimal digits, the one spelling that Graph accepts everywhere.
-fn is_guid(text: &str) -> bool {
+pub(crate) fn is_guid(text: &str) -> bool {
     let lengths = text.split('-').map(str::len);
     lengths.eq([8, 4, 4, 4, 12])
         && text

@@ -109,7 +109,12 @@ pub fn parse<'a>(
         Some((None, _)) | None => None,
     };
     let secrets = if errors.is_empty() {
-        take_secrets(&mut parameters, operation, deadline, &mut errors, &mut late)
+        let times = sas::Times {
+            now,
+            deadline,
+            deadline_is_default: fields.deadline.is_none(),
+        };
+        take_secrets(&mut parameters, operation, times, &mut errors, &mut late)
     } else {
         Map::new()
     };
@@ -315,7 +320,7 @@ fn time(text: &str) -> Option<Timestamp> {
 fn take_secrets(
     parameters: &mut Map<String, Value>,
     operation: &Operation,
-    deadline: Timestamp,
+    times: sas::Times,
     errors: &mut Vec<Violation>,
     late: &mut Vec<Violation>,
 ) -> Map<String, Value> {
@@ -325,18 +330,17 @@ fn take_secrets(
             continue;
         };
         let pointer = format!("/parameters/{name}");
-        // A SAS that breaks a rule only because of this deadline breaks a rule about time.
-        match sas::check(text, Timestamp::MIN) {
+        let violations = |rules: Vec<String>| {
+            let violation = |rule| Violation::new(&pointer, rule);
+            rules.into_iter().map(violation).collect::<Vec<_>>()
+        };
+        match sas::check(text, times) {
             Ok(sas) => {
-                if let Err(rules) = sas::check(text, deadline) {
-                    late.extend(rules.into_iter().map(|rule| Violation::new(&pointer, rule)));
-                }
+                late.extend(violations(sas.late));
                 secrets.insert(name.clone(), Value::from(sas.secret.expose()));
                 parameters.insert(name, Value::from(sas::fingerprint_form(&sas.container)));
             }
-            Err(rules) => {
-                errors.extend(rules.into_iter().map(|rule| Violation::new(&pointer, rule)));
-            }
+            Err(rules) => errors.extend(violations(rules)),
         }
     }
     secrets
