@@ -1,4 +1,5 @@
-//! Parses JSON (RFC 8259) and refuses what parsers disagree on: duplicate keys, byte order marks, lone surrogates.
+//! Parses JSON (RFC 8259) and refuses what parsers disagree on: duplicate keys, lone surrogates. A byte order mark before
+//! it is ignored, as section 8.1 permits.
 //!
 //! An error gives its place as a JSON pointer (RFC 6901) and never contains a value, which may be a secret.
 
@@ -27,8 +28,9 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
         pointer: String::new(),
         rule,
     };
-    if bytes.starts_with(BYTE_ORDER_MARK) {
-        return Err(whole("must not begin with a byte order mark".to_owned()));
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    if is_utf16(bytes) {
+        return Err(whole("is UTF-16, but must be UTF-8".to_owned()));
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|error| whole(format!("is not UTF-8 at byte {}", error.valid_up_to())))?;
@@ -43,6 +45,17 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
             .rule
             .unwrap_or_else(|| format!("is not JSON: {error}")),
     })
+}
+
+/// Reports whether a text begins as UTF-16 does: with its byte order mark, or with two letters of ASCII in two bytes each.
+fn is_utf16(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [0xFF, 0xFE, ..]
+            | [0xFE, 0xFF, ..]
+            | [0, 1..=0x7F, 0, 1..=0x7F, ..]
+            | [1..=0x7F, 0, 1..=0x7F, 0, ..]
+    )
 }
 
 /// Adds one reference token to a JSON pointer, escaped (RFC 6901 §3).
@@ -182,6 +195,24 @@ mod tests {
     }
 
     #[test]
+    fn byte_order_mark_before_a_document_is_ignored_and_utf_16_is_refused_by_name() {
+        assert_eq!(parse("\u{feff} {}".as_bytes()), Ok(json!({})));
+        for text in [
+            b"\xFF\xFE{\0}\0".as_slice(),
+            b"\xFE\xFF\0{\0}",
+            b"{\0}\0",
+            b"\0{\0}",
+            b"\n\0{\0}\0",
+        ] {
+            check(text, "", "is UTF-16, but must be UTF-8");
+        }
+        check(b"{}\0", "", "trailing characters");
+        check(b"\0", "", "expected value");
+        check(b"[\0]", "/0", "expected value");
+        check(b"\0\0\xFE\xFF", "", "is not UTF-8");
+    }
+
+    #[test]
     fn duplicate_key_is_refused_with_its_pointer() {
         check(r#"{"a":1,"a":1}"#, "/a", "appears twice");
         check(r#"{"a":{"b/~":1,"b/~":2}}"#, "/a/b~1~0", "appears twice");
@@ -220,7 +251,9 @@ mod tests {
     fn malformed_json_is_refused_with_its_pointer() {
         check("", "", "EOF");
         check("  ", "", "EOF");
-        check("\u{feff}{}", "", "byte order mark");
+        check("\u{feff}", "", "EOF");
+        check("\u{feff}\u{feff}{}", "", "expected value");
+        check("{\u{feff}}", "", "key must be a string");
         check(b"\"a\xFF\"", "", "not UTF-8 at byte 2");
         check(b"\xED\xA0\x80", "", "not UTF-8 at byte 0");
         check("{} x", "", "trailing characters at line 1 column 4");

@@ -28,21 +28,12 @@ pub(super) fn check(request: &Request<Bytes>, types: MediaTypes) -> Result<&'sta
     Ok(found)
 }
 
+/// Returns the media type without its parameters: JSON has none, and a `charset` has no effect (RFC 8259 §11).
 fn media_type(headers: &HeaderMap, types: MediaTypes) -> Option<&'static str> {
-    let text = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let mut parts = text.split(';').map(str::trim);
-    let name = parts.next()?;
-    let utf8 = |part: &str| match part.split_once('=') {
-        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
-            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-        }
-        _ => true,
-    };
-    let found = types
-        .names
-        .split(", ")
-        .find(|known| known.eq_ignore_ascii_case(name))?;
-    parts.all(utf8).then_some(found)
+    let value = headers.get(header::CONTENT_TYPE)?.as_bytes();
+    let name = value.split(|byte| *byte == b';').next()?.trim_ascii();
+    let mut known = types.names.split(", ");
+    known.find(|known| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// Reports whether the body is sent as it is, without a content coding such as gzip (RFC 9110, section 8.4).

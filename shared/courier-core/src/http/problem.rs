@@ -171,7 +171,7 @@ impl Problem {
             Self::UnsupportedMediaType { .. } => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
-                "The body must be JSON in UTF-8",
+                "The body must be JSON",
             ),
             Self::UnsupportedContentEncoding { .. } => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
