@@ -171,6 +171,25 @@ async fn a_malformed_idempotency_key_is_refused() {
         let refusal = (400, "invalid-header", "Idempotency-Key", form);
         check(&answer, refusal, key);
     }
+    for key in [
+        "{{issue.key}}",
+        "\"ITSM-{{issue.key}}\"",
+        "${ticket.id}",
+        "<%= id %>",
+        "%%ID%%",
+        "$(id)",
+    ] {
+        let answer = world
+            .post_with(&[("idempotency-key", key)], &export())
+            .await;
+        let refusal = (
+            400,
+            "invalid-header",
+            "Idempotency-Key",
+            "must not hold a placeholder",
+        );
+        check(&answer, refusal, key);
+    }
     let headers = [("idempotency-key", "a"), ("idempotency-key", "a")];
     let answer = world.post_with(&headers, &export()).await;
     let refusal = (

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderValue};
 
+use super::placeholder;
 use crate::auth::Signed;
 use crate::catalogue::schema::Violation;
 use crate::catalogue::{Operation, Restart};
@@ -92,9 +93,11 @@ fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(_), Some(_)) => problem("must be sent once"),
-        (Some(value), None) => {
-            unquote(value).map_or_else(|| problem(FORM_RULE), |key| Ok(Some(key)))
-        }
+        (Some(value), None) => match unquote(value) {
+            None => problem(FORM_RULE),
+            Some(key) if placeholder::is_in(&key) => problem(placeholder::RULE),
+            Some(key) => Ok(Some(key)),
+        },
     }
 }
 

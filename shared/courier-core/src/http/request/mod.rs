@@ -22,6 +22,7 @@ use crate::strict_json;
 mod callback;
 mod fingerprint;
 mod idempotency;
+mod placeholder;
 
 pub(crate) use callback::{RequestedCallback, Target};
 use fingerprint::Asked;
@@ -245,7 +246,10 @@ impl Fields {
                     let length = text.chars().count();
                     if length == 0 || length > 256 || text.chars().any(char::is_control) {
                         let rule = "must have 1 to 256 characters, none of them a control";
-                        errors.push(Violation::new(pointer, rule));
+                        errors.push(Violation::new(pointer.clone(), rule));
+                    }
+                    if placeholder::is_in(&text) {
+                        errors.push(Violation::new(pointer, placeholder::RULE));
                     }
                     fields.reference = Some(text);
                 }
