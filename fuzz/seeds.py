@@ -3,6 +3,7 @@
 from hashlib import sha256
 from pathlib import Path
 from re import DOTALL, compile
+from urllib.parse import unquote_to_bytes
 
 HERE = Path(__file__).parent
 CORPORA = HERE / "../shared/courier-core/tests/corpora"
@@ -46,6 +47,12 @@ def answers():
         yield bytes([0, 8]) + body
 
 
+def times():
+    """Yields the times of the cases, decoded."""
+    fields = (field.partition(b"=") for sas in inputs("sas") for field in sas.partition(b"?")[2].split(b"&"))
+    yield from (unquote_to_bytes(time) for name, _, time in fields if name in (b"st", b"se", b"ske"))
+
+
 def signatures():
     """Yields requests in each dialect; the target replaces the placeholders with signatures."""
     yield b"webhook-id: msg_1\nwebhook-timestamp: 1795291200\nwebhook-signature: v1a,x %standard\n\n{}"
@@ -64,6 +71,7 @@ SEEDS = {
     "retry_after": lambda: inputs("retry_after"),
     "sas": lambda: inputs("sas"),
     "signature_headers": signatures,
+    "sas_time": times,
     "sqs_envelope": lambda: inputs("messages"),
     "status_json": answers,
 }

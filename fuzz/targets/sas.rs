@@ -1,9 +1,9 @@
-//! Fuzzes the SAS of a storage location: an accepted one is one container over https, writable, neither readable nor
-//! listable.
+//! Fuzzes the SAS of a storage location: an accepted one is one container over https, signed, writable, neither readable
+//! nor listable, and written as it is sent.
 
 #![no_main]
 
-use courier_core::catalogue::sas::{check, fingerprint_form};
+use courier_core::catalogue::sas::{Times, check, fingerprint_form};
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use url::Url;
@@ -12,28 +12,47 @@ fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    let deadline = Timestamp::from_second(1_797_768_000).unwrap();
     let form = fingerprint_form(text);
     assert!(!form.contains(['?', '#']) && !form.ends_with('/'));
-    let checked_at = |deadline| check(text, deadline);
-    let Ok(sas) = checked_at(deadline) else {
+    let checked = |now, deadline| {
+        let deadline_is_default = false;
+        check(
+            text,
+            Times {
+                now,
+                deadline,
+                deadline_is_default,
+            },
+        )
+    };
+    let now = Timestamp::from_second(1_795_262_400).unwrap();
+    let deadline = Timestamp::from_second(1_797_768_000).unwrap();
+    let Ok(sas) = checked(now, deadline) else {
         assert!(
-            checked_at(Timestamp::MAX).is_err(),
-            "a SAS that is refused stays refused with a later deadline"
+            checked(Timestamp::MAX, Timestamp::MIN).is_err(),
+            "a SAS that is refused at one time is refused at any"
         );
         return;
     };
     assert_eq!(fingerprint_form(&form), form);
-    assert!(checked_at(Timestamp::MIN).is_ok());
+    let earlier = checked(now, Timestamp::MIN).unwrap();
+    assert!(earlier.late.len() <= sas.late.len());
     assert_eq!(
         (sas.container.as_str(), sas.secret.expose()),
         (form.as_str(), text)
     );
-    assert!(text.get(..8).unwrap().eq_ignore_ascii_case("https://"));
-    let container = Url::parse(&sas.container).unwrap();
-    assert_eq!(container.path_segments().unwrap().count(), 1);
-    assert!(container.username().is_empty() && container.password().is_none());
     let url = Url::parse(text).unwrap();
+    let (sent, written) = (url.as_str(), text.replacen(":443", "", 1));
+    assert!(
+        sent.eq_ignore_ascii_case(text) || sent.eq_ignore_ascii_case(&written),
+        "the URL is written as it is sent"
+    );
+    assert_eq!(url.scheme(), "https");
+    assert!(url.username().is_empty() && url.password().is_none());
+    let container = Url::parse(&sas.container).unwrap();
+    let name = container.path().strip_prefix('/').unwrap();
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    assert!((3..=63).contains(&name.len()) && name.bytes().all(is_letter));
     let field = |name: &str| {
         let mut found = url
             .query_pairs()
@@ -43,7 +62,9 @@ fuzz_target!(|data: &[u8]| {
         first
     };
     assert_eq!(field("sr").as_deref(), Some("c"));
-    assert!(field("sig").is_some_and(|signature| !signature.is_empty()));
+    assert_eq!(field("sig").map(|signature| signature.len()), Some(44));
+    assert_eq!(field("sv").map(|version| version.len()), Some(10));
+    assert!(field("ss").is_none() && field("comp").is_none() && field("restype").is_none());
     match field("sp") {
         Some(permissions) => assert!(
             permissions.contains('w')
