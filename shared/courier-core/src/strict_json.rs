@@ -295,6 +295,18 @@ mod tests {
             }
         }
 
+        /// What a caller has from Graph, such as the coordinates of a place, goes back to Graph.
+        #[test]
+        fn number_is_passed_on_as_the_same_double(bits in any::<u64>(), places in 1..18_usize, coordinate in -180.0..180.0_f64) {
+            for text in [format!("{:e}", f64::from_bits(bits)), format!("{coordinate:.places$}")] {
+                let Ok(Value::Number(number)) = parse(text.as_bytes()) else {
+                    continue;
+                };
+                let again: f64 = number.to_string().parse().unwrap();
+                prop_assert_eq!(again.to_bits(), text.parse::<f64>().unwrap().to_bits());
+            }
+        }
+
         #[test]
         fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = parse(&bytes);
