@@ -64,7 +64,8 @@ impl Emf {
     }
 }
 
-fn lines(table: &str, counts: &Counts, now: Timestamp) -> Vec<Value> {
+/// Returns the lines that report these counts.
+pub fn lines(table: &str, counts: &Counts, now: Timestamp) -> Vec<Value> {
     let mut plain = Map::new();
     for (name, value) in [
         ("Started", counts.started),
@@ -72,6 +73,7 @@ fn lines(table: &str, counts: &Counts, now: Timestamp) -> Vec<Value> {
         ("Throttled", counts.throttled),
         ("StartUnknown", counts.start_unknown),
         ("Undeliverable", counts.undeliverable),
+        ("AuthorizationLost", counts.authorization_lost),
         ("Stumbled", counts.step_crashes),
         ("Overdue", counts.overdue),
         ("Unusable", counts.unusable),

@@ -27,6 +27,8 @@ pub struct Counts {
     pub start_unknown: u64,
     /// Completions whose delivery was given up.
     pub undeliverable: u64,
+    /// Steps that left an operation waiting because there was no usable token or no permission for its tenant.
+    pub authorization_lost: u64,
     /// Steps that panicked or hung.
     pub step_crashes: u64,
     /// Open records that the sweeper found overdue.

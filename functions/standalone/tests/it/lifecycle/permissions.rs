@@ -46,6 +46,8 @@ async fn a_start_without_consent_waits_and_goes_on_with_a_new_token_when_it_is_g
         let closed = world.closed(&answer.id()).await;
         assert_eq!(closed["status"], "succeeded", "{operation}");
         assert_eq!(closed["reason"], Value::Null, "{operation}");
+        let waits = world.app.metrics.take().authorization_lost;
+        assert_eq!(waits, 6, "each refusal is counted");
         let starts = world.simulator.calls(&format!("{operation}.start"));
         assert_eq!(starts.len(), 7, "{operation}");
         assert_ne!(

@@ -201,7 +201,11 @@ pub(crate) async fn advance(
         let (current, next) = commit(app, record, operation, &event).await?;
         record = current;
         event = match next {
-            Next::Wait(until) => return Ok((record, Disposition::WaitUntil(until))),
+            Next::Wait(until) => {
+                let waits_for_authorization = record.reason == Some(Reason::AuthorizationLost);
+                app.metrics.counts().authorization_lost += u64::from(waits_for_authorization);
+                return Ok((record, Disposition::WaitUntil(until)));
+            }
             Next::Drop => return Ok((record, Disposition::Delete)),
             Next::Redecide => Event::Arrived(message.clone()),
             // A claimed start whose call is cut off is a lost answer, so without enough time there is no claim.
