@@ -1,147 +1,130 @@
-//! The alarms and the dashboard: that each is there, and that it looks at something which is really emitted.
+//! The alarms and the dashboard: what each looks at, that it is really emitted, and that the page of the template tells.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use courier_aws::emf;
+use courier_core::engine::metrics::Counts;
 use courier_core::operation::Outcome;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::transformed::{properties, resources, short, template};
 use crate::binaries::root;
 
-/// Namespace, metric, and whose it is.
-type Metric = (String, String, Vec<(String, String)>);
+/// Name: namespace, metric and dimensions; statistic over how many seconds; the rule; what missing data counts as.
+const ALARMS: &str = "\
+ApiError: AWS/ApiGateway 5xx ApiId=HttpApi Stage=HttpApiStage; Sum 300; > 0, 2 of 3; notBreaching
+AuthorizationLost: GraphCourier AuthorizationLost Table=Table; Sum 3600; > 0, 1 of 1; notBreaching
+DeadLetter: AWS/SQS ApproximateNumberOfMessagesVisible QueueName=DeadLetterQueue.QueueName; Maximum 300; > 0, 1 of 1; notBreaching
+InFlight: AWS/SQS ApproximateNumberOfMessagesNotVisible QueueName=Queue.QueueName; Maximum 300; > 90000, 1 of 1; notBreaching
+Orphaned: GraphCourier Callbacks Table=Table Result=orphaned; Sum 7200; > 0, 1 of 1; notBreaching
+Overdue: GraphCourier Overdue Table=Table; Sum 3600; > 0, 1 of 1; notBreaching
+PollErrors: AWS/Lambda Errors FunctionName=PollOperation; Sum 300; > 0, 1 of 1; notBreaching
+PollThrottles: AWS/Lambda Throttles FunctionName=PollOperation; Sum 300; > 0, 2 of 3; notBreaching
+QueueStuck: AWS/SQS ApproximateNumberOfMessagesVisible QueueName=Queue.QueueName; Minimum 300; > 0, 3 of 3; notBreaching
+Recursion: AWS/Lambda RecursiveInvocationsDropped FunctionName=PollOperation; Sum 300; > 0, 1 of 1; notBreaching
+StartErrors: AWS/Lambda Errors FunctionName=StartOperation; Sum 300; > 0, 1 of 1; notBreaching
+StartThrottles: AWS/Lambda Throttles FunctionName=StartOperation; Sum 300; > 0, 2 of 3; notBreaching
+StartUnknown: GraphCourier StartUnknown Table=Table; Sum 300; > 0, 1 of 1; notBreaching
+Stumbled: GraphCourier Stumbled Table=Table; Sum 300; > 0, 1 of 1; notBreaching
+SweepErrors: AWS/Lambda Errors FunctionName=SweepOperations; Sum 300; > 0, 1 of 1; notBreaching
+SweepThrottles: AWS/Lambda Throttles FunctionName=SweepOperations; Sum 300; > 0, 2 of 3; notBreaching
+SweeperSilent: AWS/Lambda Invocations FunctionName=SweepOperations; Sum 300; < 1, 6 of 6; breaching
+Undeliverable: GraphCourier Undeliverable Table=Table; Sum 300; > 0, 1 of 1; notBreaching
+Unusable: GraphCourier Unusable Table=Table; Sum 7200; > 0, 1 of 1; notBreaching
+";
+/// What AWS documents of those of its metrics that are used: "Available CloudWatch metrics for Amazon SQS", "Types of
+/// metrics for Lambda functions", "Monitor CloudWatch metrics for HTTP APIs".
+const METRICS_OF_AWS: [(&str, &[&str]); 8] = [
+    ("AWS/ApiGateway 5xx", &["ApiId", "Stage"]),
+    ("AWS/Lambda Duration", &["FunctionName"]),
+    ("AWS/Lambda Errors", &["FunctionName"]),
+    ("AWS/Lambda Invocations", &["FunctionName"]),
+    ("AWS/Lambda RecursiveInvocationsDropped", &["FunctionName"]),
+    ("AWS/Lambda Throttles", &["FunctionName"]),
+    (
+        "AWS/SQS ApproximateNumberOfMessagesNotVisible",
+        &["QueueName"],
+    ),
+    ("AWS/SQS ApproximateNumberOfMessagesVisible", &["QueueName"]),
+];
+const RESULTS: [&str; 5] = ["delivered", "orphaned", "parked", "refused", "unanswered"];
 
-fn dimensions(metric: &Value) -> Vec<(String, String)> {
-    let dimensions = metric["Dimensions"].as_array().unwrap().iter();
-    dimensions
-        .map(|dimension| (short(&dimension["Name"]), short(&dimension["Value"])))
-        .collect()
-}
+/// A metric as `namespace name`, and its dimensions.
+type Metric = (String, Vec<(String, String)>);
 
-fn metric(metric: &Value) -> Metric {
-    let (namespace, name) = (short(&metric["Namespace"]), short(&metric["MetricName"]));
-    (namespace, name, dimensions(metric))
-}
-
-fn alarms() -> Vec<(&'static str, &'static Value)> {
+/// The properties of each alarm, by its name without `Alarm`.
+pub(super) fn alarms() -> BTreeMap<&'static str, &'static Value> {
     let alarms = resources("AWS::CloudWatch::Alarm").into_iter();
-    alarms
-        .map(|(name, alarm)| (name, &alarm["Properties"]))
-        .collect()
+    let named = alarms.map(|(name, alarm)| {
+        assert_eq!(alarm["Condition"], "HasAlarms", "{name}");
+        (name.strip_suffix("Alarm").unwrap(), &alarm["Properties"])
+    });
+    named.collect()
 }
 
-/// What an alarm looks at; several metrics where it calculates.
-fn looked_at(alarm: &Value) -> Vec<Metric> {
-    let Some(metrics) = alarm["Metrics"].as_array() else {
-        return vec![metric(alarm)];
-    };
-    let metrics = metrics.iter().map(|part| &part["MetricStat"]["Metric"]);
-    metrics
-        .filter(|part| part.is_object())
-        .map(metric)
-        .collect()
+fn looked_at(alarm: &Value) -> Metric {
+    let dimensions = alarm["Dimensions"].as_array().unwrap().iter();
+    let dimensions = dimensions.map(|one| (short(&one["Name"]), short(&one["Value"])));
+    let name = format!(
+        "{} {}",
+        short(&alarm["Namespace"]),
+        short(&alarm["MetricName"])
+    );
+    (name, dimensions.collect())
 }
 
-#[test]
-fn every_fault_that_needs_a_person_has_an_alarm() {
-    for (namespace, name, dimension, whose) in [
-        ("GraphCourier", "StartUnknown", "Table", "Table"),
-        ("GraphCourier", "Undeliverable", "Table", "Table"),
-        ("GraphCourier", "Stumbled", "Table", "Table"),
-        ("GraphCourier", "Overdue", "Table", "Table"),
-        (
-            "AWS/SQS",
-            "ApproximateNumberOfMessagesVisible",
-            "QueueName",
-            "DeadLetterQueue.QueueName",
-        ),
-        (
-            "AWS/SQS",
-            "ApproximateAgeOfOldestMessage",
-            "QueueName",
-            "Queue.QueueName",
-        ),
-        ("AWS/Lambda", "Errors", "FunctionName", "StartOperation"),
-        ("AWS/Lambda", "Errors", "FunctionName", "PollOperation"),
-        ("AWS/Lambda", "Errors", "FunctionName", "SweepOperations"),
-        ("AWS/Lambda", "Throttles", "FunctionName", "StartOperation"),
-        ("AWS/Lambda", "Throttles", "FunctionName", "PollOperation"),
-        ("AWS/Lambda", "Throttles", "FunctionName", "SweepOperations"),
-        (
-            "AWS/Lambda",
-            "RecursiveInvocationsDropped",
-            "FunctionName",
-            "PollOperation",
-        ),
-    ] {
-        let whose = vec![(dimension.to_owned(), whose.to_owned())];
-        let wanted = (namespace.to_owned(), name.to_owned(), whose);
-        let found = alarms().into_iter();
-        let found = found.filter(|(_, alarm)| alarm["Metrics"].is_null());
-        let found: Vec<_> = found.filter(|(_, alarm)| metric(alarm) == wanted).collect();
-        let [(_, alarm)] = found.as_slice() else {
-            panic!("{} alarms on {wanted:?}", found.len());
-        };
-        let statistic = &alarm["Statistic"];
-        assert!(statistic == "Sum" || statistic == "Maximum", "{wanted:?}");
+/// How many of how many periods must breach.
+pub(super) fn periods(alarm: &Value) -> (u64, u64) {
+    let all = alarm["EvaluationPeriods"].as_u64().unwrap();
+    (alarm["DatapointsToAlarm"].as_u64().unwrap_or(all), all)
+}
+
+fn sign(alarm: &Value) -> &'static str {
+    match alarm["ComparisonOperator"].as_str() {
+        Some("GreaterThanThreshold") => ">",
+        Some("LessThanThreshold") => "<",
+        other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn every_alarm_fires_above_its_threshold_and_notifies_the_topic() {
+fn every_fault_that_needs_a_person_has_its_alarm() {
+    let mut found = String::new();
     for (name, alarm) in alarms() {
-        let comparison = &alarm["ComparisonOperator"];
-        assert_eq!(comparison, "GreaterThanThreshold", "{name}");
-        assert_eq!(alarm["TreatMissingData"], "notBreaching", "{name}");
-        let action = json!({ "Fn::If": [
-            "HasAlarmTopic", [{ "Ref": "AlarmTopicArn" }], { "Ref": "AWS::NoValue" }
-        ] });
-        assert_eq!(alarm["AlarmActions"], action, "{name}");
-        // Messages wait by design and are renewed after 7 days, so only 8 days are a fault.
-        let eight_days = 8 * 24 * 3600;
-        let threshold = if name == "OldestMessageAlarm" {
-            eight_days
-        } else {
-            0
-        };
-        assert_eq!(alarm["Threshold"], threshold, "{name}");
-        let wanted = if name == "PollSilenceAlarm" {
-            "HasMetricMath"
-        } else {
-            "HasAlarms"
-        };
-        assert_eq!(template()["Resources"][name]["Condition"], wanted);
+        let (metric, dimensions) = looked_at(alarm);
+        let dimensions = dimensions
+            .iter()
+            .map(|(name, value)| format!(" {name}={value}"));
+        let dimensions: String = dimensions.collect();
+        let (statistic, period) = (short(&alarm["Statistic"]), &alarm["Period"]);
+        let (sign, threshold) = (sign(alarm), &alarm["Threshold"]);
+        let (breaching, all) = periods(alarm);
+        let missing = short(&alarm["TreatMissingData"]);
+        found += &format!(
+            "{name}: {metric}{dimensions}; {statistic} {period}; {sign} {threshold}, {breaching} of {all}; {missing}\n"
+        );
     }
+    assert_eq!(found, ALARMS);
     assert_eq!(template()["Parameters"]["WithAlarms"]["Default"], "true");
 }
 
 #[test]
-fn twelve_hours_without_a_poll_while_messages_wait_raise_an_alarm() {
-    let alarm = properties("PollSilenceAlarm");
-    let metrics = alarm["Metrics"].as_array().unwrap();
-    let expression = metrics[0]["Expression"].as_str().unwrap();
-    let silent = "IF(FILL(visible, 0) + FILL(hidden, 0) > 0 AND FILL(polls, 0) < 1, 1, 0)";
-    assert_eq!(expression, silent);
-    let parts: Vec<_> = metrics[1..]
-        .iter()
-        .map(|part| {
-            assert_eq!(part["ReturnData"], false);
-            assert_eq!(part["MetricStat"]["Period"], 3600);
-            let name = short(&part["MetricStat"]["Metric"]["MetricName"]);
-            (short(&part["Id"]), name)
-        })
-        .collect();
-    let part = |id: &str, name: &str| (id.to_owned(), name.to_owned());
-    assert_eq!(
-        parts,
-        [
-            part("visible", "ApproximateNumberOfMessagesVisible"),
-            part("hidden", "ApproximateNumberOfMessagesNotVisible"),
-            part("polls", "Polls"),
-        ]
-    );
-    assert_eq!(alarm["EvaluationPeriods"], 12);
-    assert_eq!(alarm["DatapointsToAlarm"], Value::Null, "all of them");
+fn every_alarm_tells_the_topic_when_it_begins_and_when_it_ends() {
+    let topic = json!({ "Fn::If": [
+        "HasAlarmTopic", [{ "Ref": "AlarmTopicArn" }], { "Ref": "AWS::NoValue" }
+    ] });
+    for (name, alarm) in alarms() {
+        assert_eq!(alarm["AlarmActions"], topic, "{name}");
+        assert_eq!(alarm["OKActions"], topic, "{name}");
+        // Longer ranges are refused by CloudWatch.
+        let (_, all) = periods(alarm);
+        assert!(
+            all * alarm["Period"].as_u64().unwrap() <= 24 * 3600,
+            "{name}"
+        );
+    }
 }
 
 /// What the dashboard shows.
@@ -158,48 +141,162 @@ fn shown() -> Vec<Metric> {
                 let value = pair[1].trim_start_matches("${").trim_end_matches('}');
                 (pair[0].to_owned(), value.to_owned())
             });
-            let dimensions = dimensions.collect();
-            (words[0].to_owned(), words[1].to_owned(), dimensions)
+            (format!("{} {}", words[0], words[1]), dimensions.collect())
         })
         .collect()
 }
 
-#[test]
-fn alarms_and_dashboard_use_metrics_that_the_program_emits() {
-    let source = root().join("shared/courier-aws/src/emf.rs");
-    let source = std::fs::read_to_string(source).unwrap();
-    let (program, _) = source.split_once("#[cfg(test)]").unwrap();
-    assert!(program.contains("const NAMESPACE: &str = \"GraphCourier\";"));
-    let outcomes: BTreeSet<&str> = Outcome::ALL.map(Outcome::as_str).into();
-    let callbacks = BTreeSet::from(["delivered", "refused", "unanswered"]);
-    let mut seen = BTreeSet::new();
-    let used = alarms()
-        .into_iter()
-        .flat_map(|(_, alarm)| looked_at(alarm))
-        .chain(shown());
-    for (namespace, name, dimensions) in used {
-        if namespace != "GraphCourier" {
-            continue;
-        }
-        assert!(
-            program.contains(&format!("(\"{name}\", "))
-                || program.contains(&format!("insert(\"{name}\"")),
-            "nobody emits {name}"
-        );
-        let pairs: Vec<(&str, &str)> = dimensions
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        match (name.as_str(), pairs.as_slice()) {
-            ("Ended", [("Table", "Table"), ("Outcome", word)]) => assert!(outcomes.contains(word)),
-            ("Callbacks", [("Table", "Table"), ("Result", word)]) => {
-                assert!(callbacks.contains(word));
-            }
-            (_, [("Table", "Table")]) if name != "Ended" && name != "Callbacks" => {}
-            other => panic!("no such dimensions: {other:?}"),
-        }
-        seen.insert(name);
+/// One of everything that the program counts.
+pub(super) fn everything() -> Counts {
+    Counts {
+        started: 1,
+        ended: Outcome::ALL.map(|outcome| (outcome.as_str(), 1)).into(),
+        polls: 1,
+        throttled: 1,
+        callbacks: RESULTS.map(|result| (result, 1)).into(),
+        completion_lags: vec![Duration::from_secs(1)],
+        start_unknown: 1,
+        undeliverable: 1,
+        authorization_lost: 1,
+        step_crashes: 1,
+        overdue: 1,
+        unusable: 1,
     }
+}
+
+/// What the program emits of these counts for the table `Table`, with the value.
+pub(super) fn emitted(counts: &Counts) -> Vec<(Metric, f64)> {
+    let lines = emf::lines("Table", counts, Timestamp::UNIX_EPOCH);
+    let metrics = lines.iter().flat_map(|line| {
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        let dimensions = directive["Dimensions"][0].as_array().unwrap().iter();
+        let dimensions = dimensions.map(|name| {
+            let name = name.as_str().unwrap();
+            (name.to_owned(), line[name].as_str().unwrap().to_owned())
+        });
+        let dimensions: Vec<_> = dimensions.collect();
+        let metrics = directive["Metrics"].as_array().unwrap().iter();
+        metrics.map(move |metric| {
+            let name = metric["Name"].as_str().unwrap();
+            let value = line[name].as_f64().or_else(|| line[name][0].as_f64());
+            let full = format!("{} {name}", directive["Namespace"].as_str().unwrap());
+            ((full, dimensions.clone()), value.unwrap())
+        })
+    });
+    metrics.collect()
+}
+
+#[test]
+fn alarms_and_dashboard_use_metrics_that_the_program_or_aws_emits() {
+    let emitted: BTreeSet<Metric> = emitted(&everything())
+        .into_iter()
+        .map(|(metric, _)| metric)
+        .collect();
+    let used: BTreeSet<Metric> = alarms()
+        .into_values()
+        .map(looked_at)
+        .chain(shown())
+        .collect();
+    let (ours, of_aws): (BTreeSet<_>, BTreeSet<_>) = used
+        .into_iter()
+        .partition(|(name, _)| name.starts_with("GraphCourier "));
     // And everything that is emitted can be seen.
-    assert_eq!(seen.len(), 10, "{seen:?}");
+    assert_eq!(ours, emitted);
+    let documented = BTreeMap::from(METRICS_OF_AWS);
+    let mut used = BTreeSet::new();
+    for (name, dimensions) in &of_aws {
+        let names: Vec<&str> = dimensions.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(documented.get(name.as_str()), Some(&&*names), "{name}");
+        used.insert(name.as_str());
+    }
+    assert_eq!(used, documented.into_keys().collect());
+    // The results of callbacks are words of the core.
+    let core = root().join("shared/courier-core/src/engine/step/calls.rs");
+    let core = std::fs::read_to_string(core).unwrap();
+    for result in RESULTS {
+        assert!(core.contains(&format!("\"{result}\"")), "{result}");
+    }
+}
+
+/// An alarm's rule in the words of the page of the template.
+fn in_words(alarm: &Value) -> [String; 2] {
+    let (metric, dimensions) = looked_at(alarm);
+    let (namespace, metric) = metric.split_once(' ').unwrap();
+    let whose: Vec<&str> = dimensions
+        .iter()
+        .map(|(name, value)| match (name.as_str(), value.as_str()) {
+            ("Table", _) => "",
+            ("QueueName", "Queue.QueueName") => " of the queue",
+            ("QueueName", _) => " of the dead-letter queue",
+            ("FunctionName", "StartOperation") => " of `start-operation`",
+            ("FunctionName", "PollOperation") => " of `poll-operation`",
+            ("FunctionName", _) => " of `sweep-operations`",
+            ("Result", _) => " with `Result=orphaned`",
+            ("ApiId", _) => " of the HTTP API",
+            _ => "",
+        })
+        .collect();
+    let statistic = short(&alarm["Statistic"]).to_lowercase();
+    let comparison = if sign(alarm) == ">" { "above" } else { "below" };
+    let minutes = alarm["Period"].as_u64().unwrap() / 60;
+    let window = match periods(alarm) {
+        (1, 1) => format!("in {minutes} min"),
+        (some, all) if some == all => format!("for {all} × {minutes} min"),
+        (some, all) => format!("in {some} of {all} × {minutes} min"),
+    };
+    let threshold = &alarm["Threshold"];
+    [
+        format!("{namespace} `{metric}`{}", whose.concat()),
+        format!("{statistic} {comparison} {threshold} {window}"),
+    ]
+}
+
+#[test]
+fn the_readme_of_the_template_tells_what_each_alarm_sees_and_when() {
+    let readme = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
+    let rows = readme
+        .lines()
+        .skip_while(|line| !line.starts_with("| alarm |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let told: BTreeMap<&str, [String; 2]> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+            let [name, sees, when, ..] = cells.as_slice() else {
+                panic!("{row}");
+            };
+            (
+                name.trim_matches('`'),
+                [sees, when].map(|cell| (*cell).to_owned()),
+            )
+        })
+        .collect();
+    let found: BTreeMap<&str, [String; 2]> = alarms()
+        .into_iter()
+        .map(|(name, alarm)| (name, in_words(alarm)))
+        .collect();
+    assert_eq!(told, found);
+    // A dime a month for each.
+    let cost = format!(
+        "| alarms: {} | {:.2} |",
+        found.len(),
+        found.len() as f64 / 10.0
+    );
+    assert!(readme.contains(&cost), "{cost}");
+}
+
+#[test]
+fn the_readme_of_the_template_lists_the_metrics_of_the_program() {
+    let readme = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
+    let rows = readme
+        .lines()
+        .skip_while(|line| !line.starts_with("| metric |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let told: BTreeSet<&str> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+    let emitted: BTreeSet<String> = emitted(&everything())
+        .into_iter()
+        .map(|((name, _), _)| name.strip_prefix("GraphCourier ").unwrap().to_owned())
+        .collect();
+    assert_eq!(told, emitted.iter().map(String::as_str).collect());
 }
