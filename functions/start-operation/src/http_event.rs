@@ -243,6 +243,37 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_that_the_door_has_checked_is_no_credential_and_any_other_is_one() {
+        let aws = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261121/eu-central-1/lambda/aws4_request, \
+            SignedHeaders=host, Signature=00";
+        let iam = json!({ "authorizer": { "iam": { "accessKey": "AKIDEXAMPLE" } } });
+        let rest = json!({ "identity": { "accessKey": "AKIDEXAMPLE" } });
+        let other = json!({ "authorizer": { "jwt": {} }, "identity": { "accessKey": null } });
+        for (context, value, stays) in [
+            (&iam, aws, false),
+            (&rest, aws, false),
+            (&iam, "Bearer key", true),
+            (&other, aws, true),
+        ] {
+            let head = json!({ "Authorization": value, "x-api-key": "key" });
+            for mut event in events(&head, false) {
+                let all = event["requestContext"].as_object_mut().unwrap();
+                all.remove("identity");
+                all.extend(context.as_object().unwrap().clone());
+                // A load balancer has no such authorization, and its context no such field.
+                let stays = stays || all.contains_key("elb");
+                if all.contains_key("elb") {
+                    all.retain(|name, _| name == "elb");
+                }
+                let told = event.to_string();
+                let headers = headers(event);
+                assert_eq!(headers.contains_key("authorization"), stays, "{told}");
+                assert_eq!(headers["x-api-key"], "key");
+            }
+        }
+    }
+
+    #[test]
     fn whatever_a_header_says_the_handler_or_a_problem_answers() {
         for (name, value, status) in [
             ("x-name", "Zürich", 202),

@@ -52,6 +52,7 @@ fn repair_headers(event: &mut Value) -> Result<(), Problem> {
     {
         *single = json!({});
     }
+    let is_signed = is_signed_for_aws(event);
     let mut repaired = Ok(());
     for place in ["headers", "multiValueHeaders"] {
         let Some(headers) = event.get_mut(place).and_then(Value::as_object_mut) else {
@@ -59,6 +60,9 @@ fn repair_headers(event: &mut Value) -> Result<(), Problem> {
         };
         headers.retain(|name, value| {
             if ["host", "x-forwarded-proto"].contains(&&*name.to_ascii_lowercase()) {
+                return false;
+            }
+            if is_signed && name.eq_ignore_ascii_case("authorization") && is_aws_signature(value) {
                 return false;
             }
             let is_name = HeaderName::from_bytes(name.as_bytes()).is_ok();
@@ -72,6 +76,22 @@ fn repair_headers(event: &mut Value) -> Result<(), Problem> {
         });
     }
     repaired
+}
+
+/// Reports whether the endpoint has checked a signature of AWS: `AWS_IAM` of a function URL, an HTTP API or a REST API.
+///
+/// Only the endpoint writes these fields. The signature has served its purpose, and is no credential of our callers.
+fn is_signed_for_aws(event: &Value) -> bool {
+    let places = [
+        "/requestContext/authorizer/iam",
+        "/requestContext/identity/accessKey",
+    ];
+    let mut found = places.iter().filter_map(|place| event.pointer(place));
+    found.any(|value| !value.is_null())
+}
+
+fn is_aws_signature(value: &Value) -> bool {
+    texts(value).iter().all(|text| text.starts_with("AWS4-"))
 }
 
 /// Returns the values as a list, so that none replaces another; `None` if HTTP forbids one of them.

@@ -194,6 +194,45 @@ mod tests {
         }
     }
 
+    /// The sample event of each kind of endpoint, as it comes from a deployment with a stage or a base path.
+    #[test]
+    fn behind_every_door_stage_and_base_path_are_left_out() {
+        let door = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let http = door(include_str!("../../../events/http-export.json"));
+        let url = door(include_str!("../../../events/function-url-export.json"));
+        let rest = door(include_str!("../../../events/rest-export.json"));
+        let balancer = door(include_str!("../../../events/alb-export.json"));
+        for (event, stage, front, base_path) in [
+            (&http, "$default", "", None),
+            (&http, "prod", "/prod", None),
+            (&http, "v1", "/v1", None),
+            // A mapping of a domain has the stage in it, unless that is $default.
+            (&http, "$default", "/it/graph", Some("it/graph")),
+            (&http, "prod", "/it/graph/prod", Some("it/graph/prod")),
+            (&url, "$default", "", None),
+            (&rest, "prod", "", None),
+            (&rest, "v1", "", None),
+            (&rest, "prod", "/it/graph", Some("it/graph")),
+            (&balancer, "", "", None),
+            (&balancer, "", "/it/graph", Some("it/graph")),
+        ] {
+            let mut event = event.clone();
+            if event.pointer("/requestContext/stage").is_some() {
+                event["requestContext"]["stage"] = stage.into();
+            }
+            for path in ["/v1/operations", "/healthz", "/v1/operations/op_1/history"] {
+                for name in ["path", "rawPath"] {
+                    if let Some(raw) = event.get_mut(name) {
+                        *raw = format!("{front}{path}").into();
+                    }
+                }
+                let uri = uri(&event, base_path).unwrap();
+                let found = uri.split('?').next();
+                assert_eq!(found, Some(path), "{stage} {front}: {event}");
+            }
+        }
+    }
+
     #[test]
     fn a_target_that_is_no_uri_is_none() {
         let path = |path: &str| uri(&json!({ "rawPath": path }), None);
