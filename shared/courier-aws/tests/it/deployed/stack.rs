@@ -99,6 +99,7 @@ impl Stack {
             format!("SecretArns={config},{arn}"),
             format!("Architecture={ARCHITECTURE}"),
             "WithFunctionUrl=true".to_owned(),
+            "StartReservedConcurrency=20".to_owned(),
             "OnMiniStack=true".to_owned(),
         ];
         let mut sam = command(&["sam"], "sam", ministack.url());

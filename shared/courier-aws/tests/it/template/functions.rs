@@ -1,12 +1,18 @@
 //! The functions, their event sources and the HTTP API, as the program expects them.
 
 use courier_aws::batch::{MOST_RECEIVES, OLD};
-use courier_aws::settings::{COURIER_CONFIG, COURIER_LOG, COURIER_QUEUE_URL, COURIER_TABLE};
+use courier_aws::settings::{
+    COURIER_BASE_PATH, COURIER_CONFIG, COURIER_LOG, COURIER_QUEUE_URL, COURIER_TABLE,
+};
 use serde_json::{Value, json};
 
 use super::transformed::{FUNCTIONS, names, properties, resources, short, template};
 
 const DAY: u64 = 24 * 3600;
+
+fn parameter(name: &str) -> &'static Value {
+    &template()["Parameters"][name]
+}
 
 fn number(value: &Value) -> u64 {
     value
@@ -23,10 +29,10 @@ fn each_function_has_the_timeout_that_the_program_counts_on() {
 }
 
 #[test]
-fn each_function_is_a_small_arm64_program_with_four_variables() {
+fn each_function_is_a_small_arm64_program_with_the_variables_that_it_reads() {
     for name in FUNCTIONS {
         let function = properties(name);
-        assert_eq!(function["MemorySize"], 128, "{name}");
+        assert_eq!(short(&function["MemorySize"]), "MemorySize", "{name}");
         assert_eq!(
             function["Architectures"],
             json!([{ "Ref": "Architecture" }])
@@ -38,20 +44,43 @@ fn each_function_is_a_small_arm64_program_with_four_variables() {
         assert_eq!(function["RecursiveLoop"], recursion, "{name}");
         assert_eq!(function["LoggingConfig"]["LogFormat"], "JSON", "{name}");
         let variables = &function["Environment"]["Variables"];
-        let mut read = [
+        let mut read = vec![
             COURIER_CONFIG,
             COURIER_LOG,
             COURIER_QUEUE_URL,
             COURIER_TABLE,
         ];
+        if name == "StartOperation" {
+            read.push(COURIER_BASE_PATH);
+            assert_eq!(short(&variables[COURIER_BASE_PATH]), "BasePath");
+        }
         read.sort_unstable();
         assert_eq!(names(variables), read, "{name}");
         assert_eq!(short(&variables[COURIER_QUEUE_URL]), "Queue");
         assert_eq!(short(&variables[COURIER_TABLE]), "Table");
-        // Reserved concurrency would make the mapping count receives for nothing.
-        assert_eq!(function["ReservedConcurrentExecutions"], Value::Null);
     }
-    assert_eq!(template()["Parameters"]["Architecture"]["Default"], "arm64");
+    assert_eq!(parameter("Architecture")["Default"], "arm64");
+    assert_eq!(parameter("BasePath")["Default"], "");
+    assert_eq!(parameter("MemorySize")["Default"], 128);
+}
+
+#[test]
+fn only_the_start_function_has_reserved_concurrency_and_only_if_it_is_asked_for() {
+    let reserved = |name: &str| &properties(name)["ReservedConcurrentExecutions"];
+    let wanted = json!({ "Fn::If": [
+        "HasStartReservedConcurrency",
+        { "Ref": "StartReservedConcurrency" },
+        { "Ref": "AWS::NoValue" },
+    ] });
+    assert_eq!(reserved("StartOperation"), &wanted);
+    // It would make the mapping count receives for nothing.
+    assert_eq!(reserved("PollOperation"), &Value::Null);
+    assert_eq!(reserved("SweepOperations"), &Value::Null);
+    // Zero would switch the function off.
+    let condition = &template()["Conditions"]["HasStartReservedConcurrency"];
+    let is_zero = json!({ "Fn::Equals": [{ "Ref": "StartReservedConcurrency" }, "0"] });
+    assert_eq!(condition, &json!({ "Fn::Not": [is_zero] }));
+    assert_eq!(parameter("StartReservedConcurrency")["Default"], 0);
 }
 
 #[test]
@@ -96,8 +125,10 @@ fn the_queue_feeds_poll_operation_and_a_batch_may_fail_in_part() {
         mapping["FunctionResponseTypes"],
         json!(["ReportBatchItemFailures"])
     );
-    let on_aws = &mapping["ScalingConfig"]["MaximumConcurrency"]["Fn::If"][2];
-    assert_eq!(short(on_aws), "MaximumConcurrency");
+    let concurrency = &mapping["ScalingConfig"]["MaximumConcurrency"]["Fn::If"];
+    assert_eq!(short(&concurrency[2]), "MaximumConcurrency");
+    let default = &parameter("MaximumConcurrency")["Default"];
+    assert_eq!((default, &concurrency[1]), (&json!(5), default));
 }
 
 #[test]
@@ -130,19 +161,18 @@ fn the_http_api_has_its_routes_and_a_throttle() {
         })
         .collect();
     keys.sort_unstable();
-    assert_eq!(
-        keys,
-        [
-            "ANY /healthz",
-            "ANY /readyz",
-            "ANY /v1/{proxy+}",
-            "GET /openapi.json"
-        ]
-    );
+    assert_eq!(keys, ["ANY /healthz", "ANY /readyz", "ANY /v1/{proxy+}"]);
     let integration = properties("HttpApiIntegration");
     assert_eq!(integration["PayloadFormatVersion"], "2.0");
     assert!(short(&integration["IntegrationUri"]).contains("${StartOperation.Arn}"));
-    let throttle = &properties("HttpApiStage")["DefaultRouteSettings"];
+    let stage = properties("HttpApiStage");
+    assert_eq!(short(&stage["StageName"]), "StageName");
+    assert_eq!(parameter("StageName")["Default"], "$default");
+    let url = &template()["Outputs"]["ApiUrl"]["Value"]["Fn::If"];
+    assert_eq!(url[0], "HasDefaultStage");
+    assert_eq!(short(&url[1]), "HttpApi.ApiEndpoint");
+    assert_eq!(short(&url[2]), "${HttpApi.ApiEndpoint}/${StageName}");
+    let throttle = &stage["DefaultRouteSettings"];
     assert_eq!(short(&throttle["ThrottlingRateLimit"]), "ThrottleRate");
     assert_eq!(short(&throttle["ThrottlingBurstLimit"]), "ThrottleBurst");
 }
@@ -169,16 +199,37 @@ fn the_access_log_names_neither_caller_nor_operation() {
 }
 
 #[test]
-fn a_function_url_exists_only_when_it_is_asked_for() {
-    for name in [
-        "FunctionUrl",
-        "FunctionUrlPermission",
-        "FunctionUrlInvokePermission",
+fn a_function_url_exists_only_when_it_is_asked_for_and_is_public_only_without_iam() {
+    for (name, condition) in [
+        ("FunctionUrl", "HasFunctionUrl"),
+        ("FunctionUrlPermission", "HasPublicFunctionUrl"),
+        ("FunctionUrlInvokePermission", "HasPublicFunctionUrl"),
     ] {
         let resource = &template()["Resources"][name];
-        assert_eq!(resource["Condition"], "HasFunctionUrl", "{name}");
+        assert_eq!(resource["Condition"], condition, "{name}");
     }
-    let default = &template()["Parameters"]["WithFunctionUrl"]["Default"];
-    assert_eq!(default, "false");
-    assert_eq!(template()["Parameters"]["OnMiniStack"]["Default"], "false");
+    let condition = &template()["Conditions"]["HasPublicFunctionUrl"];
+    let without_iam = json!({ "Fn::Equals": [{ "Ref": "FunctionUrlAuth" }, "NONE"] });
+    let both = json!({ "Fn::And": [{ "Condition": "HasFunctionUrl" }, without_iam] });
+    assert_eq!(condition, &both);
+    assert_eq!(
+        short(&properties("FunctionUrl")["AuthType"]),
+        "FunctionUrlAuth"
+    );
+    let values = &parameter("FunctionUrlAuth")["AllowedValues"];
+    assert_eq!(values, &json!(["NONE", "AWS_IAM"]));
+    assert_eq!(parameter("WithFunctionUrl")["Default"], "false");
+    assert_eq!(parameter("OnMiniStack")["Default"], "false");
+}
+
+#[test]
+fn a_function_url_without_a_cap_is_refused() {
+    let rule = &template()["Rules"]["FunctionUrlIsCapped"];
+    let asked_for = json!({ "Fn::Equals": [{ "Ref": "WithFunctionUrl" }, "true"] });
+    assert_eq!(rule["RuleCondition"], asked_for);
+    let is_capped = &template()["Conditions"]["HasStartReservedConcurrency"];
+    assert_eq!(&rule["Assertions"][0]["Assert"], is_capped);
+    let told = short(&rule["Assertions"][0]["AssertDescription"]);
+    assert!(told.contains("WithFunctionUrl"), "{told}");
+    assert!(told.contains("StartReservedConcurrency"), "{told}");
 }

@@ -122,11 +122,11 @@ fn each_function_has_a_role_of_its_own_without_wildcards_or_managed_policies() {
     let roles = resources("AWS::IAM::Role");
     assert_eq!(roles.len(), 3);
     for (name, role) in roles {
-        assert_eq!(
-            role["Properties"]["ManagedPolicyArns"],
-            Value::Null,
-            "{name}"
-        );
+        let properties = &role["Properties"];
+        assert_eq!(properties["ManagedPolicyArns"], Value::Null, "{name}");
+        let bounded = &properties["PermissionsBoundary"]["Fn::If"];
+        assert_eq!(bounded[0], "HasPermissionsBoundary", "{name}");
+        assert_eq!(short(&bounded[1]), "PermissionsBoundaryArn", "{name}");
         for permission in of_role(name) {
             assert!(!permission.contains('*'), "{name}: {permission}");
         }
