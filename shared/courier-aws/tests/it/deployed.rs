@@ -113,11 +113,11 @@ async fn without_the_queue_graph_is_not_asked(stack: &Stack) {
 
 async fn the_logs_tell_metrics_and_no_secrets(stack: &Stack) {
     let table = format!("\"Table\":\"{}\"", stack.output("TableName"));
-    for (function, metric) in [
-        ("start-operation", "\"Started\":1"),
-        ("poll-operation", "\"Outcome\":\"succeeded\""),
+    for (group, metric) in [
+        ("StartLogGroup", "\"Started\":1"),
+        ("PollLogGroup", "\"Outcome\":\"succeeded\""),
     ] {
-        let log = stack.log(function).await;
+        let log = stack.log(group).await;
         let reported = |line: &String| line.contains(metric) && line.contains(&table);
         assert!(log.iter().any(reported), "no {metric} in {log:#?}");
         for canary in [
@@ -152,7 +152,7 @@ async fn an_unreadable_message_ends_in_the_dead_letter_queue(stack: &Stack) {
         .await;
     let dead_letters = ministack.receive(dead).await;
     assert_eq!(dead_letters[0].body, cut_off);
-    let log = stack.log("poll-operation").await;
+    let log = stack.log("PollLogGroup").await;
     let tries = log.iter().filter(|line| line.contains("cannot be read"));
     assert_eq!(tries.count(), 4, "{log:#?}");
     stack

@@ -6,4 +6,5 @@ mod data;
 mod functions;
 mod linters;
 mod permissions;
+mod readme;
 mod transformed;

@@ -205,10 +205,10 @@ impl Stack {
         answer.body
     }
 
-    /// The lines of a function's log.
-    pub(super) async fn log(&self, function: &str) -> Vec<String> {
+    /// The lines of a function's log, by the name of the output that names its group.
+    pub(super) async fn log(&self, group: &str) -> Vec<String> {
         let mut lines = Vec::new();
-        let mut request = json!({ "logGroupName": format!("/aws/lambda/{NAME}-{function}") });
+        let mut request = json!({ "logGroupName": self.output(group) });
         loop {
             let page = self
                 .ministack

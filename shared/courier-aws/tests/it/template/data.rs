@@ -123,17 +123,36 @@ fn everything_that_is_kept_is_encrypted_with_the_stacks_own_key() {
 #[test]
 fn the_key_lets_in_the_logs_of_this_stack_only() {
     let statements = &properties("Key")["KeyPolicy"]["Statement"];
-    let condition = &statements[1]["Condition"]["ArnEquals"];
+    let condition = &statements[1]["Condition"]["ArnLike"];
     let arns = condition["kms:EncryptionContext:aws:logs:arn"].as_array();
     let arns: BTreeSet<String> = arns.unwrap().iter().map(short).collect();
     let groups = resources("AWS::Logs::LogGroup").into_iter();
     let groups = groups.map(|(_, group)| {
-        let name = short(&group["Properties"]["LogGroupName"]);
+        let name = group["Properties"]["LogGroupName"]["Fn::Sub"][0].as_str();
+        // Stacks made before the id was in the name have logs without it.
+        let name = name.unwrap().replace("/${Id}", "*");
         format!(
             "arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:{name}"
         )
     });
     assert_eq!(arns, groups.collect());
+}
+
+/// A retained group would be in the way of a new stack of the same name, if that gave it the same name.
+#[test]
+fn the_logs_outlive_the_stack_under_a_name_that_no_other_stack_has() {
+    let id_of_the_stack = json!({
+        "Fn::Select": [2, { "Fn::Split": ["/", { "Ref": "AWS::StackId" }] }]
+    });
+    for (name, group) in resources("AWS::Logs::LogGroup") {
+        assert_eq!(group["DeletionPolicy"], "RetainExceptOnCreate", "{name}");
+        assert_eq!(group["UpdateReplacePolicy"], "Retain", "{name}");
+        let sub = &group["Properties"]["LogGroupName"]["Fn::Sub"];
+        assert!(sub[0].as_str().unwrap().ends_with("/${Id}"), "{name}");
+        assert_eq!(sub[1]["Id"], id_of_the_stack, "{name}");
+        let output = &template()["Outputs"][name]["Value"];
+        assert_eq!(short(output), name);
+    }
 }
 
 #[test]
