@@ -1,5 +1,6 @@
 //! The template, built and deployed as a user would, on MiniStack with its signatures and permissions checked.
 
+mod commands;
 mod stack;
 
 use std::time::Duration;
@@ -8,10 +9,10 @@ use courier_testkit::tenants::{
     self, CALLBACK_TOKEN, GRAPH_SECRET, REFRESH_TOKEN, SAS_SIGNATURE, SEAL_KEY, SIGNING_SECRETS,
     TICKETS_KEY,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use stack::{Door, Stack};
 
-use crate::binaries::root;
+use crate::binaries::{binary, root};
 
 /// One stack, because to make it takes longer than all that is asked of it.
 #[tokio::test(flavor = "multi_thread")]
@@ -23,6 +24,8 @@ async fn the_deployed_stack_does_what_the_readme_says() {
     without_the_queue_graph_is_not_asked(&stack).await;
     the_logs_tell_metrics_and_no_secrets(&stack).await;
     an_unreadable_message_ends_in_the_dead_letter_queue(&stack).await;
+    a_url_without_a_cap_is_refused(&stack);
+    replaced_code_has_the_old_settings(&stack).await;
     stack.check();
 }
 
@@ -161,4 +164,32 @@ async fn an_unreadable_message_ends_in_the_dead_letter_queue(stack: &Stack) {
             depth.visible + depth.in_flight + depth.delayed == 0
         })
         .await;
+}
+
+fn a_url_without_a_cap_is_refused(stack: &Stack) {
+    let said = stack.refused("StartReservedConcurrency", "0");
+    assert!(said.contains("a function URL has no throttle"), "{said}");
+}
+
+async fn replaced_code_has_the_old_settings(stack: &Stack) {
+    let before = stack.settings("PollFunction");
+    stack.replace_code("PollFunction", &binary("poll-operation"));
+    let after = stack.settings("PollFunction");
+    let code = |settings: &Value| settings["CodeSha256"].clone();
+    assert_ne!(code(&after), code(&before), "the code was not replaced");
+    for setting in [
+        "Environment",
+        "KMSKeyArn",
+        "LoggingConfig",
+        "MemorySize",
+        "Role",
+        "Timeout",
+    ] {
+        assert_eq!(after[setting], before[setting], "{setting}");
+    }
+    let body = tenants::schedule(&stack.receiver, "11111111-3a6a-4392-bfe1-042452793a50");
+    let answer = stack.post(Door::HttpApi, "replaced", &body).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let operation = stack.closed(answer.body["id"].as_str().unwrap()).await;
+    assert_eq!(operation["status"], "succeeded", "{operation}");
 }

@@ -1,6 +1,6 @@
 //! The stack that `sam build` and `sam deploy` make on MiniStack, with Graph and a receiver beside it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,24 +15,22 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::{interval, timeout};
 
-use crate::binaries::{FUNCTIONS, binary, lock, path_with, root, target};
+use super::commands::{ARCHITECTURE, build, command, deployment, run};
+use crate::binaries::{path_with, root};
 use crate::cloud::{is_closed, secrets};
 
 const NAME: &str = "courier";
 /// What one wait may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(100);
-/// The functions are built for this machine.
-const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
-    "arm64"
-} else {
-    "x86_64"
-};
-
 const OUTPUTS: &str = "\
 import boto3, json, sys
 stack = boto3.client('cloudformation').describe_stacks(StackName=sys.argv[1])['Stacks'][0]
 print(json.dumps({output['OutputKey']: output['OutputValue'] for output in stack['Outputs']}))
+";
+const SETTINGS: &str = "\
+import boto3, json, sys
+print(json.dumps(boto3.client('lambda').get_function_configuration(FunctionName=sys.argv[1]), default=str))
 ";
 /// Reads the policy of the start role, or writes it.
 const START_POLICY: &str = "\
@@ -66,6 +64,8 @@ pub(super) struct Stack {
     pub(super) simulator: Simulator,
     pub(super) receiver: Receiver,
     http: reqwest::Client,
+    built: PathBuf,
+    parameters: Vec<String>,
     outputs: Value,
 }
 
@@ -94,7 +94,7 @@ impl Stack {
             .replace("{receiver}", &receiver.origin())
             .replace("env:", &format!("aws-secret:{arn}#"));
         let config = ministack.put_secret("courier/config", &text).await;
-        let parameters = [
+        let parameters = vec![
             format!("CourierConfig=aws-secret:{config}"),
             format!("SecretArns={config},{arn}"),
             format!("Architecture={ARCHITECTURE}"),
@@ -102,25 +102,52 @@ impl Stack {
             "StartReservedConcurrency=20".to_owned(),
             "OnMiniStack=true".to_owned(),
         ];
-        let mut sam = command(&["sam"], "sam", ministack.url());
-        sam.args(["deploy", "--stack-name", NAME, "--resolve-s3"])
-            .args(["--capabilities", "CAPABILITY_IAM"])
-            .args(["--no-confirm-changeset", "--no-progressbar"])
-            .arg("--template-file")
-            .arg(built)
-            .arg("--parameter-overrides")
-            .args(parameters);
-        run(&mut sam);
+        run(&mut deployment(ministack.url(), NAME, &built, &parameters));
         let mut stack = Self {
             clock,
             ministack,
             simulator,
             receiver,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            built,
+            parameters,
             outputs: Value::Null,
         };
         stack.outputs = stack.python(OUTPUTS, &[NAME]);
         stack
+    }
+
+    /// What is said when a second stack with another value of this parameter is refused.
+    pub(super) fn refused(&self, parameter: &str, value: &str) -> String {
+        let mut parameters = self.parameters.clone();
+        parameters.retain(|one| !one.starts_with(&format!("{parameter}=")));
+        parameters.push(format!("{parameter}={value}"));
+        let url = self.ministack.url();
+        let output = deployment(url, "courier-refused", &self.built, &parameters).output();
+        let output = output.unwrap();
+        assert!(!output.status.success(), "{parameter}={value} was accepted");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+
+    /// Replaces the code of a function as the README of the template says, by the name of the output that names it.
+    pub(super) fn replace_code(&self, function: &str, binary: &Path) {
+        let mut cargo = Command::new("cargo-lambda");
+        cargo
+            .args(["lambda", "deploy", "--binary-path"])
+            .arg(binary)
+            .arg(self.output(function))
+            .env("PATH", path_with(&["cargo-lambda"]))
+            .env("AWS_ENDPOINT_URL", self.ministack.url())
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_DEFAULT_REGION", REGION)
+            .current_dir(root());
+        run(&mut cargo);
+    }
+
+    /// The settings of a function, by the name of the output that names it.
+    pub(super) fn settings(&self, function: &str) -> Value {
+        self.python(SETTINGS, &[self.output(function)])
     }
 
     /// An output of the template.
@@ -271,73 +298,6 @@ async fn graph(clock: &ShiftedClock) -> Simulator {
     behaviour.schedule.retry_after_poll = second();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     Simulator::start(listener, options).await.unwrap()
-}
-
-/// Builds the stack; its template. The functions are those that the other tests run.
-fn build() -> PathBuf {
-    let place = place();
-    let mut sam = Command::new("sam");
-    sam.args(["build", "--template"])
-        .arg(root().join("infra/template.yaml"))
-        .arg("--build-dir")
-        .arg(place.join("build"))
-        .args(["--parameter-overrides"])
-        .arg(format!("Architecture={ARCHITECTURE}"))
-        .env("PATH", path_with(&["cargo-lambda", "sam"]))
-        .env("CARGO_TARGET_DIR", target())
-        .env("SAM_CLI_TELEMETRY", "0")
-        .env("AWS_DEFAULT_REGION", REGION)
-        .current_dir(&place);
-    let tested = FUNCTIONS.map(|name| std::fs::read(binary(name)).unwrap());
-    let held = lock();
-    run(&mut sam);
-    drop(held);
-    for (name, tested) in ["StartOperation", "PollOperation", "SweepOperations"]
-        .iter()
-        .zip(tested)
-    {
-        let bootstrap = place.join("build").join(name).join("bootstrap");
-        let built = std::fs::read(bootstrap).unwrap();
-        assert!(built == tested, "{name} is not what the other tests run");
-    }
-    place.join("build/template.yaml")
-}
-
-/// A directory of this test below `target`.
-fn place() -> PathBuf {
-    let place = target().join("tmp/deployed");
-    std::fs::create_dir_all(&place).unwrap();
-    place
-}
-
-/// A program that talks to MiniStack as its root, and knows nothing else of this machine.
-fn command(environments: &[&str], program: &str, endpoint: &str) -> Command {
-    let mut command = Command::new("env");
-    command
-        .arg(program)
-        .env_clear()
-        .env("PATH", path_with(environments))
-        .env("HOME", place())
-        .env("SAM_CLI_TELEMETRY", "0")
-        // It would ask PyPI for newer versions.
-        .env("HTTPS_PROXY", "http://127.0.0.1:9")
-        .env("AWS_ENDPOINT_URL", endpoint)
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .env("AWS_DEFAULT_REGION", REGION)
-        .current_dir(place());
-    command
-}
-
-/// What a command that must succeed says.
-fn run(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}{complaint}");
-    said
 }
 
 fn host(url: &str) -> &str {
