@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cloud_testkit::clock::ShiftedClock;
 use cloud_testkit::ministack::{MiniStack, Setup};
+use cloud_testkit::proxy::{Call as AwsCall, Proxy};
 use cloud_testkit::queues::Message as Received;
 use courier_aws::batch::{self, Delivery};
 use courier_aws::queue::SqsQueue;
@@ -28,6 +29,7 @@ use graph_simulator::{Options, Simulator};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::time::interval;
 
 use crate::{contract_queue, contract_store};
 
@@ -56,6 +58,7 @@ impl Sabotage {
 struct Stage {
     clock: ShiftedClock,
     ministack: MiniStack,
+    proxy: Proxy,
     url: String,
     queue: Arc<SqsQueue>,
     store: Arc<Intercepted<Table>>,
@@ -75,7 +78,8 @@ impl Stage {
         let ministack = MiniStack::start_with(setup).await;
         ministack.create_courier_table("courier").await;
         let (url, _) = ministack.create_courier_queue("courier").await;
-        let client = contract_queue::client(ministack.url());
+        let proxy = Proxy::start(ministack.url(), clock.function()).await;
+        let client = contract_queue::client(&proxy.url());
         let queue = Arc::new(SqsQueue::new(client, &url, clock.function()));
         let sabotage = Arc::new(Sabotage::default());
         let table = Table::new(contract_store::client(ministack.url()), "courier");
@@ -111,6 +115,7 @@ impl Stage {
             app: App::new(config, platform),
             clock,
             ministack,
+            proxy,
             url,
             queue,
             store,
@@ -147,10 +152,23 @@ impl Stage {
         }
     }
 
-    async fn handle(&self, deliveries: &[Delivery], time: SignedDuration) -> HashSet<String> {
+    async fn handle(&self, deliveries: &[Delivery], time: SignedDuration) -> Vec<String> {
         let ends_at = self.clock.now() + time;
-        let staying = batch::handle(&self.app, &self.queue, deliveries, ends_at).await;
-        staying.into_iter().collect()
+        batch::handle(&self.app, &self.queue, deliveries, ends_at).await
+    }
+
+    /// Waits until messages have been hidden so many times, and returns the receipts of each time.
+    async fn hidden(&self, times: usize) -> Vec<HashSet<String>> {
+        let mut ticks = interval(Duration::from_millis(20));
+        loop {
+            ticks.tick().await;
+            let calls = self.proxy.calls("ChangeMessageVisibilityBatch");
+            let answered = calls.iter().filter(|call| call.status == Some(200));
+            let receipts: Vec<_> = answered.map(receipts).collect();
+            if receipts.len() >= times {
+                return receipts;
+            }
+        }
     }
 }
 
@@ -162,6 +180,13 @@ fn delivery(message: &Received) -> Delivery {
         receives: u32::try_from(message.receive_count()).unwrap(),
         sent_at: courier_aws::at_millisecond(message.attribute("SentTimestamp").parse().unwrap()),
     }
+}
+
+fn receipts(call: &AwsCall) -> HashSet<String> {
+    let request: Value = serde_json::from_slice(&call.request).unwrap();
+    let entries = request["Entries"].as_array().unwrap().iter();
+    let receipts = entries.map(|entry| entry["ReceiptHandle"].as_str().unwrap().to_owned());
+    receipts.collect()
 }
 
 fn operation(message: &Received) -> OperationId {
@@ -186,8 +211,7 @@ async fn a_panic_and_a_hang_leave_exactly_their_own_messages() {
     let staying = stage
         .handle(&deliveries, SignedDuration::from_secs(9))
         .await;
-    let expected = HashSet::from([messages[3].id.clone(), messages[7].id.clone()]);
-    assert_eq!(staying, expected);
+    assert_eq!(staying, [&*messages[3].id, &*messages[7].id]);
     assert_eq!(stage.receiver.journal().len(), 8, "the others are done");
     for id in [&panics, &hangs] {
         let record = stage.store.inner.load(id).await.unwrap().unwrap();
@@ -202,7 +226,7 @@ async fn a_panic_and_a_hang_leave_exactly_their_own_messages() {
     let again: Vec<Delivery> = stage.poll_messages().await.iter().map(delivery).collect();
     assert_eq!(again.len(), 2);
     let staying = stage.handle(&again, SignedDuration::from_secs(9)).await;
-    assert_eq!(staying, HashSet::new());
+    assert_eq!(staying, Vec::<String>::new());
     assert_eq!(stage.receiver.journal().len(), 10);
 }
 
@@ -224,4 +248,38 @@ async fn an_invocation_without_time_left_begins_nothing() {
         1,
         "it is there for the next invocation at once"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_ended_steps_are_hidden_while_a_slow_one_runs_and_the_answer_keeps_the_order() {
+    let stage = Stage::new().await;
+    for number in 0..4 {
+        stage.start(number).await;
+    }
+    stage.clock.advance(Duration::from_secs(3000));
+    let messages = stage.poll_messages().await;
+    let deliveries: Vec<Delivery> = messages.iter().map(delivery).collect();
+    // The first ends last, two wait for a minute after a panic, one is done.
+    let sabotage = &stage.sabotage;
+    let (mut hangs, mut panics) = (sabotage.hangs.lock(), sabotage.panics.lock());
+    hangs.as_mut().unwrap().insert(operation(&messages[0]));
+    panics.as_mut().unwrap().insert(operation(&messages[1]));
+    panics.as_mut().unwrap().insert(operation(&messages[3]));
+    drop((hangs, panics));
+
+    let handled = stage.handle(&deliveries, SignedDuration::from_secs(10));
+    tokio::pin!(handled);
+    let early = tokio::select! {
+        staying = &mut handled => panic!("nothing was hidden before the end: {staying:?}"),
+        early = stage.hidden(1) => early,
+    };
+    let receipt = |index: usize| deliveries[index].receipt.clone();
+    let waiting = HashSet::from([receipt(1), receipt(3)]);
+    assert_eq!(early, std::slice::from_ref(&waiting));
+
+    let staying = handled.await;
+    let ids = [0, 1, 3].map(|index: usize| &*messages[index].id);
+    assert_eq!(staying, ids, "in the order of the batch");
+    let hidden = stage.hidden(2).await;
+    assert_eq!(hidden, [waiting, HashSet::from([receipt(0)])], "each once");
 }
