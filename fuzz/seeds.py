@@ -53,6 +53,20 @@ def times():
     yield from (unquote_to_bytes(time) for name, _, time in fields if name in (b"st", b"se", b"ske"))
 
 
+def events():
+    """Yields JSON that replaces members of a sample event, after a byte that selects the event."""
+    paths = [b"/v1/operations", b"/prod/v1/operations", b"/it/graph/v1/operations", b"/a/../%2e%2e/?", b"//", b"", b"https://[::1/"]
+    queries = [b"reference=<x>&a=%zz", b"r=a+b&r=%20", b"\\u0001"]
+    headers = [b'"host":"a b"', b'"X-Forwarded-Proto":"://"', b'"x name":"a"', b'"x-name":"Z\xc3\xbcrich"', b'"x-name":"a\\nb"', b'"Authorization":"AWS4-x"']
+    patches = [b'{"path":"%s"}' % path for path in paths] + [b'{"rawPath":"%s"}' % path for path in paths]
+    patches += [b'{"rawQueryString":"%s"}' % query for query in queries]
+    patches += [b'{"headers":{%s}}' % header for header in headers]
+    patches += [b'{"multiValueHeaders":{"X-Api-Key":["a","b"],"x-api-key":["c"]}}', b'{"multiValueQueryStringParameters":{"r":["1","<"]}}']
+    patches += [b'{"isBase64Encoded":true,"body":"="}', b'{"body":null}', b'{"httpMethod":"GE T"}', b'{"requestContext":{"stage":"prod"}}']
+    patches += [b'{"requestContext":{"authorizer":{"iam":{}},"identity":{"accessKey":"A"}}}', b'{"requestContext":null}', b"[]"]
+    yield from (bytes([door]) + patch for patch in patches for door in [0, 1, 2, 3, 4, 130])
+
+
 def signatures():
     """Yields requests in each dialect; the target replaces the placeholders with signatures."""
     yield b"webhook-id: msg_1\nwebhook-timestamp: 1795291200\nwebhook-signature: v1a,x %standard\n\n{}"
@@ -66,6 +80,7 @@ def signatures():
 SEEDS = {
     "callback_url": lambda: inputs("urls") + hosts(),
     "decide": lambda: [bytes([seed * 37 % 256] * 64) + bytes(range(seed, seed + 64)) for seed in range(64)],
+    "http_event": events,
     "location": lambda: inputs("locations") + inputs("urls"),
     "request": requests,
     "retry_after": lambda: inputs("retry_after"),
