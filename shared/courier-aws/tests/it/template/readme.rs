@@ -1,7 +1,50 @@
 //! The page of the template, `infra/README.md`: its commands and its table of parameters.
 
+use std::process::Command;
+
+use cloud_testkit::python;
+
 use super::transformed::{names, short, template};
 use crate::binaries::root;
+
+/// Prints each command and option of `aws` in a page's shell blocks that AWS's own models of its services do not have, and
+/// how many options they do have. Commands that the AWS CLI adds of its own have no model.
+const UNKNOWN_OPTIONS: &str = r"
+import re, sys
+import botocore.session
+from botocore import xform_name
+OF_THE_CLI = {'logs tail': {'since'}}
+session, known = botocore.session.get_session(), 0
+for block in re.findall(r'```sh\n(.*?)```', open(sys.argv[1]).read(), re.DOTALL):
+    for service, name, rest in re.findall(r'\baws (\w+) ([a-z-]+)([^;#\n]*)', block.replace('\\\n', ' ')):
+        options = OF_THE_CLI.get(f'{service} {name}')
+        if options is None:
+            model = session.get_service_model(service)
+            operations = {xform_name(operation, '-'): operation for operation in model.operation_names}
+            if name not in operations:
+                print(service, name)
+                continue
+            options = {xform_name(member, '-') for member in model.operation_model(operations[name]).input_shape.members}
+        for option in re.findall(r'--([a-z-]+)', rest):
+            if option.removeprefix('no-') in options | {'output', 'query'}:
+                known += 1
+            else:
+                print(service, name, option)
+print(known)
+";
+
+#[test]
+fn the_commands_of_the_readme_are_commands_of_aws() {
+    let bin = python::environment("sam", &root().join("infra/requirements/sam.txt"));
+    let output = Command::new(bin.join("python3"))
+        .args(["-c", UNKNOWN_OPTIONS])
+        .arg(root().join("infra/README.md"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let known: Result<usize, _> = said.trim().parse();
+    assert!(known.is_ok_and(|known| known > 25), "{said}");
+}
 
 /// Each variable that a command reads is set from an output of the stack, in the same section of the page.
 #[test]
