@@ -200,6 +200,17 @@ fn end_of(record: &Record) -> &'static str {
     }
 }
 
+/// Returns a request with a signature of Azure's length. Those that were recorded are shorter, which the previous version
+/// did not look at, and a repeat may carry another signature for the same container.
+fn signed_anew(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(Value::String(sas)) = body.pointer_mut("/parameters/storageLocation") {
+        let unsigned = sas.split("sig=").next().unwrap_or_default();
+        *sas = format!("{unsigned}sig=CanarySignature%2B%2F0123456789abcdefABCDEFGHIA%3D");
+    }
+    body
+}
+
 #[tokio::test]
 async fn a_request_that_the_previous_version_answered_is_known_when_it_comes_again() {
     let (world, recorded) = taken_over().await;
@@ -210,7 +221,9 @@ async fn a_request_that_the_previous_version_answered_is_known_when_it_comes_aga
             ("x-api-key", request["key"].as_str().unwrap()),
             ("idempotency-key", key),
         ];
-        let answer = world.post_with(&headers, &request["body"]).await;
+        let answer = world
+            .post_with(&headers, &signed_anew(&request["body"]))
+            .await;
         let known = |client: &str| recorded[client].get(answer.id()).is_some();
         // The key of a start that was refused is free again: its request begins a new operation.
         if let Some(previous) = answer.body["previous"].as_str() {
