@@ -1,7 +1,7 @@
 //! An HTTP/1.1 server around one handler function, with limits on size, time and number, and a graceful shutdown.
 //!
-//! It knows no routes. The answers that it makes itself (a body that does not arrive, a broken body, a panic) are
-//! problem documents in the core's format.
+//! It knows no routes. The answers that it makes itself (a body that does not arrive, a broken body, a request without
+//! a host, a panic) are problem documents in the core's format.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -30,6 +30,7 @@ use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
 use crate::http::connections::{ConnectionSlot, Connections};
+use crate::http::host_header;
 use crate::http::read_deadline::{Awaited, ReadDeadline, ReadLimits};
 use crate::http::write_deadline::WriteDeadline;
 
@@ -218,11 +219,14 @@ where
             return Err(Evicted);
         }
         let (response, close) = match read {
-            Ok(Ok(body)) => {
-                let too_long = body.len() > self.limits.body_bytes;
-                let request = Request::from_parts(head, body);
-                (self.run(request, exchange).await, too_long)
-            }
+            Ok(Ok(body)) => match host_header::check(&head) {
+                Err(problem) => (exchange.end(problem.into_response()), true),
+                Ok(()) => {
+                    let too_long = body.len() > self.limits.body_bytes;
+                    let request = Request::from_parts(head, body);
+                    (self.run(request, exchange).await, too_long)
+                }
+            },
             Ok(Err(_)) => (exchange.end(Problem::BrokenBody.into_response()), true),
             Err(_) => (exchange.end(Problem::SlowBody.into_response()), true),
         };

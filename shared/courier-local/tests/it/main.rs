@@ -7,6 +7,7 @@ mod crash;
 mod data_file;
 mod group_commit;
 mod listener;
+mod listener_host;
 mod listener_limits;
 mod listener_rude;
 mod messages;
