@@ -21,8 +21,12 @@ pub(super) enum Route<'p> {
 
 impl<'p> Route<'p> {
     /// Returns the resource of a path, which is taken as it was sent: nothing is decoded, joined or resolved.
+    ///
+    /// One slash at the end changes nothing. A redirect to the path without it would cost many clients their body.
     pub(super) fn find(path: &'p str) -> Option<Self> {
-        let parts: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+        let path = path.strip_prefix('/')?;
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let parts: Vec<&str> = path.split('/').collect();
         let ["v1", "operations", rest @ ..] = parts.as_slice() else {
             return match parts.as_slice() {
                 ["healthz"] => Some(Self::Health),
@@ -32,6 +36,7 @@ impl<'p> Route<'p> {
         };
         Some(match rest {
             [] => Self::Operations,
+            _ if rest.contains(&"") => Self::Nothing,
             ["callback", "redeliver"] => Self::RedeliverAll,
             [id] => Self::Operation(id),
             [id, "history"] => Self::History(id),

@@ -149,6 +149,47 @@ async fn a_client_may_use_only_its_operations_and_callback_origins() {
 }
 
 #[tokio::test]
+async fn a_slash_at_the_end_changes_nothing() {
+    let world = World::new().await;
+    let body = world.schedule().to_string();
+    let key = [("idempotency-key", "k")];
+    let slashed = world
+        .call("POST", "/v1/operations/", &key, body.clone())
+        .await;
+    let plain = world.call("POST", "/v1/operations", &key, body).await;
+    assert_eq!((slashed.status, plain.status), (202, 202));
+    assert_eq!(plain.header("idempotency-replayed"), Some("true"));
+    assert_eq!(plain.id(), slashed.id());
+    assert_eq!(plain.header("location"), slashed.header("location"));
+    let own = format!("/v1/operations/{}", plain.id());
+    world.closed(&plain.id()).await;
+    for (method, path) in [
+        ("GET", "/healthz"),
+        ("GET", "/v1/operations"),
+        ("GET", &own),
+        ("GET", &format!("{own}/history")),
+        ("POST", &format!("{own}/cancel")),
+        ("POST", &format!("{own}/resume")),
+        ("PATCH", &format!("{own}/callback")),
+        ("POST", "/v1/operations/callback/redeliver?dryRun=true"),
+        ("DELETE", &own),
+    ] {
+        let (start, query) = path.split_once('?').unwrap_or((path, ""));
+        let plain = world.call(method, path, &[], "").await;
+        let slashed = world
+            .call(method, &format!("{start}/?{query}"), &[], "")
+            .await;
+        assert_eq!(slashed.status, plain.status, "{method} {path}");
+        let lasting = |answer: &Answer| {
+            let mut body = answer.body.clone();
+            body["requestId"] = json!(null);
+            body
+        };
+        assert_eq!(lasting(&slashed), lasting(&plain), "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_path_is_404_and_an_unknown_method_405() {
     let world = World::new().await;
     let id = world.post(&world.schedule()).await.id();
@@ -157,9 +198,11 @@ async fn an_unknown_path_is_404_and_an_unknown_method_405() {
         "/",
         "/v1",
         "/v2/operations",
-        "/v1/operations/",
+        "/v1/operations//",
         "/v1/operations/op_x",
-        &format!("{own}/"),
+        &format!("{own}//"),
+        &format!("{own}//history"),
+        "/healthz//",
         &format!("{own}/history/1"),
         &own.to_uppercase(),
         &own.replace("op_", ""),
@@ -179,6 +222,7 @@ async fn an_unknown_path_is_404_and_an_unknown_method_405() {
         ),
         ("PUT", own.clone(), "DELETE, GET, HEAD, OPTIONS"),
         ("POST", own.clone(), "DELETE, GET, HEAD, OPTIONS"),
+        ("POST", format!("{own}/"), "DELETE, GET, HEAD, OPTIONS"),
         ("POST", format!("{own}/history"), "GET, HEAD, OPTIONS"),
         ("GET", format!("{own}/cancel"), "OPTIONS, POST"),
         ("HEAD", format!("{own}/cancel"), "OPTIONS, POST"),

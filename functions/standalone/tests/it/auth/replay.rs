@@ -198,7 +198,7 @@ async fn a_signature_permits_only_the_start_of_operations() {
         for (method, path) in [
             ("GET", "/v1/operations".to_owned()),
             ("PUT", "/v1/operations".to_owned()),
-            ("POST", "/v1/operations/".to_owned()),
+            ("POST", "/v1/operations//".to_owned()),
             ("GET", format!("/v1/operations/{id}")),
             ("GET", format!("/v1/operations/{id}/history")),
             ("POST", format!("/v1/operations/{id}/cancel")),
