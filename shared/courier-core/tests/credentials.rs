@@ -190,6 +190,7 @@ fn every_mistake_in_a_signature_is_reported() {
         "Idempotency-Key",
         "content-type",
         "webhook-signature",
+        "svix-signature",
         "a b",
         "ü",
     ] {

@@ -1,5 +1,5 @@
-//! Verifies requests that carry an HMAC of their body: Standard Webhooks 1.0, the dialects of Zendesk and GitHub, and
-//! a configurable HMAC of the body alone.
+//! Verifies requests that carry an HMAC of their body: Standard Webhooks 1.0 (also under Svix's names of its headers),
+//! the dialects of Zendesk and GitHub, and a configurable HMAC of the body alone.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +27,11 @@ pub fn verify<'a>(
     let header = signature_header(headers, clients).ok_or(Denied::Unproven)?;
     let claim = |client: &'a Client| {
         let configured = client.credentials.signed.as_ref();
-        let signed = configured.filter(|signed| signed.dialect.header() == header)?;
-        Some((signed, Claim::read(&signed.dialect, headers, body)?))
+        let signed = configured.filter(|signed| signed.dialect.headers().contains(&header))?;
+        Some((
+            signed,
+            Claim::read(&signed.dialect, &header, headers, body)?,
+        ))
     };
     let none = Choice::from(0);
     let signer = only(clients, |client| {
@@ -56,7 +59,7 @@ fn signature_header(headers: &HeaderMap, clients: &BTreeMap<String, Client>) -> 
         .values()
         .filter_map(|client| client.credentials.signed.as_ref());
     let mut present = signed
-        .map(|signed| signed.dialect.header())
+        .flat_map(|signed| signed.dialect.headers())
         .filter(|name| headers.contains_key(name));
     let first = present.next()?;
     present.all(|other| other == first).then_some(first)
@@ -75,8 +78,14 @@ struct Claim<'r> {
 }
 
 impl<'r> Claim<'r> {
-    fn read(dialect: &Dialect, headers: &'r HeaderMap, body: &'r [u8]) -> Option<Self> {
-        let signature = once(headers, dialect.header().as_str())?;
+    /// Reads the signature from the header of this name, and what belongs to it from the dialect's other headers.
+    fn read(
+        dialect: &Dialect,
+        name: &HeaderName,
+        headers: &'r HeaderMap,
+        body: &'r [u8],
+    ) -> Option<Self> {
+        let signature = once(headers, name.as_str())?;
         let of_body = |signature: Vec<u8>, algorithm| Self {
             content: vec![body],
             algorithm,
@@ -85,7 +94,7 @@ impl<'r> Claim<'r> {
             same: Signed::Content(Sha256::digest(body).into()),
         };
         match dialect {
-            Dialect::StandardWebhooks => Self::standard(headers, signature, body),
+            Dialect::StandardWebhooks => Self::standard(headers, name, signature, body),
             Dialect::Zendesk => {
                 let time = once(headers, "x-zendesk-webhook-signature-timestamp")?;
                 let hash = Sha256::new().chain_update(time).chain_update(body);
@@ -117,9 +126,26 @@ impl<'r> Claim<'r> {
         }
     }
 
-    fn standard(headers: &'r HeaderMap, signatures: &str, body: &'r [u8]) -> Option<Self> {
-        let id = once(headers, "webhook-id")?;
-        let time = once(headers, "webhook-timestamp")?;
+    /// Reads a request whose headers are either `webhook-*` or `svix-*`; one with both kinds means nothing.
+    fn standard(
+        headers: &'r HeaderMap,
+        name: &HeaderName,
+        signatures: &str,
+        body: &'r [u8],
+    ) -> Option<Self> {
+        let mut spellings = [
+            ["webhook-id", "webhook-timestamp", "webhook-signature"],
+            ["svix-id", "svix-timestamp", "svix-signature"],
+        ];
+        if name.as_str().starts_with("svix-") {
+            spellings.reverse();
+        }
+        let [[id, time, _], other] = spellings;
+        if other.iter().any(|name| headers.contains_key(*name)) {
+            return None;
+        }
+        let id = once(headers, id)?;
+        let time = once(headers, time)?;
         let is_id = (1..=255).contains(&id.len()) && id.bytes().all(|byte| byte != b'\t');
         let is_time = time.bytes().all(|byte| byte.is_ascii_digit());
         let signatures = signatures

@@ -91,7 +91,16 @@ impl Dialect {
         }
     }
 
-    /// Returns the name of the header that holds the signature; its presence means that a request is signed.
+    /// Returns the names of the header that may hold the signature; its presence means that a request is signed.
+    ///
+    /// The first name is the dialect's own. Svix's libraries send Standard Webhooks under another one.
+    pub fn headers(&self) -> Vec<HeaderName> {
+        let svix = HeaderName::from_static("svix-signature");
+        let other = (*self == Self::StandardWebhooks).then_some(svix);
+        [self.header()].into_iter().chain(other).collect()
+    }
+
+    /// Returns the dialect's own name of the header that holds the signature.
     pub fn header(&self) -> HeaderName {
         match self {
             Self::StandardWebhooks => HeaderName::from_static("webhook-signature"),
@@ -217,7 +226,7 @@ fn text_secret(secret: &Secret) -> Result<Vec<u8>, String> {
 }
 
 /// Headers that have another meaning in a request and cannot hold a signature.
-const RESERVED_HEADERS: [&str; 12] = [
+const RESERVED_HEADERS: [&str; 13] = [
     "authorization",
     "connection",
     "content-length",
@@ -225,6 +234,7 @@ const RESERVED_HEADERS: [&str; 12] = [
     "host",
     "idempotency-key",
     "prefer",
+    "svix-signature",
     "traceparent",
     "transfer-encoding",
     "webhook-signature",

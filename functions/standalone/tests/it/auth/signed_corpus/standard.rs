@@ -273,6 +273,68 @@ pub(super) fn standard_headers(sign: Sign<'_>) -> Vec<Case> {
             RefusedBecause(STALE),
         ),
         case(
+            "the names of Svix",
+            &[
+                ("svix-id", "h"),
+                ("Svix-Timestamp", &now),
+                ("svix-signature", &good),
+            ],
+            text,
+            Accepted("standard"),
+        ),
+        case(
+            "the names of Svix with another id",
+            &[
+                ("svix-id", "i"),
+                ("svix-timestamp", &now),
+                ("svix-signature", &good),
+            ],
+            text,
+            Refused,
+        ),
+        case(
+            "both names of all headers",
+            &[
+                id,
+                time,
+                signature,
+                ("svix-id", "h"),
+                ("svix-timestamp", &now),
+                ("svix-signature", &good),
+            ],
+            text,
+            Refused,
+        ),
+        case(
+            "both names of the signature",
+            &[id, time, signature, ("svix-signature", "v1,AAAA")],
+            text,
+            Refused,
+        ),
+        case(
+            "both names of the id",
+            &[id, time, signature, ("svix-id", "h")],
+            text,
+            Refused,
+        ),
+        case(
+            "both names of the time",
+            &[
+                ("svix-id", "h"),
+                ("svix-timestamp", &now),
+                ("svix-signature", &good),
+                time,
+            ],
+            text,
+            Refused,
+        ),
+        case(
+            "names of both kinds",
+            &[id, ("svix-timestamp", &now), signature],
+            text,
+            Refused,
+        ),
+        case(
             "capital names",
             &[
                 ("Webhook-Id", "h"),
