@@ -1,7 +1,7 @@
 //! Authenticates callers (`docs/adr/0017`).
 //!
 //! Everything fails closed and compares in constant time over all clients. The answer names the broken rule only for a
-//! caller that has proved to know the secret.
+//! caller that has proved to know the secret, or where the rule is about the number of credentials and not about any.
 
 use std::collections::BTreeMap;
 
@@ -42,6 +42,8 @@ pub enum Signed {
 pub enum Denied<'a> {
     /// The request has no credential, or one that matches no client.
     Unproven,
+    /// The request has more than one credential; none of them was looked at.
+    Several,
     /// The caller has proved to know the client's secret, but breaks this rule.
     Proven {
         client: &'a Client,
@@ -90,6 +92,7 @@ pub(crate) async fn authenticate<'a>(
         }
         Credential::Absent => ("none", Err(Denied::Unproven)),
         Credential::Unusable => ("unusable", Err(Denied::Unproven)),
+        Credential::Several => ("several", Err(Denied::Several)),
     };
     caller.inspect_err(|denied| denied.log(kind))
 }
@@ -97,7 +100,7 @@ pub(crate) async fn authenticate<'a>(
 impl Denied<'_> {
     fn log(&self, kind: &'static str) {
         match self {
-            Self::Unproven => {
+            Self::Unproven | Self::Several => {
                 tracing::info!(credential = kind, "caller refused");
             }
             Self::Proven { client, rule } | Self::NotGranted { client, rule } => {
@@ -119,15 +122,21 @@ impl Denied<'_> {
 }
 
 /// Returns the challenges of a 401 (RFC 9110, section 11.6.1): one for each scheme of `Authorization` that a client may
-/// use. A deployment whose clients only sign requests has none.
+/// use, and one of our own where all clients sign, because a 401 must have one.
+///
+/// Basic comes first: where a gateway joins the challenges to one line, some clients read only the beginning of it.
 pub(crate) fn challenges(clients: &BTreeMap<String, Client>) -> Vec<HeaderValue> {
     let any =
         |used: fn(&Credentials) -> bool| clients.values().any(|client| used(&client.credentials));
     let bearer = any(|known| !known.api_keys.is_empty() || known.jwt.is_some());
-    let basic = any(|known| known.basic.is_some());
+    let basic = any(|known| !known.api_keys.is_empty() || known.basic.is_some());
     let schemes = [
-        (bearer, "Bearer"),
         (basic, "Basic realm=\"graph-courier\", charset=\"UTF-8\""),
+        (bearer, "Bearer"),
+        (
+            !basic && !bearer,
+            "Webhook-Signature realm=\"graph-courier\"",
+        ),
     ];
     let used = schemes.into_iter().filter(|(is_used, _)| *is_used);
     used.map(|(_, challenge)| HeaderValue::from_static(challenge))
@@ -141,8 +150,9 @@ enum Credential<'h> {
     /// An API key or a JWT.
     Bearer(&'h str),
     Basic(&'h str),
-    /// More than one credential, an unknown scheme, or a scheme without a value.
+    /// An unknown scheme, or a scheme without a value.
     Unusable,
+    Several,
     Absent,
 }
 
@@ -154,9 +164,8 @@ impl<'h> Credential<'h> {
         let mut found = authorization.map(Self::scheme).chain(keys);
         match (found.next(), found.next()) {
             (None, _) => Self::Absent,
-            (Some(Self::Key(b"") | Self::Bearer("") | Self::Basic("")), _) | (_, Some(_)) => {
-                Self::Unusable
-            }
+            (_, Some(_)) => Self::Several,
+            (Some(Self::Key(b"") | Self::Bearer("") | Self::Basic("")), None) => Self::Unusable,
             (Some(credential), None) => credential,
         }
     }
@@ -183,7 +192,8 @@ fn by_key<'a>(clients: &'a BTreeMap<String, Client>, key: &[u8]) -> Result<Calle
         .ok_or(Denied::Unproven)
 }
 
-/// Returns the client with this user name and password (RFC 7617: the user name ends at the first colon).
+/// Returns the client with this user name and password (RFC 7617: the user name ends at the first colon), or with this
+/// user name as an API key, whatever the password: Freshservice and others send a key in this way.
 fn by_password<'a>(
     clients: &'a BTreeMap<String, Client>,
     text: &str,
@@ -191,14 +201,21 @@ fn by_password<'a>(
     let pair = STANDARD.decode(text).map_err(|_| Denied::Unproven)?;
     let colon = pair.iter().position(|byte| *byte == b':');
     let (username, password) = pair.split_at(colon.ok_or(Denied::Unproven)?);
+    let is_named = Choice::from(u8::from(!username.is_empty()));
     let username: [u8; 32] = Sha256::digest(username).into();
     let password: [u8; 32] = Sha256::digest(&password[1..]).into();
-    let matches = |client: &Client| match &client.credentials.basic {
-        Some(basic) => {
-            let known: [u8; 32] = Sha256::digest(&basic.username).into();
-            known.ct_eq(&username) & any_is(&basic.passwords, &password)
+    let matches = |client: &Client| {
+        let Credentials {
+            api_keys, basic, ..
+        } = &client.credentials;
+        let by_key = any_is(api_keys, &username) & is_named;
+        match basic {
+            Some(basic) => {
+                let known: [u8; 32] = Sha256::digest(&basic.username).into();
+                by_key | known.ct_eq(&username) & any_is(&basic.passwords, &password)
+            }
+            None => by_key,
         }
-        None => Choice::from(0),
     };
     only(clients, matches)
         .map(Caller::from)

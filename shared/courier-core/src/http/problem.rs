@@ -24,7 +24,7 @@ pub enum Problem {
         rule: &'static str,
     },
     Unauthenticated,
-    /// The credential proves that the caller knows the secret, but it breaks a rule.
+    /// The credential breaks a rule that the caller may be told.
     CredentialRefused {
         rule: &'static str,
     },
@@ -95,6 +95,9 @@ impl From<Denied<'_>> for Problem {
     fn from(denied: Denied<'_>) -> Self {
         match denied {
             Denied::Unproven => Self::Unauthenticated,
+            Denied::Several => Self::CredentialRefused {
+                rule: "more than one credential was sent: send exactly one Authorization or X-Api-Key header",
+            },
             Denied::Proven { rule, .. } => Self::CredentialRefused { rule },
             Denied::NotGranted { rule, .. } => Self::InsufficientScope { rule },
             Denied::Unreachable => Self::Unavailable,

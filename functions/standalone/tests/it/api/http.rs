@@ -157,14 +157,20 @@ async fn a_body_in_another_form_is_refused_with_the_forms_that_are_read() {
 async fn a_401_names_the_schemes_that_the_deployments_clients_may_use() {
     let hash = "sha256:32b148fafb7f13528348d132ee917ccbcebff5e2d6053f7bac76c566050d152c";
     let basic = format!("basic = {{ username = \"hr\", passwords = [\"{hash}\"] }}");
+    let keys = format!("api_keys = [\"{hash}\"]");
+    let jwt = "jwt = { issuer = \"i\", audience = \"a\", jwks_url = \"https://login.example/keys\", required_role = \"r\" }";
     let secret = "signed = { dialect = \"github\", secrets = [\"env:GITHUB_SECRET\"] }";
     let basic_challenge = "Basic realm=\"graph-courier\", charset=\"UTF-8\"";
     for (credentials, challenges) in [
-        (vec![format!("api_keys = [\"{hash}\"]")], vec!["Bearer"]),
-        (vec![basic.clone()], vec![basic_challenge]),
+        // An API key may be sent as the user name of Basic too.
+        (vec![&*keys], vec![basic_challenge, "Bearer"]),
+        (vec![&*basic], vec![basic_challenge]),
+        (vec![&basic, &keys], vec![basic_challenge, "Bearer"]),
+        (vec![jwt], vec!["Bearer"]),
+        (vec![secret, jwt], vec!["Bearer"]),
         (
-            vec![basic, format!("api_keys = [\"{hash}\"]")],
-            vec!["Bearer", basic_challenge],
+            vec![secret],
+            vec!["Webhook-Signature realm=\"graph-courier\""],
         ),
         (vec![secret.to_owned()], vec![]),
     ] {

@@ -81,13 +81,17 @@ async fn another_clients_operation_is_not_found() {
     assert_eq!(world.receiver.journal().len(), 2);
 }
 
+/// The reason for a refusal that is about no credential, but about their number.
+pub(crate) const SEVERAL: &str =
+    "more than one credential was sent: send exactly one Authorization or X-Api-Key header";
+
 #[tokio::test]
 async fn a_request_needs_exactly_one_valid_key_in_either_header() {
     let world = World::new().await;
     let bearer = format!("Bearer {TICKETS_KEY}");
     let lower = format!("bearer   {TICKETS_KEY} ");
     let basic = "Basic dGlja2V0czp0aWNrZXRzLWtleQ==";
-    let cases: [(&[(&str, &str)], u16); 16] = [
+    let cases: [(&[(&str, &str)], u16); 17] = [
         (&[("authorization", &bearer)], 200),
         (&[("Authorization", &lower)], 200),
         (&[("x-api-key", TICKETS_KEY)], 200),
@@ -106,6 +110,7 @@ async fn a_request_needs_exactly_one_valid_key_in_either_header() {
         ),
         (&[("authorization", &bearer), ("authorization", basic)], 401),
         (&[("x-api-key", TICKETS_KEY), ("x-api-key", HR_KEY)], 401),
+        (&[("x-api-key", "wrong"), ("x-api-key", "wrong")], 401),
         (
             &[(
                 "x-api-key",
@@ -119,7 +124,14 @@ async fn a_request_needs_exactly_one_valid_key_in_either_header() {
         assert_eq!(answer.status, status, "{headers:?}");
         if status == 401 {
             refused(&answer, 401, "unauthenticated");
-            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+            let mut challenges = answer.headers.get_all("www-authenticate").iter();
+            assert_eq!(challenges.next_back().unwrap(), "Bearer");
+            let several = headers.len() > 1;
+            assert_eq!(
+                answer.body["detail"].as_str(),
+                several.then_some(SEVERAL),
+                "{headers:?}"
+            );
         }
     }
     // Without a key the answer does not even show whether a path exists.

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use courier_core::operation::OperationId;
 use courier_testkit::tenants::REQUEST_SECRETS;
-use courier_testkit::world::{TICKETS_KEY, World};
+use courier_testkit::world::{HR_KEY, TICKETS_KEY, World};
 use sha2::{Digest, Sha256};
 
+use crate::api::operations::SEVERAL;
 use crate::auth::signed::{SIGNERS, signed};
 use crate::auth::signed_corpus::standard_signature;
 use crate::process::deployment::{address, config, file};
@@ -65,6 +67,7 @@ async fn a_password_is_accepted_only_with_its_user_name() {
         (basic("old"), 401),
         (basic("tickets:tickets-key"), 401),
         (basic("Sérvice:servicenow-key"), 401),
+        (basic("servicenow-key:x"), 200),
         (basic(""), 401),
         ("Basic".to_owned(), 401),
         ("Basic Sérvice:old".replace('é', "e"), 401),
@@ -96,6 +99,69 @@ async fn a_password_is_accepted_only_with_its_user_name() {
         .post_with(&[("x-api-key", "servicenow-key")], &world.goals())
         .await;
     assert_eq!(refused.problem(), "operation-forbidden");
+}
+
+#[tokio::test]
+async fn an_api_key_may_be_the_user_name_of_basic_with_any_password() {
+    let ambiguous = format!(
+        r#"
+[clients.ambiguous]
+tenant = "contoso"
+operations = ["team.schedule"]
+api_keys = [{}]
+basic = {{ username = "plain-name", passwords = [{}] }}
+[clients.other]
+tenant = "contoso"
+operations = ["team.schedule"]
+api_keys = [{}, {}]
+[seal]
+"#,
+        hash("own-key"),
+        hash("password"),
+        hash("plain-name"),
+        hash(""),
+    );
+    let world =
+        World::with(|setup| setup.config = setup.config.replace("[seal]\n", &ambiguous)).await;
+    let key = TICKETS_KEY;
+    for (pair, status) in [
+        (format!("{key}:x"), 200),
+        (format!("{key}:X"), 200),
+        (format!("{key}:"), 200),
+        (format!("{key}::"), 200),
+        // The password decides nothing, not even if it is somebody's key.
+        (format!("{key}:{HR_KEY}"), 200),
+        ("own-key:x".to_owned(), 200),
+        ("plain-name:x".to_owned(), 200),
+        // The key of one client and the user name and password of another: who calls is unclear.
+        ("plain-name:password".to_owned(), 401),
+        (key.to_owned(), 401),
+        (format!(" {key}:x"), 401),
+        (format!("{}:x", key.to_uppercase()), 401),
+        (format!("x:{key}"), 401),
+        (format!(":{key}"), 401),
+        // The hash of the empty text is the key of a client that nobody can be.
+        (":x".to_owned(), 401),
+        (":".to_owned(), 401),
+    ] {
+        let value = basic(&pair);
+        let headers = [("authorization", value.as_str())];
+        let answer = world.call("GET", "/v1/operations", &headers, "").await;
+        assert_eq!(answer.status, status, "{pair}: {answer:?}");
+    }
+    let value = basic(&format!("{key}:{HR_KEY}"));
+    let headers = [("authorization", value.as_str())];
+    let posted = world.post_with(&headers, &world.schedule()).await;
+    let id = OperationId::parse(&posted.id()).unwrap();
+    let record = world.app.store.load(&id).await.unwrap().unwrap();
+    assert_eq!(record.client, "tickets");
+    let headers = [("authorization", value.as_str()), ("x-api-key", key)];
+    let both = world.call("GET", "/v1/operations", &headers, "").await;
+    assert_eq!(
+        (both.status, both.body["detail"].as_str()),
+        (401, Some(SEVERAL))
+    );
+    world.closed(&posted.id()).await;
 }
 
 #[tokio::test]
@@ -224,6 +290,10 @@ async fn the_log_names_client_and_kind_of_credential_but_not_the_credential() {
         ),
         (&[("authorization", &wrong)], "credential=\"basic\""),
         (&[("authorization", "Canary x")], "credential=\"unusable\""),
+        (
+            &[("authorization", "Canary x"), ("x-api-key", "canary")],
+            "credential=\"several\"",
+        ),
         (&[("x-sn-hmac", "v=canary")], "credential=\"signature\""),
         (&[], "credential=\"signature\""),
         (
