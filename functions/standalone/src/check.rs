@@ -44,6 +44,8 @@ fn report(config: &Config, document: &str, catalogue: &Catalogue) -> String {
         ),
         format!("Tokens: {}", graph.login_url.origin().ascii_serialization()),
     ];
+    let public_url = config.public_url.iter();
+    lines.extend(public_url.map(|url| format!("Callers: {url}/v1/operations")));
     let warnings = config.warnings.iter();
     lines.extend(warnings.map(|warning| format!("warning: {document}:{warning}")));
     for client in config.clients.values() {

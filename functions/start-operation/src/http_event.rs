@@ -3,6 +3,7 @@
 //! writes the answer.
 
 use bytes::Bytes;
+use courier_core::http::RemovedPrefix;
 use courier_core::http::exchange::Exchange;
 use courier_core::http::problem::Problem;
 use courier_core::operation::random_ids;
@@ -52,11 +53,13 @@ where
 {
     let LambdaEvent { payload, context } = event;
     let target = payload.target.uri(base_path).ok_or(Problem::NotFound);
+    let prefix = RemovedPrefix(payload.target.prefix(base_path));
     let ids = random_ids();
     let mut target = Some(payload.repaired.and(target));
     let mut adapter = Adapter::from(service_fn(|request: lambda_http::Request| {
         let target = target.take().unwrap_or(Err(Problem::Internal));
         let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(prefix.clone());
         let target = target.map(|target| parts.uri = target);
         let exchange = Exchange::begin(&parts, &ids);
         let response = target.map(|()| handler(Request::from_parts(parts, body_bytes(body))));
@@ -377,6 +380,15 @@ mod tests {
                 );
                 assert_eq!(problem["requestId"], "r-1");
             }
+        }
+    }
+
+    #[test]
+    fn the_handler_learns_what_the_gateway_removed_from_the_path() {
+        for (event, expected) in SAMPLE_EVENTS.into_iter().zip(["", "", "/prod", ""]) {
+            let request = handled(serde_json::from_str(event).unwrap()).0.unwrap();
+            let RemovedPrefix(prefix) = request.extensions().get().unwrap();
+            assert_eq!(prefix, expected, "{event}");
         }
     }
 

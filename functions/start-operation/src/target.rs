@@ -18,6 +18,8 @@ use url::form_urlencoded::byte_serialize;
 
 /// The path and the query, with those characters percent-encoded that a URI must not contain.
 pub(crate) struct Target {
+    /// What the caller has in front of `path`: the stage, where the gateway has one in its URL.
+    stage: String,
     path: String,
     query: String,
 }
@@ -26,6 +28,8 @@ impl Target {
     /// Removes the target from an event and returns it.
     pub(crate) fn take(event: &mut Map<String, Value>) -> Self {
         let context = |name: &str| event.get("requestContext")?.get(name);
+        let outer = context("path").and_then(Value::as_str);
+        let outer = outer.map(ToOwned::to_owned);
         // Only load balancers pass the parameters undecoded, and the events of REST APIs have no version.
         let is_decoded = context("elb").is_none();
         let stage = context("stage").and_then(Value::as_str);
@@ -33,8 +37,12 @@ impl Target {
         let stage = stage.map(ToOwned::to_owned);
         let [raw_path, path] = ["rawPath", "path"].map(|name| event.remove(name));
         let path = raw_path.or(path);
-        let path = path.as_ref().and_then(Value::as_str).unwrap_or_default();
-        let path = stage.map_or(path, |stage| without_prefix(path, &stage));
+        let whole = path.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let path = stage.map_or(whole, |stage| without_prefix(whole, &stage));
+        // A REST API has its stage only in the path of the context.
+        let outer = outer.as_deref().filter(|outer| outer.ends_with(whole));
+        let front = outer.unwrap_or(whole).strip_suffix(path);
+        let front = front.unwrap_or_default();
         let raw = event.remove("rawQueryString");
         let [all, last] = ["multiValueQueryStringParameters", "queryStringParameters"]
             .map(|name| event.remove(name));
@@ -48,21 +56,33 @@ impl Target {
                 .map_or_else(String::new, |parameters| joined(parameters, is_decoded)),
         };
         Self {
+            stage: encoded(front).replace('?', "%3F"),
             // A decoded path may contain a question mark, which does not begin the query.
             path: encoded(path).replace('?', "%3F"),
             query,
         }
     }
 
+    /// Returns what the caller has in front of the path of [`Target::uri`]: the stage and `base_path`.
+    pub(crate) fn prefix(&self, base_path: Option<&str>) -> String {
+        let path = self.below(base_path);
+        let base_path = self.path.strip_suffix(path).unwrap_or_default();
+        format!("{}{base_path}", self.stage)
+    }
+
     /// Returns the target below `base_path`; `None` if it is too long for a URI or is not a valid one.
     pub(crate) fn uri(&self, base_path: Option<&str>) -> Option<Uri> {
-        let path = base_path.map_or(&*self.path, |base_path| {
-            without_prefix(&self.path, base_path)
-        });
+        let path = self.below(base_path);
         if self.query.is_empty() {
             return path.parse().ok();
         }
         format!("{path}?{}", self.query).parse().ok()
+    }
+
+    fn below(&self, base_path: Option<&str>) -> &str {
+        base_path.map_or(&*self.path, |base_path| {
+            without_prefix(&self.path, base_path)
+        })
     }
 }
 
@@ -230,6 +250,46 @@ mod tests {
                 let found = uri.split('?').next();
                 assert_eq!(found, Some(path), "{stage} {front}: {event}");
             }
+        }
+    }
+
+    #[test]
+    fn what_the_caller_has_in_front_of_the_path_is_known() {
+        let v2 = |path: &str, stage: &str| {
+            json!({ "version": "2.0", "rawPath": path, "rawQueryString": "",
+                "requestContext": { "stage": stage } })
+        };
+        let rest = |path: &str, outer: &str| json!({ "path": path, "requestContext": { "stage": "prod", "path": outer } });
+        let elb = |path: &str| json!({ "path": path, "requestContext": { "elb": {} } });
+        for (event, base_path, prefix) in [
+            (v2("/v1/operations", "$default"), None, ""),
+            (v2("/prod/v1/operations", "prod"), None, "/prod"),
+            (v2("/v1/v1/operations", "v1"), None, "/v1"),
+            (
+                v2("/prod/it/graph/v1/x", "prod"),
+                Some("it/graph"),
+                "/prod/it/graph",
+            ),
+            (
+                v2("/it/graph/v1/x", "$default"),
+                Some("it/graph"),
+                "/it/graph",
+            ),
+            (v2("/v1/x", "$default"), Some("it/graph"), ""),
+            (rest("/v1/x", "/prod/v1/x"), None, "/prod"),
+            (rest("/v1/x", "/v1/v1/x"), None, "/v1"),
+            (rest("/graph/v1/x", "/graph/v1/x"), Some("graph"), "/graph"),
+            (rest("/v1/x", "/v1/x"), None, ""),
+            (rest("/v1/x", "/else"), None, ""),
+            (elb("/it/v1/x"), Some("it"), "/it"),
+            (elb("/v1/x"), None, ""),
+            (json!({ "rawPath": "/ü/v1/x" }), Some("%C3%BC"), "/%C3%BC"),
+        ] {
+            let told = event.to_string();
+            let target = Target::take(&mut event.as_object().unwrap().clone());
+            assert_eq!(target.prefix(base_path), prefix, "{told}");
+            let uri = target.uri(base_path).unwrap();
+            assert!(uri.path().starts_with("/v1/"), "{told}: {uri}");
         }
     }
 

@@ -146,6 +146,14 @@ impl<T: Clone, E: Clone> Cached<T, E> {
         held.lease.take_if(is_old);
     }
 
+    /// Returns how long nobody asks again after a failure, if there is no value to use meanwhile.
+    pub(crate) fn pause_left(&self, now: Timestamp) -> Option<Duration> {
+        match self.held().next(|_| true, now) {
+            Next::Fail(unavailable) => Some(elapsed(now, unavailable.not_before)),
+            Next::Use(_) | Next::Fetch(_) => None,
+        }
+    }
+
     fn held(&self) -> MutexGuard<'_, Held<T, E>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -151,3 +151,58 @@ fn token_kinds_are_named_application_and_delegated() {
     assert_eq!(TokenKind::Application.as_str(), "application");
     assert_eq!(TokenKind::Delegated.as_str(), "delegated");
 }
+
+#[test]
+fn the_public_url_is_where_callers_find_us_and_nothing_else() {
+    let with = |url: &str| {
+        let text = format!("public_url = \"{url}\"\n{GOOD}");
+        Config::parse(&text, Catalogue::shipped(), &resolve)
+            .map(|config| config.public_url)
+            .map_err(ConfigErrors::texts)
+    };
+    for (url, read) in [
+        ("https://courier.contoso.com", "https://courier.contoso.com"),
+        (
+            "https://courier.contoso.com/",
+            "https://courier.contoso.com",
+        ),
+        (
+            "https://a.example:8443/it/graph",
+            "https://a.example:8443/it/graph",
+        ),
+        ("https://a.example/prod/", "https://a.example/prod"),
+        ("https://a.example/v1", "https://a.example/v1"),
+        ("https://[2001:db8::1]/x", "https://[2001:db8::1]/x"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://localhost/x", "http://localhost/x"),
+    ] {
+        assert_eq!(with(url), Ok(Some(read.to_owned())), "{url}");
+    }
+    let https = "must be https (http only on a loopback address)";
+    let bare = "must have no user information, query or fragment";
+    let plain = "must be in its plain form: in lower case, without the default port, and with nothing to resolve or encode in its path";
+    for (url, rule) in [
+        ("", "must not be empty"),
+        ("courier.contoso.com", "must be a URL"),
+        ("/it/graph", "must be a URL"),
+        ("http://courier.contoso.com", https),
+        ("ftp://courier.contoso.com", https),
+        ("https://canary@a.example", bare),
+        ("https://:canary@a.example", bare),
+        ("https://a.example?canary", bare),
+        ("https://a.example/#canary", bare),
+        ("https://A.example", plain),
+        ("https://a.example:443", plain),
+        ("https://a.example/x/../y", plain),
+        ("https://a.example/ü", plain),
+        ("https://a.example/x//", plain),
+        ("https://a.example//", plain),
+        ("https://a.example\\\\x", plain),
+        (
+            "https://a.example/v1/operations",
+            "must end before /v1/operations",
+        ),
+    ] {
+        assert_eq!(with(url), Err(vec![format!("public_url: {rule}")]), "{url}");
+    }
+}

@@ -42,6 +42,8 @@ pub struct Config {
     /// The networks in which receivers may be, besides public addresses.
     pub allowed: Arc<Allowed>,
     pub callbacks: Callbacks,
+    /// The URL under which callers reach us, without a slash at its end: it stands in front of `/v1`.
+    pub public_url: Option<String>,
     /// Default rate limit for clients that set none.
     pub requests_per_minute: u32,
     /// What is permitted but surely unwanted.
@@ -85,6 +87,7 @@ impl Config {
             return Err(failed(syntax(&mistakes)));
         }
         let mut root = Reader::new("", 0, document.get_ref(), resolve);
+        let public_url = root.public_url("public_url");
         let sealer = root.table("seal", seal);
         let callbacks = root.optional_table("callbacks", callbacks);
         let (callbacks, allowed) = callbacks.unwrap_or_default();
@@ -122,6 +125,7 @@ impl Config {
                 sealer,
                 allowed: Arc::new(allowed),
                 callbacks,
+                public_url,
                 requests_per_minute,
                 warnings: placed(text, warnings),
                 retention: Duration::from_secs(u64::from(days) * 24 * 3600),

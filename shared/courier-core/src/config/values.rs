@@ -105,11 +105,40 @@ impl Reader<'_> {
 
     /// Reads an https origin without path; http is permitted on a loopback address only.
     pub(crate) fn origin(&mut self, key: &str) -> Option<Url> {
+        self.https_url(key, |_, url| {
+            let is_origin = url.path() == "/" && is_bare(url);
+            let rule = "must be an origin: scheme, host and port only";
+            is_origin.then_some(()).ok_or(rule)
+        })
+    }
+
+    /// Reads the URL under which callers reach us, and returns it without a slash at its end.
+    pub(crate) fn public_url(&mut self, key: &str) -> Option<String> {
+        let url = self.https_url(key, |text, url| {
+            let written = text.strip_suffix('/').unwrap_or(text);
+            if !is_bare(url) {
+                Err("must have no user information, query or fragment")
+            } else if without_slash(url) != written || written.ends_with('/') {
+                Err("must be in its plain form: in lower case, without the default port, and with nothing to resolve or encode in its path")
+            } else if written.ends_with("/v1/operations") {
+                Err("must end before /v1/operations")
+            } else {
+                Ok(())
+            }
+        })?;
+        Some(without_slash(&url).to_owned())
+    }
+
+    /// Reads a URL that must be https, or http on a loopback address, and holds by `check`, which gets its text too.
+    fn https_url(
+        &mut self,
+        key: &str,
+        check: impl Fn(&str, &Url) -> Result<(), &'static str>,
+    ) -> Option<Url> {
         let text = self.optional_text(key)?;
         let checked = Url::parse(&text)
             .map_err(|_| "must be a URL")
             .and_then(|url| {
-                let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
                 let loopback = match url.host() {
                     Some(Host::Ipv4(address)) => address.is_loopback(),
                     Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -117,12 +146,9 @@ impl Reader<'_> {
                     None => false,
                 };
                 if !(url.scheme() == "https" || (url.scheme() == "http" && loopback)) {
-                    Err("must be https (http only on a loopback address)")
-                } else if !bare || !url.username().is_empty() || url.password().is_some() {
-                    Err("must be an origin: scheme, host and port only")
-                } else {
-                    Ok(url)
+                    return Err("must be https (http only on a loopback address)");
                 }
+                check(&text, &url).map(|()| url)
             });
         checked.map_err(|rule| self.error(key, rule)).ok()
     }
@@ -192,6 +218,16 @@ impl Reader<'_> {
     fn resolved(&self, text: &str) -> Result<Secret, String> {
         (self.resolve)(&SecretReference::parse(text)?)
     }
+}
+
+/// Reports whether a URL has nothing besides scheme, host, port and path.
+fn is_bare(url: &Url) -> bool {
+    let is_anonymous = url.username().is_empty() && url.password().is_none();
+    is_anonymous && url.query().is_none() && url.fragment().is_none()
+}
+
+fn without_slash(url: &Url) -> &str {
+    url.as_str().strip_suffix('/').unwrap_or(url.as_str())
 }
 
 fn whole_number(value: &DeValue<'_>) -> Option<u32> {

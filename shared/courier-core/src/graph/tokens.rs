@@ -105,6 +105,11 @@ impl Tokens {
             })
     }
 
+    /// Returns how long nobody asks for a token of the tenant, because the last request for one failed.
+    pub(crate) fn pause_left(&self, tenant: &str, kind: TokenKind) -> Option<Duration> {
+        self.cached(tenant, kind).pause_left((self.clock)())
+    }
+
     /// Drops a token that Graph refused, so that the next call of `get` fetches another.
     ///
     /// Keeps the token in memory if it has been replaced since.

@@ -28,7 +28,7 @@ pub(super) async fn redeliver(app: &App, record: Record) -> Result<Response<Byte
         });
     }
     let record = change(app, record, &Event::RedeliveryRequested).await?;
-    Ok(pending(&record, app.now()))
+    Ok(pending(app, &record))
 }
 
 /// Answers `PATCH /v1/operations/{id}/callback`: changes URL, profile or token; a field that is left out stays.
@@ -89,7 +89,7 @@ pub(super) async fn retarget(
     };
     let sealed = target.sealed(&record.id, &app.config.sealer);
     let record = change(app, record, &Event::Retargeted(Box::new(sealed))).await?;
-    Ok(state(&record, app.now()))
+    Ok(state(app, &record))
 }
 
 /// Fills in the fields that the change leaves out from the current callback.

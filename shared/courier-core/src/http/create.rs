@@ -45,7 +45,7 @@ pub(super) async fn create(
         }
         .into_response()
     } else {
-        state(&record, app.now())
+        state(app, &record)
     };
     let headers = response.headers_mut();
     insert(headers, "location", &path(&record));

@@ -13,12 +13,10 @@ use crate::config::Client;
 use crate::engine::app::App;
 use crate::engine::step::{self, StepError};
 use crate::error_chain::chain;
-use crate::http::problem::{Problem, seconds};
+use crate::http::problem::Problem;
 use crate::lifecycle::Event;
-use crate::operation::view::document;
-use crate::operation::{OperationId, Outcome, Record, State};
+use crate::operation::{OperationId, Outcome, Record};
 use crate::ports::StoreError;
-use crate::time::{elapsed, later};
 
 mod accept;
 mod body;
@@ -27,6 +25,7 @@ mod callback_bulk;
 mod create;
 pub mod exchange;
 mod list;
+mod looks;
 mod prefer;
 pub mod problem;
 pub mod request;
@@ -36,15 +35,12 @@ mod routes;
 use create::create;
 use exchange::CallerName;
 use list::{list, refuse_query};
+pub use looks::RemovedPrefix;
+use looks::{SOON, complete_location, pending, state};
 use prefer::{Preferences, Times, await_end};
 use request::BODY_BYTES;
 use routes::Route;
 
-/// `Retry-After` where no time is known at which there is news.
-const SOON: Duration = Duration::from_secs(5);
-/// Bounds of `Retry-After`.
-const MIN_PAUSE: Duration = Duration::from_secs(1);
-const MAX_PAUSE: Duration = Duration::from_hours(1);
 /// Longest time that the store may take to show that it can be read.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -69,6 +65,7 @@ pub async fn handle(app: &App, request: Request<Bytes>, ends_at: Timestamp) -> R
                 .append(header::WWW_AUTHENTICATE, challenge);
         }
     }
+    complete_location(app, &request, response.headers_mut());
     if let Some(name) = caller {
         response.extensions_mut().insert(name);
     }
@@ -177,39 +174,11 @@ async fn read(
         Some(wait) => await_end(app, record, wait, times).await,
         None => record,
     };
-    let mut response = state(&record, app.now());
+    let mut response = state(app, &record);
     if let Some(applied) = preferences.applied() {
         insert(response.headers_mut(), "preference-applied", &applied);
     }
     Ok(response)
-}
-
-/// Returns the operation's document: 202 while the operation is open, 200 once it has ended.
-fn state(record: &Record, now: Timestamp) -> Response<Bytes> {
-    if record.ended_at.is_some() {
-        json_response(StatusCode::OK, &document(record, now))
-    } else {
-        pending(record, now)
-    }
-}
-
-/// Returns the operation's document as 202: `Location` says where to look again, `Retry-After` when there may be news.
-fn pending(record: &Record, now: Timestamp) -> Response<Bytes> {
-    let next = match record.state {
-        State::Accepted { not_before } => Some(not_before),
-        State::StartUnknown { hold_until } => Some(hold_until),
-        State::Starting { .. } => None,
-        State::Running { .. } => record.graph.next_poll_at,
-        State::Ended { .. } | State::Closed { .. } => record.due_at,
-    };
-    let next = next.filter(|next| *next > now);
-    let next = next.unwrap_or_else(|| later(now, SOON));
-    let pause = elapsed(now, next).clamp(MIN_PAUSE, MAX_PAUSE);
-    let mut response = json_response(StatusCode::ACCEPTED, &document(record, now));
-    let headers = response.headers_mut();
-    insert(headers, "location", &path(record));
-    headers.insert(header::RETRY_AFTER, seconds(pause));
-    response
 }
 
 /// Returns the path at which an operation is read.
@@ -224,7 +193,7 @@ async fn cancel(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
             rule: "the operation has already ended",
         });
     }
-    Ok(state(&record, app.now()))
+    Ok(state(app, &record))
 }
 
 /// Erases what a closed operation says about people; a repeat of its request is still known.
@@ -235,7 +204,7 @@ async fn erase(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
             rule: "the operation is open, or its completion is still being delivered: cancel it, or wait",
         });
     }
-    Ok(state(&record, app.now()))
+    Ok(state(app, &record))
 }
 
 /// Applies an event of the API to a record and returns the changed record.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Response;
 
-use super::{insert, state, store};
+use super::{insert, path, state, store};
 use crate::crypto::seal::{SealError, Sealer};
 use crate::engine::app::App;
 use crate::http::problem::Problem;
@@ -36,9 +36,8 @@ pub(super) async fn resume(app: &App, ended: Record) -> Result<Response<Bytes>, 
             tracing::error!(operation.id = %record.id, %error, "could not queue the first poll of a resumed operation; the sweeper queues it");
         }
     }
-    let mut response = state(&record, app.now());
-    let location = format!("/v1/operations/{}", record.id);
-    insert(response.headers_mut(), "location", &location);
+    let mut response = state(app, &record);
+    insert(response.headers_mut(), "location", &path(&record));
     if is_replay {
         insert(response.headers_mut(), "idempotency-replayed", "true");
     }

@@ -44,6 +44,22 @@ fn own_pause(
         .min(Duration::from_secs(row.max_seconds))
 }
 
+/// Returns the longest pause until the next poll of an operation whose last answer asked for none.
+pub fn longest_poll_pause(record: &Record, row: &PollSpec, now: Timestamp) -> Duration {
+    let own = own_pause(record, row, None, now);
+    own + longest_jitter(own)
+}
+
+/// Returns the pause of a start that could not be prepared, where nobody has named one: a tenth of the operation's age.
+pub fn start_pause(record: &Record, now: Timestamp) -> Duration {
+    let age = elapsed(record.created_at, now);
+    (age / 10).clamp(Duration::from_secs(5), Duration::from_secs(900))
+}
+
+fn longest_jitter(own_pause: Duration) -> Duration {
+    (own_pause / 10).min(Duration::from_secs(60))
+}
+
 /// Returns the time of the next poll; past the deadline only if Graph asks for so long a pause.
 ///
 /// Our own pause is the longer of the catalogue's first pause (or a shorter `Retry-After`) and a tenth of the
@@ -60,7 +76,7 @@ pub fn next_poll_at(
     // Many operations may get the same `Retry-After`. They are spread over a pause of our own, not to poll all at once.
     let (pause, spread) = match retry_after.filter(|pause| *pause > own) {
         Some(longer) => (longer, own),
-        None => (own, (own / 10).min(Duration::from_secs(60))),
+        None => (own, longest_jitter(own)),
     };
     let next = later(now, pause + spread.mul_f64(fraction(record, now)));
     if next <= record.deadline {

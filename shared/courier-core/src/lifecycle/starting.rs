@@ -9,7 +9,7 @@ use crate::graph::verdict::{self, GraphReply, StartVerdict, Started};
 use crate::lifecycle::schedule;
 use crate::operation::message::Message;
 use crate::operation::{OperationError, Outcome, Reason, Record, State};
-use crate::time::{elapsed, later};
+use crate::time::later;
 
 /// Time by which a first poll may be late before its message counts as lost.
 const FIRST_POLL_GRACE: Duration = Duration::from_secs(60);
@@ -139,10 +139,9 @@ impl Rules<'_> {
         if !waiting {
             return only(Next::Redecide);
         }
-        let age = elapsed(self.record.created_at, self.now);
         let pause = not_ready
             .retry_after
-            .unwrap_or_else(|| (age / 10).clamp(Duration::from_secs(5), Duration::from_secs(900)));
+            .unwrap_or_else(|| schedule::start_pause(self.record, self.now));
         let until = later(self.now, pause).min(self.record.deadline.max(self.now));
         let news = self.record.reason != not_ready.reason;
         if !news && !self.outlasts_sweeper(until) {

@@ -1,6 +1,5 @@
-//! What HTTP itself promises, on every route: methods, media types, challenges, `Retry-After`, request ids, health.
+//! What HTTP itself promises, on every route: methods, media types, challenges, request ids, health.
 
-use courier_testkit::receiver::Answer as Reply;
 use courier_testkit::world::{Answer, TICKETS_KEY, World};
 use graph_simulator::{Action, Fault};
 use http::HeaderMap;
@@ -172,7 +171,6 @@ async fn a_401_names_the_schemes_that_the_deployments_clients_may_use() {
             vec![secret],
             vec!["Webhook-Signature realm=\"graph-courier\""],
         ),
-        (vec![secret.to_owned()], vec![]),
     ] {
         let world = World::with(|setup| {
             let (begin, rest) = setup.config.split_once("[clients.tickets]").unwrap();
@@ -188,51 +186,6 @@ async fn a_401_names_the_schemes_that_the_deployments_clients_may_use() {
         let found: Vec<_> = found.map(|value| value.to_str().unwrap()).collect();
         assert_eq!(found, challenges, "{credentials:?}");
     }
-}
-
-fn pause(answer: &Answer) -> u64 {
-    answer.header("retry-after").unwrap().parse().unwrap()
-}
-
-#[tokio::test]
-async fn every_202_says_where_and_when_to_look_again() {
-    let world = World::new().await;
-    let looks = |answer: &Answer, path: &str, seconds: std::ops::RangeInclusive<u64>| {
-        assert_eq!(answer.status, 202, "{answer:?}");
-        assert_eq!(answer.header("location"), Some(path), "{answer:?}");
-        assert!(seconds.contains(&pause(answer)), "{seconds:?}: {answer:?}");
-    };
-    let goals = world.post(&world.goals()).await;
-    let path = format!("/v1/operations/{}", goals.id());
-    looks(&goals, &path, 60..=66);
-    looks(&world.get(&path).await, &path, 60..=66);
-    world.clock.advance(std::time::Duration::from_secs(50));
-    looks(&world.get(&path).await, &path, 10..=16);
-    let callback = json!({ "url": world.receiver.url("/hooks/new") }).to_string();
-    let place = format!("{path}/callback");
-    let changed = world.call("PATCH", &place, &[], callback).await;
-    looks(&changed, &path, 10..=16);
-
-    // Graph asks to try the start later.
-    let busy = Fault::new("schedule.start", Action::throttled(429, Some("120")));
-    world.simulator.script(busy);
-    let postponed = world.post(&world.schedule()).await;
-    assert_eq!(postponed.body["status"], "accepted");
-    let path = format!("/v1/operations/{}", postponed.id());
-    looks(&postponed, &path, 120..=145);
-    looks(&world.get(&path).await, &path, 120..=145);
-
-    // The receiver fails once, and the completion is sent again.
-    world.receiver.answer_next(Reply::status(410));
-    world.closed(&postponed.id()).await;
-    let again = format!("{path}/callback/redeliver");
-    looks(&world.call("POST", &again, &[], "").await, &path, 1..=5);
-    let all = world
-        .call("POST", "/v1/operations/callback/redeliver", &[], "")
-        .await;
-    looks(&all, "/v1/operations?callback=pending", 5..=5);
-    world.closed(&goals.id()).await;
-    world.closed(&postponed.id()).await;
 }
 
 #[tokio::test]

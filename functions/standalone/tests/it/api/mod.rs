@@ -6,6 +6,7 @@ mod erasing;
 mod http;
 mod idempotency;
 mod lists;
+mod looks;
 pub(crate) mod operations;
 mod prefer;
 mod unusable;

@@ -195,10 +195,12 @@ algorithms = ["RS256", "ES256"]
     let directory = tempfile::tempdir().unwrap();
     let clients = format!("{jwt}{}", with_basic()).replace("[seal]\n", SIGNERS);
     let text = config("http://127.0.0.1:9", "http://127.0.0.1:8").replace("[seal]\n", &clients);
+    let text = format!("public_url = \"https://courier.example/it/\"\n{text}");
     let path = file(directory.path(), "courier.toml", &text);
     let ended = run(&["check", "--config", &path], &REQUEST_SECRETS).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     for line in [
+        "Callers: https://courier.example/it/v1/operations\n",
         "client servicenow (tenant contoso)\n  proves itself with one of 1 API key(s)\n  proves itself with Basic as Sérvice, one of 2 password(s)\n  may send 40 requests a minute",
         "by signing (standard-webhooks, header webhook-signature), one of 2 secret(s); that only starts operations\n  may send 1000000 requests a minute",
         "by signing (zendesk, header x-zendesk-webhook-signature), one of 2 secret(s)",

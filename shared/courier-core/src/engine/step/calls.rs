@@ -267,6 +267,13 @@ fn tenant<'a>(app: &'a App, record: &Record) -> Result<&'a Tenant, NotReady> {
         })
 }
 
+/// Returns how long no call about this operation is made: Graph asked for a pause, or there is no token for now.
+pub(crate) fn pause_of_calls(app: &App, record: &Record) -> Option<Duration> {
+    let operation = app.catalogue.find(&record.operation)?;
+    let token = app.tokens.pause_left(&record.tenant, operation.token);
+    token.max(app.throttled.left(&throttling_scope(record), app.now()))
+}
+
 /// Reports an error while Graph's `Retry-After` of a 429 lasts, which holds for all operations of this name and tenant.
 fn check_throttling(app: &App, record: &Record) -> Result<(), NotReady> {
     let left = app.throttled.left(&throttling_scope(record), app.now());

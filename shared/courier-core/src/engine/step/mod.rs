@@ -22,6 +22,8 @@ use crate::time::{elapsed, later};
 mod calls;
 mod warnings;
 
+pub(crate) use calls::pause_of_calls;
+
 /// Most decisions in one step; a correct step needs about ten.
 const MAX_DECISIONS: usize = 64;
 /// Pause of a message whose step failed, for example because the store is unavailable.
