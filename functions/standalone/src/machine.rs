@@ -14,7 +14,7 @@ use courier_core::engine::sweep::sweep;
 use courier_core::error_chain::chain;
 use courier_core::lifecycle::Timing;
 use courier_core::operation::random_ids;
-use courier_core::outbound::{HttpTransport, Timeouts};
+use courier_core::outbound::{HttpTransport, Timeouts, certificates};
 use courier_core::time::{Clock, later};
 use courier_local::Database;
 use courier_local::worker::{self, WorkerOptions};
@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::descriptors;
+use crate::{descriptors, settings};
 
 /// Number of connections that the kernel queues until they are accepted.
 ///
@@ -59,6 +59,8 @@ impl Machine {
         listen: SocketAddr,
         clock: Clock,
     ) -> anyhow::Result<Self> {
+        let certificates = certificates::named(&settings::variable)?;
+        let tls = certificates.map(certificates::trusting).transpose()?;
         courier_local::create_private_directory(data)
             .with_context(|| format!("the directory {} cannot be made", data.display()))?;
         let file = data.join("courier.db");
@@ -68,7 +70,7 @@ impl Machine {
         let listener = bind(listen).with_context(|| format!("cannot listen at {listen}"))?;
         let address = listener.local_addr()?;
         let timeouts = Timeouts::default();
-        let transport = HttpTransport::new(&timeouts, &None, &config.allowed)
+        let transport = HttpTransport::new(&timeouts, &tls, &config.allowed)
             .context("no TLS roots can be used")?;
         let platform = Platform {
             store: Arc::new(database.clone()),

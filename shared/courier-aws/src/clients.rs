@@ -1,6 +1,5 @@
 //! What all AWS calls share: trusted roots, one HTTP client, region and credentials of the function, and timeouts.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::environment::{
@@ -9,8 +8,9 @@ use aws_config::environment::{
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use courier_core::outbound::certificates::{self, CertificatesError};
 use courier_core::outbound::{self, Timeouts, Tls};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 
 use crate::http_client::SharedClient;
 
@@ -20,22 +20,23 @@ use crate::http_client::SharedClient;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// An error of the certificates to trust.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+}
+
 /// Returns Mozilla's roots, which are compiled in: parsing the machine's would be two thirds of a cold start.
 ///
-/// If `certificates` are named, returns the machine's roots (or those of `SSL_CERT_FILE`) instead.
-pub(crate) fn tls(certificates: Option<&str>) -> Result<Tls, rustls::Error> {
-    if certificates.is_some() {
-        return Ok(None);
-    }
-    let roots = RootCertStore {
+/// If the environment names certificates, returns those instead.
+pub(crate) fn tls(variable: &dyn Fn(&str) -> Option<String>) -> Result<Tls, TlsError> {
+    let roots = certificates::named(variable)?.unwrap_or_else(|| RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Some(config))
+    });
+    Ok(Some(certificates::trusting(roots)?))
 }
 
 /// Takes region and credentials from the function's environment, and endpoints from `AWS_ENDPOINT_URL*` if set.

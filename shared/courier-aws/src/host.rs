@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::batch::{self, Delivery};
-use crate::clients;
+use crate::clients::{self, TlsError};
 use crate::emf::Emf;
 use crate::queue::SqsQueue;
 use crate::secrets::{ConfigError, Sources, Vault};
@@ -49,8 +49,8 @@ pub enum HostError {
     Settings(#[from] SettingsErrors),
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("no TLS can be used")]
-    Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("no HTTP client can be made")]
     Http(#[from] reqwest::Error),
     #[error(transparent)]
@@ -87,7 +87,7 @@ impl Host {
         courier_core::arm_crash_points!(&variable);
         let variable = Box::new(variable);
         let settings = Settings::read(&variable)?;
-        let tls = clients::tls(settings.certificates.as_deref())?;
+        let tls = clients::tls(&variable)?;
         let sdk = clients::sdk(&tls).await?;
         let vault = Vault {
             secrets: aws_sdk_secretsmanager::Client::new(&sdk),

@@ -17,8 +17,6 @@ pub const COURIER_LOG: &str = "COURIER_LOG";
 /// The prefix that a base-path mapping or a load balancer's rule adds to the paths of `start-operation`. The default is
 /// none.
 pub const COURIER_BASE_PATH: &str = "COURIER_BASE_PATH";
-/// The file of certificates to trust instead of Mozilla's, which are compiled in. The name is OpenSSL's.
-pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 
 /// Reads one variable; `main` passes the process's environment.
 pub type Variable<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
@@ -44,7 +42,6 @@ pub struct Settings {
     pub config: ConfigPlace,
     pub queue_url: String,
     pub table: String,
-    pub certificates: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +87,6 @@ impl Settings {
                 config,
                 queue_url,
                 table,
-                certificates: variable(SSL_CERT_FILE).filter(|path| !path.is_empty()),
             }),
             _ => Err(SettingsErrors(errors)),
         }

@@ -4,6 +4,7 @@
 //! the simulation (`docs/adr/0013`).
 
 pub mod address;
+pub mod certificates;
 pub(crate) mod holds;
 pub mod resolver;
 pub mod retry_after;
