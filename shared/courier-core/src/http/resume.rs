@@ -68,13 +68,15 @@ fn resumed(app: &App, ended: Record) -> Result<Record, Problem> {
     })?;
     let now = app.now();
     let detail = format!("follows the job of {}", ended.id);
-    let first_poll = ended.graph.next_poll_at.map_or(now, |at| at.max(now));
+    let deadline = later(now, operation.default_deadline());
+    let allowed = ended.graph.next_poll_at.unwrap_or(now);
+    let first_poll = allowed.clamp(now, deadline.max(now));
     Ok(Record {
         resumed_from: Some(ended.id.clone()),
         revision: FIRST_REVISION,
         callback,
         created_at: now,
-        deadline: later(now, operation.default_deadline()),
+        deadline,
         due_at: Some(first_poll),
         state: State::Running { monitor },
         last_monitor: None,

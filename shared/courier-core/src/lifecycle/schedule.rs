@@ -60,6 +60,21 @@ fn longest_jitter(own_pause: Duration) -> Duration {
     (own_pause / 10).min(Duration::from_secs(60))
 }
 
+/// Longest time past the deadline for which a `Retry-After` puts off the last poll.
+///
+/// It is the only bound on Graph's pauses. Without it an absurd one would keep an operation open for years.
+pub const LONGEST_PAST_DEADLINE: Duration = Duration::from_secs(6 * 3600);
+
+/// Reports whether the last poll is due, which no pause puts off any longer.
+pub(crate) fn is_last_poll_due(record: &Record, now: Timestamp) -> bool {
+    now >= later(record.deadline, LONGEST_PAST_DEADLINE)
+}
+
+/// Moves a poll that is too late to the latest time at which the last one may be.
+fn not_too_late(record: &Record, poll: Timestamp, now: Timestamp) -> Timestamp {
+    poll.min(later(record.deadline, LONGEST_PAST_DEADLINE).max(now))
+}
+
 /// Returns the time of the next poll; past the deadline only if Graph asks for so long a pause.
 ///
 /// Our own pause is the longer of the catalogue's first pause (or a shorter `Retry-After`) and a tenth of the
@@ -71,20 +86,20 @@ pub fn next_poll_at(
     retry_after: Option<Duration>,
     now: Timestamp,
 ) -> Timestamp {
-    let retry_after = retry_after.map(retry_after::clamp);
+    let retry_after = retry_after.map(retry_after::at_least_a_second);
     let own = own_pause(record, row, retry_after, now);
     // Many operations may get the same `Retry-After`. They are spread over a pause of our own, not to poll all at once.
     let (pause, spread) = match retry_after.filter(|pause| *pause > own) {
         Some(longer) => (longer, own),
         None => (own, longest_jitter(own)),
     };
-    let next = later(now, pause + spread.mul_f64(fraction(record, now)));
+    let next = jittered(record, pause, spread, now);
     if next <= record.deadline {
         return next;
     }
     // The last poll is at the deadline, or as soon after it as Graph allows.
     let earliest = later(now, retry_after.unwrap_or(Duration::from_secs(1)));
-    record.deadline.max(earliest)
+    not_too_late(record, record.deadline.max(earliest), now)
 }
 
 /// Pause after the first poll in a row that could not be made or got no status; each further one is four times as long.
@@ -106,17 +121,17 @@ pub fn ask_again(
     let trouble = FIRST_PAUSE_AFTER_TROUBLE * 4_u32.pow(failures - 1);
     let own = own_pause(record, row, None, now);
     let pause = trouble.min(own).min(longest.unwrap_or(Duration::MAX));
-    let (pause, spread) = match retry_after.map(retry_after::clamp) {
+    let (pause, spread) = match retry_after {
         Some(longer) if longer > pause => (longer, own.min(longer)),
         Some(_) | None => (pause, pause / 10),
     };
-    later(now, pause + spread.mul_f64(fraction(record, now)))
+    not_too_late(record, jittered(record, pause, spread, now), now)
 }
 
 /// Returns when a poll comes that waits for its turn, a little later than `wait` so that not all come at once.
 pub fn turn(record: &Record, wait: Option<Duration>, now: Timestamp) -> Timestamp {
     let wait = wait.unwrap_or_default();
-    later(now, wait + (wait / 10).mul_f64(fraction(record, now)))
+    jittered(record, wait, wait / 10, now)
 }
 
 /// Returns when a poll comes after the pause that Graph has asked for, from this operation or from others like it.
@@ -133,7 +148,7 @@ pub fn throttled(
         Some(longer) => (longer, first),
         None => (first, first / 10),
     };
-    later(now, pause + spread.mul_f64(fraction(record, now)))
+    not_too_late(record, jittered(record, pause, spread, now), now)
 }
 
 /// Longest pause between two polls that look for a missing monitor.
@@ -149,8 +164,9 @@ pub fn missing_again(
 ) -> Timestamp {
     let doubled = Duration::from_secs(10) * 2_u32.pow(record.graph.missing.clamp(1, 16) - 1);
     let pause = doubled.min(missing_for / 4).min(MAX_MISSING_PAUSE);
-    let pause = pause.max(retry_after.map(retry_after::clamp).unwrap_or_default());
-    later(now, pause + (pause / 10).mul_f64(fraction(record, now)))
+    let longer = retry_after.filter(|longer| *longer > pause);
+    let next = jittered(record, longer.unwrap_or(pause), pause / 10, now);
+    not_too_late(record, next, now)
 }
 
 /// Returns the `due_at` of a record whose next poll is at `next_poll`: the sweeper leaves it alone until then.
@@ -169,7 +185,7 @@ pub fn start_again(record: &Record, retry_after: Option<Duration>, now: Timestam
     let attempt = u64::from(record.attempt.clamp(1, 20));
     let pause = Duration::from_secs((3 * attempt * attempt).min(longest));
     let spread = pause.mul_f64(0.2 * fraction(record, now));
-    let at_least = retry_after.map(retry_after::clamp).unwrap_or_default();
+    let at_least = retry_after.unwrap_or_default();
     later(now, (pause + spread).max(at_least)).min(record.deadline.max(now))
 }
 
@@ -193,6 +209,12 @@ pub fn next_callback(
     let pause = CALLBACK_PAUSES[index.min(CALLBACK_PAUSES.len() - 1)];
     let jittered = pause.mul_f64(0.8 + 0.4 * fraction(record, now));
     Some(later(now, jittered.max(retry_after.unwrap_or_default())).min(end))
+}
+
+/// Returns the time after `pause` and a part of `spread`.
+fn jittered(record: &Record, pause: Duration, spread: Duration, now: Timestamp) -> Timestamp {
+    let jitter = spread.mul_f64(fraction(record, now));
+    later(now, pause.saturating_add(jitter))
 }
 
 /// Returns a number in [0, 1) that depends on the operation and the time (FNV-1a, finished by a multiply-shift).

@@ -1,5 +1,4 @@
-//! Parses `Retry-After` (RFC 9110 §10.2.3), also with the decimals that Graph sends. Parsing never shortens a wait; `clamp`
-//! bounds it to six hours.
+//! Parses `Retry-After` (RFC 9110 §10.2.3), also with the decimals that Graph sends. Nothing here shortens a wait.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,10 +6,9 @@ use http::HeaderValue;
 use jiff::Timestamp;
 
 const MIN_WAIT: Duration = Duration::from_secs(1);
-const MAX_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
 const MILLISECOND_DIGITS: usize = 3;
 
-/// Returns the requested wait, or `None` if the header is missing or invalid. The result is not clamped.
+/// Returns the requested wait, or `None` if the header is missing or invalid.
 ///
 /// The wait until an HTTP-date counts from the answer's own `Date`, so that a wrong clock of ours does no harm; without
 /// one it counts from `now`.
@@ -31,9 +29,9 @@ pub fn parse(
     Some(until.duration_since(since).unwrap_or_default())
 }
 
-/// Limits a wait to at least 1 second and at most 6 hours.
-pub fn clamp(wait: Duration) -> Duration {
-    wait.clamp(MIN_WAIT, MAX_WAIT)
+/// Lengthens a wait to at least one second.
+pub fn at_least_a_second(wait: Duration) -> Duration {
+    wait.max(MIN_WAIT)
 }
 
 fn ascii(header: &HeaderValue) -> Option<&str> {
@@ -85,13 +83,11 @@ mod tests {
     }
 
     #[test]
-    fn wait_is_clamped_to_one_second_and_six_hours() {
-        assert_eq!(clamp(Duration::ZERO), Duration::from_secs(1));
-        assert_eq!(
-            clamp(Duration::from_millis(2_128)),
-            Duration::from_millis(2_128)
-        );
-        assert_eq!(clamp(Duration::MAX), Duration::from_secs(21_600));
+    fn wait_is_at_least_one_second_and_as_long_as_asked_for() {
+        assert_eq!(at_least_a_second(Duration::ZERO), Duration::from_secs(1));
+        for wait in [Duration::from_millis(2_128), Duration::MAX] {
+            assert_eq!(at_least_a_second(wait), wait);
+        }
     }
 
     proptest! {

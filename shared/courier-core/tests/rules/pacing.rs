@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use courier_core::lifecycle::schedule::{
-    CALLBACK_PAUSES, CALLBACK_WINDOW, next_callback, next_poll_at, start_again, sweep_after,
+    CALLBACK_PAUSES, CALLBACK_WINDOW, LONGEST_PAST_DEADLINE, ask_again, missing_again,
+    next_callback, next_poll_at, start_again, sweep_after,
 };
 use courier_core::operation::{OperationId, Record};
 use courier_core::time::{elapsed, later};
 use jiff::Timestamp;
 
-use crate::{DEADLINE, EXPORT, SCHEDULE, accepted, at, operation, running, seconds};
+use crate::{DEADLINE, EXPORT, GOALS, SCHEDULE, accepted, at, operation, running, seconds};
 
 /// Returns the seconds from `now` until `time`.
 fn pause(now: Timestamp, time: Timestamp) -> f64 {
@@ -49,14 +50,19 @@ fn next_poll_is_after_a_tenth_of_the_age_or_after_retry_after() {
         (6000, Some(30), 600),
         (0, Some(0), 1),
         (300_000, None, 21_600),
-        (300_000, Some(99_999), 21_600),
+        (300_000, Some(99_999), 99_999),
+        (0, Some(9 * 86_400), 9 * 86_400),
     ] {
         let mut record = running(EXPORT);
-        record.deadline = at(DEADLINE * 100);
+        record.deadline = at(30 * 86_400);
         let now = at(10 + age);
         let row = &operation(EXPORT).poll;
         let next = next_poll_at(&record, row, retry_after.map(seconds), now);
-        let jitter = (shortest as f64 / 10.0).min(60.0);
+        let own = (age / 10).clamp(60, 21_600);
+        let jitter = match retry_after {
+            Some(longer) if longer > own => own as f64,
+            _ => (shortest as f64 / 10.0).min(60.0),
+        };
         within(now, next, shortest as f64, jitter);
     }
 }
@@ -110,6 +116,32 @@ fn last_poll_is_at_the_deadline_or_as_soon_as_graph_allows() {
     // The pause is at least one second, even if the deadline is nearer than that.
     let near = before(Duration::from_millis(200));
     assert_eq!(next_poll_at(&record, row, None, near), near + seconds(1));
+}
+
+#[test]
+fn no_retry_after_puts_off_the_last_poll_by_more_than_six_hours_past_the_deadline() {
+    let (day, ten_years) = (86_400, 10 * 365 * 86_400);
+    for name in [EXPORT, GOALS, SCHEDULE] {
+        let mut record = running(name);
+        record.graph.missing = 1;
+        let row = &operation(name).poll;
+        for longest in [Duration::MAX, seconds(ten_years), seconds(day)] {
+            for now in [DEADLINE - 10, DEADLINE, DEADLINE + 60] {
+                let (now, longest) = (at(now), Some(longest));
+                for next in [
+                    next_poll_at(&record, row, longest, now),
+                    ask_again(&record, row, longest, None, now),
+                    missing_again(&record, seconds(600), longest, now),
+                ] {
+                    assert_eq!(next, at(DEADLINE) + LONGEST_PAST_DEADLINE, "{name}");
+                }
+            }
+        }
+        // What Graph allows in time is honoured to the second.
+        record.deadline = at(30 * day);
+        let next = next_poll_at(&record, row, Some(seconds(9 * day)), at(10));
+        assert!(next >= at(10 + 9 * day), "{name}");
+    }
 }
 
 #[test]

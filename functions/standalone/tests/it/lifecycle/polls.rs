@@ -334,6 +334,36 @@ async fn a_poll_comes_not_before_retry_after_and_not_much_later() {
 }
 
 #[tokio::test]
+async fn a_pause_of_days_is_honoured_and_one_of_years_ends_six_hours_after_the_deadline() {
+    for operation in ["export", "schedule"] {
+        for seconds in [3 * 86_400, 10 * 365 * 86_400] {
+            for code in [429, 503, 200] {
+                let name = format!("{operation} {seconds} {code}");
+                let world = World::with(endless).await;
+                let id = begin(&world, operation).await;
+                let value = Some(seconds.to_string());
+                let action = match code {
+                    200 => Action::RetryAfter { value },
+                    _ => Action::throttled(code, value.as_deref()),
+                };
+                script(&world, operation, action);
+                world.jump().await;
+                finish(&world, operation);
+                let deadline = world.operation(&id).await["deadline"].clone();
+                let deadline: Timestamp = deadline.as_str().unwrap().parse().unwrap();
+                assert_eq!(world.closed(&id).await["status"], "succeeded", "{name}");
+                let polls = polls(&world, operation);
+                let allowed = polls[0].at + Duration::from_secs(seconds);
+                let second = polls[1].at;
+                assert!(second >= allowed.min(deadline), "{name}: {second}");
+                let latest = deadline + Duration::from_secs(6 * 3600 + 1);
+                assert!(second <= latest, "{name}: {second}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed_and_its_target_sees_no_token() {
     for operation in OPERATIONS {
         let world = World::with(endless).await;

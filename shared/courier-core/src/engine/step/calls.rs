@@ -15,7 +15,7 @@ use crate::engine::start_line;
 use crate::graph::client::StartRequest;
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::graph::verdict::GraphReply;
-use crate::lifecycle::Event;
+use crate::lifecycle::{Event, schedule};
 use crate::operation::{Reason, Record, SealedField, State};
 use crate::time::{elapsed, later};
 
@@ -159,7 +159,9 @@ async fn try_poll(
     record: &Record,
     operation: &Operation,
 ) -> Result<(String, GraphReply, Secret), NotReady> {
-    check_throttling(app, record)?;
+    if !schedule::is_last_poll_due(record, app.now()) {
+        check_throttling(app, record)?;
+    }
     let tenant = tenant(app, record)?;
     let token = app
         .tokens
