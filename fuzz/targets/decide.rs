@@ -97,7 +97,7 @@ fn happening(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Happening> {
 
 fn reply(bytes: &mut Unstructured<'_>) -> arbitrary::Result<GraphReply> {
     Ok(match bytes.int_in_range(0..=7)? {
-        0 => GraphReply::NotSent,
+        0 => GraphReply::NotSent("no connection".to_owned()),
         1 => GraphReply::Lost("no answer in time"),
         _ => {
             let status = bytes.choose(&GRAPH_STATUSES)?;

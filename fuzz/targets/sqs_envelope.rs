@@ -70,7 +70,7 @@ fuzz_target!(|data: &[u8]| {
                 epoch: *sent,
                 receives: 1,
                 client_request_id: "c".to_owned(),
-                reply: Ok(GraphReply::NotSent),
+                reply: Ok(GraphReply::NotSent("no connection".to_owned())),
             };
             let decision = decide(&record, &polled, walk::began(), &policy);
             let after = decision.write.map_or(record, |after| *after);

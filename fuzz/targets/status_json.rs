@@ -10,6 +10,7 @@ use courier_core::graph::verdict::{
     self, Answer, GraphReply, PollVerdict, StartVerdict, StatusSnapshot,
 };
 use courier_core::operation::Outcome;
+use courier_core::outbound::answer_body;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 use url::Url;
@@ -68,7 +69,7 @@ fuzz_target!(|data: &[u8]| {
 /// Returns the answer as `graph` reads it; a string at `/location` stands for the header.
 fn reply(status: u16, body: &[u8]) -> GraphReply {
     let error = error::parse(body).filter(|_| status >= 400);
-    let body: Option<Value> = serde_json::from_slice(body).ok();
+    let body: Option<Value> = answer_body::parse(body).ok();
     let location = body
         .as_ref()
         .and_then(|body| body.get("location")?.as_str());
@@ -78,7 +79,7 @@ fn reply(status: u16, body: &[u8]) -> GraphReply {
         retry_after: (status == 429).then_some(Duration::from_secs(30)),
         body,
         error,
-        request_id: None,
+        ..Answer::default()
     }))
 }
 
@@ -86,7 +87,7 @@ fn check(snapshot: &StatusSnapshot, operation: &Operation, body: &[u8]) {
     assert!(snapshot.word.chars().count() <= 64 && !snapshot.word.chars().any(char::is_control));
     assert!(snapshot.progress.is_none_or(f64::is_finite));
     let done = || {
-        let body: Value = serde_json::from_slice(body).unwrap();
+        let body: Value = answer_body::parse(body).unwrap();
         let condition = operation.poll.done_when.as_ref();
         condition.is_none_or(|done| done.holds(&body, &Map::new()))
     };

@@ -135,6 +135,7 @@ fn reply(name: &str) -> GraphReply {
         body,
         error,
         request_id: header("request-id").map(str::to_owned),
+        ..Answer::default()
     }))
 }
 

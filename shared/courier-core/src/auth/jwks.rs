@@ -114,10 +114,9 @@ async fn fetch(
         let pause = retry_after::parse(headers.get("retry-after"), headers.get("date"), now);
         return Err((format!("answered {}", answered.status.as_u16()), pause));
     }
-    let keys = match answered.body.as_deref() {
-        Some(body) => parse(body).map_err(|error| (error, None))?,
-        None => return Err(("the response is cut off or too long".to_owned(), None)),
-    };
+    let body = answered.text();
+    let body = body.map_err(|unreadable| (format!("answered 200, but {unreadable}"), None))?;
+    let keys = parse(body).map_err(|error| (error, None))?;
     let freshness = max_age(headers).unwrap_or(DEFAULT_FRESHNESS);
     Ok(Lease {
         value: keys,

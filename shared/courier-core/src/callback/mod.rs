@@ -61,7 +61,7 @@ pub(crate) enum DeliveryResult {
     Answered(CallbackReply),
     /// Nothing was sent, because the receiver is down, too many deliveries are in flight, or the access token for the
     /// receiver cannot be had; the time is the next try.
-    Deferred(Timestamp),
+    Deferred(Timestamp, Option<String>),
     /// Nothing was sent, because the configuration lacks what this completion needs; the text says what.
     Orphaned(&'static str),
 }
@@ -80,7 +80,7 @@ enum Unsent {
     Failed(String, Health),
     /// Nothing was sent, and there is no sense in trying before this time: the access token cannot be had, or the receiver
     /// allows only so many requests per minute.
-    NotBefore(Timestamp),
+    NotBefore(Timestamp, Option<String>),
 }
 
 /// Everything that one delivery attempt needs.
@@ -152,7 +152,7 @@ impl Callbacks {
             .acquire(&client.name, &origin, &record.id, now)
         {
             Ok(permit) => permit,
-            Err(until) => return DeliveryResult::Deferred(until),
+            Err(until) => return DeliveryResult::Deferred(until, None),
         };
         let (reply, health) = match self.send(&attempt, &permit).await {
             Ok(reply) => {
@@ -163,7 +163,7 @@ impl Callbacks {
                 (reply, health)
             }
             Err(Unsent::Failed(detail, health)) => (CallbackReply::unsent(&detail), health),
-            Err(Unsent::NotBefore(until)) => return DeliveryResult::Deferred(until),
+            Err(Unsent::NotBefore(until, why)) => return DeliveryResult::Deferred(until, why),
         };
         let now = (self.clock)();
         self.report(client, &origin, permit.report(health, now), now);
@@ -248,7 +248,7 @@ impl Callbacks {
             .await
             .map_err(|error| match error {
                 NoCredentials::Unusable(detail) => untried(detail),
-                NoCredentials::NotBefore(until) => Unsent::NotBefore(until),
+                NoCredentials::NotBefore(until, why) => Unsent::NotBefore(until, why),
             })?;
         let body = body(attempt).ok_or_else(|| untried("the task's token cannot be filled in"))?;
         let sent_at = (self.clock)();
@@ -259,7 +259,7 @@ impl Callbacks {
             agreed.map_err(|(detail, health)| Unsent::Failed(detail, health))?;
             permit
                 .keep_rate((self.clock)())
-                .map_err(Unsent::NotBefore)?;
+                .map_err(|until| Unsent::NotBefore(until, None))?;
         }
         let mut secrets = excerpt::secrets_of(&attempt.url);
         let sent_secrets = credentials

@@ -17,8 +17,9 @@ use super::Callbacks;
 use crate::cached::{Cached, Failure, Lease};
 use crate::config::{CallbackProfile, Client, ClientAuthentication, OAuth2, Proof};
 use crate::crypto::secret::Secret;
+use crate::outbound::answer_body::media_type;
 use crate::outbound::holds::Holds;
-use crate::outbound::{Call, Read, Route, retry_after};
+use crate::outbound::{Answered, Call, Read, Route, retry_after};
 use crate::time::later;
 
 /// Lifetime of a token whose response has no usable `expires_in` (optional in RFC 6749 §5.1).
@@ -41,8 +42,8 @@ type Key = [String; 6];
 pub(super) enum NoCredentials {
     /// The configuration makes it impossible.
     Unusable(&'static str),
-    /// The token endpoint gives no token; nobody asks it before this time.
-    NotBefore(Timestamp),
+    /// The token endpoint gives no token, for this reason; nobody asks it before this time.
+    NotBefore(Timestamp, Option<String>),
 }
 
 impl Proof {
@@ -142,7 +143,9 @@ impl Callbacks {
             })
         };
         let token = cached.get(&self.clock, |_| true, fetch).await;
-        token.map_err(|unavailable| NoCredentials::NotBefore(unavailable.not_before))
+        token.map_err(|unavailable| {
+            NoCredentials::NotBefore(unavailable.not_before, unavailable.error)
+        })
     }
 
     async fn fetch(&self, oauth2: &OAuth2) -> Result<Lease<Secret>, Failure<String>> {
@@ -176,14 +179,14 @@ impl Callbacks {
             if let Some(pause) = pause {
                 self.tokens.holds.hold(endpoint, pause, now);
             }
-            let status = answered.status.as_u16();
-            return Err(failure(
-                &format!("the token endpoint answered {status}"),
-                pause,
-            ));
+            return Err(failure(&describe(&answered), pause));
         }
-        parse(answered.body.as_deref().unwrap_or_default(), now)
-            .ok_or_else(|| failure("the token endpoint gave no bearer token", None))
+        parse(&answered, now).map_err(|error| {
+            failure(
+                &format!("the token endpoint answered 200, but {error}"),
+                None,
+            )
+        })
     }
 }
 
@@ -220,20 +223,40 @@ fn token_request(oauth2: &OAuth2) -> Result<(HeaderMap, Vec<u8>), &'static str> 
     Ok((headers, form.finish().into_bytes()))
 }
 
-/// Parses an access token response (RFC 6749 §5.1); `None` unless it has a bearer token that fits into a header.
+/// Names the status of a refusal, and its `error` (RFC 6749 §5.2) or the media type of what came instead.
+fn describe(answered: &Answered) -> String {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+    }
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let error = answered.json::<Refusal>().ok().map(|refusal| refusal.error);
+    let error = error.filter(|error| error.len() <= 64 && error.bytes().all(is_word));
+    let media_type = media_type(&answered.headers).map(|text| format!("({text})"));
+    let status = answered.status.as_u16();
+    match error.or(media_type) {
+        Some(what) => format!("the token endpoint answered {status} {what}"),
+        None => format!("the token endpoint answered {status}"),
+    }
+}
+
+/// Parses an access token response (RFC 6749 §5.1). The error says why it gives no bearer token that fits into a header.
 ///
 /// `expires_in` may be a string, which some servers send instead of a number.
-fn parse(body: &[u8], now: Timestamp) -> Option<Lease<Secret>> {
+fn parse(answered: &Answered, now: Timestamp) -> Result<Lease<Secret>, String> {
     #[derive(Deserialize)]
     struct Wire {
         access_token: String,
         token_type: Option<String>,
         expires_in: Option<Value>,
     }
-    let wire: Wire = serde_json::from_slice(body).ok()?;
+    let wire: Wire = answered.json().map_err(|error| error.to_string())?;
     let kind = wire.token_type.as_deref().unwrap_or("bearer");
-    if !kind.eq_ignore_ascii_case("bearer") || HeaderValue::from_str(&wire.access_token).is_err() {
-        return None;
+    if !kind.eq_ignore_ascii_case("bearer") {
+        return Err("its token is no bearer token".to_owned());
+    }
+    if HeaderValue::from_str(&wire.access_token).is_err() {
+        return Err("its token cannot be sent in a header".to_owned());
     }
     let seconds = wire.expires_in.and_then(|value| {
         value
@@ -245,7 +268,7 @@ fn parse(body: &[u8], now: Timestamp) -> Option<Lease<Secret>> {
         .saturating_sub(RENEW_BEFORE_EXPIRY)
         .max(lifetime / 2);
     let until = later(now, usable);
-    Some(Lease {
+    Ok(Lease {
         value: Secret::new(wire.access_token),
         renew_at: until,
         expires_at: until,
@@ -256,6 +279,36 @@ fn parse(body: &[u8], now: Timestamp) -> Option<Lease<Secret>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn answered(status: StatusCode, body: &str) -> Answered {
+        Answered {
+            status,
+            headers: HeaderMap::new(),
+            body: Ok(body.as_bytes().to_vec()),
+        }
+    }
+
+    #[test]
+    fn refusal_is_named_by_its_error_if_that_is_a_word() {
+        for (body, words) in [
+            (
+                r#"{"error":"access_denied","error_description":"secret"}"#,
+                "the token endpoint answered 401 access_denied",
+            ),
+            (
+                "\u{feff}{\"error\":\"invalid_client\"}",
+                "the token endpoint answered 401 invalid_client",
+            ),
+            (
+                r#"{"error":"no secret here, please"}"#,
+                "the token endpoint answered 401",
+            ),
+            ("", "the token endpoint answered 401"),
+        ] {
+            let refusal = answered(StatusCode::UNAUTHORIZED, body);
+            assert_eq!(describe(&refusal), words, "{body}");
+        }
+    }
 
     #[test]
     fn token_is_cached_until_shortly_before_its_expiry() {
@@ -272,7 +325,7 @@ mod tests {
             let body = format!(
                 r#"{{"access_token":"t","token_type":"Bearer","expires_in":{expires_in}}}"#
             );
-            let lease = parse(body.as_bytes(), at(0)).unwrap();
+            let lease = parse(&answered(StatusCode::OK, &body), at(0)).unwrap();
             assert_eq!(lease.expires_at, at(until), "{expires_in}");
         }
     }
@@ -287,10 +340,8 @@ mod tests {
             r#"{"access_token":"t","token_type":"mac"}"#,
             r#"{"access_token":"a\r\nb","token_type":"Bearer"}"#,
         ] {
-            assert!(
-                parse(body.as_bytes(), Timestamp::UNIX_EPOCH).is_none(),
-                "{body}"
-            );
+            let answered = answered(StatusCode::OK, body);
+            assert!(parse(&answered, Timestamp::UNIX_EPOCH).is_err(), "{body}");
         }
     }
 }

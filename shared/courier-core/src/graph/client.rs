@@ -15,6 +15,7 @@ use crate::graph::error;
 use crate::graph::monitor;
 use crate::graph::verdict::{Answer, GraphReply};
 use crate::operation::Ids;
+use crate::outbound::answer_body::media_type;
 use crate::outbound::retry_after;
 use crate::outbound::{Answered, Call, Read, Route, Transport, Unanswered};
 use crate::time::Clock;
@@ -160,18 +161,17 @@ impl Graph {
     }
 
     fn read(&self, sent: Result<Answered, Unanswered>) -> GraphReply {
-        let Answered {
-            status,
-            headers,
-            body,
-        } = match sent {
+        let answered = match sent {
             Ok(answered) => answered,
-            Err(Unanswered::NotSent(_)) => return GraphReply::NotSent,
+            Err(trouble @ Unanswered::NotSent(_)) => {
+                return GraphReply::NotSent(trouble.to_string());
+            }
             Err(Unanswered::TimedOut) => return GraphReply::Lost("no answer in time"),
             Err(Unanswered::CutOff | Unanswered::Forbidden) => {
                 return GraphReply::Lost("the connection ended before the answer");
             }
         };
+        let headers = &answered.headers;
         let texts = |name: &str| -> Vec<String> {
             let values = headers.get_all(name).iter();
             values
@@ -191,24 +191,33 @@ impl Graph {
             .into_iter()
             .next()
             .and_then(|id| short_id(&id));
-        let status = status.as_u16();
-        // Status and headers suffice to judge a start, so a body that was cut off counts as missing.
-        let error = body
-            .as_deref()
-            .filter(|_| status >= 400)
-            .and_then(error::parse);
-        let body = body
-            .as_deref()
-            .and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let status = answered.status.as_u16();
+        // Status and headers suffice to judge a start, so a body that cannot be read counts as missing.
+        let body = answered.json();
+        let error = answered.text().ok().filter(|_| status >= 400);
+        let error = error.and_then(error::parse);
+        let in_body = || short_id(error.as_ref()?.request_id.as_deref()?);
         GraphReply::Answer(Box::new(Answer {
             status,
             locations,
             retry_after,
-            body,
+            unreadable: body.as_ref().err().copied(),
+            body: body.ok(),
+            request_id: request_id.or_else(in_body),
             error,
-            request_id,
+            media_type: media_type(headers),
+            challenge: headers.get("www-authenticate").and_then(challenge),
         }))
     }
+}
+
+/// Returns the `error` of a challenge (RFC 6750 §3), such as `invalid_token` or `insufficient_claims`.
+fn challenge(header: &HeaderValue) -> Option<String> {
+    let text = String::from_utf8_lossy(header.as_bytes());
+    let (_, rest) = text.split_once("error=")?;
+    let word = rest.trim_start_matches('"').split(['"', ',', ' ']).next()?;
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    (!word.is_empty() && word.len() <= 64 && word.bytes().all(fits)).then(|| word.to_owned())
 }
 
 /// Returns the id if it can be one of Graph's, which are GUIDs. Anything else in that header is ignored.
@@ -254,5 +263,26 @@ mod tests {
         let path = expand("/users/{id}/export", parameters.as_object().unwrap()).unwrap();
         assert_eq!(path, "/users/%2E%2E%2Fa%20b/export");
         assert!(expand("/users/{no}", &Map::new()).is_err());
+    }
+
+    #[test]
+    fn of_a_challenge_only_the_word_of_the_error_is_kept() {
+        for (header, word) in [
+            (
+                r#"Bearer realm="", error="invalid_token""#,
+                Some("invalid_token"),
+            ),
+            (
+                r#"Bearer error="insufficient_claims", claims="eyJhY2Nlc3N""#,
+                Some("insufficient_claims"),
+            ),
+            ("Bearer error=invalid_token, x=y", Some("invalid_token")),
+            (r#"Bearer error="A secret""#, None),
+            ("Bearer error=", None),
+            ("Bearer", None),
+        ] {
+            let found = challenge(&HeaderValue::from_static(header));
+            assert_eq!(found.as_deref(), word, "{header}");
+        }
     }
 }

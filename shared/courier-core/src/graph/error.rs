@@ -4,6 +4,8 @@ pub use crate::redact::scrub;
 
 use serde_json::{Map, Value};
 
+use crate::outbound::answer_body;
+
 /// Longest text that is stored.
 const MAX_TEXT_CHARACTERS: usize = 512;
 /// Number of characters of a text that are scrubbed; the rest is dropped, as less than this is stored.
@@ -36,8 +38,7 @@ impl GraphError {
 
 /// Reads `{"error":{…}}`. Returns `None` for anything else: HTML of a proxy, an empty body, Entra's own error shape.
 pub fn parse(body: &[u8]) -> Option<GraphError> {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    let document: Value = serde_json::from_slice(body).ok()?;
+    let document: Value = answer_body::parse(body).ok()?;
     let error = field(document.as_object()?, "error")?.as_object()?;
     let mut parts = Parts::default();
     parts.read(error, 0);

@@ -1,8 +1,10 @@
 //! Microsoft Graph: its tokens, the calls, the URLs to poll, and the meaning of each answer.
 
 pub(crate) mod client;
+pub(crate) mod described;
 pub mod error;
 pub mod monitor;
+pub mod token_answer;
 mod token_endpoint;
 pub(crate) mod tokens;
 pub mod unavailable;

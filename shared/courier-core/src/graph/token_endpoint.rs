@@ -1,18 +1,17 @@
-//! One request to Entra's token endpoint, and what its answer means (`docs/graph-behaviour.md`, Tokens and clouds).
+//! One request to Entra's token endpoint, and what follows from its answer (`docs/graph-behaviour.md`, Tokens and clouds).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use serde::Deserialize;
-use serde_json::Value;
 use url::{Url, form_urlencoded};
 
 use crate::cached::Failure;
 use crate::config::Tenant;
-use crate::crypto::secret::Secret;
+use crate::graph::token_answer::{Grant, Refusal};
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::operation::Reason;
+use crate::outbound::answer_body::media_type;
 use crate::outbound::holds::Holds;
 use crate::outbound::{Answered, Call, Read, Route, Transport, retry_after};
 use crate::time::Clock;
@@ -20,8 +19,6 @@ use crate::time::Clock;
 /// Time for which a refusal holds, so that a thousand waiting operations cause one request, and a secret that has been
 /// replaced is noticed soon.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(60);
-/// Lifetime of a token whose answer has no usable `expires_in`, which is only recommended (RFC 6749 §5.1).
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
 
 /// The token endpoints of all tenants at one login host.
 pub(super) struct TokenEndpoint {
@@ -30,13 +27,6 @@ pub(super) struct TokenEndpoint {
     pub(super) timeout: Duration,
     pub(super) clock: Clock,
     pub(super) holds: Holds,
-}
-
-/// A granted access token.
-pub(super) struct Grant {
-    pub(super) access_token: Secret,
-    pub(super) refresh_token: Option<Secret>,
-    pub(super) lifetime: Duration,
 }
 
 impl TokenEndpoint {
@@ -48,7 +38,10 @@ impl TokenEndpoint {
     ) -> Result<Grant, Failure<NotReady>> {
         let url = self.url(tenant);
         if let Some(left) = self.holds.left(url.as_str(), (self.clock)()) {
-            return Err(temporary(Some(left)));
+            return Err(temporary(
+                "the token endpoint has asked for a pause",
+                Some(left),
+            ));
         }
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("client_id", &tenant.client_id)
@@ -69,7 +62,7 @@ impl TokenEndpoint {
             Ok(answered) => answered,
             Err(error) => {
                 tracing::warn!(tenant = tenant.name, %error, "the token endpoint did not answer; the operations of this tenant wait");
-                return Err(temporary(None));
+                return Err(temporary(format!("the token endpoint: {error}"), None));
             }
         };
         self.read(tenant, &url, &answered)
@@ -92,24 +85,26 @@ impl TokenEndpoint {
         let (status, headers) = (answered.status, &answered.headers);
         let now = (self.clock)();
         let retry_after = retry_after::parse(headers.get("retry-after"), headers.get("date"), now);
-        let Some(body) = answered.body.as_deref() else {
-            tracing::warn!(
-                tenant = tenant.name,
-                status = status.as_u16(),
-                "the answer of the token endpoint is cut off or too long; the operations of this tenant wait"
-            );
-            return Err(temporary(retry_after));
-        };
         if status == StatusCode::OK {
-            return Grant::parse(body).ok_or_else(|| {
-                tracing::warn!(tenant = tenant.name, "the token endpoint answered 200 without a usable token; the operations of this tenant wait");
-                refused()
+            return Grant::read(answered).map_err(|unusable| {
+                let content_type = media_type(headers);
+                tracing::warn!(tenant = tenant.name, content_type, %unusable, "the token endpoint answered 200 without a usable token; the operations of this tenant wait");
+                let content_type = content_type.map_or_else(String::new, |text| format!(" ({text})"));
+                let detail = format!("the token endpoint answered 200{content_type}, but {unusable}");
+                if unusable.is_temporary() {
+                    temporary(detail, retry_after)
+                } else {
+                    refused(detail)
+                }
             });
         }
-        let refusal = Refusal::parse(body);
+        let refusal = answered
+            .text()
+            .map_or_else(|_| Refusal::default(), Refusal::parse);
         tracing::warn!(
             tenant = tenant.name,
             status = status.as_u16(),
+            content_type = media_type(headers),
             error = refusal.error,
             error_codes = ?refusal.error_codes,
             trace_id = refusal.trace_id,
@@ -119,85 +114,24 @@ impl TokenEndpoint {
         if let Some(pause) = retry_after {
             self.holds.hold(url.as_str(), pause, now);
         }
-        let is_temporary = status == StatusCode::TOO_MANY_REQUESTS
-            || status.is_server_error()
-            || refusal.error.as_deref() == Some("temporarily_unavailable");
-        Err(if is_temporary {
-            temporary(retry_after)
+        let detail = refusal.describe(status, media_type(headers));
+        Err(if refusal.is_temporary(status) {
+            temporary(detail, retry_after)
         } else {
             Failure {
                 retry_after: retry_after.or(Some(REFUSAL_PAUSE)),
-                ..refused()
+                ..refused(detail)
             }
         })
     }
 }
 
-impl Grant {
-    /// Parses an access token response. `expires_in` may be a text, which Microsoft sends, or missing.
-    fn parse(body: &[u8]) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Wire {
-            access_token: String,
-            refresh_token: Option<String>,
-            expires_in: Option<Value>,
-        }
-        // A byte order mark is ignored (RFC 8259 §8.1).
-        let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        let wire: Wire = serde_json::from_slice(text).ok()?;
-        HeaderValue::from_str(&wire.access_token).ok()?;
-        let seconds = wire.expires_in.as_ref().and_then(|value| match value {
-            Value::String(text) => text.trim().parse::<f64>().ok(),
-            Value::Number(_) => value.as_f64(),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-        });
-        let lifetime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        Some(Self {
-            access_token: Secret::new(wire.access_token),
-            refresh_token: wire.refresh_token.map(Secret::new),
-            lifetime: lifetime.unwrap_or(DEFAULT_LIFETIME),
-        })
-    }
-}
-
-/// The parts of an error response that Microsoft's support asks for.
-///
-/// A client must not branch on AADSTS numbers, only on `error`.
-#[derive(Default)]
-struct Refusal {
-    error: Option<String>,
-    /// The numbers of the AADSTS codes.
-    error_codes: Vec<u64>,
-    trace_id: Option<String>,
-}
-
-impl Refusal {
-    fn parse(body: &[u8]) -> Self {
-        let Ok(value) = serde_json::from_slice::<Value>(body) else {
-            return Self::default();
-        };
-        // These are words and GUIDs; anything else is no code of Entra's and is not logged.
-        let word = |name: &str| {
-            let text = value.get(name)?.as_str()?;
-            let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-            (text.len() <= 64 && text.bytes().all(is_word)).then(|| text.to_owned())
-        };
-        let codes = value.get("error_codes").and_then(Value::as_array);
-        Self {
-            error: word("error"),
-            error_codes: codes.map_or_else(Vec::new, |codes| {
-                codes.iter().filter_map(Value::as_u64).take(5).collect()
-            }),
-            trace_id: word("trace_id"),
-        }
-    }
-}
-
 /// The credential was refused, or the answer is unusable; somebody has to look at the configuration.
-pub(super) fn refused() -> Failure<NotReady> {
+pub(super) fn refused(detail: impl Into<String>) -> Failure<NotReady> {
     Failure {
         error: NotReady {
             reason: Some(Reason::AuthorizationLost),
+            detail: Some(detail.into()),
             retry_after: None,
             cause: Cause::Trouble,
         },
@@ -206,52 +140,17 @@ pub(super) fn refused() -> Failure<NotReady> {
 }
 
 /// A trouble that passes by itself.
-pub(super) fn temporary(retry_after: Option<Duration>) -> Failure<NotReady> {
+pub(super) fn temporary(
+    detail: impl Into<String>,
+    retry_after: Option<Duration>,
+) -> Failure<NotReady> {
     Failure {
         error: NotReady {
             reason: None,
+            detail: Some(detail.into()),
             retry_after: None,
             cause: Cause::Trouble,
         },
         retry_after,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lifetime_may_be_a_number_a_text_or_missing() {
-        for (expires_in, seconds) in [
-            (r#","expires_in":3599"#, 3599),
-            (r#","expires_in":"3599""#, 3599),
-            (r#","expires_in":3599.0"#, 3599),
-            (r#","expires_in":-1"#, 600),
-            (r#","expires_in":null"#, 600),
-            ("", 600),
-        ] {
-            for mark in ["", "\u{feff}"] {
-                let body = format!(r#"{mark}{{"access_token":"t"{expires_in}}}"#);
-                let grant = Grant::parse(body.as_bytes()).unwrap();
-                assert_eq!(grant.lifetime, Duration::from_secs(seconds), "{body}");
-            }
-        }
-        for body in ["", "<html>", "{}", r#"{"access_token":"a\nb"}"#] {
-            assert!(Grant::parse(body.as_bytes()).is_none(), "{body}");
-        }
-    }
-
-    #[test]
-    fn only_codes_of_a_refusal_are_kept() {
-        let refusal = Refusal::parse(
-            br#"{"error":"invalid_client","error_description":"AADSTS7000215: secret for app 'x'",
-                "error_codes":[7000215],"trace_id":"5a6c9e0a-0000-4000-8000-000000000000"}"#,
-        );
-        assert_eq!(refusal.error.as_deref(), Some("invalid_client"));
-        assert_eq!(refusal.error_codes, [7_000_215]);
-        assert!(refusal.trace_id.is_some());
-        let odd = Refusal::parse(br#"{"error":"a secret with spaces","trace_id":7}"#);
-        assert_eq!((odd.error, odd.trace_id), (None, None));
     }
 }

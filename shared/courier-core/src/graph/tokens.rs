@@ -19,7 +19,8 @@ use crate::config::Tenant;
 use crate::crypto::hmac::Encoding;
 use crate::crypto::seal::{Sealed, Sealer};
 use crate::crypto::secret::Secret;
-use crate::graph::token_endpoint::{Grant, TokenEndpoint, refused, temporary};
+use crate::graph::token_answer::Grant;
+use crate::graph::token_endpoint::{TokenEndpoint, refused, temporary};
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::operation::Reason;
 use crate::outbound::Transport;
@@ -96,13 +97,14 @@ impl Tokens {
     ) -> Result<Secret, NotReady> {
         let cached = self.cached(&tenant.name, kind);
         let token = cached.get(&self.clock, |_| true, || self.fetch(tenant, kind, sealer));
-        token
-            .await
-            .map_err(|Unavailable { error, not_before }| NotReady {
-                reason: error.and_then(|error| error.reason),
+        token.await.map_err(|Unavailable { error, not_before }| {
+            let waiting = "another request for the token is still under way";
+            let error = error.unwrap_or_else(|| temporary(waiting, None).error);
+            NotReady {
                 retry_after: Some(elapsed((self.clock)(), not_before)),
-                cause: Cause::Trouble,
-            })
+                ..error
+            }
+        })
     }
 
     /// Returns how long nobody asks for a token of the tenant, because the last request for one failed.
@@ -147,7 +149,7 @@ impl Tokens {
             TokenKind::Delegated => {
                 let limit = self.endpoint.timeout + STORE_TIME;
                 let granted = timeout(limit, self.delegated(tenant, sealer)).await;
-                granted.unwrap_or_else(|_| Err(temporary(None)))
+                granted.unwrap_or_else(|_| Err(temporary("no token in time", None)))
             }
         };
         let grant = granted.inspect_err(|failure| {
@@ -184,32 +186,34 @@ impl Tokens {
         tenant: &Tenant,
         sealer: &Sealer,
     ) -> Result<Grant, Failure<NotReady>> {
-        let configured = tenant.refresh_token.as_ref().ok_or_else(refused)?;
+        let configured = tenant
+            .refresh_token
+            .as_ref()
+            .ok_or_else(|| refused("the tenant has no refresh token"))?;
         let key = format!("refresh-token/{}", tenant.name);
         let stored = self
             .store
             .load_document(&key)
             .await
-            .map_err(|_| temporary(None))?;
+            .map_err(|_| store_failed())?;
         let (revision, mut rotation) = read_rotation(stored, configured);
         let now = (self.clock)();
         if rotation.leased_until.is_some_and(|until| now < until) {
-            return Err(temporary(None));
+            return Err(refreshed_elsewhere());
         }
         let current = match &rotation.token {
             None => configured.clone(),
             Some(sealed) => sealer.open(&key, sealed).map_err(|_| Failure {
                 error: NotReady {
                     reason: Some(Reason::SealedDataUnreadable),
-                    retry_after: None,
-                    cause: Cause::Trouble,
+                    ..refused("the stored refresh token cannot be opened").error
                 },
-                ..refused()
+                retry_after: Some(REFRESH_LEASE * 2),
             })?,
         };
         rotation.leased_until = Some(later(now, REFRESH_LEASE));
         if !self.save(&key, revision, &rotation).await? {
-            return Err(temporary(None));
+            return Err(refreshed_elsewhere());
         }
         let scope = format!("{} offline_access", self.scope);
         let form = [
@@ -237,11 +241,28 @@ impl Tokens {
         revision: u64,
         rotation: &Rotation,
     ) -> Result<bool, Failure<NotReady>> {
-        let body = serde_json::to_string(rotation).map_err(|_| temporary(None))?;
+        let body = serde_json::to_string(rotation).map_err(|_| store_failed())?;
         self.store
             .swap_document(key, revision, &body)
             .await
-            .map_err(|_| temporary(None))
+            .map_err(|_| store_failed())
+    }
+}
+
+fn store_failed() -> Failure<NotReady> {
+    temporary("the store of the refresh token failed", None)
+}
+
+/// Another process has its turn with the refresh token.
+fn refreshed_elsewhere() -> Failure<NotReady> {
+    Failure {
+        error: NotReady {
+            reason: None,
+            detail: None,
+            retry_after: None,
+            cause: Cause::Turn,
+        },
+        retry_after: None,
     }
 }
 

@@ -7,15 +7,17 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::catalogue::{MonitorSource, Operation, PollSpec};
+use crate::graph::described::describe;
 use crate::graph::error::{GraphError, scrub};
 use crate::graph::monitor;
 use crate::operation::{OperationError, Outcome, Reason, Unknown};
+use crate::outbound::answer_body::Unreadable;
 
 /// The result of one HTTP call to Graph.
 #[derive(Debug, Clone)]
 pub enum GraphReply {
-    /// There was no connection, so provably no byte of the request was sent.
-    NotSent,
+    /// There was no connection, so provably no byte of the request was sent. The text says why, without secrets.
+    NotSent(String),
     /// The request may have been processed, but its answer was lost. The text says how and contains no secrets.
     Lost(&'static str),
     Answer(Box<Answer>),
@@ -28,8 +30,13 @@ pub struct Answer {
     /// All values of `Location`, or of `Operation-Location` if there is no `Location`.
     pub locations: Vec<String>,
     pub retry_after: Option<Duration>,
-    /// `None` when the body was cut off, too long or not JSON.
+    /// `None` when the body cannot be read; `unreadable` says why.
     pub body: Option<Value>,
+    pub unreadable: Option<Unreadable>,
+    /// The media type that the answer claims, without parameters.
+    pub media_type: Option<String>,
+    /// The `error` of the `WWW-Authenticate` header, a word.
+    pub challenge: Option<String>,
     pub error: Option<GraphError>,
     pub request_id: Option<String>,
 }
@@ -72,7 +79,7 @@ pub fn classify_start(
     parameters: &Map<String, Value>,
 ) -> StartVerdict {
     let answer = match reply {
-        GraphReply::NotSent => return StartVerdict::NotSent,
+        GraphReply::NotSent(_) => return StartVerdict::NotSent,
         GraphReply::Lost(detail) => return lost(*detail, None),
         GraphReply::Answer(answer) => answer,
     };
@@ -88,10 +95,7 @@ pub fn classify_start(
             StartVerdict::Unauthorized(error_of(answer))
         }
         429 => StartVerdict::Throttled(answer.retry_after),
-        408 | 500..=599 => lost(
-            format!("Graph answered {}", answer.status),
-            answer.retry_after,
-        ),
+        408 | 500..=599 => lost(describe(reply, None), answer.retry_after),
         _ => match adopts {
             Some(adopt) => adopted(answer, operation, graph, &adopt.target_path),
             None => StartVerdict::Refused(error_of(answer)),

@@ -68,14 +68,20 @@ impl Rules<'_> {
     /// Waits with a delivery that was not sent; it counts as no attempt and leaves the schedule as it is.
     ///
     /// Writes only for a new epoch, or if the sweeper would otherwise take the message for lost.
-    pub(super) fn deferred(&self, epoch: u32, until: Timestamp) -> Decision {
+    pub(super) fn deferred(&self, epoch: u32, until: Timestamp, why: Option<&str>) -> Decision {
         if !matches!(self.record.state, State::Ended { .. }) || epoch < self.record.epoch {
             return only(Next::Redecide);
         }
-        if !self.outlasts_sweeper(until) && epoch == self.record.epoch {
+        let event = "callbackPostponed";
+        let is_noted = why.is_none() || self.is_noted(event, why);
+        if is_noted && !self.outlasts_sweeper(until) && epoch == self.record.epoch {
             return only(Next::Wait(until));
         }
         let mut record = self.changed();
+        if !is_noted {
+            let status = record.state.status();
+            record.remember(self.entry(event, status, why.map(str::to_owned)));
+        }
         record.epoch = epoch;
         record.due_at = Some(until);
         record.delivery.postpone(until);

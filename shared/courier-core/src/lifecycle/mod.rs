@@ -51,9 +51,12 @@ pub enum Event {
         reply: CallbackReply,
     },
     /// Nothing was sent: the receiver's circuit breaker is open, or too many deliveries to it are in flight.
+    ///
+    /// Or what it needs cannot be had now, which `detail` says: an access token, or something of the configuration.
     Deferred {
         epoch: u32,
         until: Timestamp,
+        detail: Option<String>,
     },
     Cancelled,
     RedeliveryRequested,
@@ -165,7 +168,11 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
             target,
             reply,
         } => rules.called(*epoch, *target, reply),
-        Event::Deferred { epoch, until } => rules.deferred(*epoch, *until),
+        Event::Deferred {
+            epoch,
+            until,
+            detail,
+        } => rules.deferred(*epoch, *until, detail.as_deref()),
         Event::Cancelled => rules.cancelled(),
         Event::RedeliveryRequested => rules.redelivery_requested(),
         Event::Retargeted(target) => rules.retargeted(target),
@@ -229,10 +236,12 @@ impl Rules<'_> {
         due.is_none_or(|due| until > later(due, grace))
     }
 
-    /// Names the permissions that the operation needs, for the history of one that lacks authorization.
-    fn needed_permissions(&self) -> Option<String> {
+    /// Names the permissions that the operation needs and what came, for the history of one that lacks authorization.
+    fn lacking(&self, came: Option<String>) -> Option<String> {
         let permissions = &self.policy.operation.permissions;
-        (!permissions.is_empty()).then(|| format!("needs {}", permissions.join(", ")))
+        let needs = (!permissions.is_empty()).then(|| format!("needs {}", permissions.join(", ")));
+        let parts: Vec<String> = needs.into_iter().chain(came).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 
     fn overdue(&self) -> bool {
@@ -258,7 +267,7 @@ impl Rules<'_> {
     ) {
         let (http_status, request_id) = match reply {
             GraphReply::Answer(answer) => (Some(answer.status), answer.request_id.clone()),
-            GraphReply::NotSent | GraphReply::Lost(_) => (None, None),
+            GraphReply::NotSent(_) | GraphReply::Lost(_) => (None, None),
         };
         record.remember(HistoryEntry {
             http_status,
@@ -266,6 +275,14 @@ impl Rules<'_> {
             request_id,
             ..self.entry(event, record.state.status(), detail)
         });
+    }
+
+    /// Reports whether the newest lines of the history are of this event and one of them says the same.
+    fn is_noted(&self, event: &str, detail: Option<&str>) -> bool {
+        let newest = self.record.history.iter().rev();
+        newest
+            .take_while(|line| line.event == event)
+            .any(|line| line.detail.as_deref() == detail)
     }
 
     fn entry(&self, event: &str, status: &str, detail: Option<String>) -> HistoryEntry {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{Decision, Next, Rules, only, written};
 use crate::catalogue::Restart;
+use crate::graph::described::describe;
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::graph::verdict::{self, GraphReply, PollVerdict};
 use crate::lifecycle::schedule;
@@ -37,7 +38,7 @@ impl Rules<'_> {
         let mut record = self.polled_record(epoch, receives);
         let retry_after = match reply {
             GraphReply::Answer(answer) => answer.retry_after,
-            GraphReply::NotSent | GraphReply::Lost(_) => None,
+            GraphReply::NotSent(_) | GraphReply::Lost(_) => None,
         };
         match verdict {
             PollVerdict::Seen(snapshot) => {
@@ -78,20 +79,42 @@ impl Rules<'_> {
                 self.missing(record, error, request_id, reply, retry_after)
             }
             PollVerdict::Unauthorized => {
-                self.lose_authorization(record, Reason::AuthorizationLost, retry_after)
+                let came = Some(describe(reply, None));
+                self.lose_authorization(record, Reason::AuthorizationLost, came, retry_after)
             }
             PollVerdict::Nothing(_) => {
+                let status = match reply {
+                    GraphReply::Answer(answer) => answer.status,
+                    GraphReply::NotSent(_) | GraphReply::Lost(_) => 0,
+                };
                 // An answer that refuses nothing shows that the token is accepted again.
-                if matches!(reply, GraphReply::Answer(answer) if answer.status < 500) {
+                if (100..500).contains(&status) {
                     record.reason = None;
                 }
-                let is_throttled =
-                    matches!(reply, GraphReply::Answer(answer) if answer.status == 429);
+                let is_throttled = status == 429;
+                let reason = if is_throttled {
+                    Reason::Throttled
+                } else {
+                    Reason::NoUsableAnswer
+                };
+                let came = describe(reply, Some(&self.policy.operation.poll));
+                if self.is_news_that(&mut record, reason, Some(&came)) {
+                    self.note_call(&mut record, event_of(reason), Some(came), request_id, reply);
+                }
                 let initial = Duration::from_secs(self.policy.operation.poll.initial_seconds);
                 let retry_after = retry_after.or_else(|| is_throttled.then_some(initial));
                 self.ask_again(record, retry_after, None)
             }
         }
+    }
+
+    /// Shows the reason, unless the operation waits for something to be mended. Reports whether the history lacks what
+    /// came.
+    fn is_news_that(&self, record: &mut Record, reason: Reason, came: Option<&str>) -> bool {
+        if !record.reason.is_some_and(Reason::needs_mending) {
+            record.reason = Some(reason);
+        }
+        record.reason != self.record.reason || !self.is_noted(event_of(reason), came)
     }
 
     pub(super) fn poll_not_ready(
@@ -106,19 +129,23 @@ impl Rules<'_> {
         let mut record = self.polled_record(epoch, receives);
         // Graph was not called, so this does not count as a poll.
         record.graph.polls = self.record.graph.polls;
-        match not_ready.reason {
-            Some(reason) => self.lose_authorization(record, reason, not_ready.retry_after),
-            None => {
-                let wait = not_ready.retry_after;
-                let spec = &self.policy.operation.poll;
-                let next = match not_ready.cause {
-                    Cause::Trouble => return self.ask_again(record, wait, None),
-                    Cause::Turn => schedule::turn(&record, wait, self.now),
-                    Cause::Throttled => schedule::throttled(&record, spec, wait, self.now),
-                };
-                self.wait_for_poll(record, next, wait)
-            }
+        let wait = not_ready.retry_after;
+        let detail = not_ready.detail.clone();
+        if let Some(reason) = not_ready.reason {
+            return self.lose_authorization(record, reason, detail, wait);
         }
+        if let Some(reason) = not_ready.shown()
+            && self.is_news_that(&mut record, reason, detail.as_deref())
+        {
+            self.note(&mut record, event_of(reason), detail);
+        }
+        let spec = &self.policy.operation.poll;
+        let next = match not_ready.cause {
+            Cause::Trouble => return self.ask_again(record, wait, None),
+            Cause::Turn => schedule::turn(&record, wait, self.now),
+            Cause::Throttled => schedule::throttled(&record, spec, wait, self.now),
+        };
+        self.wait_for_poll(record, next, wait)
     }
 
     pub(super) fn polled_record(&self, epoch: u32, receives: u32) -> Record {
@@ -133,11 +160,12 @@ impl Rules<'_> {
         &self,
         mut record: Record,
         reason: Reason,
+        came: Option<String>,
         retry_after: Option<Duration>,
     ) -> Decision {
-        if record.reason != Some(reason) {
+        let detail = self.lacking(came);
+        if record.reason != Some(reason) || !self.is_noted("authorizationLost", detail.as_deref()) {
             record.reason = Some(reason);
-            let detail = self.needed_permissions();
             self.note(&mut record, "authorizationLost", detail);
         }
         self.ask_again(record, retry_after, Some(MAX_AUTHORIZATION_PAUSE))
@@ -179,7 +207,7 @@ impl Rules<'_> {
             let code = Some(error.code.clone());
             self.note_call(&mut record, "monitorMissing", code, request_id, reply);
         }
-        record.reason = None;
+        record.reason = Some(Reason::NoUsableAnswer);
         record.graph.unanswered = 0;
         let timing = self.policy.timing;
         let missing_for = match self.class() {
@@ -238,11 +266,21 @@ impl Rules<'_> {
         record.epoch != self.record.epoch
             || record.step_crashes != self.record.step_crashes
             || record.reason != self.record.reason
+            || record.history.last() != self.record.history.last()
             || new.status != old.status
             || progress_step(new.progress) != progress_step(old.progress)
             || new.seen != old.seen
             || new.missing != old.missing
             || new.unanswered != old.unanswered
+    }
+}
+
+/// Returns the line of the history for a poll that brings nothing.
+fn event_of(reason: Reason) -> &'static str {
+    if reason == Reason::Throttled {
+        "throttled"
+    } else {
+        "noUsableAnswer"
     }
 }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::{Decision, Next, Rules, only, written};
-use crate::catalogue::Restart;
+use crate::catalogue::{MonitorSource, Restart};
+use crate::graph::described::describe;
 use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::{self, GraphReply, StartVerdict, Started};
 use crate::lifecycle::schedule;
 use crate::operation::message::Message;
-use crate::operation::{OperationError, Outcome, Reason, Record, State};
+use crate::operation::{Outcome, Reason, Record, State};
 use crate::time::later;
 
 /// Time by which a first poll may be late before its message counts as lost.
@@ -117,10 +118,14 @@ impl Rules<'_> {
         let lease_until = later(self.now, self.policy.timing.lease);
         record.state = State::Starting { lease_until };
         record.due_at = Some(lease_until);
-        // There is a token now; whether it has the permission, the answer will show.
+        // There is a token now. Whether Graph accepts it, and has a usable answer this time, the answer will show.
         record.reason = record
             .reason
-            .filter(|reason| *reason == Reason::AuthorizationLost);
+            .filter(|reason| *reason != Reason::SealedDataUnreadable);
+        if record.maybe_started {
+            // The answer to an earlier start is still unknown.
+            record.reason = record.reason.or(Some(Reason::NoUsableAnswer));
+        }
         let detail = format!("attempt {}", record.attempt);
         self.note(&mut record, "startClaimed", Some(detail));
         let attempt = record.attempt;
@@ -143,16 +148,24 @@ impl Rules<'_> {
             .retry_after
             .unwrap_or_else(|| schedule::start_pause(self.record, self.now));
         let until = later(self.now, pause).min(self.record.deadline.max(self.now));
-        let news = self.record.reason != not_ready.reason;
+        // A turn of our own says nothing about what the operation has waited for so far.
+        let reason = not_ready.shown().or(self.record.reason);
+        let event = "startPostponed";
+        let name = not_ready.shown().map(|reason| reason.as_str().to_owned());
+        let detail = match (name, &not_ready.detail) {
+            (Some(name), Some(detail)) => Some(format!("{name}: {detail}")),
+            (name, _) => name,
+        };
+        let is_noted = detail.is_none() || self.is_noted(event, detail.as_deref());
+        let news = self.record.reason != reason || !is_noted;
         if !news && !self.outlasts_sweeper(until) {
             return only(Next::Wait(until));
         }
         let mut record = self.changed();
         if news {
-            let detail = not_ready.reason.map(|reason| reason.as_str().to_owned());
-            self.note(&mut record, "startPostponed", detail);
+            self.note(&mut record, event, detail);
         }
-        record.reason = not_ready.reason;
+        record.reason = reason;
         record.due_at = Some(until);
         written(record, Next::Wait(until))
     }
@@ -178,28 +191,56 @@ impl Rules<'_> {
         );
         let mut record = self.changed();
         record.step_crashes = 0;
+        let retry_after = match reply {
+            GraphReply::Answer(answer) => answer.retry_after,
+            GraphReply::NotSent(_) | GraphReply::Lost(_) => None,
+        };
         record.graph.client_request_id = Some(request_id.to_owned());
         // The id belongs to this call: without an answer there is none, and the id of an earlier call would mislead.
         record.graph.request_id = match reply {
             GraphReply::Answer(answer) => answer.request_id.clone(),
-            GraphReply::NotSent | GraphReply::Lost(_) => None,
+            GraphReply::NotSent(_) | GraphReply::Lost(_) => None,
         };
         match verdict {
             StartVerdict::Started(started) => self.run(record, started),
             // While the record is held, only a success of the original attempt changes anything.
             _ if held => only(Next::Redecide),
-            StartVerdict::NotSent => self.again(record, "startNotSent", None),
+            StartVerdict::NotSent => {
+                record.reason = Some(Reason::NoUsableAnswer);
+                self.again(record, ("startNotSent", reply), None)
+            }
             StartVerdict::Throttled(retry_after) => {
+                record.reason = Some(Reason::Throttled);
                 let first = Duration::from_secs(self.policy.operation.poll.initial_seconds);
-                self.again(record, "startThrottled", retry_after.or(Some(first)))
+                self.again(
+                    record,
+                    ("startThrottled", reply),
+                    retry_after.or(Some(first)),
+                )
             }
             StartVerdict::Unauthorized(error)
                 if error.http_status == Some(401) && !record.token_refused =>
             {
                 record.token_refused = true;
-                self.again(record, "startUnauthorized", None)
+                record.reason = Some(Reason::NoUsableAnswer);
+                self.again(record, ("startUnauthorized", reply), None)
             }
-            StartVerdict::Unauthorized(error) => self.await_authorization(record, &error),
+            StartVerdict::Unauthorized(_) => self.await_authorization(record, reply),
+            // The monitor is the resource itself, so its state tells what became of the start whose answer was lost.
+            StartVerdict::Refused(error)
+                if error.http_status == Some(409)
+                    && record.maybe_started
+                    && matches!(self.policy.operation.start.monitor, MonitorSource::SameUrl) =>
+            {
+                let adopted = Started {
+                    monitor: url.to_owned(),
+                    adopted: true,
+                    retry_after,
+                    snapshot: None,
+                    note: Some(describe(reply, None)),
+                };
+                self.run(record, adopted)
+            }
             StartVerdict::Refused(error) => {
                 let (outcome, reason) = if record.maybe_started {
                     (Outcome::Unknown, Reason::StartOutcomeUnknown)
@@ -219,15 +260,14 @@ impl Rules<'_> {
     }
 
     /// Waits with a start that Graph refuses until somebody has granted the permission.
-    fn await_authorization(&self, mut record: Record, error: &OperationError) -> Decision {
+    fn await_authorization(&self, mut record: Record, reply: &GraphReply) -> Decision {
         let not_before = schedule::start_again(&record, None, self.now);
         record.state = State::Accepted { not_before };
         record.due_at = Some(not_before);
+        let detail = self.lacking(Some(describe(reply, None)));
         if record.reason != Some(Reason::AuthorizationLost) {
             record.reason = Some(Reason::AuthorizationLost);
-            let needs = self.needed_permissions().unwrap_or_default();
-            let detail = format!("{needs}; Graph answered {}", error.code);
-            self.note(&mut record, "authorizationLost", Some(detail));
+            self.note(&mut record, "authorizationLost", detail);
         }
         written(record, Next::Wait(not_before))
     }
@@ -236,14 +276,13 @@ impl Rules<'_> {
     pub(super) fn again(
         &self,
         mut record: Record,
-        what: &str,
+        (event, reply): (&str, &GraphReply),
         retry_after: Option<Duration>,
     ) -> Decision {
-        record.reason = None;
         let not_before = schedule::start_again(&record, retry_after, self.now);
         record.state = State::Accepted { not_before };
         record.due_at = Some(not_before);
-        self.note(&mut record, what, None);
+        self.note(&mut record, event, Some(describe(reply, None)));
         written(record, Next::Wait(not_before))
     }
 
@@ -255,7 +294,7 @@ impl Rules<'_> {
         retry_after: Option<Duration>,
     ) -> Decision {
         record.maybe_started = true;
-        record.reason = None;
+        record.reason = Some(Reason::NoUsableAnswer);
         self.note(&mut record, "startAnswerLost", Some(detail));
         if self.class() == Restart::Never {
             return self.hold_as(record);
@@ -270,7 +309,7 @@ impl Rules<'_> {
     pub(super) fn hold(&self, why: &str) -> Decision {
         let mut record = self.changed();
         record.maybe_started = true;
-        record.reason = None;
+        record.reason = Some(Reason::NoUsableAnswer);
         self.note(&mut record, "startAnswerLost", Some(why.to_owned()));
         self.hold_as(record)
     }

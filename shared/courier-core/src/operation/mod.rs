@@ -112,6 +112,19 @@ const MAX_HISTORY_LINES: usize = 150;
 const MAX_KEPT_ANSWERS: usize = 10;
 
 impl Record {
+    /// Reports whether the operation waits after a look or a start that has brought nothing, and does not say why.
+    ///
+    /// No decision leaves a record like this (invariant I14).
+    pub fn is_silent(&self) -> bool {
+        let has_stalled = match self.state {
+            State::Running { .. } => self.graph.unanswered > 0 || self.graph.missing > 0,
+            State::Starting { .. } | State::StartUnknown { .. } => self.maybe_started,
+            State::Accepted { .. } => self.attempt > 0,
+            State::Ended { .. } | State::Closed { .. } => false,
+        };
+        has_stalled && self.reason.is_none()
+    }
+
     /// Returns one of [`CALLBACK_STATUSES`].
     pub fn callback_status(&self) -> &'static str {
         match &self.state {
@@ -279,11 +292,15 @@ pub enum Reason {
     AuthorizationLost,
     /// Sealed data cannot be opened with the configured key.
     SealedDataUnreadable,
+    /// Neither Graph nor its token endpoint gives an answer that can be used at present; the history says what came.
+    NoUsableAnswer,
+    /// Graph has asked for a pause.
+    Throttled,
     CancelledByCaller,
 }
 
 impl Reason {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::StartRejected,
         Self::StartOutcomeUnknown,
         Self::StartUntrackable,
@@ -293,8 +310,17 @@ impl Reason {
         Self::DeadlinePassed,
         Self::AuthorizationLost,
         Self::SealedDataUnreadable,
+        Self::NoUsableAnswer,
+        Self::Throttled,
         Self::CancelledByCaller,
     ];
+
+    /// Reports whether an operation with this reason waits for somebody to mend the configuration or a permission.
+    ///
+    /// Such a reason stays while other troubles come and go.
+    pub(crate) fn needs_mending(self) -> bool {
+        matches!(self, Self::AuthorizationLost | Self::SealedDataUnreadable)
+    }
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -307,6 +333,8 @@ impl Reason {
             Self::DeadlinePassed => "deadline_passed",
             Self::AuthorizationLost => "authorization_lost",
             Self::SealedDataUnreadable => "sealed_data_unreadable",
+            Self::NoUsableAnswer => "no_usable_answer",
+            Self::Throttled => "throttled",
             Self::CancelledByCaller => "cancelled_by_caller",
         }
     }

@@ -4,6 +4,7 @@
 //! the simulation (`docs/adr/0013`).
 
 pub mod address;
+pub mod answer_body;
 pub mod certificates;
 pub(crate) mod holds;
 pub mod resolver;
@@ -16,16 +17,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use reqwest::{Client, ClientBuilder, Response, redirect, retry};
 use url::Url;
 
 use crate::outbound::address::Allowed;
-use crate::outbound::resolver::GuardedResolver;
+use crate::outbound::answer_body::Unreadable;
+use crate::outbound::resolver::{GuardedResolver, PlainResolver};
 pub use crate::outbound::trouble::Trouble;
 
 /// Maximum number of bytes that are read of an answer's body.
 pub const ANSWER_BYTES: usize = 256 * 1024;
+/// Most headers that an answer may have. hyper takes 100 by default, and an answer with more would count as lost.
+const MAX_HEADERS: usize = 1000;
 /// Longest wait for the first bytes of a body, which are wanted for the history only.
 const EXCERPT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -67,7 +71,7 @@ pub enum Route {
 /// The part of an answer's body that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
-    /// The whole body, or `None` if it is cut off, too slow or longer than [`ANSWER_BYTES`].
+    /// The whole body, unless it is cut off, too slow or longer than [`ANSWER_BYTES`].
     Whole,
     /// At most this number of first bytes, as far as they arrive within two seconds.
     First(usize),
@@ -90,7 +94,7 @@ pub struct Answered {
     pub status: StatusCode,
     pub headers: HeaderMap,
     /// The part of the body that [`Read`] requested.
-    pub body: Option<Vec<u8>>,
+    pub body: Result<Vec<u8>, Unreadable>,
 }
 
 /// The reason why a call has no answer. It contains no part of the URL, which may be a secret.
@@ -127,7 +131,7 @@ impl HttpTransport {
     pub fn new(timeouts: &Timeouts, tls: &Tls, allowed: &Arc<Allowed>) -> reqwest::Result<Self> {
         Ok(Self {
             kept: pooled(timeouts, tls)?,
-            fresh: bounded(timeouts, tls).pool_max_idle_per_host(0).build()?,
+            fresh: fresh(timeouts, tls)?,
             guarded: guarded(timeouts, tls, allowed)?,
             allowed: Arc::clone(allowed),
         })
@@ -143,9 +147,15 @@ impl Transport for HttpTransport {
             Route::Guarded => &self.guarded,
         };
         let (route, read) = (call.route, call.read);
+        let mut headers = call.headers;
+        // Without it a server may choose any coding (RFC 9110 §12.5.3), and this client reads none.
+        headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
         let request = client
             .request(call.method, call.url)
-            .headers(call.headers)
+            .headers(headers)
             .body(call.body)
             .timeout(call.timeout);
         let response = request.send().await.map_err(|error| explain(&error))?;
@@ -158,7 +168,7 @@ impl Transport for HttpTransport {
             headers: response.headers().clone(),
             body: match read {
                 Read::Whole => whole(response).await,
-                Read::First(bytes) => Some(first(response, bytes).await),
+                Read::First(bytes) => Ok(first(response, bytes).await),
             },
         })
     }
@@ -178,6 +188,15 @@ fn explain(error: &reqwest::Error) -> Unanswered {
 pub fn pooled(timeouts: &Timeouts, tls: &Tls) -> reqwest::Result<Client> {
     bounded(timeouts, tls)
         .pool_idle_timeout(Duration::from_secs(30))
+        .build()
+}
+
+/// Creates a client that reuses no connection, so a header that cannot be read may be skipped: what follows is no
+/// other answer. The answer to a start would count as lost because of it.
+fn fresh(timeouts: &Timeouts, tls: &Tls) -> reqwest::Result<Client> {
+    bounded(timeouts, tls)
+        .pool_max_idle_per_host(0)
+        .http1_ignore_invalid_headers_in_responses(true)
         .build()
 }
 
@@ -203,19 +222,22 @@ fn bounded(timeouts: &Timeouts, tls: &Tls) -> ClientBuilder {
         .retry(retry::never())
         .no_proxy()
         .http1_only()
+        .http1_max_headers(MAX_HEADERS)
+        // A field that goes on in the next line is obsolete, not invalid: the break counts as a space (RFC 9112 §5.2).
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .dns_resolver(PlainResolver)
         .connect_timeout(timeouts.connect)
 }
 
-/// Returns the body, or `None` if it is cut off, too slow or longer than [`ANSWER_BYTES`].
-async fn whole(mut response: Response) -> Option<Vec<u8>> {
+async fn whole(mut response: Response) -> Result<Vec<u8>, Unreadable> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.ok()? {
+    while let Some(chunk) = response.chunk().await.map_err(|_| Unreadable::CutOff)? {
         if bytes.len() + chunk.len() > ANSWER_BYTES {
-            return None;
+            return Err(Unreadable::TooLong);
         }
         bytes.extend_from_slice(&chunk);
     }
-    Some(bytes)
+    Ok(bytes)
 }
 
 async fn first(mut response: Response, bytes: usize) -> Vec<u8> {

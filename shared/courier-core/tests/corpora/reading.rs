@@ -5,6 +5,7 @@ use std::time::Duration;
 use courier_core::catalogue::{Catalogue, Operation};
 use courier_core::graph::verdict::{Answer, GraphReply, PollVerdict, classify_poll};
 use courier_core::operation::message::Message;
+use courier_core::outbound::answer_body;
 use courier_core::outbound::retry_after::{at_least_a_second, parse};
 use courier_core::strict_json;
 use http::HeaderValue;
@@ -66,7 +67,7 @@ fn queue_message_is_read_or_refused() {
 fn seen(body: &[u8], operation: &Operation) -> String {
     let answer = Answer {
         status: 200,
-        body: serde_json::from_slice(body).ok(),
+        body: answer_body::parse(body).ok(),
         ..Answer::default()
     };
     let PollVerdict::Seen(snapshot) = classify_poll(

@@ -31,7 +31,7 @@ fn reply() -> impl Strategy<Value = GraphReply> {
         "?",
     ]);
     prop_oneof![
-        Just(GraphReply::NotSent),
+        Just(GraphReply::NotSent("no connection".to_owned())),
         Just(GraphReply::Lost("no answer in time")),
         (status, any::<bool>(), graph_status).prop_map(|(status, location, graph_status)| {
             let body =
@@ -122,7 +122,7 @@ fn late_success_of_the_held_attempt_ends_the_hold_as_running() {
     // Any other answer changes nothing: only a success of that attempt shows that Graph runs the job.
     for event in [
         late(1, answer(400, false, Value::Null)),
-        late(1, GraphReply::NotSent),
+        late(1, GraphReply::NotSent("no connection".to_owned())),
         late(0, answer(202, true, Value::Null)),
     ] {
         let decision = decide(&record, &event, now, &policy);

@@ -77,8 +77,8 @@ pub(crate) fn answer(status: u16, location: bool, body: Value) -> GraphReply {
         locations: location.then_some(url).into_iter().collect(),
         retry_after: (status == 429).then_some(Duration::from_secs(30)),
         body: Some(body),
-        error: None,
         request_id: Some("r".to_owned()),
+        ..Answer::default()
     }))
 }
 
@@ -119,6 +119,7 @@ pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
         Happening::Prepared => Event::Prepared,
         Happening::NotReady { lost } => Event::NotReady(NotReady {
             reason: lost.then_some(Reason::AuthorizationLost),
+            detail: None,
             retry_after: None,
             cause: Cause::Trouble,
         }),
@@ -227,6 +228,7 @@ pub(crate) fn check(
         );
         assert_eq!(after.state.outcome(), Some(Outcome::Failed));
     }
+    assert!(!after.is_silent(), "I14: {event:?} leads to {after:?}");
     if let State::Running { monitor } = &after.state {
         assert!(monitor.starts_with(&format!("{GRAPH}/")), "I9: {monitor}");
     }

@@ -88,7 +88,10 @@ fn only_an_answer_after_which_a_job_may_run_counts_as_lost() {
         let judged = |reply| {
             verdict::classify_start(&reply, operation(name), &graph, START_URL, &Map::new())
         };
-        assert_eq!(judged(GraphReply::NotSent), StartVerdict::NotSent);
+        assert_eq!(
+            judged(GraphReply::NotSent("no connection".to_owned())),
+            StartVerdict::NotSent
+        );
         let lost = StartVerdict::Lost {
             detail: "cut off".to_owned(),
             retry_after: None,
@@ -225,7 +228,10 @@ fn poll_yields_a_snapshot_only_from_a_status_document() {
     for status in [302, 400, 408, 409, 429, 500, 503] {
         assert_eq!(poll(EXPORT, full(status)), silent, "{status}");
     }
-    for reply in [GraphReply::NotSent, GraphReply::Lost("cut off")] {
+    for reply in [
+        GraphReply::NotSent("no connection".to_owned()),
+        GraphReply::Lost("cut off"),
+    ] {
         let verdict = verdict::classify_poll(&reply, &operation(EXPORT).poll, &Map::new());
         assert_eq!(verdict, PollVerdict::Nothing(None));
     }

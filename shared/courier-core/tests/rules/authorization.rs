@@ -19,7 +19,9 @@ fn assert_waits_for_authorization(record: &Record, name: &str) {
 fn refused_token_is_replaced_once_and_then_the_operation_waits_for_authorization() {
     for name in CLASSES {
         let mut record = in_flight(name);
-        let mut expected = again(&record, "startUnauthorized", None, Some("r"));
+        let reason = Some(Reason::NoUsableAnswer);
+        let what = ("startUnauthorized", "Graph answered 401", reason);
+        let mut expected = again(&record, what, None, Some("r"));
         expected.write.as_mut().unwrap().token_refused = true;
         assert_eq!(started(&record, replied(refusal(401))), expected, "{name}");
         record.token_refused = true;

@@ -18,7 +18,7 @@ fn claimed(record: &Record, now: u64, attempt: u32) -> Decision {
         record.state = State::Starting { lease_until };
         record.due_at = Some(lease_until);
         record.attempt = attempt;
-        record.reason = None;
+        record.reason = record.maybe_started.then_some(Reason::NoUsableAnswer);
         let detail = format!("attempt {attempt}");
         let entry = line(at(now), "starting", "startClaimed", Some(&detail));
         record.history.push(entry);
@@ -47,7 +47,9 @@ fn start_whose_lease_has_expired_is_claimed_again_except_in_class_never() {
         assert_eq!(prepared(&record, 59), nothing(Next::Redecide));
         for now in [60, 61] {
             let mut expected = claimed(&record, now, 2);
-            expected.write.as_mut().unwrap().maybe_started = true;
+            let write = expected.write.as_mut().unwrap();
+            write.maybe_started = true;
+            write.reason = Some(Reason::NoUsableAnswer);
             assert_eq!(prepared(&record, now), expected, "{name}");
         }
     }

@@ -17,7 +17,13 @@ const NOW: u64 = 1010;
 
 fn deferred(record: &Record, epoch: u32, until: u64) -> Decision {
     let until = at(until);
-    decided(record, &Event::Deferred { epoch, until }, at(NOW))
+    let detail = None;
+    let event = Event::Deferred {
+        epoch,
+        until,
+        detail,
+    };
+    decided(record, &event, at(NOW))
 }
 
 fn target(origin: &str) -> CallbackTarget {
@@ -90,6 +96,7 @@ fn time_for_which_an_attempt_is_deferred_is_no_part_of_the_delivery_window() {
     let event = Event::Deferred {
         epoch: 3,
         until: opens,
+        detail: None,
     };
     let waiting = *decided(&first, &event, at(1012)).write.unwrap();
     assert_eq!(waiting.delivery.next_attempt_at, Some(opens));
@@ -235,4 +242,25 @@ fn completion_body_is_frozen_in_the_form_of_the_target() {
     let event = after.event.unwrap();
     assert_eq!(event.body, r#"{"issues":["DSAR-17"],"how":"as cancelled"}"#);
     assert_eq!(event.kind, "operation.cancelled");
+}
+
+#[test]
+fn what_keeps_a_completion_from_being_sent_is_noted_once() {
+    let record = ended(Outcome::Succeeded);
+    let postponed = |record: &Record, detail: &str| {
+        let event = Event::Deferred {
+            epoch: record.epoch,
+            until: at(NOW + 5),
+            detail: Some(detail.to_owned()),
+        };
+        decided(record, &event, at(NOW))
+    };
+    let first = *postponed(&record, "no token").write.unwrap();
+    let line = first.history.last().unwrap();
+    assert_eq!(line.event, "callbackPostponed");
+    assert_eq!(line.detail.as_deref(), Some("no token"));
+    assert_eq!(postponed(&first, "no token").write, None);
+    let second = *postponed(&first, "no client").write.unwrap();
+    assert_eq!(second.history.len(), first.history.len() + 1);
+    assert_eq!(second.delivery.attempts, record.delivery.attempts);
 }

@@ -84,6 +84,7 @@ fn polled(epoch: u32, reply: Result<GraphReply, NotReady>) -> Event {
 fn event_that_no_longer_fits_changes_nothing() {
     let not_ready = NotReady {
         reason: Some(courier_core::operation::Reason::AuthorizationLost),
+        detail: None,
         retry_after: None,
         cause: Cause::Trouble,
     };
@@ -100,11 +101,17 @@ fn event_that_no_longer_fits_changes_nothing() {
     assert_ignored_except_in(&Event::Prepared, &[0, 1]);
     assert_ignored_except_in(&Event::NotReady(not_ready.clone()), &[0, 1]);
     for attempt in [0, 2] {
-        assert_ignored_except_in(&started(attempt, GraphReply::NotSent), &[]);
+        assert_ignored_except_in(
+            &started(attempt, GraphReply::NotSent("no connection".to_owned())),
+            &[],
+        );
         assert_ignored_except_in(&started(attempt, complete()), &[]);
     }
     // During the hold only a success counts.
-    assert_ignored_except_in(&started(1, GraphReply::NotSent), &[1]);
+    assert_ignored_except_in(
+        &started(1, GraphReply::NotSent("no connection".to_owned())),
+        &[1],
+    );
     assert_ignored_except_in(&started(1, GraphReply::Lost("no answer in time")), &[1]);
     for epoch in [3, 4] {
         assert_ignored_except_in(&polled(epoch, Ok(complete())), &[3]);

@@ -69,6 +69,7 @@ fn lost_start_of_class_never_is_held_and_its_secrets_are_deleted() {
     let until = at(60 + 15 * 60);
     let expected = changed(&record, Next::Wait(until), |record| {
         record.maybe_started = true;
+        record.reason = Some(Reason::NoUsableAnswer);
         record.sealed_parameters = None;
         record.state = State::StartUnknown { hold_until: until };
         record.due_at = Some(until);

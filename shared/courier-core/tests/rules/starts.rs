@@ -66,10 +66,10 @@ fn operation_error(status: u16) -> OperationError {
 
 /// Returns the decision that accepts the operation again, with the next attempt after the pause of `start_again`.
 ///
-/// `event` is the line of the history that says why.
+/// `event` and `detail` are the line of the history that says why.
 pub(crate) fn again(
     record: &Record,
-    event: &str,
+    (event, detail, reason): (&str, &str, Option<Reason>),
     retry_after: Option<u64>,
     request_id: Option<&str>,
 ) -> Decision {
@@ -78,7 +78,8 @@ pub(crate) fn again(
         answered(record, request_id);
         record.state = State::Accepted { not_before };
         record.due_at = Some(not_before);
-        let entry = call("accepted", event, None, request_id);
+        record.reason = reason;
+        let entry = call("accepted", event, Some(detail), request_id);
         record.history.push(entry);
     })
 }
@@ -87,7 +88,10 @@ pub(crate) fn again(
 fn start_without_an_answer_does_not_show_the_request_id_of_an_earlier_call() {
     let record = in_flight(EXPORT);
     assert!(record.graph.request_id.is_some());
-    for reply in [GraphReply::NotSent, GraphReply::Lost("no answer in time")] {
+    for reply in [
+        GraphReply::NotSent("no connection".to_owned()),
+        GraphReply::Lost("no answer in time"),
+    ] {
         let after = started(&record, reply).write.unwrap();
         assert_eq!(after.graph.client_request_id.as_deref(), Some("c"));
         assert_eq!(after.graph.request_id, None);
@@ -99,8 +103,18 @@ fn start_without_an_answer_does_not_show_the_request_id_of_an_earlier_call() {
 fn start_that_was_never_sent_is_sent_again_in_every_class() {
     for name in CLASSES {
         let record = in_flight(name);
-        let expected = again(&record, "startNotSent", None, None);
-        assert_eq!(started(&record, GraphReply::NotSent), expected, "{name}");
+        let reason = Some(Reason::NoUsableAnswer);
+        let expected = again(
+            &record,
+            ("startNotSent", "no connection", reason),
+            None,
+            None,
+        );
+        assert_eq!(
+            started(&record, GraphReply::NotSent("no connection".to_owned())),
+            expected,
+            "{name}"
+        );
     }
 }
 
@@ -118,7 +132,12 @@ fn throttled_start_waits_for_retry_after_or_else_the_catalogues_first_pause() {
                 }),
             )
         };
-        let expected = |pause| again(&record, "startThrottled", Some(pause), Some("r"));
+        let what = (
+            "startThrottled",
+            "Graph answered 429",
+            Some(Reason::Throttled),
+        );
+        let expected = |pause| again(&record, what, Some(pause), Some("r"));
         assert_eq!(throttled(None), expected(first), "{name}");
         assert_eq!(throttled(Some(500)), expected(500), "{name}");
         assert_ne!(throttled(Some(500)), throttled(None), "{name}");
@@ -148,10 +167,32 @@ fn assert_ended_by_refusal(record: &Record, status: u16) {
 #[test]
 fn refusal_ends_the_operation() {
     for name in CLASSES {
-        for status in [302, 400, 403, 404, 409, 410, 413, 422] {
+        for status in [302, 400, 403, 404, 410, 413, 422] {
             assert_ended_by_refusal(&in_flight(name), status);
         }
     }
+}
+
+#[test]
+fn conflict_of_a_repeat_is_settled_by_a_look_where_the_monitor_is_the_url_of_the_start() {
+    for name in [EXPORT, GOALS] {
+        assert_ended_by_refusal(&in_flight(name), 409);
+    }
+    // Of the first start it says that Graph has refused this schedule.
+    let first = started(&in_flight(SCHEDULE), replied(refusal(409)));
+    assert_eq!(first.write.unwrap().reason, Some(Reason::StartRejected));
+    let repeat = Record {
+        maybe_started: true,
+        ..in_flight(SCHEDULE)
+    };
+    let conflict = replied(Answer {
+        retry_after: Some(seconds(90)),
+        ..refusal(409)
+    });
+    let monitor = format!("{GRAPH}/v1.0/teams/1/schedule");
+    let note = Some("Graph answered 409");
+    let expected = followed(&repeat, &monitor, "adopted", note);
+    assert_eq!(started(&repeat, conflict), expected);
 }
 
 #[test]
@@ -178,6 +219,7 @@ fn lost_answer_is_held_in_class_never() {
     let expected = changed(&record, Next::Wait(until), |record| {
         answered(record, None);
         record.maybe_started = true;
+        record.reason = Some(Reason::NoUsableAnswer);
         record.sealed_parameters = None;
         record.state = State::StartUnknown { hold_until: until };
         record.due_at = Some(until);
@@ -199,6 +241,7 @@ fn lost_answer_is_noted_and_started_again_in_the_other_classes() {
             let expected = changed(&record, Next::Wait(lease_until), |record| {
                 answered(record, Some("r"));
                 record.maybe_started = true;
+                record.reason = Some(Reason::NoUsableAnswer);
                 record.state = State::Starting { lease_until };
                 record.due_at = Some(lease_until);
                 let text = Some("Graph answered 503");

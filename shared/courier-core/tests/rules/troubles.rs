@@ -7,6 +7,7 @@ use courier_core::graph::unavailable::{Cause, NotReady};
 use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::{Decision, Event, Next};
 use courier_core::operation::{OperationError, Outcome, Reason, Record, State};
+use courier_core::outbound::answer_body::Unreadable;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -28,6 +29,7 @@ fn not_asked(now: u64, record: &Record, not_ready: NotReady) -> Decision {
 fn not_ready(reason: Option<Reason>, retry_after: Option<u64>) -> NotReady {
     NotReady {
         reason,
+        detail: None,
         retry_after: retry_after.map(seconds),
         cause: Cause::Trouble,
     }
@@ -64,7 +66,7 @@ fn old() -> Record {
 #[test]
 fn poll_without_a_status_is_repeated_after_30_seconds_then_four_times_as_long_up_to_the_interval() {
     let replies = [
-        GraphReply::NotSent,
+        GraphReply::NotSent("no connection".to_owned()),
         GraphReply::Lost("no answer in time"),
         replied(answer(200, json!({ "no": "status" }))),
         replied(answer(503, Value::Null)),
@@ -91,7 +93,10 @@ fn poll_without_a_status_is_repeated_after_30_seconds_then_four_times_as_long_up
 
 #[test]
 fn young_operation_is_polled_again_after_its_own_interval() {
-    let decision = polled(&running(SCHEDULE), GraphReply::NotSent);
+    let decision = polled(
+        &running(SCHEDULE),
+        GraphReply::NotSent("no connection".to_owned()),
+    );
     let own = pause(NOW, &decision);
     assert!(own < 30.0, "{own}");
 }
@@ -152,7 +157,8 @@ fn refused_token_or_permission_is_noted_once_with_the_needed_permission_and_trie
         let mut written = *first.write.unwrap();
         assert_eq!(written.reason, Some(Reason::AuthorizationLost));
         let details: Vec<_> = written.history.iter().map(|line| &line.detail).collect();
-        assert_eq!(details, [&Some("needs User.Export.All".to_owned())]);
+        let detail = format!("needs User.Export.All; Graph answered {status}");
+        assert_eq!(details, [&Some(detail)]);
         written.graph.unanswered = 8;
         let later = polled_at(10 * DAY, &written, 3, 1, refused);
         assert_pause(10 * DAY, &later, 900);
@@ -167,15 +173,74 @@ fn reason_is_shown_only_while_it_is_true() {
     record.reason = Some(Reason::AuthorizationLost);
     for (reply, shown) in [
         (says("running", 20.0), None),
-        (not_found(None), None),
-        (replied(answer(429, Value::Null)), None),
-        (replied(answer(200, json!({ "no": "status" }))), None),
+        (not_found(None), Some(Reason::NoUsableAnswer)),
+        (replied(answer(429, Value::Null)), Some(Reason::Throttled)),
+        (
+            replied(answer(200, json!({ "no": "status" }))),
+            Some(Reason::NoUsableAnswer),
+        ),
         (replied(answer(503, Value::Null)), record.reason),
-        (GraphReply::NotSent, record.reason),
+        (
+            GraphReply::NotSent("no connection".to_owned()),
+            record.reason,
+        ),
     ] {
         let decision = polled_at(10 * DAY, &record, 3, 1, reply.clone());
         assert_eq!(decision.write.unwrap().reason, shown, "{reply:?}");
     }
+}
+
+#[test]
+fn what_came_instead_of_a_status_is_noted_once_with_its_call() {
+    let html = || Answer {
+        body: None,
+        unreadable: Some(Unreadable::NotJson),
+        media_type: Some("text/html".to_owned()),
+        ..answer(200, Value::Null)
+    };
+    let mut record = old();
+    let mut notes = Vec::new();
+    for (reply, event) in [
+        (replied(html()), "noUsableAnswer"),
+        (GraphReply::Lost("no answer in time"), "noUsableAnswer"),
+        (replied(html()), "noUsableAnswer"),
+        (replied(answer(429, Value::Null)), "throttled"),
+        (replied(answer(429, Value::Null)), "throttled"),
+    ] {
+        let decision = polled_at(10 * DAY, &record, 3, 1, reply);
+        record = *decision.write.unwrap();
+        let line = record.history.last().unwrap();
+        assert_eq!(line.event, event);
+        assert_eq!(line.client_request_id.as_deref(), Some("p"));
+        notes = record
+            .history
+            .iter()
+            .map(|line| line.detail.clone())
+            .collect();
+    }
+    let words = [
+        "Graph answered 200 (text/html), but its body is not JSON",
+        "no answer in time",
+        "Graph answered 429",
+    ];
+    assert_eq!(notes, words.map(|text| Some(text.to_owned())));
+    let seen = polled_at(10 * DAY, &record, 3, 1, says("running", 20.0));
+    record = *seen.write.unwrap();
+    assert_eq!(record.reason, None);
+    // A new trouble is told anew.
+    let decision = polled_at(10 * DAY, &record, 3, 1, replied(answer(429, Value::Null)));
+    assert_eq!(decision.write.unwrap().history.len(), notes.len() + 1);
+}
+
+#[test]
+fn poll_that_others_have_had_throttled_says_so() {
+    let throttled = NotReady {
+        cause: Cause::Throttled,
+        ..not_ready(None, Some(40))
+    };
+    let decision = not_asked(10 * DAY, &old(), throttled);
+    assert_spread(10 * DAY, &decision, 60, 6);
+    assert_eq!(decision.write.unwrap().reason, Some(Reason::Throttled));
 }
 
 #[test]
@@ -185,10 +250,16 @@ fn operation_past_its_deadline_expires_only_when_a_poll_has_shown_that_its_job_s
     };
     let after = |now, reply| polled_at(now, &known(), 3, 1, reply);
     for seconds in [0, 10, 3599] {
-        let decision = after(DEADLINE + seconds, GraphReply::NotSent);
+        let decision = after(
+            DEADLINE + seconds,
+            GraphReply::NotSent("no connection".to_owned()),
+        );
         assert_pause(DEADLINE + seconds, &decision, 30);
     }
-    let given_up = after(DEADLINE + 3600, GraphReply::NotSent);
+    let given_up = after(
+        DEADLINE + 3600,
+        GraphReply::NotSent("no connection".to_owned()),
+    );
     assert_eq!(given_up.write.unwrap().state, expired);
     for reply in [says("running", 20.0), not_found(None)] {
         let decision = after(DEADLINE + 10, reply);
@@ -256,7 +327,12 @@ fn monitor_is_gone_after_five_polls_and_ten_minutes_or_a_day_if_the_job_must_not
             let expected = gone.then_some(Outcome::Unknown);
             assert_eq!(after.state.outcome(), expected, "{missing} {since}");
             assert_eq!(code.is_some(), gone);
-            assert_eq!(after.reason, gone.then_some(Reason::MonitorGone));
+            let reason = if gone {
+                Reason::MonitorGone
+            } else {
+                Reason::NoUsableAnswer
+            };
+            assert_eq!(after.reason, Some(reason));
         }
     }
 }
@@ -266,7 +342,13 @@ fn pauses_of_different_operations_differ_a_little() {
     let until = |id: &str| -> Timestamp {
         let mut record = old();
         record.id = serde_json::from_value(json!(id)).unwrap();
-        let decision = polled_at(10 * DAY, &record, 3, 1, GraphReply::NotSent);
+        let decision = polled_at(
+            10 * DAY,
+            &record,
+            3,
+            1,
+            GraphReply::NotSent("no connection".to_owned()),
+        );
         at(10 * DAY) + Duration::from_secs_f64(pause(10 * DAY, &decision))
     };
     let (one, two) = (

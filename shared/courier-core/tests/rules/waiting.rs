@@ -21,8 +21,13 @@ fn not_ready(
 ) -> Decision {
     let not_ready = NotReady {
         reason,
+        detail: None,
         retry_after,
-        cause: Cause::Trouble,
+        // Without a reason it waits for its turn, where nothing is wrong.
+        cause: match reason {
+            Some(_) => Cause::Trouble,
+            None => Cause::Turn,
+        },
     };
     decided(record, &Event::NotReady(not_ready), at(now))
 }
@@ -90,8 +95,37 @@ fn reason_for_postponing_a_start_is_written_once() {
     record = *first.write.unwrap();
     let repeated = not_ready(&record, lost, None, 15);
     assert_eq!(repeated, nothing(Next::Wait(at(20))));
-    let resolved = not_ready(&record, None, None, 15);
-    assert_eq!(resolved, expected(&record, None));
+    let turn = not_ready(&record, None, None, 15);
+    assert_eq!(turn, nothing(Next::Wait(at(20))));
+}
+
+#[test]
+fn start_that_could_not_be_prepared_has_a_reason_and_says_once_what_came() {
+    let record = accepted(EXPORT, at(0));
+    for (cause, reason, name) in [
+        (Cause::Trouble, Reason::NoUsableAnswer, "no_usable_answer"),
+        (Cause::Throttled, Reason::Throttled, "throttled"),
+    ] {
+        let came = |what: &str| {
+            Event::NotReady(NotReady {
+                reason: None,
+                detail: Some(what.to_owned()),
+                retry_after: None,
+                cause,
+            })
+        };
+        let first = *decided(&record, &came("one"), at(15)).write.unwrap();
+        assert_eq!(first.reason, Some(reason));
+        let detail = format!("{name}: one");
+        assert_eq!(first.history.last().unwrap().detail, Some(detail));
+        let same = decided(&first, &came("one"), at(15));
+        assert_eq!(same, nothing(Next::Wait(at(20))));
+        let second = *decided(&first, &came("two"), at(15)).write.unwrap();
+        assert_eq!(second.history.len(), 2);
+        // What came before is not told again, however often the two take turns.
+        let again = decided(&second, &came("one"), at(15));
+        assert_eq!(again, nothing(Next::Wait(at(20))));
+    }
 }
 
 #[test]

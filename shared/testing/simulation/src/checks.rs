@@ -33,6 +33,14 @@ pub(crate) fn no_secret(world: &World, place: &str, text: &str) {
     }
 }
 
+/// I14: what is written says why it waits.
+pub(crate) fn not_silent(world: &World, record: &Record) {
+    if record.is_silent() {
+        let id = &record.id;
+        world.broken(format_args!("I14: {id} waits without a reason: {record:?}"));
+    }
+}
+
 /// I9: Graph gets a token, the token endpoint none.
 pub(crate) fn credentials(world: &World, call: &Call) {
     let bare = call.url.path().contains("/oauth2/");

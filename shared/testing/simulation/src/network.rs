@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use courier_core::outbound::answer_body::Unreadable;
 use courier_core::outbound::{ANSWER_BYTES, Answered, Call, Transport, Trouble, Unanswered};
 use courier_core::time::later;
 use courier_testkit::receiver::Callback;
@@ -115,12 +116,15 @@ impl SimulatedNetwork {
             return Err(Unanswered::CutOff);
         };
         let (head, bytes) = response.into_parts();
-        let whole = |body: Option<Vec<u8>>| Answered {
+        let whole = |body: Result<Vec<u8>, Unreadable>| Answered {
             status: head.status,
             headers: head.headers.clone(),
             body,
         };
-        let body = (bytes.len() <= ANSWER_BYTES).then(|| bytes.to_vec());
+        let body = match bytes.len() <= ANSWER_BYTES {
+            true => Ok(bytes.to_vec()),
+            false => Err(Unreadable::TooLong),
+        };
         match delivery {
             Delivery::Prompt => Ok(whole(body)),
             Delivery::Late(pause) => {
@@ -129,11 +133,15 @@ impl SimulatedNetwork {
             }
             Delivery::Drip(pause) => {
                 let takes = pause.saturating_mul(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-                let body = if takes < call.timeout { body } else { None };
+                let body = if takes < call.timeout {
+                    body
+                } else {
+                    Err(Unreadable::CutOff)
+                };
                 sleep(takes.min(call.timeout.saturating_sub(Duration::from_millis(1)))).await;
                 Ok(whole(body))
             }
-            Delivery::Half => Ok(whole(None)),
+            Delivery::Half => Ok(whole(Err(Unreadable::CutOff))),
             Delivery::Close | Delivery::Reset => Err(Unanswered::CutOff),
             Delivery::Never => std::future::pending().await,
         }
@@ -170,7 +178,7 @@ impl SimulatedNetwork {
         Some(Answered {
             status: StatusCode::TOO_MANY_REQUESTS,
             headers: headers.collect(),
-            body: None,
+            body: Ok(Vec::new()),
         })
     }
 
@@ -237,7 +245,7 @@ impl SimulatedNetwork {
         Ok(Answered {
             status: StatusCode::from_u16(status).unwrap_or_default(),
             headers,
-            body: None,
+            body: Ok(Vec::new()),
         })
     }
 }

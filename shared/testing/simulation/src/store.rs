@@ -8,6 +8,7 @@ use courier_core::operation::{OperationId, Record, State};
 use courier_core::ports::{Document, Filter, Overdue, Page, Store, StoreError, Write};
 use jiff::Timestamp;
 
+use crate::checks;
 use crate::plan::Sabotage;
 use crate::world::{GRAPH, Life, lock};
 
@@ -143,6 +144,7 @@ impl Store for SimulatedStore {
 
     async fn update(&self, record: &Record) -> Result<Write, StoreError> {
         self.before("record.update").await?;
+        checks::not_silent(&self.0.world, record);
         let written = self.replace(record)?;
         self.after("record.update").await?;
         Ok(written)

@@ -200,7 +200,7 @@ async fn a_handshake_is_repeated_until_permitted_and_not_after() {
     }
 }
 
-const OAUTH: &str = r#"
+pub(crate) const OAUTH: &str = r#"
 profile = "servicenow-scripted"
 [clients.tickets.callback.oauth2]
 token_url = "{receiver}/as/oauth_token.do"

@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 use tracing::Level;
 use tracing::subscriber::DefaultGuard;
 
-use crate::callback::circuit_breaker::ended;
+use crate::callback::circuit_breaker::{OAUTH, ended};
+use crate::callback::profiles;
 
 /// The lines that this thread has logged at INFO and above, as JSON.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -31,7 +32,7 @@ impl Write for Lines {
 
 impl Lines {
     /// Takes the lines of this thread, where a test of one thread also runs the server, until the guard is dropped.
-    fn listen() -> (Self, DefaultGuard) {
+    pub(crate) fn listen() -> (Self, DefaultGuard) {
         let lines = Self::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -42,7 +43,7 @@ impl Lines {
         (lines, tracing::subscriber::set_default(subscriber))
     }
 
-    fn about(&self, message: &str) -> Vec<Value> {
+    pub(crate) fn about(&self, message: &str) -> Vec<Value> {
         let bytes = self.0.lock().unwrap().clone();
         let text = String::from_utf8(bytes).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
@@ -212,4 +213,28 @@ async fn an_operation_that_waits_for_authorization_or_ends_unknown_is_a_warning(
     assert_eq!(waiting.len(), 1, "one line a minute for a tenant");
     assert_eq!(waiting[0]["fields"]["tenant"], "contoso");
     world.simulator.set_client_secret(None);
+}
+
+#[tokio::test]
+async fn a_receivers_token_endpoint_that_refuses_is_named_with_its_error() {
+    let (lines, _guard) = Lines::listen();
+    let world = profiles::world(OAUTH).await;
+    world.receiver.answer_next(Answer::Status {
+        status: 401,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: r#"{"error":"access_denied","error_description":"canary of the receiver"}"#.into(),
+    });
+    let id = ended(&world, 1).await.remove(0);
+    let detail = "the token endpoint answered 401 access_denied";
+    let history = world.get(&format!("/v1/operations/{id}/history")).await;
+    let history = history.body["history"].as_array().unwrap().clone();
+    let line = history
+        .iter()
+        .find(|line| line["event"] == "callbackPostponed");
+    assert_eq!(line.unwrap()["detail"], detail, "{history:?}");
+    let warning = lines
+        .about("could not get an access token for a receiver")
+        .remove(0);
+    assert_eq!(warning["fields"]["error"], detail);
+    assert!(!format!("{history:?} {warning}").contains("canary"));
 }

@@ -5,7 +5,7 @@ mod bulk;
 pub(crate) mod circuit_breaker;
 mod deliveries;
 mod guard;
-mod logs;
+pub(crate) mod logs;
 mod pacing;
 mod profiles;
 mod receivers;

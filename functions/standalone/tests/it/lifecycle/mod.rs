@@ -1,6 +1,7 @@
 //! Start, run and end of operations, also when messages are lost, late or duplicated.
 
 mod concurrent_requests;
+mod connections;
 mod endings;
 mod gate;
 mod happy;
@@ -10,3 +11,4 @@ mod panics;
 mod permissions;
 mod polls;
 mod starts;
+mod unusable_answers;

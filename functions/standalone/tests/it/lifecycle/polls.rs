@@ -95,23 +95,27 @@ fn answers_without_a_status() -> Vec<Action> {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_readable_status_changes_nothing() {
+async fn an_answer_without_a_readable_status_changes_nothing_but_the_reason() {
     for operation in OPERATIONS {
         let world = World::with(endless).await;
         let id = begin(&world, operation).await;
         let before = world.operation(&id).await["graph"]["status"].clone();
         for (index, action) in answers_without_a_status().into_iter().enumerate() {
             let name = format!("{operation} {action:?}");
+            let is_throttled = action == Action::status_only(429);
             script(&world, operation, action);
             world.jump().await;
             assert_eq!(polls(&world, operation).len(), index + 1, "{name}");
             let now = world.operation(&id).await;
             assert_eq!(now["status"], "running", "{name}");
-            assert_eq!(now["reason"], Value::Null, "{name}");
+            let reason = ["no_usable_answer", "throttled"][usize::from(is_throttled)];
+            assert_eq!(now["reason"], reason, "{name}");
             assert_eq!(now["graph"]["status"], before, "{name}");
         }
         finish(&world, operation);
-        assert_eq!(world.closed(&id).await["status"], "succeeded");
+        let closed = world.closed(&id).await;
+        assert_eq!(closed["status"], "succeeded");
+        assert_eq!(closed["reason"], Value::Null);
         assert_eq!(world.simulator.jobs().len(), 1);
         assert!(!world.history(&id).await.contains(&"failed".to_owned()));
     }

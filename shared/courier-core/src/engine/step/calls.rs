@@ -31,8 +31,9 @@ pub(super) async fn prepare(
     record: &Record,
     operation: &Operation,
 ) -> Result<StartRequest, NotReady> {
-    let wait = |reason, seconds| NotReady {
+    let wait = |reason, detail: &str, seconds| NotReady {
         reason,
+        detail: Some(detail.to_owned()),
         retry_after: Some(Duration::from_secs(seconds)),
         cause: Cause::Trouble,
     };
@@ -45,11 +46,12 @@ pub(super) async fn prepare(
             let pause = (age / 10).clamp(Duration::from_secs(2), Duration::from_secs(60));
             return Err(NotReady {
                 reason: None,
+                detail: None,
                 retry_after: Some(pause),
                 cause: Cause::Turn,
             });
         }
-        Err(_) => return Err(wait(None, 2)),
+        Err(_) => return Err(wait(None, "the store of the line of starts failed", 2)),
     }
     let mut parameters = record.parameters.clone();
     if let Some(sealed) = &record.sealed_parameters {
@@ -57,10 +59,14 @@ pub(super) async fn prepare(
             .config
             .sealer
             .open(&SealedField::Parameters.seal_context(&record.id), sealed);
-        let opened = opened.map_err(|_| wait(Some(Reason::SealedDataUnreadable), 300))?;
+        let unreadable = || {
+            let detail = "the parameters of the start cannot be opened";
+            wait(Some(Reason::SealedDataUnreadable), detail, 300)
+        };
+        let opened = opened.map_err(|_| unreadable())?;
         let secrets = serde_json::from_str(opened.expose());
         let Ok(Value::Object(secrets)) = secrets else {
-            return Err(wait(Some(Reason::SealedDataUnreadable), 300));
+            return Err(unreadable());
         };
         parameters.extend(secrets);
     }
@@ -74,7 +80,7 @@ pub(super) async fn prepare(
         .start_request(operation, &parameters, &token)
         .map_err(|error| {
             tracing::error!(operation.id = %record.id, %error, "could not build the start request; trying again in five minutes");
-            wait(None, 300)
+            wait(None, &error.to_string(), 300)
         })
 }
 
@@ -177,6 +183,7 @@ async fn try_poll(
         );
         taken.map_err(|wait| NotReady {
             reason: None,
+            detail: None,
             retry_after: Some(wait),
             cause: Cause::Turn,
         })?;
@@ -184,6 +191,7 @@ async fn try_poll(
     let State::Running { monitor } = &record.state else {
         return Err(NotReady {
             reason: None,
+            detail: None,
             retry_after: None,
             cause: Cause::Trouble,
         });
@@ -198,6 +206,7 @@ async fn try_poll(
             tracing::error!(operation.id = %record.id, %error, "could not build the poll request; trying again at the next poll");
             Err(NotReady {
                 reason: None,
+                detail: Some(error.to_string()),
                 retry_after: None,
                 cause: Cause::Trouble,
             })
@@ -221,15 +230,19 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
         (None, _) => DeliveryResult::Orphaned("the client is no longer configured"),
         // The store fails now, which says nothing about the configuration.
         (Some(_), Err(DeploymentError::Store(_))) => {
-            DeliveryResult::Deferred(later(app.now(), STORE_PAUSE))
+            DeliveryResult::Deferred(later(app.now(), STORE_PAUSE), None)
         }
         (Some(_), Err(_)) => DeliveryResult::Orphaned("the deployment's key cannot be opened"),
     };
     let reply = match delivery {
         DeliveryResult::Answered(reply) => reply,
-        DeliveryResult::Deferred(until) => {
+        DeliveryResult::Deferred(until, detail) => {
             *app.metrics.counts().callbacks.entry("parked").or_default() += 1;
-            return Event::Deferred { epoch, until };
+            return Event::Deferred {
+                epoch,
+                until,
+                detail,
+            };
         }
         DeliveryResult::Orphaned(detail) => {
             *app.metrics
@@ -241,7 +254,11 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
             let age = elapsed(record.ended_at.unwrap_or(record.created_at), app.now());
             let (shortest, longest) = ORPHANED_PAUSES;
             let until = later(app.now(), (age / 10).clamp(shortest, longest));
-            return Event::Deferred { epoch, until };
+            return Event::Deferred {
+                epoch,
+                until,
+                detail: Some(detail.to_owned()),
+            };
         }
     };
     let result = match reply.status {
@@ -262,8 +279,9 @@ fn tenant<'a>(app: &'a App, record: &Record) -> Result<&'a Tenant, NotReady> {
         .graph
         .tenants
         .get(&record.tenant)
-        .ok_or(NotReady {
+        .ok_or_else(|| NotReady {
             reason: Some(Reason::AuthorizationLost),
+            detail: Some("the tenant is no longer configured".to_owned()),
             retry_after: Some(Duration::from_secs(300)),
             cause: Cause::Trouble,
         })
@@ -282,6 +300,9 @@ fn check_throttling(app: &App, record: &Record) -> Result<(), NotReady> {
     left.map_or(Ok(()), |left| {
         Err(NotReady {
             reason: None,
+            detail: Some(
+                "Graph has asked all operations of this kind and tenant for a pause".to_owned(),
+            ),
             retry_after: Some(left),
             cause: Cause::Throttled,
         })

@@ -230,7 +230,7 @@ pub(crate) async fn advance(
                         attempt,
                         client_request_id: request.client_request_id,
                         start_url: request.url,
-                        reply: GraphReply::NotSent,
+                        reply: GraphReply::NotSent("no time was left to send it".to_owned()),
                     }
                 }
                 Some(request) => calls::start(app, &record, operation, request, attempt).await,

@@ -5,7 +5,7 @@
 use crate::callback::host_of;
 use crate::engine::app::App;
 use crate::lifecycle::Event;
-use crate::operation::{DeliveryOutcome, Outcome, Reason, Record, State};
+use crate::operation::{DeliveryOutcome, HistoryEntry, Outcome, Reason, Record, State};
 
 /// Logs what a change of a record means for people, after it was written.
 pub(super) fn warn(app: &App, event: &Event, old: &Record, new: &Record) {
@@ -23,8 +23,25 @@ pub(super) fn warn(app: &App, event: &Event, old: &Record, new: &Record) {
     }
     if news == Some(Reason::AuthorizationLost) && new.ended_at.is_none() {
         authorization_lost(app, new);
+    } else if let Some(line) = new.history.last()
+        && old.history.last() != Some(line)
+        && TROUBLES.contains(&line.event.as_str())
+    {
+        nothing_usable(app, new, line);
     }
 }
+
+/// The lines of the history that tell what came instead of a usable answer.
+const TROUBLES: [&str; 8] = [
+    "startPostponed",
+    "startNotSent",
+    "startThrottled",
+    "startUnauthorized",
+    "startAnswerLost",
+    "monitorMissing",
+    "noUsableAnswer",
+    "throttled",
+];
 
 fn delivery_failed(app: &App, detail: Option<&str>, record: &Record) {
     let (now, client) = (app.now(), record.client.as_str());
@@ -70,7 +87,26 @@ fn ended_unknown(record: &Record) {
 fn authorization_lost(app: &App, record: &Record) {
     let tenant = record.tenant.as_str();
     let notices = &app.callbacks.notices;
+    let detail = record
+        .history
+        .last()
+        .and_then(|line| line.detail.as_deref());
     if let Some(left_out) = notices.take("authorization_lost", tenant, app.now()) {
-        tracing::warn!(operation.id = %record.id, tenant, operation = record.operation, left_out, "the operation waits: there is no usable token or no permission for its tenant");
+        tracing::warn!(operation.id = %record.id, tenant, operation = record.operation, detail, left_out, "the operation waits: there is no usable token or no permission for its tenant");
     }
+}
+
+/// Logs what came instead of a usable answer, for each kind of it and status once a minute.
+fn nothing_usable(app: &App, record: &Record, line: &HistoryEntry) {
+    let (tenant, event) = (record.tenant.as_str(), line.event.as_str());
+    let whom = format!("{tenant} {event} {}", line.http_status.unwrap_or_default());
+    let notices = &app.callbacks.notices;
+    let Some(left_out) = notices.take("nothing_usable", &whom, app.now()) else {
+        return;
+    };
+    let reason = record.reason.map(Reason::as_str);
+    let (detail, status) = (line.detail.as_deref(), line.http_status);
+    let request_id = line.request_id.as_deref();
+    let client_request_id = line.client_request_id.as_deref();
+    tracing::warn!(operation.id = %record.id, tenant, operation = record.operation, event, reason, detail, status, request_id, client_request_id, left_out, "Graph or its token endpoint gave no usable answer");
 }

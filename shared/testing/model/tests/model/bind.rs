@@ -101,6 +101,7 @@ pub(crate) fn event(class: Restart, happening: Happening) -> Event {
         Happening::Prepared => Event::Prepared,
         Happening::NotReady => Event::NotReady(NotReady {
             reason: None,
+            detail: None,
             retry_after: None,
             cause: Cause::Trouble,
         }),
@@ -128,6 +129,7 @@ pub(crate) fn event(class: Restart, happening: Happening) -> Event {
         Happening::Deferred { epoch } => Event::Deferred {
             epoch: epoch.into(),
             until: parked(),
+            detail: None,
         },
         Happening::Cancelled => Event::Cancelled,
         Happening::RedeliveryRequested => Event::RedeliveryRequested,
@@ -144,7 +146,7 @@ fn started(class: Restart, reply: StartReply) -> GraphReply {
         Restart::Idempotent => 200,
     };
     let (status, place, body) = match reply {
-        StartReply::NotSent => return GraphReply::NotSent,
+        StartReply::NotSent => return GraphReply::NotSent("no connection".to_owned()),
         StartReply::Lost => return GraphReply::Lost("no answer in time"),
         StartReply::Unavailable => (503, Place::Nowhere, None),
         StartReply::Throttled => (429, Place::Nowhere, None),
@@ -218,7 +220,7 @@ fn answer(status: u16, location: Option<String>, word: Option<&str>) -> GraphRep
         retry_after: None,
         body: body.or_else(|| error.is_none().then_some(Value::Null)),
         error,
-        request_id: None,
+        ..Answer::default()
     }))
 }
 

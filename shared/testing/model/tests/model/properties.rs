@@ -22,11 +22,12 @@ pub(crate) const I6: &str = "I6 truthful: succeeded => the job succeeded; start_
 pub(crate) const I7: &str = "I7 no callback before Ended is durable";
 pub(crate) const I8: &str = "I8 acknowledged => finally Closed once faults stop";
 pub(crate) const I9: &str = "I9 a token is never sent to a Location other than the record's";
+pub(crate) const I14: &str = "I14 a look or a start that has brought nothing => a reason";
 pub(crate) const RECEIVER: &str = "delivered => the receiver of that time has taken it";
 pub(crate) const SECRETS: &str = "no start without its secrets";
 pub(crate) const ORDER: &str = "an old schedule never overwrites a newer one";
 
-const ALWAYS: [(&str, Condition); 12] = [
+const ALWAYS: [(&str, Condition); 13] = [
     (I1, |model, world| {
         model.rules.class != Restart::Never || each(world, |operation| operation.jobs.len() <= 1)
     }),
@@ -47,6 +48,7 @@ const ALWAYS: [(&str, Condition); 12] = [
     (I7, |_, world| !world.broken.called_before_end),
     (I8, finally_closed),
     (I9, |_, world| !world.broken.token_elsewhere),
+    (I14, |model, world| !any(model, world, |facts| facts.silent)),
     (RECEIVER, |_, world| !world.broken.delivered_elsewhere),
     (SECRETS, |_, world| !world.broken.start_without_secrets),
     (ORDER, |_, world| !world.broken.old_over_new),

@@ -262,6 +262,7 @@ impl Rulebook {
             });
             u16::try_from(place).expect("few texts")
         };
+        let event = record.event.as_ref();
         Facts {
             phase: match &record.state {
                 State::Accepted { .. } => Phase::Accepted,
@@ -275,6 +276,7 @@ impl Rulebook {
             },
             outcome: record.state.outcome(),
             reason: record.reason,
+            silent: record.is_silent(),
             attempt: bind::small(record.attempt),
             epoch: bind::small(record.epoch),
             may_start: may_start(record, base(), &self.timing),
@@ -284,10 +286,7 @@ impl Rulebook {
             sealed: record.sealed_parameters.is_some(),
             monitor: bind::monitor(self.class, record),
             target: bind::target(record),
-            event: record
-                .event
-                .as_ref()
-                .map(|event| (known(&event.id), known(&event.body))),
+            event: event.map(|event| (known(&event.id), known(&event.body))),
         }
     }
 }

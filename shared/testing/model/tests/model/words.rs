@@ -169,6 +169,8 @@ pub(crate) struct Facts {
     pub(crate) phase: Phase,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) reason: Option<Reason>,
+    /// It waits after a look or a start that has brought nothing, and does not say why.
+    pub(crate) silent: bool,
     pub(crate) attempt: u8,
     pub(crate) epoch: u8,
     /// While its lease lasts, whoever stands behind it in line waits.
