@@ -67,6 +67,16 @@ def events():
     yield from (bytes([door]) + patch for patch in patches for door in [0, 1, 2, 3, 4, 130])
 
 
+def token_answers():
+    """Yields bodies of answers after a byte, which selects the HTTP status."""
+    for expires_in in (b"3599", b'"3599"', b"3599.0", b"null", b"-1"):
+        yield b"\x00" + b'{"token_type":"Bearer","access_token":"a","expires_in":' + expires_in + b"}"
+    yield b'\x00\xef\xbb\xbf{"access_token":"a","refresh_token":"b"}'
+    yield b'\x02{"error":"invalid_client","error_codes":[7000215],"trace_id":"5a6c9e0a-0000-4000-8000-000000000000"}'
+    yield b'\x01{"error":"invalid_request","error_codes":[90033]}'
+    yield from (b"\x00" + body for body in inputs("json"))
+
+
 def signatures():
     """Yields requests in each dialect; the target replaces the placeholders with signatures."""
     yield b"webhook-id: msg_1\nwebhook-timestamp: 1795291200\nwebhook-signature: v1a,x %standard\n\n{}"
@@ -89,6 +99,7 @@ SEEDS = {
     "sas_time": times,
     "sqs_envelope": lambda: inputs("messages"),
     "status_json": answers,
+    "token_answer": token_answers,
 }
 
 for target, seeds in SEEDS.items():
