@@ -79,8 +79,8 @@ impl Rules<'_> {
                 self.missing(record, error, request_id, reply, retry_after)
             }
             PollVerdict::Unauthorized => {
-                let came = Some(describe(reply, None));
-                self.lose_authorization(record, Reason::AuthorizationLost, came, retry_after)
+                let lost = (Reason::AuthorizationLost, Some(describe(reply, None)));
+                self.lose_authorization(record, lost, Some((request_id, reply)), retry_after)
             }
             PollVerdict::Nothing(_) => {
                 let status = match reply {
@@ -132,7 +132,7 @@ impl Rules<'_> {
         let wait = not_ready.retry_after;
         let detail = not_ready.detail.clone();
         if let Some(reason) = not_ready.reason {
-            return self.lose_authorization(record, reason, detail, wait);
+            return self.lose_authorization(record, (reason, detail), None, wait);
         }
         if let Some(reason) = not_ready.shown()
             && self.is_news_that(&mut record, reason, detail.as_deref())
@@ -159,14 +159,17 @@ impl Rules<'_> {
     pub(super) fn lose_authorization(
         &self,
         mut record: Record,
-        reason: Reason,
-        came: Option<String>,
+        (reason, came): (Reason, Option<String>),
+        call: Option<(&str, &GraphReply)>,
         retry_after: Option<Duration>,
     ) -> Decision {
-        let detail = self.lacking(came);
-        if record.reason != Some(reason) || !self.is_noted("authorizationLost", detail.as_deref()) {
+        let (event, detail) = ("authorizationLost", self.lacking(came));
+        if record.reason != Some(reason) || !self.is_noted(event, detail.as_deref()) {
             record.reason = Some(reason);
-            self.note(&mut record, "authorizationLost", detail);
+            match call {
+                Some((id, reply)) => self.note_call(&mut record, event, detail, id, reply),
+                None => self.note(&mut record, event, detail),
+            }
         }
         self.ask_again(record, retry_after, Some(MAX_AUTHORIZATION_PAUSE))
     }

@@ -243,6 +243,8 @@ async fn refused_poll_names_graphs_code_and_the_error_of_its_challenge() {
         line["detail"],
         "needs Schedule.ReadWrite.All; Graph answered 401 InvalidAuthenticationToken (WWW-Authenticate: insufficient_claims)"
     );
+    assert_eq!(line["httpStatus"], 401, "{line}");
+    assert_eq!(line["requestId"], "5a6c9e0a-0000-4000-8000-000000000000");
     assert!(!line.to_string().contains("canary"), "{line}");
     graph.answer(raw(JSON, DONE));
     assert_eq!(world.closed(&id).await["status"], "succeeded");
