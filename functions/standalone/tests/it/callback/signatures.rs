@@ -1,4 +1,4 @@
-//! Callbacks are verified by third-party code as a receiver uses it: `standardwebhooks` of PyPI, pinned by hash.
+//! Callbacks are verified by third-party code as a receiver uses it: `standardwebhooks` of PyPI and of npm, pinned by hash.
 
 use courier_testkit::receiver::{Answer, Callback};
 use courier_testkit::world::{SIGNING_SECRETS, World};
@@ -8,7 +8,7 @@ use crate::libraries;
 use crate::process::program::now;
 
 /// Python program that reads a list of `{secret, headers, body}` and writes for each `null`, or why it was refused.
-const VERIFY: &str = r#"
+const IN_PYTHON: &str = r#"
 import json, sys
 from standardwebhooks import Webhook, WebhookVerificationError
 def verdict(case):
@@ -18,6 +18,23 @@ def verdict(case):
     except WebhookVerificationError as error:
         return str(error)
 print(json.dumps([verdict(case) for case in json.load(sys.stdin)]))
+"#;
+
+/// The same as a JavaScript module.
+const IN_JAVASCRIPT: &str = r#"
+import { readFileSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
+import { Webhook, WebhookVerificationError } from "standardwebhooks";
+function verdict({ secret, headers, body }) {
+  try {
+    const parsed = new Webhook(secret).verify(Buffer.from(body), headers);
+    return isDeepStrictEqual(parsed, JSON.parse(body)) ? null : "another body";
+  } catch (error) {
+    if (error instanceof WebhookVerificationError) return error.message;
+    throw error;
+  }
+}
+process.stdout.write(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map(verdict)));
 "#;
 
 /// One input of the library and the verdict that it must return.
@@ -30,6 +47,16 @@ struct Case {
     refusal: Option<&'static str>,
 }
 
+impl Case {
+    fn json(&self) -> Value {
+        let headers = self.headers.iter().cloned();
+        let headers: serde_json::Map<_, _> = headers
+            .map(|(name, value)| (name, Value::from(value)))
+            .collect();
+        json!({ "secret": self.secret, "headers": headers, "body": self.body })
+    }
+}
+
 #[tokio::test]
 async fn receivers_verify_callbacks_with_the_library_of_their_choice() {
     let callbacks = callbacks().await;
@@ -39,16 +66,23 @@ async fn receivers_verify_callbacks_with_the_library_of_their_choice() {
         "three operations, one of them delivered twice"
     );
     let cases: Vec<Case> = callbacks.iter().flat_map(cases).collect();
-    let verdicts = verify(&cases);
-    assert_eq!(verdicts.len(), cases.len());
-    for (case, verdict) in cases.iter().zip(verdicts) {
-        assert_eq!(
-            verdict.as_str(),
-            case.refusal,
-            "{}: {:?}",
-            case.what,
-            case.headers
-        );
+    let input = Value::Array(cases.iter().map(Case::json).collect());
+    for (language, verdicts) in [
+        ("Python", libraries::judge(IN_PYTHON, &input)),
+        (
+            "JavaScript",
+            libraries::judge_in_node(IN_JAVASCRIPT, &input),
+        ),
+    ] {
+        assert_eq!(verdicts.len(), cases.len(), "{language}");
+        for (case, verdict) in cases.iter().zip(verdicts) {
+            let (what, headers) = (&case.what, &case.headers);
+            assert_eq!(
+                verdict.as_str(),
+                case.refusal,
+                "{language}, {what}: {headers:?}"
+            );
+        }
     }
 }
 
@@ -121,22 +155,4 @@ fn cases(callback: &Callback) -> Vec<Case> {
             },
         ),
     ]
-}
-
-fn verify(cases: &[Case]) -> Vec<Value> {
-    let input: Vec<Value> = cases
-        .iter()
-        .map(|case| {
-            let headers = case
-                .headers
-                .iter()
-                .map(|(name, value)| (name.clone(), json!(value)));
-            json!({
-                "secret": case.secret,
-                "headers": Value::Object(headers.collect()),
-                "body": case.body,
-            })
-        })
-        .collect();
-    libraries::judge(VERIFY, &Value::Array(input))
 }

@@ -333,10 +333,15 @@ pub(crate) fn is_es5(script: &str) {
 
 /// Runs a module with Node and returns what it wrote.
 ///
-/// Where Node is not installed it prints so and returns `None`.
+/// The first tier prints that Node is not installed, where that is so, and returns `None`; the second brings its own.
 pub(crate) fn node(module: &str, arguments: &[&str], input: &str) -> Option<String> {
-    let spawned = Command::new("node")
-        .args(["--input-type=module", "-e", module])
+    #[cfg(feature = "second-tier")]
+    let mut node = libraries::node(module);
+    #[cfg(not(feature = "second-tier"))]
+    let mut node = Command::new("node");
+    #[cfg(not(feature = "second-tier"))]
+    node.args(["--input-type=module", "-e", module]);
+    let spawned = node
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

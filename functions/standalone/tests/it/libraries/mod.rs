@@ -1,25 +1,51 @@
 //! Other people's client libraries as judges: of our callbacks, of our signatures, and of the simulator's token endpoint.
 //!
-//! Each judge is a short program around the library; what it reads and writes is JSON.
+//! Each judge is a short program in Python or JavaScript around the library; what it reads and writes is JSON.
 
 mod cloud_events;
 mod msal;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cloud_testkit::python::environment;
+use cloud_testkit::python::{self, environment};
 use serde_json::Value;
 
 /// Runs a Python program that may import the libraries of `tests/requirements.txt`, and returns the list that it wrote.
 pub(crate) fn judge(program: &str, input: &Value) -> Vec<Value> {
-    let requirements = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/requirements.txt");
-    let python = environment("libraries", Path::new(requirements)).join("python3");
-    let written = output(
-        Command::new(python).args(["-B", "-c", program]),
-        &input.to_string(),
-    );
+    list(
+        Command::new(python().join("python3")).args(["-B", "-c", program]),
+        input,
+    )
+}
+
+/// Runs a module that may import the packages of `tests/npm`, and returns the list that it wrote.
+pub(crate) fn judge_in_node(module: &str, input: &Value) -> Vec<Value> {
+    list(&mut node(module), input)
+}
+
+/// The `bin` directory of the environment of `tests/requirements.txt`.
+pub(crate) fn python() -> PathBuf {
+    environment("libraries", &tests().join("requirements.txt"))
+}
+
+/// Returns a command that runs this module where it may import the packages of `tests/npm`.
+pub(crate) fn node(module: &str) -> Command {
+    let python = python();
+    let mut command = Command::new(python::node(&python));
+    command
+        .current_dir(python::node_modules(&python, &tests().join("npm")))
+        .args(["--input-type=module", "-e", module]);
+    command
+}
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+fn list(command: &mut Command, input: &Value) -> Vec<Value> {
+    let written = output(command, &input.to_string());
     serde_json::from_str(&written).unwrap_or_else(|error| panic!("{error}: {written}"))
 }
 
@@ -40,4 +66,18 @@ pub(crate) fn output(command: &mut Command, input: &str) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// So the packages come from the registry that npm is configured with, and from no other content.
+#[test]
+fn each_package_of_npm_is_pinned_by_its_hash_and_by_no_address() {
+    let lock = std::fs::read(tests().join("npm/package-lock.json")).unwrap();
+    let lock: Value = serde_json::from_slice(&lock).unwrap();
+    let packages = lock["packages"].as_object().unwrap();
+    assert!(packages.contains_key("node_modules/axios"));
+    for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
+        let hash = package["integrity"].as_str().unwrap_or_default();
+        assert!(hash.starts_with("sha512-"), "{name}: {package}");
+        assert_eq!(package["resolved"], Value::Null, "{name}");
+    }
 }
