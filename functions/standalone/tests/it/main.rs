@@ -10,6 +10,8 @@ mod lifecycle;
 
 mod callback;
 #[cfg(feature = "second-tier")]
+mod clients;
+#[cfg(feature = "second-tier")]
 mod libraries;
 
 mod api;
