@@ -199,6 +199,12 @@ fn by_password<'a>(
     text: &str,
 ) -> Result<Caller<'a>, Denied<'a>> {
     let pair = STANDARD.decode(text).map_err(|_| Denied::Unproven)?;
+    // Some clients, such as Python's requests, send ISO 8859-1 although the challenge asks for UTF-8 (RFC 7617 §2.1).
+    let pair = String::from_utf8(pair).unwrap_or_else(|error| {
+        let bytes = error.into_bytes();
+        bytes.into_iter().map(char::from).collect()
+    });
+    let pair = pair.into_bytes();
     let colon = pair.iter().position(|byte| *byte == b':');
     let (username, password) = pair.split_at(colon.ok_or(Denied::Unproven)?);
     let is_named = Choice::from(u8::from(!username.is_empty()));

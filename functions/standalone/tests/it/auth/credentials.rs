@@ -53,9 +53,16 @@ async fn a_password_is_accepted_only_with_its_user_name() {
     let good = basic("Sérvice:new: päss");
     let bare = good.strip_prefix("Basic ").unwrap();
     let (lower, cut) = (format!("bAsIc  {bare} "), bare.trim_end_matches('='));
+    let latin_1 = |pair: &str| {
+        let bytes: Vec<u8> = pair.chars().map(|letter| letter as u32 as u8).collect();
+        format!("Basic {}", STANDARD.encode(bytes))
+    };
     for (value, status) in [
         (good.clone(), 200),
         (basic("Sérvice:old"), 200),
+        // Python's requests and aiohttp send ISO 8859-1.
+        (latin_1("Sérvice:new: päss"), 200),
+        (latin_1("Sérvice:new: pöss"), 401),
         (lower, 200),
         ("Bearer servicenow-key".to_owned(), 200),
         (basic("Sérvice:new: pass"), 401),
