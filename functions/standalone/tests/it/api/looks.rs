@@ -143,7 +143,7 @@ async fn nobody_is_told_to_come_long_after_the_deadline() {
     world.advance(Duration::from_secs(98)).await;
     let path = format!("/v1/operations/{}", posted.id());
     let late = world.get(&path).await;
-    assert_eq!((late.status, pause(&late)), (202, 5), "{late:?}");
+    assert_eq!((late.status, pause(&late)), (202, 2), "{late:?}");
     assert_eq!(world.closed(&posted.id()).await["status"], "expired");
 }
 
