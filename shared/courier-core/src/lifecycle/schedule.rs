@@ -44,9 +44,14 @@ fn own_pause(
         .min(Duration::from_secs(row.max_seconds))
 }
 
-/// Returns the longest pause until the next poll of an operation whose last answer asked for none.
+/// Returns the longest pause until the next poll, if Graph goes on asking for the pause that it asked for when the record
+/// was last written.
+///
+/// A later poll that brings no news is not written down, so the time in the record may be that of an earlier one.
 pub fn longest_poll_pause(record: &Record, row: &PollSpec, now: Timestamp) -> Duration {
-    let own = own_pause(record, row, None, now);
+    let written = record.history.last().map(|line| line.at);
+    let asked = written.zip(record.graph.next_poll_at);
+    let own = own_pause(record, row, asked.map(|(from, to)| elapsed(from, to)), now);
     own + longest_jitter(own)
 }
 
