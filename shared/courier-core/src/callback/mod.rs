@@ -60,7 +60,7 @@ pub(crate) enum DeliveryResult {
     /// The attempt was made, or failed before anything was sent; the reply says which.
     Answered(CallbackReply),
     /// Nothing was sent, because the receiver is down, too many deliveries are in flight, or the access token for the
-    /// receiver cannot be had; the time is the next try.
+    /// receiver cannot be had; the time is the next try, and the text says why there is no token.
     Deferred(Timestamp, Option<String>),
     /// Nothing was sent, because the configuration lacks what this completion needs; the text says what.
     Orphaned(&'static str),
@@ -308,10 +308,7 @@ impl Callbacks {
         let content_type = text("content-type");
         let announced = text("content-length").and_then(|length| length.parse().ok());
         let succeeded = profile.format.takes(status);
-        let is_other_page = succeeded
-            && profile.format.json_only
-            && !body.is_empty()
-            && !content_type.is_some_and(reply::is_json);
+        let is_other_page = succeeded && profile.format.json_only && reply::is_page(answered);
         CallbackReply {
             status: Some(status),
             taken: succeeded && !is_other_page,

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use http::{StatusCode, header};
+
+use crate::outbound::Answered;
+use crate::outbound::answer_body::media_type;
+
 /// The result of one delivery attempt, without secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallbackReply {
@@ -32,10 +37,17 @@ impl CallbackReply {
     }
 }
 
-/// Reports whether a `Content-Type` says JSON: `application/json`, `text/json` or a type that ends in `+json`.
-pub(super) fn is_json(content_type: &str) -> bool {
-    let media_type = content_type.split(';').next().unwrap_or_default();
-    let media_type = media_type.trim().to_ascii_lowercase();
-    ["application/json", "text/json"].contains(&media_type.as_str())
-        || media_type.ends_with("+json")
+/// Reports whether an answer has a body that is not JSON by its `Content-Type`: `application/json`, `text/json` or a type
+/// that ends in `+json`.
+///
+/// The headers decide, because a slow page may not have sent its first byte yet.
+pub(super) fn is_page(answered: &Answered) -> bool {
+    let media_type = media_type(&answered.headers);
+    let is_json = media_type.as_deref().is_some_and(|text| {
+        ["application/json", "text/json"].contains(&text) || text.ends_with("+json")
+    });
+    let length = answered.headers.get(header::CONTENT_LENGTH);
+    let has_no_body = answered.status == StatusCode::NO_CONTENT
+        || length.is_some_and(|length| length.as_bytes() == b"0");
+    !is_json && !has_no_body
 }

@@ -1,6 +1,8 @@
 //! What single kinds of receivers want or send: authorization schemes of their own, tokens for an audience, and pages that
 //! answer in the receiver's place.
 
+use std::time::Duration;
+
 use courier_testkit::receiver::{Answer, Callback};
 use courier_testkit::world::World;
 use serde_json::{Value, json};
@@ -133,6 +135,9 @@ async fn a_page_in_the_place_of_a_receiver_that_answers_in_json_takes_no_complet
     ] {
         world.receiver.answer_next(page(200, media_type, body));
     }
+    // A page that is so slow that nothing of it has come when the answer is judged.
+    let pause = Duration::from_secs(3600);
+    world.receiver.answer_next(Answer::Drip { bytes: 9, pause });
     let json = Some("application/JSON;charset=UTF-8");
     world
         .receiver
@@ -144,7 +149,7 @@ async fn a_page_in_the_place_of_a_receiver_that_answers_in_json_takes_no_complet
             &closed["callback"]["status"],
             &closed["callback"]["attempts"]
         ),
-        (&json!("delivered"), &json!(4))
+        (&json!("delivered"), &json!(5))
     );
     let answer = world.get(&format!("/v1/operations/{id}/history")).await;
     let history = answer.body["history"].as_array().unwrap();
@@ -152,13 +157,13 @@ async fn a_page_in_the_place_of_a_receiver_that_answers_in_json_takes_no_complet
         .iter()
         .filter(|line| line["event"] == "callbackAttempt")
         .collect::<Vec<&Value>>();
-    for attempt in &attempts[..3] {
+    for attempt in &attempts[..4] {
         let detail = attempt["detail"].as_str().unwrap();
         assert!(detail.contains("is not JSON"), "{attempt}");
         assert_eq!(attempt["httpStatus"], 200);
     }
     assert_eq!(attempts[0]["answerType"], "text/html");
-    assert_eq!(attempts[3]["detail"], Value::Null);
+    assert_eq!(attempts[4]["detail"], Value::Null);
 }
 
 #[tokio::test]
