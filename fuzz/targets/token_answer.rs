@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use courier_core::graph::token_answer::{Grant, Refusal};
+use courier_core::outbound::token_answer::{Grant, Refusal};
 use courier_core::outbound::Answered;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use libfuzzer_sys::fuzz_target;

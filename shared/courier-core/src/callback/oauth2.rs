@@ -9,8 +9,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::Value;
 use url::form_urlencoded::{self, byte_serialize};
 
 use super::Callbacks;
@@ -19,11 +17,10 @@ use crate::config::{CallbackProfile, Client, ClientAuthentication, OAuth2, Proof
 use crate::crypto::secret::Secret;
 use crate::outbound::answer_body::media_type;
 use crate::outbound::holds::Holds;
+use crate::outbound::token_answer::{Grant, Refusal, Unusable};
 use crate::outbound::{Answered, Call, Read, Route, retry_after};
 use crate::time::later;
 
-/// Lifetime of a token whose response has no usable `expires_in` (optional in RFC 6749 §5.1).
-const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 /// Time before the expiry from which a token is no longer used.
 const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(60);
 
@@ -223,53 +220,22 @@ fn token_request(oauth2: &OAuth2) -> Result<(HeaderMap, Vec<u8>), &'static str> 
     Ok((headers, form.finish().into_bytes()))
 }
 
-/// Names the status of a refusal, and its `error` (RFC 6749 §5.2) or the media type of what came instead.
+/// Says what a token endpoint has answered that gave no token.
 fn describe(answered: &Answered) -> String {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: String,
-    }
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    let error = answered.json::<Refusal>().ok().map(|refusal| refusal.error);
-    let error = error.filter(|error| error.len() <= 64 && error.bytes().all(is_word));
-    let media_type = media_type(&answered.headers).map(|text| format!("({text})"));
-    let status = answered.status.as_u16();
-    match error.or(media_type) {
-        Some(what) => format!("the token endpoint answered {status} {what}"),
-        None => format!("the token endpoint answered {status}"),
-    }
+    let refusal = answered.text().map(Refusal::parse).unwrap_or_default();
+    refusal.describe(answered.status, media_type(&answered.headers))
 }
 
-/// Parses an access token response (RFC 6749 §5.1). The error says why it gives no bearer token that fits into a header.
-///
-/// `expires_in` may be a string, which some servers send instead of a number.
-fn parse(answered: &Answered, now: Timestamp) -> Result<Lease<Secret>, String> {
-    #[derive(Deserialize)]
-    struct Wire {
-        access_token: String,
-        token_type: Option<String>,
-        expires_in: Option<Value>,
-    }
-    let wire: Wire = answered.json().map_err(|error| error.to_string())?;
-    let kind = wire.token_type.as_deref().unwrap_or("bearer");
-    if !kind.eq_ignore_ascii_case("bearer") {
-        return Err("its token is no bearer token".to_owned());
-    }
-    if HeaderValue::from_str(&wire.access_token).is_err() {
-        return Err("its token cannot be sent in a header".to_owned());
-    }
-    let seconds = wire.expires_in.and_then(|value| {
-        value
-            .as_str()
-            .map_or(value.as_u64(), |text| text.parse().ok())
-    });
-    let lifetime = seconds.map_or(DEFAULT_TOKEN_LIFETIME, Duration::from_secs);
-    let usable = lifetime
+/// Parses an access token response. The error says why it gives no token that can be sent.
+fn parse(answered: &Answered, now: Timestamp) -> Result<Lease<Secret>, Unusable> {
+    let grant = Grant::read(answered)?;
+    let usable = grant
+        .lifetime
         .saturating_sub(RENEW_BEFORE_EXPIRY)
-        .max(lifetime / 2);
+        .max(grant.lifetime / 2);
     let until = later(now, usable);
     Ok(Lease {
-        value: Secret::new(wire.access_token),
+        value: grant.access_token,
         renew_at: until,
         expires_at: until,
         refetch_at: now,
@@ -316,11 +282,12 @@ mod tests {
         for (expires_in, until) in [
             ("3600", 3540),
             ("80", 40),
+            ("3600.0", 3540),
             ("0", 0),
-            ("null", 240),
+            ("null", 540),
             ("\"80\"", 40),
-            ("\"soon\"", 240),
-            ("-1", 240),
+            ("\"soon\"", 540),
+            ("-1", 540),
         ] {
             let body = format!(
                 r#"{{"access_token":"t","token_type":"Bearer","expires_in":{expires_in}}}"#

@@ -4,7 +4,6 @@ pub(crate) mod client;
 pub(crate) mod described;
 pub mod error;
 pub mod monitor;
-pub mod token_answer;
 mod token_endpoint;
 pub(crate) mod tokens;
 pub mod unavailable;

@@ -8,11 +8,11 @@ use url::{Url, form_urlencoded};
 
 use crate::cached::Failure;
 use crate::config::Tenant;
-use crate::graph::token_answer::{Grant, Refusal};
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::operation::Reason;
 use crate::outbound::answer_body::media_type;
 use crate::outbound::holds::Holds;
+use crate::outbound::token_answer::{Grant, Refusal};
 use crate::outbound::{Answered, Call, Read, Route, Transport, retry_after};
 use crate::time::Clock;
 

@@ -19,12 +19,12 @@ use crate::config::Tenant;
 use crate::crypto::hmac::Encoding;
 use crate::crypto::seal::{Sealed, Sealer};
 use crate::crypto::secret::Secret;
-use crate::graph::token_answer::Grant;
 use crate::graph::token_endpoint::{TokenEndpoint, refused, temporary};
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::operation::Reason;
 use crate::outbound::Transport;
 use crate::outbound::holds::Holds;
+use crate::outbound::token_answer::Grant;
 use crate::ports::{Document, Store};
 use crate::time::{Clock, elapsed, later};
 

@@ -11,6 +11,7 @@ pub mod resolver;
 pub mod retry_after;
 pub(crate) mod spelling;
 pub mod target_url;
+pub mod token_answer;
 mod trouble;
 
 use std::sync::Arc;

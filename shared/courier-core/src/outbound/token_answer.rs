@@ -1,4 +1,5 @@
-//! What a token endpoint answers: a token, or a refusal (RFC 6749 §5; `docs/graph-behaviour.md`, Tokens and clouds).
+//! What a token endpoint answers, Entra's or a receiver's: a token, or a refusal (RFC 6749 §5;
+//! `docs/graph-behaviour.md`, Tokens and clouds).
 
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Grant {
 pub enum Unusable {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+    #[error("its token is no bearer token")]
+    OtherType,
     #[error("its token cannot be sent in a header")]
     Unsendable,
 }
@@ -45,10 +48,15 @@ impl Grant {
         #[derive(Deserialize)]
         struct Wire {
             access_token: String,
+            token_type: Option<String>,
             refresh_token: Option<String>,
             expires_in: Option<Value>,
         }
         let wire: Wire = answered.json()?;
+        let kind = wire.token_type.as_deref().unwrap_or("bearer");
+        if !kind.eq_ignore_ascii_case("bearer") {
+            return Err(Unusable::OtherType);
+        }
         HeaderValue::from_str(&wire.access_token).map_err(|_| Unusable::Unsendable)?;
         let seconds = wire.expires_in.as_ref().and_then(|value| match value {
             Value::String(text) => text.trim().parse::<f64>().ok(),
@@ -161,7 +169,13 @@ mod tests {
                 assert_eq!(grant.lifetime, Duration::from_secs(seconds), "{body}");
             }
         }
-        for body in ["", "<html>", "{}", r#"{"access_token":"a\nb"}"#] {
+        for body in [
+            "",
+            "<html>",
+            "{}",
+            r#"{"access_token":"a\nb"}"#,
+            r#"{"access_token":"a","token_type":"mac"}"#,
+        ] {
             assert!(read(body).is_err(), "{body}");
         }
     }
