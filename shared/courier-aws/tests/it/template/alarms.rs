@@ -251,14 +251,18 @@ fn in_words(alarm: &Value) -> [String; 2] {
     ]
 }
 
+/// Returns the rows of the table of a page whose head begins so.
+pub(super) fn rows_below<'p>(page: &'p str, head: &'p str) -> impl Iterator<Item = &'p str> {
+    page.lines()
+        .skip_while(move |line| !line.starts_with(head))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+}
+
 #[test]
 fn the_readme_of_the_template_tells_what_each_alarm_sees_and_when() {
     let readme = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
-    let rows = readme
-        .lines()
-        .skip_while(|line| !line.starts_with("| alarm |"))
-        .skip(2)
-        .take_while(|line| line.starts_with('|'));
+    let rows = rows_below(&readme, "| alarm |");
     let told: BTreeMap<&str, [String; 2]> = rows
         .map(|row| {
             let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
@@ -288,11 +292,7 @@ fn the_readme_of_the_template_tells_what_each_alarm_sees_and_when() {
 #[test]
 fn the_readme_of_the_template_lists_the_metrics_of_the_program() {
     let readme = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
-    let rows = readme
-        .lines()
-        .skip_while(|line| !line.starts_with("| metric |"))
-        .skip(2)
-        .take_while(|line| line.starts_with('|'));
+    let rows = rows_below(&readme, "| metric |");
     let told: BTreeSet<&str> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
     let emitted: BTreeSet<String> = emitted(&everything())
         .into_iter()

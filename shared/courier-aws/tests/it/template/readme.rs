@@ -4,6 +4,7 @@ use std::process::Command;
 
 use cloud_testkit::python;
 
+use super::alarms::rows_below;
 use super::transformed::{names, short, template};
 use crate::binaries::root;
 
@@ -84,11 +85,7 @@ fn the_commands_of_the_readme_use_outputs_of_the_template() {
 #[test]
 fn the_readme_of_the_template_has_every_parameter_with_its_default() {
     let readme = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
-    let rows = readme
-        .lines()
-        .skip_while(|line| !line.starts_with("| parameter |"))
-        .skip(2)
-        .take_while(|line| line.starts_with('|'));
+    let rows = rows_below(&readme, "| parameter |");
     let mut told = Vec::new();
     for row in rows {
         let cells: Vec<&str> = row.split(" | ").collect();
