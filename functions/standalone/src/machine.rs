@@ -13,7 +13,7 @@ use courier_core::engine::step::guarded_step;
 use courier_core::engine::sweep::sweep;
 use courier_core::error_chain::chain;
 use courier_core::lifecycle::Timing;
-use courier_core::operation::random_ids;
+use courier_core::operation::{OperationId, random_ids};
 use courier_core::outbound::{HttpTransport, Timeouts, certificates};
 use courier_core::time::{Clock, later};
 use courier_local::Database;
@@ -162,18 +162,23 @@ async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::
 }
 
 async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Receiver<bool>) {
-    let step = move |message, receives| {
+    let store = Arc::clone(&app);
+    let load = move |ids: Vec<OperationId>| {
+        let app = Arc::clone(&store);
+        async move { app.store.load_many(&ids).await.unwrap_or_default() }
+    };
+    let step = move |message, receives, record| {
         let app = Arc::clone(&app);
         async move {
             let ends_at = later((app.clock)(), STEP_TIME);
-            guarded_step(&app, None, &message, receives, ends_at).await
+            guarded_step(&app, record, &message, receives, ends_at).await
         }
     };
     let options = WorkerOptions {
         drain: SHUTDOWN_TIME,
         ..WorkerOptions::default()
     };
-    worker::run(database, clock, options, step, stop).await;
+    worker::run(database, clock, options, (load, step), stop).await;
 }
 
 async fn sweep_regularly(app: Arc<App>, mut stop: watch::Receiver<bool>) {

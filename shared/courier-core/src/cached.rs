@@ -133,6 +133,14 @@ impl<T: Clone, E: Clone> Cached<T, E> {
         held.settle(fetched, suits, now)
     }
 
+    /// Returns the cached value if it is current, and fetches nothing.
+    pub(crate) fn current(&self, now: Timestamp) -> Option<T> {
+        match self.held().next(&|_: &T| true, now) {
+            Next::Use(value) => Some(value),
+            Next::Fail(_) | Next::Fetch(_) => None,
+        }
+    }
+
     /// Drops the value if it `is_refused`, so that the next caller fetches another.
     pub(crate) fn forget(&self, is_refused: impl Fn(&T) -> bool) {
         let mut held = self.held();

@@ -1,6 +1,6 @@
-//! The loop that runs a step for each due message: bounded, woken when one is due, backing off while the file is
-//! unusable.
+//! The loop that runs a step for each due message: bounded, and woken when one is due.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -8,18 +8,17 @@ use std::time::Duration;
 
 use courier_core::crash_point;
 use courier_core::operation::message::{Disposition, Message};
-use courier_core::ports::QueueError;
+use courier_core::operation::{OperationId, Record};
 use courier_core::time::Clock;
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::sqlite::{Capacity, Database, Received};
+use crate::sqlite::Database;
+use crate::timetable::{Capacity, Flow, Received};
 
-const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
-const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 const DRAIN_VISIBILITY: SignedDuration = SignedDuration::from_secs(120);
 
 #[derive(Debug, Clone)]
@@ -28,7 +27,7 @@ pub struct WorkerOptions {
     pub concurrency: usize,
     /// Time after which a message whose step has not ended is received again.
     pub visibility: Duration,
-    /// Upper bound of a sleep: another process may have sent a message without waking this one.
+    /// Upper bound of a sleep, after which the clock is read again: it may have been set ahead.
     pub max_idle: Duration,
     /// Time that steps in flight get to end when the shutdown begins.
     pub drain: Duration,
@@ -47,51 +46,42 @@ impl Default for WorkerOptions {
 
 /// Runs steps until `shutdown` becomes true (or its sender is gone), then waits for those in flight.
 ///
-/// There must be one worker per `Database`. A message whose step panics is received again after its visibility timeout.
-pub async fn run<S, F>(
+/// There must be one worker per `Database`. `load` reads the records of messages that are due together; a step whose
+/// record it leaves out loads its own. A message whose step panics is received again after its visibility timeout.
+pub async fn run<L, R, S, F>(
     database: Database,
     clock: Clock,
     options: WorkerOptions,
-    step: S,
+    (load, step): (L, S),
     mut shutdown: watch::Receiver<bool>,
 ) where
-    S: Fn(Message, u32) -> F + Send + Sync + 'static,
+    L: Fn(Vec<OperationId>) -> R + Send + Sync + 'static,
+    R: Future<Output = Vec<Record>> + Send + 'static,
+    S: Fn(Message, u32, Option<Record>) -> F + Send + Sync + 'static,
     F: Future<Output = Disposition> + Send + 'static,
 {
     let step = Arc::new(step);
     let mut steps = JoinSet::new();
     let mut capacity = Capacity::new(options.concurrency);
-    let mut back_off = BACK_OFF_FIRST;
     while !stopping(&shutdown) {
         while let Some(ended) = steps.try_join_next() {
             count_ended(&mut capacity, ended);
         }
         let pause = match queue_state(&database, clock(), &capacity, &options).await {
-            Ok(QueueState::Due(due)) => {
-                back_off = BACK_OFF_FIRST;
+            QueueState::Due(due) => {
                 report_lateness(&due, clock());
-                for received in due {
+                for (received, record) in with_records(due, &load) {
                     capacity.begin(&received.flow);
-                    steps.spawn(settle(database.clone(), Arc::clone(&step), received));
+                    steps.spawn(settle(
+                        database.clone(),
+                        Arc::clone(&step),
+                        received,
+                        record,
+                    ));
                 }
                 continue;
             }
-            Ok(QueueState::Idle(pause)) => {
-                back_off = BACK_OFF_FIRST;
-                pause
-            }
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the queue cannot be read; trying again"
-                );
-                tokio::select! {
-                    () = sleep(back_off) => {}
-                    _ = shutdown.changed() => {}
-                }
-                back_off = (back_off * 2).min(BACK_OFF_MAX);
-                continue;
-            }
+            QueueState::Idle(pause) => pause,
         };
         tokio::select! {
             // A step that ends makes room for a message of its flow that is due.
@@ -107,12 +97,42 @@ pub async fn run<S, F>(
     if drained.await.is_err() {
         tracing::warn!(
             steps = steps.len(),
-            "the shutdown time is over; steps that still run are abandoned, and their messages are received again"
+            "the shutdown time is over; steps that still run are abandoned, and the next process goes on with them"
         );
     }
 }
 
-fn count_ended(capacity: &mut Capacity, ended: Result<String, JoinError>) {
+/// The record of a received message, once it is loaded.
+type Loaded = Option<oneshot::Receiver<Option<Record>>>;
+
+/// Loads the records of messages that are received together in one call; a single message loads its own.
+fn with_records<L, R>(received: Vec<Received>, load: &L) -> Vec<(Received, Loaded)>
+where
+    L: Fn(Vec<OperationId>) -> R,
+    R: Future<Output = Vec<Record>> + Send + 'static,
+{
+    if received.len() < 2 {
+        return received.into_iter().map(|one| (one, None)).collect();
+    }
+    let mut wanted = HashMap::with_capacity(received.len());
+    let mut all = Vec::with_capacity(received.len());
+    for one in received {
+        let (send, loaded) = oneshot::channel();
+        wanted.insert(one.message.operation_id().clone(), send);
+        all.push((one, Some(loaded)));
+    }
+    let records = load(wanted.keys().cloned().collect());
+    tokio::spawn(async move {
+        for record in records.await {
+            if let Some(send) = wanted.remove(&record.id) {
+                drop(send.send(Some(record)));
+            }
+        }
+    });
+    all
+}
+
+fn count_ended(capacity: &mut Capacity, ended: Result<Flow, JoinError>) {
     match ended {
         Ok(flow) => capacity.end(&flow),
         Err(error) => tracing::error!(%error, "a step's task ended without a result"),
@@ -122,20 +142,13 @@ fn count_ended(capacity: &mut Capacity, ended: Result<String, JoinError>) {
 /// Receives at most `limit` messages due at `now`, runs their steps one after the other, and returns their number.
 ///
 /// It is for tests with a virtual clock: it uses no timers, and a panic of a step is not caught.
-pub async fn drain<S, F>(
-    database: &Database,
-    now: Timestamp,
-    limit: usize,
-    step: S,
-) -> Result<usize, QueueError>
+pub async fn drain<S, F>(database: &Database, now: Timestamp, limit: usize, step: S) -> usize
 where
     S: Fn(Message, u32) -> F,
     F: Future<Output = Disposition>,
 {
     let capacity = Capacity::in_turn(limit);
-    let received = database
-        .receive(now, &capacity, later(now, DRAIN_VISIBILITY))
-        .await?;
+    let received = database.receive(now, &capacity, later(now, DRAIN_VISIBILITY));
     let count = received.len();
     for Received {
         message,
@@ -145,11 +158,11 @@ where
     } in received
     {
         match step(message, receives).await {
-            Disposition::Delete => database.delete(&receipt).await?,
-            Disposition::WaitUntil(until) => database.postpone(&receipt, until).await?,
+            Disposition::Delete => database.delete(&receipt),
+            Disposition::WaitUntil(until) => database.postpone(&receipt, until),
         }
     }
-    Ok(count)
+    count
 }
 
 /// The state of the queue when the worker checks it.
@@ -164,31 +177,29 @@ async fn queue_state(
     now: Timestamp,
     capacity: &Capacity,
     options: &WorkerOptions,
-) -> Result<QueueState, QueueError> {
+) -> QueueState {
     // From here on every announcement wakes the worker, so one between this query and the sleep is not lost.
     database.asleep_until(None);
-    let mut next = database.next_due().await?;
+    let mut next = database.next_due();
     if next.is_some_and(|next| next <= now) && capacity.free() > 0 {
         let visibility = SignedDuration::try_from(options.visibility).unwrap_or(DRAIN_VISIBILITY);
         crash_point!("message.receive", "before");
-        let due = database
-            .receive(now, capacity, later(now, visibility))
-            .await?;
+        let due = database.receive(now, capacity, later(now, visibility));
         crash_point!("message.receive", "after");
         if !due.is_empty() {
-            return Ok(QueueState::Due(due));
+            return QueueState::Due(due);
         }
     }
     if next.is_some_and(|next| next <= now) {
         // What is due belongs to flows that have used up their share: it waits until one of their steps ends.
-        next = database.next_due_after(now).await?;
+        next = database.next_due_after(now);
     }
     crash_point!("worker.sleep", "before");
     let pause = next.map_or(options.max_idle, |next| {
         Duration::try_from(next.duration_since(now)).unwrap_or_default()
     });
     database.asleep_until(next);
-    Ok(QueueState::Idle(pause.min(options.max_idle)))
+    QueueState::Idle(pause.min(options.max_idle))
 }
 
 /// Logs how late the worker is; the first message is the one that is longest due.
@@ -202,32 +213,30 @@ fn report_lateness(received: &[Received], now: Timestamp) {
 /// Runs one step and deletes or postpones its message as the step decides.
 ///
 /// Returns the flow of the message.
-async fn settle<S, F>(database: Database, step: Arc<S>, received: Received) -> String
+async fn settle<S, F>(database: Database, step: Arc<S>, received: Received, record: Loaded) -> Flow
 where
-    S: Fn(Message, u32) -> F,
+    S: Fn(Message, u32, Option<Record>) -> F,
     F: Future<Output = Disposition>,
 {
     let id = received.message.operation_id().clone();
-    let work = AssertUnwindSafe(async { step(received.message, received.receives).await });
+    let work = AssertUnwindSafe(async {
+        let record = match record {
+            Some(loaded) => loaded.await.ok().flatten(),
+            None => None,
+        };
+        step(received.message, received.receives, record).await
+    });
     let worked = work.catch_unwind().await;
     crash_point!("message.settle", "before");
-    let settled = match worked {
-        Ok(Disposition::Delete) => database.delete(&received.receipt).await,
-        Ok(Disposition::WaitUntil(until)) => database.postpone(&received.receipt, until).await,
+    match worked {
+        Ok(Disposition::Delete) => database.delete(&received.receipt),
+        Ok(Disposition::WaitUntil(until)) => database.postpone(&received.receipt, until),
         // The payload of a panic is not logged: it may quote the data of the step.
         Err(_) => {
             tracing::error!(operation.id = %id, "a step panicked; its message is received again after its visibility timeout");
-            return received.flow;
         }
-    };
-    crash_point!("message.settle", "after");
-    if let Err(error) = settled {
-        tracing::warn!(
-            operation.id = %id,
-            error = &error as &dyn std::error::Error,
-            "a message could not be deleted or postponed; it is received again after its visibility timeout"
-        );
     }
+    crash_point!("message.settle", "after");
     received.flow
 }
 

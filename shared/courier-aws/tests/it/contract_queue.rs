@@ -111,10 +111,6 @@ impl Consumer for Sqs {
         self.queue.hide(&[waiting]).await;
         Ok(())
     }
-
-    async fn reopen(self) -> Self {
-        self
-    }
 }
 
 fn taken(received: Received) -> Taken<String> {

@@ -107,6 +107,11 @@ impl Tokens {
         })
     }
 
+    /// Returns a token of the tenant if there is one in memory that need not be renewed.
+    pub(crate) fn current(&self, tenant: &Tenant, kind: TokenKind) -> Option<Secret> {
+        self.cached(&tenant.name, kind).current((self.clock)())
+    }
+
     /// Returns how long nobody asks for a token of the tenant, because the last request for one failed.
     pub(crate) fn pause_left(&self, tenant: &str, kind: TokenKind) -> Option<Duration> {
         self.cached(tenant, kind).pause_left((self.clock)())

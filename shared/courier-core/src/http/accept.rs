@@ -1,4 +1,7 @@
 //! The request half: record → message → (token → claim → Graph → result) → answer, in this order.
+//!
+//! If everything that the start needs is in memory, the record is stored with its start claimed, in one write, and no
+//! message is queued before the start has an answer. Should this process die meanwhile, the sweeper finds the record.
 
 use std::time::Duration;
 
@@ -6,10 +9,12 @@ use jiff::Timestamp;
 
 use crate::engine::app::App;
 use crate::engine::start_line;
-use crate::engine::step;
+use crate::engine::step::{self, StepError};
 use crate::error_chain::chain;
+use crate::graph::client::StartRequest;
 use crate::http::problem::Problem;
 use crate::http::request::{FIRST_REVISION, NewOperation};
+use crate::lifecycle::{Event, Next, decide};
 use crate::operation::message::{Disposition, Message};
 use crate::operation::{OperationId, Outcome, Reason, Record, State};
 use crate::ports::Write;
@@ -22,6 +27,10 @@ const LAST_LOAD_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFERRED_WATCH: Duration = Duration::from_secs(5);
 /// Time for which the same request is a replay of one that Graph has refused.
 const COPY_WINDOW: Duration = Duration::from_secs(5);
+/// Revision of a record that was stored with its start claimed.
+const CLAIMED_REVISION: u64 = FIRST_REVISION + 1;
+/// An operation with less time than this before its deadline cannot wait for the sweeper.
+const SWEEPER_IS_IN_TIME: Duration = Duration::from_secs(3600);
 /// Largest number of operations that one idempotency key may begin, all but the last of them refused.
 const MAX_GENERATIONS: u32 = 200;
 
@@ -46,8 +55,8 @@ pub(crate) async fn identify(app: &App, new: &mut NewOperation<'_>) -> Result<()
 
 /// Records the request and, unless `deferred`, starts the operation.
 ///
-/// Once the record is durable and its watchdog is queued, the operation is accepted whatever goes wrong afterwards: the
-/// watchdog goes on with it.
+/// Once the record is durable, with its start claimed or its watchdog queued, the operation is accepted whatever goes
+/// wrong afterwards: the watchdog or the sweeper goes on with it.
 pub(crate) async fn begin(
     app: &App,
     mut new: NewOperation<'_>,
@@ -83,36 +92,87 @@ pub(crate) async fn begin(
         let watch = later(now, app.timing.first_watch);
         (watch, watch)
     };
-    let record = match insert(app, &mut new, watch, now).await? {
-        Inserted::New(record) => {
+    let may_claim = !deferred && app.has_time_for(app.timeouts.graph, ends_at);
+    let (record, claimed) = match insert(app, &mut new, watch, now, may_claim).await? {
+        Inserted::New(record, claimed) => {
             app.open.add(client);
-            *record
+            (*record, claimed)
         }
         Inserted::Existing(current) => return replay(app, *current, &fingerprints).await,
     };
     tracing::info!(operation.id = %record.id, operation = record.operation, client = record.client, "operation accepted");
+    let record = match claimed {
+        Some(claimed) => start_claimed(app, record, claimed, ends_at).await,
+        None if deferred => {
+            join_line(app, &record).await;
+            send(app, &watchdog(&record), due).await?;
+            record
+        }
+        None => {
+            join_line(app, &record).await;
+            send(app, &watchdog(&record), due).await?;
+            let advanced = step::advance(app, record.clone(), &watchdog(&record), 1, ends_at).await;
+            settle(app, record, advanced).await
+        }
+    };
+    Ok(Begun {
+        record,
+        replayed: false,
+    })
+}
+
+fn watchdog(record: &Record) -> Message {
+    Message::WatchdogV1 {
+        operation_id: record.id.clone(),
+    }
+}
+
+async fn join_line(app: &App, record: &Record) {
     if let Some(operation) = app.catalogue.find(&record.operation)
-        && let Err(error) = start_line::turn(app, &record, operation).await
+        && let Err(error) = start_line::turn(app, record, operation).await
     {
         tracing::warn!(operation.id = %record.id, error = %chain(&error), "could not join the line of starts; the operation joins it when it starts");
     }
-    let watchdog = Message::WatchdogV1 {
-        operation_id: record.id.clone(),
-    };
-    send(app, &watchdog, due).await?;
-    if deferred {
-        return Ok(Begun {
-            record,
-            replayed: false,
-        });
+}
+
+/// Starts an operation whose record was stored with its start claimed.
+async fn start_claimed(
+    app: &App,
+    record: Record,
+    (next, request): Claimed,
+    ends_at: Timestamp,
+) -> Record {
+    let watchdog = watchdog(&record);
+    let lease_ends = record.due_at.unwrap_or(record.created_at);
+    if elapsed(record.created_at, record.deadline) < SWEEPER_IS_IN_TIME {
+        queue_again(app, &watchdog, lease_ends).await;
     }
+    let next = (next, Some(request));
+    let advanced = step::advance_from(app, record.clone(), next, &watchdog, 1, ends_at).await;
+    if advanced.is_err() {
+        queue_again(app, &watchdog, lease_ends).await;
+    }
+    settle(app, record, advanced).await
+}
+
+/// Queues a message without which the operation would wait for the sweeper.
+async fn queue_again(app: &App, watchdog: &Message, due: Timestamp) {
+    if send(app, watchdog, due).await.is_err() {
+        tracing::warn!(operation.id = %watchdog.operation_id(), "could not queue a watchdog for the next attempt; an earlier watchdog or the sweeper makes it");
+    }
+}
+
+/// Returns the record after the step of its request; the watchdog goes on with what is left to do.
+async fn settle(
+    app: &App,
+    record: Record,
+    advanced: Result<(Record, Disposition), StepError>,
+) -> Record {
     let id = record.id.clone();
-    let begun = match step::advance(app, record.clone(), &watchdog, 1, ends_at).await {
+    match advanced {
         Ok((record, Disposition::WaitUntil(until))) => {
-            // The watchdog that is queued waits for the end of the lease, but this start is due at another time.
-            if send(app, &watchdog, until).await.is_err() {
-                tracing::warn!(operation.id = %id, "could not queue a watchdog for the next attempt; the first watchdog makes it");
-            }
+            // A watchdog that is queued waits for the end of the lease, but this start is due at another time.
+            queue_again(app, &watchdog(&record), until).await;
             record
         }
         Ok((record, Disposition::Delete)) => record,
@@ -125,32 +185,39 @@ pub(crate) async fn begin(
                 .flatten()
                 .unwrap_or(record)
         }
-    };
-    Ok(Begun {
-        record: begun,
-        replayed: false,
-    })
+    }
 }
 
+/// What is to be done next about a record that was stored with its start claimed.
+type Claimed = (Next, StartRequest);
+
 enum Inserted {
-    New(Box<Record>),
+    New(Box<Record>, Option<Claimed>),
     /// The record of an earlier request with the same key.
     Existing(Box<Record>),
 }
 
 /// Inserts the record of a request, under the id of its key or, while that one's start was refused, the next one's.
+///
+/// If it may, and nothing has to be waited for, it claims the start by the same write.
 async fn insert(
     app: &App,
     new: &mut NewOperation<'_>,
     due: Timestamp,
     now: Timestamp,
+    may_claim: bool,
 ) -> Result<Inserted, Problem> {
     for _ in 0..MAX_GENERATIONS {
-        let mut record = new.record(&app.config.sealer, due, now);
+        let record = new.record(&app.config.sealer, due, now);
+        let claimed = may_claim.then(|| claim(app, &record, now)).flatten();
+        let (mut record, claimed) = match claimed {
+            Some((record, claimed)) => (record, Some(claimed)),
+            None => (Box::new(record), None),
+        };
         record.writer = (app.ids)().simple().to_string();
         let inserted = app.store.insert(&record).await;
         match inserted.map_err(|error| super::store(&error))? {
-            Write::Applied => return Ok(Inserted::New(Box::new(record))),
+            Write::Applied => return Ok(Inserted::New(record, claimed)),
             Write::Refused(current) if may_follow(&current, new, now) => new.follow(&current),
             Write::Refused(current) => return Ok(Inserted::Existing(current)),
         }
@@ -158,6 +225,14 @@ async fn insert(
     Err(Problem::Conflict {
         rule: "requests with this idempotency key were refused too often: use another key",
     })
+}
+
+/// Claims the start of a record that is not stored yet.
+fn claim(app: &App, record: &Record, now: Timestamp) -> Option<(Box<Record>, Claimed)> {
+    let operation = app.catalogue.find(&record.operation)?;
+    let request = step::prepare_at_once(app, record, operation)?;
+    let decision = decide(record, &Event::Prepared, now, &app.policy(operation));
+    Some((decision.write?, (decision.next, request)))
 }
 
 /// Returns the newest operation of the key whose first operation has this id.
@@ -206,11 +281,19 @@ async fn replay(app: &App, current: Record, fingerprints: &[String; 2]) -> Resul
         return Err(Problem::KeyReused);
     }
     // The process of the first request may have died between record and message; the record is unchanged since.
-    if matches!(current.state, State::Accepted { .. }) && current.revision == FIRST_REVISION {
-        let watchdog = Message::WatchdogV1 {
-            operation_id: current.id.clone(),
-        };
-        send(app, &watchdog, current.due_at.unwrap_or(current.created_at)).await?;
+    let is_as_stored = match current.state {
+        State::Accepted { .. } => current.revision == FIRST_REVISION,
+        State::Starting { lease_until } => {
+            current.revision == CLAIMED_REVISION && lease_until <= app.now()
+        }
+        State::StartUnknown { .. }
+        | State::Running { .. }
+        | State::Ended { .. }
+        | State::Closed { .. } => false,
+    };
+    if is_as_stored {
+        let due = current.due_at.unwrap_or(current.created_at);
+        send(app, &watchdog(&current), due).await?;
     }
     Ok(Begun {
         record: current,

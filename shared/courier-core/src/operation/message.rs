@@ -108,6 +108,26 @@ impl Message {
         };
         Some((message, due))
     }
+
+    /// Returns the message that carries `record` on after the process that held its message has died, and when it is due.
+    ///
+    /// It is for a queue that keeps no message when its process dies; none is left that could carry the record twice.
+    /// `None` once Closed.
+    pub fn resuming(record: &Record) -> Option<(Self, Timestamp)> {
+        let watchdog = Self::WatchdogV1 {
+            operation_id: record.id.clone(),
+        };
+        let poll = || Self::poll(record, record.epoch.max(1));
+        let due = record.due_at?;
+        match &record.state {
+            State::Accepted { not_before } => Some((watchdog, *not_before)),
+            State::Starting { lease_until } => Some((watchdog, *lease_until)),
+            State::StartUnknown { hold_until } => Some((watchdog, *hold_until)),
+            State::Running { .. } => Some((poll(), record.graph.next_poll_at.unwrap_or(due))),
+            State::Ended { .. } => Some((poll(), record.delivery.next_attempt_at.unwrap_or(due))),
+            State::Closed { .. } => None,
+        }
+    }
 }
 
 fn is_zero(number: &u32) -> bool {

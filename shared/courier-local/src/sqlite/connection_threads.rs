@@ -47,16 +47,18 @@ trait Job: Send {
     fn answer(self: Box<Self>, outcome: Result<(), Failure>);
 }
 
-struct Call<T, W> {
+struct Call<T, W, D> {
     work: W,
     result: Option<T>,
+    done: D,
     caller: oneshot::Sender<Result<T, Failure>>,
 }
 
-impl<T, W> Job for Call<T, W>
+impl<T, W, D> Job for Call<T, W, D>
 where
     T: Send,
     W: FnMut(&Connection) -> Result<T, Failure> + Send,
+    D: FnOnce(&T) + Send,
 {
     fn run(&mut self, connection: &Connection) -> Result<(), Failure> {
         self.result = Some((self.work)(connection)?);
@@ -64,8 +66,17 @@ where
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), Failure>) {
-        let Self { result, caller, .. } = *self;
-        drop(caller.send(outcome.and_then(|()| result.ok_or(Failure::Closed))));
+        let Self {
+            result,
+            done,
+            caller,
+            ..
+        } = *self;
+        let outcome = outcome.and_then(|()| result.ok_or(Failure::Closed));
+        if let Ok(result) = &outcome {
+            done(result);
+        }
+        drop(caller.send(outcome));
     }
 }
 
@@ -75,10 +86,21 @@ impl ConnectionThreads {
         T: Send + 'static,
         W: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
     {
+        self.call_then(work, |_| ()).await
+    }
+
+    /// Does the work, and once its result is durable `done`, on the same thread: even if nobody waits for it any more.
+    pub(crate) async fn call_then<T, W, D>(&self, work: W, done: D) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
+        D: FnOnce(&T) + Send + 'static,
+    {
         let (caller, answer) = oneshot::channel();
         let job = Box::new(Call {
             work,
             result: None,
+            done,
             caller,
         });
         self.commands

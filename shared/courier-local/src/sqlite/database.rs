@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use courier_core::operation::Record;
+use courier_core::operation::message::Message;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Notify, watch};
@@ -14,6 +16,7 @@ use crate::sqlite::failure::Failure;
 use crate::sqlite::identity::Identity;
 use crate::sqlite::permissions;
 use crate::sqlite::schema::{self, MigrationError};
+use crate::timetable::Timetable;
 
 const WRITER_CACHE_KIB: i64 = 2048;
 const READER_CACHE_KIB: i64 = 512;
@@ -38,6 +41,7 @@ struct Inner {
     readers: ConnectionThreads,
     died: watch::Receiver<bool>,
     commits: Arc<AtomicU64>,
+    timetable: Arc<Timetable>,
     /// The time until which the worker sleeps, in nanoseconds since 1970; `i64::MAX` while it is awake.
     asleep_until: AtomicI64,
     earlier: Notify,
@@ -111,6 +115,7 @@ impl Database {
             prepare_reader(&reader)?;
             Ok(reader)
         };
+        let timetable = timetable_of(&writer).map_err(classify)?;
         let readers: rusqlite::Result<Vec<_>> = (0..READERS).map(|_| reader()).collect();
         let readers = readers.map_err(classify)?;
         let files = Identity::of(path).map_err(|error| OpenError::Gone(path.to_owned(), error))?;
@@ -126,6 +131,7 @@ impl Database {
             readers: connection_threads::start_readers(readers, &files, &deaths).map_err(thread)?,
             died,
             commits,
+            timetable: Arc::new(timetable),
             asleep_until: AtomicI64::new(i64::MAX),
             earlier: Notify::new(),
         })))
@@ -168,6 +174,20 @@ impl Database {
         self.0.readers.call(work).await
     }
 
+    /// Does as `write` does, and `done` once the result is durable, even if nobody waits for it any more.
+    pub(crate) async fn write_then<T, W, D>(&self, work: W, done: D) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
+        D: FnOnce(&T) + Send + 'static,
+    {
+        self.0.writer.call_then(work, done).await
+    }
+
+    pub(crate) fn timetable(&self) -> &Arc<Timetable> {
+        &self.0.timetable
+    }
+
     /// Wakes the worker if it sleeps beyond `due`.
     pub(crate) fn announce(&self, due: Timestamp) {
         if nanoseconds(due) < self.0.asleep_until.load(Ordering::SeqCst) {
@@ -185,6 +205,25 @@ impl Database {
     pub(crate) async fn earlier(&self) {
         self.0.earlier.notified().await;
     }
+}
+
+/// Makes the timetable of the open operations from their records.
+///
+/// A record that cannot be read gets no message; the sweeper finds it overdue and reports it.
+fn timetable_of(connection: &Connection) -> rusqlite::Result<Timetable> {
+    let timetable = Timetable::default();
+    let mut statement =
+        connection.prepare("SELECT record FROM operations WHERE due_at IS NOT NULL")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let record = row.get_ref(0)?.as_bytes().unwrap_or_default();
+        if let Ok(record) = serde_json::from_slice::<Record>(record)
+            && let Some((message, due)) = Message::resuming(&record)
+        {
+            timetable.resume(&record, message, due);
+        }
+    }
+    Ok(timetable)
 }
 
 fn connect(path: &Path, options: &Options) -> rusqlite::Result<Connection> {

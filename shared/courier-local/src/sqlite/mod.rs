@@ -1,14 +1,14 @@
 //! The ports on one SQLite file.
 //!
 //! `database` opens the file, `connection_threads` owns the connections and commits in groups, `store` and `queue`
-//! implement the ports, `listing` reads pages, `retention` deletes, `permissions` keeps the files private,
+//! implement the ports (`queue` on the timetable), `listing` reads pages, `retention` deletes, `permissions` keeps the files private,
 //! `identity` notices that they were deleted or replaced, and `failure` holds the common errors.
 
 mod connection_threads;
 mod data_file;
 mod database;
 mod failure;
-mod flows;
+mod former_queue;
 mod identity;
 mod listing;
 mod permissions;
@@ -19,6 +19,4 @@ mod store;
 
 pub use data_file::DataFile;
 pub use database::{Database, OpenError, Options};
-pub use flows::Capacity;
 pub use permissions::create_private_directory;
-pub use queue::{Receipt, Received};

@@ -3,10 +3,9 @@
 use rusqlite::{Connection, params};
 
 use crate::sqlite::failure::Failure;
-use crate::sqlite::queue;
 
 const FORGET: &str = "DELETE FROM operations WHERE id IN
-    (SELECT id FROM operations WHERE due_at IS NULL AND ended_at < ? ORDER BY ended_at LIMIT ?) RETURNING id";
+    (SELECT id FROM operations WHERE due_at IS NULL AND ended_at < ? ORDER BY ended_at LIMIT ?)";
 /// Most pages of 4 KiB that are given back at a time, so that no other write waits long.
 const MAX_RETURNED_PAGES: i64 = 256;
 /// One page in this many stays free for the next records.
@@ -14,12 +13,7 @@ const SPARE_SHARE: i64 = 20;
 
 pub(super) fn forget(connection: &Connection, before: i64, limit: i64) -> Result<usize, Failure> {
     let mut statement = connection.prepare_cached(FORGET)?;
-    let ids = statement.query_map(params![before, limit], |row| row.get::<_, String>(0))?;
-    let ids = ids.collect::<rusqlite::Result<Vec<_>>>()?;
-    for id in &ids {
-        queue::remove(connection, id)?;
-    }
-    Ok(ids.len())
+    Ok(statement.execute(params![before, limit])?)
 }
 
 /// Shortens the file by some of its free pages, if it has many.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::sqlite::flows::flow_of;
+use crate::sqlite::former_queue;
 
 /// `COUR`: distinguishes our files from other programs' SQLite files.
 pub(crate) const APPLICATION_ID: i32 = 0x434F_5552;
@@ -92,20 +92,6 @@ CREATE TABLE documents (
 ) WITHOUT ROWID;
 ";
 
-/// The column and the index of flows (`flows.rs`), made in a file of any version.
-///
-/// They do not raise the version: the program of the version before fills in the default, which the next start of this
-/// one replaces.
-const ADD_FLOWS: &str = "
-ALTER TABLE queue ADD COLUMN flow TEXT NOT NULL DEFAULT '';
-CREATE INDEX queue_by_flow ON queue (flow, due_at);
-";
-const FILL_FLOWS: &str = concat!(
-    "UPDATE queue SET flow = ",
-    flow_of!("operation_id"),
-    " WHERE flow = ''"
-);
-
 #[derive(Debug)]
 pub(crate) enum MigrationError {
     Sqlite(rusqlite::Error),
@@ -138,11 +124,7 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), MigrationError>
     for migration in &MIGRATIONS[found..] {
         transaction.execute_batch(migration)?;
     }
-    let has_flows = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('queue') WHERE name = 'flow')";
-    if !transaction.query_row(has_flows, [], |row| row.get::<_, bool>(0))? {
-        transaction.execute_batch(ADD_FLOWS)?;
-    }
-    transaction.execute_batch(FILL_FLOWS)?;
+    former_queue::take_over(&transaction)?;
     for (name, sql) in LIST_INDEXES {
         let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?)";
         if !transaction.query_row(exists, [name], |row| row.get::<_, bool>(0))? {

@@ -1,11 +1,10 @@
-//! The `Store` port. A record and the message that must follow it are written in the same transaction.
+//! The `Store` port. The thread that has written a record also puts the message that must follow it into the timetable.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use courier_core::error_chain::chain;
-use courier_core::operation::message::Message;
-use courier_core::operation::{OperationId, Record, State};
+use courier_core::operation::{OperationId, Record};
 use courier_core::ports::{Document, Filter, Overdue, Page, Store, StoreError, Write};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
@@ -13,8 +12,8 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use crate::sqlite::database::{Database, nanoseconds};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::listing::{self, Cursor};
-use crate::sqlite::queue::{self, Entry};
 use crate::sqlite::retention;
+use crate::timetable::Carried;
 
 /// Upper bound of the records that one call returns.
 const MAX_RECORDS_PER_CALL: usize = 1000;
@@ -35,17 +34,19 @@ impl Store for Database {
     async fn insert(&self, record: &Record) -> Result<Write, StoreError> {
         let columns = Columns::of(record)?;
         let mine = record.clone();
-        let write = self
-            .write(move |connection| {
-                if columns.insert(connection)? == 0 {
-                    return refused(connection, &mine);
-                }
-                if let Some(owed) = &columns.owed {
-                    owed.send(connection)?;
-                }
-                Ok(Write::Applied)
-            })
-            .await?;
+        let work = move |connection: &Connection| {
+            if columns.insert(connection)? == 0 {
+                return refused(connection, &mine);
+            }
+            Ok(Write::Applied)
+        };
+        let (carried, timetable) = (Carried::of(record), Arc::clone(self.timetable()));
+        let written = move |write: &Write| {
+            if matches!(write, Write::Applied) {
+                timetable.inserted(carried);
+            }
+        };
+        let write = self.write_then(work, written).await?;
         self.announce_owed(record);
         Ok(write)
     }
@@ -72,22 +73,19 @@ impl Store for Database {
     async fn update(&self, record: &Record) -> Result<Write, StoreError> {
         let columns = Columns::of(record)?;
         let mine = record.clone();
-        let write = self
-            .write(move |connection| {
-                if columns.update(connection)? == 0 {
-                    return refused(connection, &mine);
-                }
-                match &columns.owed {
-                    Some(owed) if matches!(mine.state, State::Running { .. }) => {
-                        owed.send_after_watchdog(connection)?;
-                    }
-                    Some(owed) => owed.send_if_none(connection)?,
-                    None => queue::remove(connection, columns.id.as_str())?,
-                }
-                queue::set_flow(connection, columns.id.as_str())?;
-                Ok(Write::Applied)
-            })
-            .await?;
+        let work = move |connection: &Connection| {
+            if columns.update(connection)? == 0 {
+                return refused(connection, &mine);
+            }
+            Ok(Write::Applied)
+        };
+        let (carried, timetable) = (Carried::of(record), Arc::clone(self.timetable()));
+        let written = move |write: &Write| {
+            if matches!(write, Write::Applied) {
+                timetable.updated(carried);
+            }
+        };
+        let write = self.write_then(work, written).await?;
         self.announce_owed(record);
         Ok(write)
     }
@@ -201,7 +199,7 @@ impl Database {
     }
 
     fn announce_owed(&self, record: &Record) {
-        if let Some((_, due)) = Message::owed(record) {
+        if let Some(due) = record.due_at {
             self.announce(due);
         }
     }
@@ -219,14 +217,12 @@ struct Columns {
     ended: Option<i64>,
     revision: i64,
     record: String,
-    owed: Option<Entry>,
 }
 
 impl Columns {
     fn of(record: &Record) -> Result<Self, Failure> {
         let text =
             serde_json::to_string(record).map_err(|error| Failure::Unstorable(Arc::new(error)))?;
-        let owed = Message::owed(record).map(|(message, due)| Entry::new(&message, due));
         Ok(Self {
             id: record.id.clone(),
             client: record.client.clone(),
@@ -238,7 +234,6 @@ impl Columns {
             ended: record.ended_at.map(nanoseconds),
             revision: record.revision.cast_signed(),
             record: text,
-            owed: owed.transpose()?,
         })
     }
 

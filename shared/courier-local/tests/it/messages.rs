@@ -1,12 +1,9 @@
-//! What only this adapter promises: record and message are one transaction, one row per operation, readable or not.
-
-use std::collections::HashSet;
+//! What only this adapter promises: the message of a written record is there, one per operation, and costs no write.
 
 use courier_core::operation::message::{Disposition, Message};
 use courier_core::operation::{OperationId, Outcome, Record};
 use courier_core::ports::{Queue, Store, StoreError, Write};
-use courier_local::Capacity;
-use courier_local::{Database, drain};
+use courier_local::{Capacity, drain};
 use courier_testkit::sample::{at, closed, ended, next, running, sample_record};
 
 use crate::workspace::Workspace;
@@ -16,16 +13,14 @@ fn sample() -> Record {
 }
 
 #[tokio::test]
-async fn an_insert_queues_the_watchdog_in_the_same_transaction() {
+async fn an_insert_queues_the_watchdog_without_a_commit_of_its_own() {
     let workspace = Workspace::new();
     let record = sample();
     workspace.database.insert(&record).await.unwrap();
     assert_eq!(workspace.database.commits(), 1);
     let received = workspace
         .database
-        .receive(at(60), &Capacity::in_turn(10), at(180))
-        .await
-        .unwrap();
+        .receive(at(60), &Capacity::in_turn(10), at(180));
     let expected = Message::WatchdogV1 {
         operation_id: record.id,
     };
@@ -42,7 +37,7 @@ async fn a_refused_insert_leaves_the_message_alone() {
     replay.due_at = Some(at(5));
     let write = workspace.database.insert(&replay).await.unwrap();
     assert_eq!(write, Write::Refused(Box::new(record)));
-    assert_eq!(workspace.database.next_due().await.unwrap(), Some(at(60)));
+    assert_eq!(workspace.database.next_due(), Some(at(60)));
 }
 
 #[tokio::test]
@@ -52,11 +47,11 @@ async fn closing_removes_the_message_and_reopening_queues_one() {
     database.insert(&first).await.unwrap();
     let second = closed(&first, Outcome::Succeeded, at(10));
     database.update(&second).await.unwrap();
-    assert_eq!(database.next_due().await.unwrap(), None);
+    assert_eq!(database.next_due(), None);
 
     let redelivery = ended(&second, Outcome::Succeeded, at(500));
     database.update(&redelivery).await.unwrap();
-    assert_eq!(database.next_due().await.unwrap(), Some(at(500)));
+    assert_eq!(database.next_due(), Some(at(500)));
 }
 
 #[tokio::test]
@@ -71,17 +66,11 @@ async fn an_update_of_an_open_record_leaves_its_message_alone() {
         receives_before: 0,
     };
     database.send(&poll, at(20)).await.unwrap();
-    let taken = database
-        .receive(at(20), &Capacity::in_turn(1), at(140))
-        .await
-        .unwrap();
+    let taken = database.receive(at(20), &Capacity::in_turn(1), at(140));
     database.update(&running(&first, at(900))).await.unwrap();
-    assert_eq!(database.next_due().await.unwrap(), Some(at(140)));
-    database.postpone(&taken[0].receipt, at(70)).await.unwrap();
-    let again = database
-        .receive(at(70), &Capacity::in_turn(1), at(190))
-        .await
-        .unwrap();
+    assert_eq!(database.next_due(), Some(at(140)));
+    database.postpone(&taken[0].receipt, at(70));
+    let again = database.receive(at(70), &Capacity::in_turn(1), at(190));
     assert_eq!((&again[0].message, again[0].receives), (&poll, 2));
 }
 
@@ -92,14 +81,11 @@ async fn a_started_record_puts_its_poll_in_the_watchdogs_place_without_another_c
     database.insert(&first).await.unwrap();
     let second = running(&first, at(30));
     database.update(&second).await.unwrap();
-    assert_eq!(database.next_due().await.unwrap(), Some(at(30)));
+    assert_eq!(database.next_due(), Some(at(30)));
     let (poll, due) = Message::owed(&second).unwrap();
     database.send(&poll, due).await.unwrap();
     assert_eq!(database.commits(), 2);
-    let received = database
-        .receive(at(30), &Capacity::in_turn(9), at(150))
-        .await
-        .unwrap();
+    let received = database.receive(at(30), &Capacity::in_turn(9), at(150));
     assert_eq!((received.len(), &received[0].message), (1, &poll));
 }
 
@@ -108,25 +94,23 @@ async fn a_start_that_failed_leaves_its_end_to_the_watchdog() {
     let Workspace { database, .. } = &Workspace::new();
     let first = sample();
     database.insert(&first).await.unwrap();
-    let before = database.next_due().await.unwrap();
+    let before = database.next_due();
     let second = ended(&first, Outcome::Failed, at(5));
     database.update(&second).await.unwrap();
-    assert_eq!(database.next_due().await.unwrap(), before);
+    assert_eq!(database.next_due(), before);
 }
 
 #[tokio::test]
 async fn an_update_queues_a_message_that_was_lost() {
-    let workspace = Workspace::new();
+    let Workspace { database, .. } = &Workspace::new();
     let first = sample();
-    workspace.database.insert(&first).await.unwrap();
-    workspace.sqlite().execute("DELETE FROM queue", []).unwrap();
+    database.insert(&first).await.unwrap();
+    let taken = database.receive(at(60), &Capacity::in_turn(1), at(180));
+    database.delete(&taken[0].receipt);
+    assert_eq!(database.next_due(), None);
     let second = running(&first, at(90));
-    workspace.database.update(&second).await.unwrap();
-    let received = workspace
-        .database
-        .receive(at(90), &Capacity::in_turn(1), at(210))
-        .await
-        .unwrap();
+    database.update(&second).await.unwrap();
+    let received = database.receive(at(90), &Capacity::in_turn(1), at(210));
     assert_eq!(
         Some((received[0].message.clone(), at(90))),
         Message::owed(&second)
@@ -155,69 +139,91 @@ async fn a_message_of_an_earlier_hop_does_not_replace_a_later_one() {
         (&poll(2), 7, at(7)),
     ] {
         database.send(message, at(due)).await.unwrap();
-        let due = database.next_due().await.unwrap();
+        let due = database.next_due();
         assert_eq!(due, Some(expected), "{message:?}");
     }
 }
 
 #[tokio::test]
-async fn sending_what_is_there_writes_nothing() {
+async fn a_message_that_waits_is_received_and_waits_again_writes_nothing() {
     let Workspace { database, .. } = &Workspace::new();
+    let record = sample();
+    database.insert(&record).await.unwrap();
+    let commits = database.commits();
     let message = Message::WatchdogV1 {
-        operation_id: OperationId::random(),
+        operation_id: record.id.clone(),
     };
     database.send(&message, at(10)).await.unwrap();
     database.send(&message, at(10)).await.unwrap();
-    assert_eq!(database.commits(), 1);
-    database
-        .receive(at(10), &Capacity::in_turn(1), at(10))
-        .await
-        .unwrap();
+    let one = Capacity::in_turn(1);
+    database.receive(at(10), &one, at(10));
     database.send(&message, at(10)).await.unwrap();
-    assert_eq!(
-        database
-            .receive(at(10), &Capacity::in_turn(1), at(20))
-            .await
-            .unwrap()[0]
-            .receives,
-        1
-    );
+    let received = database.receive(at(10), &one, at(20));
+    assert_eq!(received[0].receives, 1, "sent anew");
+    database.postpone(&received[0].receipt, at(15));
+    assert_eq!(database.receive(at(15), &one, at(20))[0].receives, 2);
+    assert_eq!(database.commits(), commits);
 }
 
 #[tokio::test]
-async fn an_unreadable_message_is_postponed_and_blocks_no_other() {
-    let workspace = Workspace::new();
-    let database = &workspace.database;
-    let (broken, sound) = (sample(), sample());
-    for record in [&broken, &sound] {
-        database.insert(record).await.unwrap();
+async fn a_caller_that_goes_away_leaves_the_message_of_what_it_has_written() {
+    let Workspace { database, .. } = &Workspace::new();
+    let record = sample();
+    let mut insert = Box::pin(database.insert(&record));
+    // The first poll passes the write to the thread of the file. Nobody waits for its result.
+    tokio::select! {
+        biased;
+        _ = &mut insert => panic!("the thread has not been asked yet"),
+        () = std::future::ready(()) => {}
     }
-    let sqlite = workspace.sqlite();
-    let sql = "UPDATE queue SET message = replace(message, 'V1', 'V9') WHERE operation_id = ?";
-    sqlite.execute(sql, [broken.id.as_str()]).unwrap();
-    let received = database
-        .receive(at(60), &Capacity::in_turn(10), at(180))
-        .await
-        .unwrap();
-    assert_eq!(received.len(), 1);
-    assert_eq!(received[0].message.operation_id(), &sound.id);
-    assert_eq!(workspace.count("queue"), 2);
-
-    let sql = "UPDATE queue SET message = replace(message, 'V9', 'V1')";
-    sqlite.execute(sql, []).unwrap();
-    database.delete(&received[0].receipt).await.unwrap();
+    drop(insert);
+    // This write comes after it, on the same thread.
+    database.insert(&sample()).await.unwrap();
     assert_eq!(
-        database
-            .receive(at(60 + 899), &Capacity::in_turn(10), at(3000))
-            .await
-            .unwrap(),
-        []
+        database.load(&record.id).await.unwrap(),
+        Some(record.clone())
     );
-    let received = database
-        .receive(at(60 + 900), &Capacity::in_turn(10), at(3000))
-        .await
+    let received = database.receive(at(60), &Capacity::in_turn(9), at(180));
+    let ids = received.iter().map(|one| one.message.operation_id());
+    assert!(ids.collect::<Vec<_>>().contains(&&record.id));
+}
+
+/// What the next process receives for records of each state, and when.
+#[tokio::test]
+async fn the_next_process_goes_on_with_every_open_operation_when_it_is_due() {
+    let workspace = Workspace::new();
+    let accepted = sample();
+    let followed = running(&sample(), at(90));
+    let delivered = ended(&sample(), Outcome::Failed, at(30));
+    let done = closed(&sample(), Outcome::Succeeded, at(10));
+    for record in [&accepted, &followed, &delivered, &done] {
+        workspace.database.insert(record).await.unwrap();
+    }
+    let broken = sample();
+    workspace.database.insert(&broken).await.unwrap();
+    let sql = "UPDATE operations SET record = '{}' WHERE id = ?";
+    workspace
+        .sqlite()
+        .execute(sql, [broken.id.as_str()])
         .unwrap();
-    assert_eq!(received[0].message.operation_id(), &broken.id);
+    let Workspace { database, .. } = &workspace.reopened();
+    for (record, due) in [
+        (&accepted, at(0)),
+        (&delivered, at(30)),
+        (&followed, at(90)),
+    ] {
+        assert_eq!(database.next_due(), Some(due));
+        let received = database.receive(due, &Capacity::in_turn(9), at(1000));
+        assert_eq!(received.len(), 1, "{due}");
+        let expected = Message::resuming(record).unwrap();
+        assert_eq!((received[0].message.clone(), due), expected);
+        database.delete(&received[0].receipt);
+    }
+    assert_eq!(
+        database.next_due(),
+        None,
+        "neither the closed nor the broken one"
+    );
 }
 
 #[tokio::test]
@@ -246,32 +252,6 @@ async fn an_unreadable_record_is_named_and_not_quoted() {
     assert_eq!(overdue.unreadable, [broken.id.as_str()]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_processes_never_claim_the_same_message() {
-    const MESSAGES: usize = 300;
-    let workspace = Workspace::new();
-    for _ in 0..MESSAGES {
-        workspace.database.insert(&sample()).await.unwrap();
-    }
-    let other = Database::open(&workspace.path()).unwrap();
-    let mut all = Vec::new();
-    for _ in 0..MESSAGES {
-        let seven = Capacity::in_turn(7);
-        let (one, two) = tokio::join!(
-            workspace.database.receive(at(60), &seven, at(180)),
-            other.receive(at(60), &seven, at(180)),
-        );
-        all.extend(one.unwrap());
-        all.extend(two.unwrap());
-    }
-    assert_eq!(all.len(), MESSAGES);
-    let ids: HashSet<_> = all
-        .iter()
-        .map(|received| received.message.operation_id())
-        .collect();
-    assert_eq!(ids.len(), MESSAGES);
-}
-
 #[tokio::test]
 async fn drain_runs_what_is_due_and_does_as_the_step_says() {
     let Workspace { database, .. } = &Workspace::new();
@@ -288,8 +268,8 @@ async fn drain_runs_what_is_due_and_does_as_the_step_says() {
             Disposition::WaitUntil(at(100))
         })
     };
-    assert_eq!(drain(database, at(59), 10, step).await.unwrap(), 0);
-    assert_eq!(drain(database, at(60), 10, step).await.unwrap(), 2);
-    assert_eq!(drain(database, at(60), 10, step).await.unwrap(), 0);
-    assert_eq!(database.next_due().await.unwrap(), Some(at(100)));
+    assert_eq!(drain(database, at(59), 10, step).await, 0);
+    assert_eq!(drain(database, at(60), 10, step).await, 2);
+    assert_eq!(drain(database, at(60), 10, step).await, 0);
+    assert_eq!(database.next_due(), Some(at(100)));
 }

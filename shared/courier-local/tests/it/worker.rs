@@ -47,7 +47,13 @@ where
 {
     let (stop, stopped) = watch::channel(false);
     let database = workspace.database.clone();
-    let worker = tokio::spawn(run(database, noon(), options, step, stopped));
+    let store = database.clone();
+    let load = move |ids: Vec<OperationId>| {
+        let store = store.clone();
+        async move { store.load_many(&ids).await.unwrap() }
+    };
+    let step = move |message, receives, _| step(message, receives);
+    let worker = tokio::spawn(run(database, noon(), options, (load, step), stopped));
     (worker, stop)
 }
 

@@ -82,8 +82,7 @@ impl Consumer for Workspace {
     ) -> Result<Vec<Taken<Receipt>>, QueueError> {
         let received = self
             .database
-            .receive(now, &Capacity::in_turn(limit), visible_again)
-            .await?;
+            .receive(now, &Capacity::in_turn(limit), visible_again);
         let taken = received.into_iter().map(|received| Taken {
             message: received.message,
             receipt: received.receipt,
@@ -93,15 +92,13 @@ impl Consumer for Workspace {
     }
 
     async fn delete(&self, receipt: &Receipt) -> Result<(), QueueError> {
-        self.database.delete(receipt).await
+        self.database.delete(receipt);
+        Ok(())
     }
 
     async fn postpone(&self, receipt: &Receipt, until: Timestamp) -> Result<(), QueueError> {
-        self.database.postpone(receipt, until).await
-    }
-
-    async fn reopen(self) -> Self {
-        self.reopened()
+        self.database.postpone(receipt, until);
+        Ok(())
     }
 }
 

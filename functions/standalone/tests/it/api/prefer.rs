@@ -138,7 +138,7 @@ async fn the_record_of_a_deferred_request_is_due_only_after_its_message() {
     let answer = world.post_with(&headers, &world.schedule()).await;
     assert_eq!(answer.body["status"], "accepted");
     let inserted = dues.lock().unwrap()[0].unwrap();
-    let sent = world.database.next_due().await.unwrap().unwrap();
+    let sent = world.database.next_due().unwrap();
     assert!(sent <= world.clock.now(), "its message is due at once");
     assert!(inserted > world.clock.now(), "{inserted}");
     assert_eq!(world.closed(&answer.id()).await["status"], "succeeded");

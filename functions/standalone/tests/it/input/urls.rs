@@ -28,7 +28,7 @@ pub(super) async fn assert_untouched(world: &World) {
     let list = world.get("/v1/operations").await;
     assert_eq!(list.body, json!({ "operations": [], "next": null }));
     assert!(world.simulator.journal().is_empty());
-    assert!(world.database.next_due().await.unwrap().is_none());
+    assert!(world.database.next_due().is_none());
 }
 
 #[tokio::test]

@@ -306,7 +306,7 @@ async fn a_poll_comes_not_before_retry_after_and_not_much_later() {
                 let least = Duration::from_millis(value.map_or(own, |_| least));
                 let world = World::with(endless).await;
                 begin(&world, operation).await;
-                let due = world.database.next_due().await.unwrap().unwrap();
+                let due = world.database.next_due().unwrap();
                 let value = value.map(|text| match text {
                     "date" => http_date(due + least),
                     text => text.to_owned(),

@@ -293,7 +293,7 @@ impl Run {
     /// Moves the clock to what is due next; returns `false` if nothing is due.
     async fn advance_clock(&mut self) -> bool {
         let database = Database::open(&self.directory.path().join("data/courier.db")).unwrap();
-        let next_due = database.next_due().await.unwrap();
+        let next_due = database.next_due();
         database.close().await;
         let Some(due) = next_due else {
             return false;

@@ -245,14 +245,11 @@ async fn power_cut(site: &Site) {
         assert!(swapped.await.unwrap());
     }
     let due = now() + POWER_CUT;
-    database
-        .receive(
-            due,
-            &courier_local::Capacity::in_turn(10 * OPERATIONS),
-            now(),
-        )
-        .await
-        .unwrap();
+    database.receive(
+        due,
+        &courier_local::Capacity::in_turn(10 * OPERATIONS),
+        now(),
+    );
     database.close().await;
 }
 

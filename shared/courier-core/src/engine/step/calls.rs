@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::callback::DeliveryResult;
 use crate::catalogue::Operation;
@@ -53,23 +53,10 @@ pub(super) async fn prepare(
         }
         Err(_) => return Err(wait(None, "the store of the line of starts failed", 2)),
     }
-    let mut parameters = record.parameters.clone();
-    if let Some(sealed) = &record.sealed_parameters {
-        let opened = app
-            .config
-            .sealer
-            .open(&SealedField::Parameters.seal_context(&record.id), sealed);
-        let unreadable = || {
-            let detail = "the parameters of the start cannot be opened";
-            wait(Some(Reason::SealedDataUnreadable), detail, 300)
-        };
-        let opened = opened.map_err(|_| unreadable())?;
-        let secrets = serde_json::from_str(opened.expose());
-        let Ok(Value::Object(secrets)) = secrets else {
-            return Err(unreadable());
-        };
-        parameters.extend(secrets);
-    }
+    let parameters = open_parameters(app, record).map_err(|detail| {
+        let reason = Some(Reason::SealedDataUnreadable);
+        wait(reason, detail, 300)
+    })?;
     check_throttling(app, record)?;
     let tenant = tenant(app, record)?;
     let token = app
@@ -82,6 +69,38 @@ pub(super) async fn prepare(
             tracing::error!(operation.id = %record.id, %error, "could not build the start request; trying again in five minutes");
             wait(None, &error.to_string(), 300)
         })
+}
+
+/// Builds the start request of a new record, if everything that it needs is in memory and no start is ahead of it.
+pub(crate) fn prepare_at_once(
+    app: &App,
+    record: &Record,
+    operation: &Operation,
+) -> Option<StartRequest> {
+    if operation.serialize_by.is_some() || check_throttling(app, record).is_err() {
+        return None;
+    }
+    let token = app
+        .tokens
+        .current(tenant(app, record).ok()?, operation.token)?;
+    let parameters = open_parameters(app, record).ok()?;
+    app.graph.start_request(operation, &parameters, &token).ok()
+}
+
+/// Returns all parameters of the start, or what is wrong with the sealed ones.
+fn open_parameters(app: &App, record: &Record) -> Result<Map<String, Value>, &'static str> {
+    let unreadable = "the parameters of the start cannot be opened";
+    let mut parameters = record.parameters.clone();
+    if let Some(sealed) = &record.sealed_parameters {
+        let context = SealedField::Parameters.seal_context(&record.id);
+        let opened = app.config.sealer.open(&context, sealed);
+        let opened = opened.map_err(|_| unreadable)?;
+        match serde_json::from_str(opened.expose()) {
+            Ok(Value::Object(secrets)) => parameters.extend(secrets),
+            Ok(_) | Err(_) => return Err(unreadable),
+        }
+    }
+    Ok(parameters)
 }
 
 /// Sends the start request and drops a token that Graph refused.

@@ -15,14 +15,15 @@ use crate::graph::client::StartRequest;
 use crate::graph::verdict::GraphReply;
 use crate::lifecycle::{Event, Next, decide};
 use crate::operation::message::{Disposition, Message};
-use crate::operation::{DeliveryOutcome, OperationId, Reason, Record, State};
+use crate::operation::{OperationId, Reason, Record, State};
 use crate::ports::{QueueError, StoreError, Write};
 use crate::time::{elapsed, later};
 
 mod calls;
+mod report;
 mod warnings;
 
-pub(crate) use calls::pause_of_calls;
+pub(crate) use calls::{pause_of_calls, prepare_at_once};
 
 /// Most decisions in one step; a correct step needs about ten.
 const MAX_DECISIONS: usize = 64;
@@ -186,23 +187,36 @@ impl StepError {
 /// Carries out decisions about `record` until its message waits or is done.
 pub(crate) async fn advance(
     app: &App,
-    mut record: Record,
+    record: Record,
     message: &Message,
     receives: u32,
     ends_at: Timestamp,
 ) -> Result<(Record, Disposition), StepError> {
-    let operation = app
-        .catalogue
-        .find(&record.operation)
-        .ok_or_else(|| StepError::UnknownOperation(record.operation.clone()))?;
-    let mut event = Event::Arrived(message.clone());
-    let mut prepared: Option<StartRequest> = None;
+    let operation = operation_of(app, &record)?;
+    let event = Event::Arrived(message.clone());
+    let (record, next) = commit(app, record, operation, &event).await?;
+    advance_from(app, record, (next, None), message, receives, ends_at).await
+}
+
+fn operation_of(app: &App, record: &Record) -> Result<&'static Operation, StepError> {
+    let operation = app.catalogue.find(&record.operation);
+    operation.ok_or_else(|| StepError::UnknownOperation(record.operation.clone()))
+}
+
+/// Does what is to be done next, with a start request that may be prepared, and carries on as [`advance`] does.
+pub(crate) async fn advance_from(
+    app: &App,
+    mut record: Record,
+    (mut next, mut prepared): (Next, Option<StartRequest>),
+    message: &Message,
+    receives: u32,
+    ends_at: Timestamp,
+) -> Result<(Record, Disposition), StepError> {
+    let operation = operation_of(app, &record)?;
     let (timeouts, receives) = (&app.timeouts, message.total_receives(receives));
     let mut decisions = 0;
     loop {
-        let (current, next) = commit(app, record, operation, &event).await?;
-        record = current;
-        event = match next {
+        let event = match next {
             Next::Wait(until) => {
                 let waits_for_authorization = record.reason == Some(Reason::AuthorizationLost);
                 app.metrics.counts().authorization_lost += u64::from(waits_for_authorization);
@@ -245,6 +259,7 @@ pub(crate) async fn advance(
         if decisions > MAX_DECISIONS {
             return Err(StepError::TooManyRounds);
         }
+        (record, next) = commit(app, record, operation, &event).await?;
     }
     // There is too little time left in this delivery of the message; the next one has more.
     let now = app.now();
@@ -267,7 +282,7 @@ pub(crate) async fn commit(
             let written = update(app, &new, records_external_effect(event)).await;
             match written.map_err(|error| StepError::after(event, &decision.next, error))? {
                 Write::Applied => {
-                    report(app, &record, &new);
+                    report::report(app, &record, &new);
                     warnings::warn(app, event, &record, &new);
                     let started = app.may_start(&record) && !app.may_start(&new);
                     record = *new;
@@ -348,50 +363,4 @@ fn epoch(message: &Message) -> u32 {
         Message::WatchdogV1 { .. } => 0,
         Message::PollV1 { epoch, .. } => *epoch,
     }
-}
-
-/// Logs a line at `info` for each change of the public status or its reason, and none for a poll without news.
-fn report(app: &App, old: &Record, new: &Record) {
-    count(app, old, new);
-    let (before, after) = (old.state.status(), new.state.status());
-    if before != after || old.reason != new.reason {
-        let reason = new.reason.map(Reason::as_str);
-        tracing::info!(operation.id = %new.id, operation = new.operation, status = after, reason, "operation changed");
-    }
-    if let State::Closed { how, .. } = &new.state {
-        tracing::info!(operation.id = %new.id, closed = ?how, attempts = new.delivery.attempts, "operation closed");
-    }
-}
-
-fn count(app: &App, old: &Record, new: &Record) {
-    let mut counts = app.metrics.counts();
-    if old.started_at.is_none() && new.started_at.is_some() {
-        counts.started += 1;
-    }
-    if let (None, Some(outcome)) = (old.state.outcome(), new.state.outcome()) {
-        *counts.ended.entry(outcome.as_str()).or_default() += 1;
-        counts.start_unknown += u64::from(is_unfollowed(new.reason));
-    }
-    match (&old.state, &new.state, new.ended_at) {
-        (State::Closed { .. }, _, _) => {}
-        (_, State::Closed { how, .. }, Some(ended_at)) => match how {
-            // The caller requests a redelivery, so the lag of one does not measure our own deliveries.
-            DeliveryOutcome::Delivered
-                if new.delivery.attempts > new.delivery.scheduled_attempts => {}
-            DeliveryOutcome::Delivered => counts.add_lag(elapsed(ended_at, app.now())),
-            DeliveryOutcome::Undeliverable => counts.undeliverable += 1,
-            DeliveryOutcome::NotRequested => {}
-        },
-        _ => {}
-    }
-}
-
-/// Reports whether a job may still run although the operation ended for this reason.
-fn is_unfollowed(reason: Option<Reason>) -> bool {
-    let unfollowed = [
-        Reason::StartOutcomeUnknown,
-        Reason::StartUntrackable,
-        Reason::LocationUntrusted,
-    ];
-    reason.is_some_and(|reason| unfollowed.contains(&reason))
 }

@@ -1,0 +1,51 @@
+//! What the log and the metrics tell of a written record.
+
+use crate::engine::app::App;
+use crate::operation::{DeliveryOutcome, Reason, Record, State};
+use crate::time::elapsed;
+
+/// Logs a line at `info` for each change of the public status or its reason, and none for a poll without news.
+pub(super) fn report(app: &App, old: &Record, new: &Record) {
+    count(app, old, new);
+    let (before, after) = (old.state.status(), new.state.status());
+    if before != after || old.reason != new.reason {
+        let reason = new.reason.map(Reason::as_str);
+        tracing::info!(operation.id = %new.id, operation = new.operation, status = after, reason, "operation changed");
+    }
+    if let State::Closed { how, .. } = &new.state {
+        tracing::info!(operation.id = %new.id, closed = ?how, attempts = new.delivery.attempts, "operation closed");
+    }
+}
+
+fn count(app: &App, old: &Record, new: &Record) {
+    let mut counts = app.metrics.counts();
+    if old.started_at.is_none() && new.started_at.is_some() {
+        counts.started += 1;
+    }
+    if let (None, Some(outcome)) = (old.state.outcome(), new.state.outcome()) {
+        *counts.ended.entry(outcome.as_str()).or_default() += 1;
+        counts.start_unknown += u64::from(is_unfollowed(new.reason));
+    }
+    match (&old.state, &new.state, new.ended_at) {
+        (State::Closed { .. }, _, _) => {}
+        (_, State::Closed { how, .. }, Some(ended_at)) => match how {
+            // The caller requests a redelivery, so the lag of one does not measure our own deliveries.
+            DeliveryOutcome::Delivered
+                if new.delivery.attempts > new.delivery.scheduled_attempts => {}
+            DeliveryOutcome::Delivered => counts.add_lag(elapsed(ended_at, app.now())),
+            DeliveryOutcome::Undeliverable => counts.undeliverable += 1,
+            DeliveryOutcome::NotRequested => {}
+        },
+        _ => {}
+    }
+}
+
+/// Reports whether a job may still run although the operation ended for this reason.
+fn is_unfollowed(reason: Option<Reason>) -> bool {
+    let unfollowed = [
+        Reason::StartOutcomeUnknown,
+        Reason::StartUntrackable,
+        Reason::LocationUntrusted,
+    ];
+    reason.is_some_and(|reason| unfollowed.contains(&reason))
+}
