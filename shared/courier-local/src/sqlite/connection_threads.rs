@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
@@ -11,6 +12,8 @@ use tokio::sync::{oneshot, watch};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::identity::Identity;
 
+/// Time for which a write waits for others to share its transaction with, if the one before was shared.
+const GATHERING: Duration = Duration::from_millis(1);
 /// Upper bound of the writes that share a transaction.
 const MAX_WRITES_PER_COMMIT: usize = 256;
 
@@ -209,7 +212,11 @@ enum Broken {
 
 impl Writer {
     fn run(mut self, commands: &Receiver<Command>) {
+        let mut has_company = false;
         while let Ok(first) = commands.recv() {
+            if has_company {
+                thread::sleep(GATHERING);
+            }
             let mut group = Vec::new();
             let mut closing = None;
             let mut next = Some(first);
@@ -225,6 +232,7 @@ impl Writer {
                     .then(|| commands.try_recv().ok())
                     .flatten();
             }
+            has_company = group.len() > 1;
             self.commit(group);
             if let Some(done) = closing {
                 drop(self);

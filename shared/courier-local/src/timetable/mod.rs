@@ -141,10 +141,17 @@ impl Timetable {
     ) -> Vec<Received> {
         let mut entries = self.lock();
         let mut capacity = capacity.clone();
-        let mut received = Vec::new();
+        let (mut received, mut places) = (Vec::new(), Vec::new());
         while let Some(flow) = entries.next_flow(now, &capacity) {
             capacity.begin(&flow);
-            received.extend(entries.claim(&flow, visible_again));
+            if let Some((place, message)) = entries.claim(&flow) {
+                places.push(place);
+                received.push(message);
+            }
+        }
+        // Only now, so that none is received twice although it is visible again at once.
+        for place in places {
+            entries.enter(place, visible_again);
         }
         received
     }
@@ -188,12 +195,12 @@ impl Entries {
             let place = self.entries.insert(Entry {
                 message,
                 due,
-                flow: Flow::clone(&flow),
+                flow,
                 receives: 0,
                 claim: None,
             });
             self.places.insert(id, place);
-            self.enter(place, &flow, due);
+            self.enter(place, due);
             return;
         };
         let present = &self.entries[place];
@@ -214,26 +221,25 @@ impl Entries {
         }
     }
 
-    fn claim(&mut self, flow: &Flow, visible_again: Timestamp) -> Option<Received> {
+    /// Claims the first message of the flow and takes its place out of it.
+    fn claim(&mut self, flow: &Flow) -> Option<(usize, Received)> {
         let &(due, place) = self.waiting.get(flow)?.first()?;
+        self.leave(place);
         self.receipts += 1;
-        let number = self.receipts;
         let entry = &mut self.entries[place];
         entry.receives = entry.receives.saturating_add(1);
-        entry.claim = Some((number, due));
-        let operation_id = entry.message.operation_id().clone();
+        entry.claim = Some((self.receipts, due));
         let received = Received {
             message: entry.message.clone(),
             receipt: Receipt {
-                operation_id: operation_id.clone(),
-                number,
+                operation_id: entry.message.operation_id().clone(),
+                number: self.receipts,
             },
             receives: entry.receives,
             due,
             flow: Flow::clone(flow),
         };
-        self.reschedule(&operation_id, visible_again);
-        Some(received)
+        Some((place, received))
     }
 
     fn is_valid(&self, receipt: &Receipt) -> bool {
@@ -244,9 +250,8 @@ impl Entries {
 
     fn reschedule(&mut self, id: &OperationId, due: Timestamp) {
         if let Some(&place) = self.places.get(id) {
-            let flow = self.leave(place);
-            self.entries[place].due = due;
-            self.enter(place, &flow, due);
+            self.leave(place);
+            self.enter(place, due);
         }
     }
 
@@ -262,7 +267,7 @@ impl Entries {
         {
             self.leave(place);
             self.entries[place].flow = Flow::clone(flow);
-            self.enter(place, flow, self.entries[place].due);
+            self.enter(place, self.entries[place].due);
         }
     }
 
@@ -273,7 +278,10 @@ impl Entries {
         }
     }
 
-    fn enter(&mut self, place: usize, flow: &Flow, due: Timestamp) {
+    fn enter(&mut self, place: usize, due: Timestamp) {
+        let entry = &mut self.entries[place];
+        entry.due = due;
+        let flow = &entry.flow;
         let waiting = self.waiting.entry(Flow::clone(flow)).or_default();
         let first = waiting.first().map(|(first, _)| *first);
         waiting.insert((due, place));
@@ -285,24 +293,22 @@ impl Entries {
         }
     }
 
-    /// Takes the entry out of its flow, and returns the flow.
-    fn leave(&mut self, place: usize) -> Flow {
+    fn leave(&mut self, place: usize) {
         let entry = &self.entries[place];
-        let (flow, due) = (Flow::clone(&entry.flow), entry.due);
-        let Some(waiting) = self.waiting.get_mut(&flow) else {
-            return flow;
+        let (flow, due) = (&entry.flow, entry.due);
+        let Some(waiting) = self.waiting.get_mut(flow) else {
+            return;
         };
         let was_first = waiting.first() == Some(&(due, place));
         waiting.remove(&(due, place));
         let first = waiting.first().map(|(first, _)| *first);
         if was_first && first != Some(due) {
-            self.first.remove(&(due, Flow::clone(&flow)));
+            self.first.remove(&(due, Flow::clone(flow)));
             match first {
-                Some(first) => drop(self.first.insert((first, Flow::clone(&flow)))),
-                None => drop(self.waiting.remove(&flow)),
+                Some(first) => drop(self.first.insert((first, Flow::clone(flow)))),
+                None => drop(self.waiting.remove(flow)),
             }
         }
-        flow
     }
 
     /// Returns the flow whose first message is received next: the one with the fewest steps in flight.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use courier_core::operation::{OperationId, Outcome};
 use courier_core::ports::{Filter, Store, StoreError, Write};
 use courier_local::{Database, OpenError};
-use courier_testkit::sample::{CLIENT, at, closed, next, sample_record};
-use rusqlite::Connection;
+use courier_testkit::sample::{CLIENT, at, closed, next, running, sample_record};
+use rusqlite::{Connection, params};
 
 use crate::workspace::Workspace;
 
@@ -240,22 +240,21 @@ fn a_missing_directory_is_named() {
     assert!(matches!(error, OpenError::Unusable(..)), "{error:?}");
 }
 
-/// The program of the version before knows no flows, and may have had the file in the meantime.
+/// The program of the version before kept messages in the file. It knew from them alone when the next poll was due.
 #[tokio::test]
-async fn a_message_that_an_older_program_sent_gets_its_flow_at_the_next_start() {
+async fn messages_that_an_older_program_left_are_taken_over_with_their_times() {
     let workspace = Workspace::new();
-    let record = sample_record(&OperationId::random());
+    let record = running(&sample_record(&OperationId::random()), at(30));
     workspace.database.insert(&record).await.unwrap();
-    let flow = |sqlite: &Connection| -> String {
-        sqlite
-            .query_row("SELECT flow FROM queue", [], |row| row.get(0))
-            .unwrap()
-    };
     let sqlite = workspace.sqlite();
-    let made = flow(&sqlite);
-    sqlite.execute_batch("UPDATE queue SET flow = ''").unwrap();
-    assert_eq!(flow(&sqlite), "");
-    drop(Database::open(&workspace.path()).unwrap());
-    assert_eq!(flow(&sqlite), made);
-    assert_eq!(made, format!("start {}", record.client));
+    let sql = "INSERT INTO queue (operation_id, hop, due_at, receives, message) VALUES (?, 1, ?, 7, '{}')";
+    let due = i64::try_from(at(5000).as_nanosecond()).unwrap();
+    sqlite
+        .execute(sql, params![record.id.as_str(), due])
+        .unwrap();
+    let workspace = workspace.reopened();
+    assert_eq!(workspace.database.next_due(), Some(at(5000)));
+    assert_eq!(workspace.count("queue"), 0);
+    // Should this process be killed before its first poll, the time is in the record.
+    assert_eq!(workspace.reopened().database.next_due(), Some(at(5000)));
 }

@@ -4,6 +4,7 @@
 //! `store-0.1.0.sql` is the file as the previous program left it, `store-0.1.0.json` what its API said just before.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use courier_core::crypto::seal::{Sealed, Sealer};
 use courier_core::crypto::secret::Secret;
@@ -293,9 +294,9 @@ async fn taken_over() -> (World, Value) {
         let origins = format!("{{receiver}}\", \"{}", api["receiver"].as_str().unwrap());
         setup.config = setup.config.replace("{receiver}", &origins);
         setup.data = Some(data);
+        setup.prepare = move_peers;
     })
     .await;
-    move_peers(&world);
     let graph = world.simulator.base_url();
     let api = API.replace("{graph}", &graph);
     let api = api.replace("{receiver}", &world.receiver.origin());
@@ -348,14 +349,13 @@ fn world_file(world: &World) -> Connection {
 }
 
 /// Graph and the receiver have other ports than those of the previous version had.
-fn move_peers(world: &World) {
-    let sqlite = world_file(world);
-    let (graph, receiver) = (world.simulator.base_url(), world.receiver.origin());
+fn move_peers(file: &Path, graph: &str, receiver: &str) {
+    let sqlite = Connection::open(file).unwrap();
     let moved =
         "UPDATE operations SET record = replace(replace(record, '{graph}', ?1), '{receiver}', ?2)";
-    sqlite.execute(moved, [&graph, &receiver]).unwrap();
+    sqlite.execute(moved, [graph, receiver]).unwrap();
     let moved = "UPDATE queue SET message = replace(message, '{graph}', ?1)";
-    sqlite.execute(moved, [&graph]).unwrap();
+    sqlite.execute(moved, [graph]).unwrap();
     for (id, mut record) in stored(&sqlite) {
         let place = SealedField::CallbackUrl.seal_context(&OperationId::parse(&id).unwrap());
         let url = &mut record["callback"]["url"];

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use courier_core::operation::OperationId;
 use courier_core::operation::message::Message;
 use courier_core::ports::{Queue, QueueError};
 use courier_local::{Capacity, Database, Options, Receipt};
@@ -55,6 +56,16 @@ impl Workspace {
     pub(crate) fn count(&self, table: &str) -> u32 {
         let sql = format!("SELECT count(*) FROM {table}");
         self.sqlite().query_row(&sql, [], |row| row.get(0)).unwrap()
+    }
+
+    /// Claims all messages, and returns their operations.
+    pub(crate) fn messages(&self) -> Vec<OperationId> {
+        let all = Capacity::in_turn(usize::MAX);
+        let received = self.database.receive(Timestamp::MAX, &all, Timestamp::MAX);
+        let ids = received
+            .iter()
+            .map(|one| one.message.operation_id().clone());
+        ids.collect()
     }
 
     /// Leaves the file as a killed process does: nothing is closed before the next one opens it.

@@ -3,7 +3,7 @@
 //! When a World is dropped, the journals of Graph and the receiver are checked against the invariants. Unused faults or
 //! answers fail the test, and so does a secret that was seen anywhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub struct Setup {
     pub config: String,
     /// The directory of the database; by default the World makes one of its own, with the same deployment as every World.
     pub data: Option<TempDir>,
+    /// Changes the data file before it is opened; gets its path, the URL of Graph and the receiver's origin.
+    pub prepare: fn(&Path, &str, &str),
     pub clock: TestClock,
     pub ids: Ids,
     /// Wraps the database into the store that the App uses.
@@ -158,6 +160,7 @@ impl World {
             timeouts: Timeouts::default(),
             config: CONFIG.to_owned(),
             data: None,
+            prepare: |_, _, _| (),
             clock,
             ids: random_ids(),
             store: Box::new(|database| Arc::new(database)),
@@ -181,7 +184,9 @@ impl World {
         let config = Config::parse(&text, Catalogue::shipped(), &resolve)?;
         let is_own = setup.data.is_none();
         let data = setup.data.map_or_else(tempfile::tempdir, Ok)?;
-        let database = Database::open(&data.path().join("courier.db"))?;
+        let file = data.path().join("courier.db");
+        (setup.prepare)(&file, &simulator.base_url(), &receiver.origin());
+        let database = Database::open(&file)?;
         if is_own {
             // Jitter is a hash of the id, so with one key it is the same in every run.
             let key = config.sealer.seal(DOCUMENT, &Secret::new("a World's"));
