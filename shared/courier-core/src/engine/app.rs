@@ -11,6 +11,7 @@ use crate::callback::Callbacks;
 use crate::catalogue::{Catalogue, Operation};
 use crate::config::Config;
 use crate::engine::deployment::{Deployment, DeploymentError};
+use crate::engine::durations::Durations;
 use crate::engine::metrics::Metrics;
 use crate::engine::open_operations::OpenOperations;
 use crate::engine::platform::Platform;
@@ -43,6 +44,7 @@ pub struct App {
     pub(crate) key_sets: KeySets,
     pub(crate) requests: RateLimiter,
     pub(crate) open: OpenOperations,
+    pub(crate) durations: Durations,
     pub(crate) budget: Budget,
     /// The tenants and operations that Graph throttles at present.
     pub(crate) throttled: Holds,
@@ -93,6 +95,7 @@ impl App {
             key_sets,
             requests: RateLimiter::default(),
             open: OpenOperations::default(),
+            durations: Durations::default(),
             budget: Budget::default(),
             throttled: Holds::default(),
             stops_at: watch::Sender::new(None),

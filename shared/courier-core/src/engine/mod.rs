@@ -6,6 +6,7 @@ pub mod platform;
 pub mod step;
 pub mod sweep;
 
+pub(crate) mod durations;
 pub mod metrics;
 pub(crate) mod open_operations;
 pub(crate) mod rate_limit;

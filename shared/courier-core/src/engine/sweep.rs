@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::app::App;
+use crate::engine::durations;
 use crate::engine::step::{self, StepError};
 use crate::error_chain::chain;
 use crate::lifecycle::Event;
@@ -29,6 +30,7 @@ pub async fn sweep(app: &App, ends_at: Timestamp) -> Result<usize, StepError> {
     let mut sweep = Sweep::default();
     let swept = sweep.requeue_overdue(app, ends_at).await;
     sweep.report(app);
+    durations::merge_all(app).await;
     forget(app, ends_at).await?;
     swept?;
     sweep.failure.map_or(Ok(sweep.found), Err)

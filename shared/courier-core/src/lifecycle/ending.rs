@@ -95,6 +95,8 @@ impl Rules<'_> {
             record.last_monitor = Some(monitor.clone());
         } else {
             record.graph.next_poll_at = None;
+            record.graph.retry_after = None;
+            record.forecast = None;
         }
         record.state = State::Ended { outcome };
         let detail = record.reason.map(|reason| reason.as_str().to_owned());

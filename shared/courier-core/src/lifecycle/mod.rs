@@ -11,12 +11,13 @@ use crate::catalogue::{Operation, Restart};
 use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::GraphReply;
 use crate::operation::message::Message;
-use crate::operation::{CallbackTarget, HistoryEntry, Outcome, Record};
+use crate::operation::{CallbackTarget, Forecast, HistoryEntry, Outcome, Record};
 use crate::time::later;
 
 mod delivering;
 mod ending;
 mod erasing;
+pub mod forecast;
 mod running;
 pub mod schedule;
 mod starting;
@@ -30,12 +31,13 @@ pub enum Event {
     Prepared,
     /// The start request could not be prepared.
     NotReady(NotReady),
-    /// The start call of this attempt returned, with or without an answer.
+    /// The start call of this attempt returned, with or without an answer. Its job's looks follow from `forecast`.
     Started {
         attempt: u32,
         client_request_id: String,
         start_url: String,
         reply: GraphReply,
+        forecast: Option<Forecast>,
     },
     /// A poll for the message of `epoch`, received `receives` times, returned; or it could not be made.
     Polled {
@@ -153,7 +155,11 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
             client_request_id,
             start_url,
             reply,
-        } => rules.started(*attempt, client_request_id, start_url, reply),
+            forecast,
+        } => {
+            let call = (client_request_id.as_str(), start_url.as_str());
+            rules.started(*attempt, call, reply, forecast.as_ref())
+        }
         Event::Polled {
             epoch,
             receives,

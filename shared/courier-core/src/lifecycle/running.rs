@@ -11,7 +11,7 @@ use crate::graph::unavailable::{Cause, NotReady};
 use crate::graph::verdict::{self, GraphReply, PollVerdict};
 use crate::lifecycle::schedule;
 use crate::operation::{OperationError, Outcome, Reason, Record, State};
-use crate::time::{elapsed, later};
+use crate::time::{elapsed, later, whole_seconds};
 
 /// Longest pause of an operation whose token or permission is refused: somebody may be mending it right now.
 const MAX_AUTHORIZATION_PAUSE: Duration = Duration::from_secs(900);
@@ -40,6 +40,7 @@ impl Rules<'_> {
             GraphReply::Answer(answer) => answer.retry_after,
             GraphReply::NotSent(_) | GraphReply::Lost(_) => None,
         };
+        record.graph.retry_after = retry_after.map(whole_seconds);
         match verdict {
             PollVerdict::Seen(snapshot) => {
                 record.graph.seen = true;

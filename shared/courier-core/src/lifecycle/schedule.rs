@@ -1,12 +1,15 @@
 //! Computes when to poll Graph again, to repeat a refused start, and to repeat a callback that was not accepted.
 //!
-//! Pacing needs no state: age and `Retry-After` decide. Jitter is a hash, so `decide` stays pure.
+//! Age, `Retry-After` and the forecast that the record keeps from its start decide about polls. Jitter is a hash, so
+//! `decide` stays pure. That of polls depends on the operation's id only, so that the times of all looks can be computed
+//! again from the record.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::catalogue::PollSpec;
+use crate::lifecycle::forecast;
 use crate::operation::Record;
 use crate::outbound::retry_after;
 use crate::time::{elapsed, later};
@@ -27,8 +30,8 @@ pub const CALLBACK_PAUSES: [Duration; 9] = [
 /// Time within which delivery of a completion is tried: the sum of the pauses, 75 h 35 min 5 s.
 pub const CALLBACK_WINDOW: Duration = crate::callback::DELIVERY_WINDOW;
 
-/// Returns our own pause between two polls: the catalogue's first one (or a shorter `Retry-After`), or a tenth of the
-/// operation's age if that is longer, at most the catalogue's longest one.
+/// Returns our own pause between two polls: the catalogue's first one (or a shorter `Retry-After`), or if that is longer
+/// the one that the forecast says, else a tenth of the operation's age; at most the catalogue's longest one.
 fn own_pause(
     record: &Record,
     row: &PollSpec,
@@ -36,22 +39,24 @@ fn own_pause(
     now: Timestamp,
 ) -> Duration {
     let age = elapsed(record.started_at.unwrap_or(record.created_at), now);
+    let learned = record.forecast.as_ref();
+    let paced = learned.and_then(|learned| forecast::pause(learned, age));
     let initial = Duration::from_secs(row.initial_seconds);
     retry_after
         .unwrap_or(initial)
         .min(initial)
-        .max(age / 10)
+        .max(paced.unwrap_or(age / 10))
         .min(Duration::from_secs(row.max_seconds))
 }
 
 /// Returns the longest pause until the next poll, if Graph goes on asking for the pause that it asked for when the record
 /// was last written.
 ///
-/// A later poll that brings no news is not written down, so the time in the record may be that of an earlier one.
+/// A later poll that brings no news is not written down. The next poll comes then or earlier: our own pauses are such that
+/// a later poll is never followed by an earlier one.
 pub fn longest_poll_pause(record: &Record, row: &PollSpec, now: Timestamp) -> Duration {
-    let written = record.history.last().map(|line| line.at);
-    let asked = written.zip(record.graph.next_poll_at);
-    let own = own_pause(record, row, asked.map(|(from, to)| elapsed(from, to)), now);
+    let asked = record.graph.retry_after.map(Duration::from_secs);
+    let own = own_pause(record, row, asked.map(retry_after::at_least_a_second), now);
     own + longest_jitter(own)
 }
 
@@ -82,8 +87,8 @@ fn not_too_late(record: &Record, poll: Timestamp, now: Timestamp) -> Timestamp {
 
 /// Returns the time of the next poll; past the deadline only if Graph asks for so long a pause.
 ///
-/// Our own pause is the longer of the catalogue's first pause (or a shorter `Retry-After`) and a tenth of the
-/// operation's age, at most the catalogue's longest pause. A longer `Retry-After` replaces our own pause. Jitter only
+/// Our own pause is the longer of the catalogue's first pause (or a shorter `Retry-After`) and the forecast's pause, a
+/// tenth of the operation's age without one, at most the catalogue's longest pause. A longer `Retry-After` replaces our own pause. Jitter only
 /// lengthens the pause: by up to a tenth of it (60 s at most), or by up to our own pause after a longer `Retry-After`.
 pub fn next_poll_at(
     record: &Record,
@@ -216,16 +221,20 @@ pub fn next_callback(
     Some(later(now, jittered.max(retry_after.unwrap_or_default())).min(end))
 }
 
-/// Returns the time after `pause` and a part of `spread`.
+/// Returns the time after `pause` and a part of `spread`, the same part at each poll of the operation.
 fn jittered(record: &Record, pause: Duration, spread: Duration, now: Timestamp) -> Timestamp {
-    let jitter = spread.mul_f64(fraction(record, now));
+    let jitter = spread.mul_f64(hashed(record.id.as_str().bytes()));
     later(now, pause.saturating_add(jitter))
 }
 
-/// Returns a number in [0, 1) that depends on the operation and the time (FNV-1a, finished by a multiply-shift).
+/// Returns a number in [0, 1) that depends on the operation and the time.
 fn fraction(record: &Record, now: Timestamp) -> f64 {
     let millis = now.as_millisecond().to_le_bytes();
-    let bytes = record.id.as_str().bytes().chain(millis);
+    hashed(record.id.as_str().bytes().chain(millis))
+}
+
+/// Returns a number in [0, 1) that depends on the bytes (FNV-1a, finished by a multiply-shift).
+fn hashed(bytes: impl Iterator<Item = u8>) -> f64 {
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

@@ -9,8 +9,8 @@ use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::{self, GraphReply, StartVerdict, Started};
 use crate::lifecycle::schedule;
 use crate::operation::message::Message;
-use crate::operation::{Outcome, Reason, Record, State};
-use crate::time::later;
+use crate::operation::{Forecast, Outcome, Reason, Record, State};
+use crate::time::{later, whole_seconds};
 
 /// Time by which a first poll may be late before its message counts as lost.
 const FIRST_POLL_GRACE: Duration = Duration::from_secs(60);
@@ -173,9 +173,9 @@ impl Rules<'_> {
     pub(super) fn started(
         &self,
         attempt: u32,
-        request_id: &str,
-        url: &str,
+        (request_id, url): (&str, &str),
         reply: &GraphReply,
+        forecast: Option<&Forecast>,
     ) -> Decision {
         let waiting = matches!(self.record.state, State::Starting { .. });
         let held = matches!(self.record.state, State::StartUnknown { .. });
@@ -202,7 +202,7 @@ impl Rules<'_> {
             GraphReply::NotSent(_) | GraphReply::Lost(_) => None,
         };
         match verdict {
-            StartVerdict::Started(started) => self.run(record, started),
+            StartVerdict::Started(started) => self.run(record, started, forecast),
             // While the record is held, only a success of the original attempt changes anything.
             _ if held => only(Next::Redecide),
             StartVerdict::NotSent => {
@@ -239,7 +239,7 @@ impl Rules<'_> {
                     snapshot: None,
                     note: Some(describe(reply, None)),
                 };
-                self.run(record, adopted)
+                self.run(record, adopted, forecast)
             }
             StartVerdict::Refused(error) => {
                 let (outcome, reason) = if record.maybe_started {
@@ -334,7 +334,12 @@ impl Rules<'_> {
         }
     }
 
-    pub(super) fn run(&self, mut record: Record, started: Started) -> Decision {
+    pub(super) fn run(
+        &self,
+        mut record: Record,
+        started: Started,
+        forecast: Option<&Forecast>,
+    ) -> Decision {
         record.started_at = Some(self.now);
         record.reason = None;
         record.adopted = started.adopted;
@@ -360,9 +365,11 @@ impl Rules<'_> {
                 return self.end_without_reason(record, outcome);
             }
         }
+        record.forecast = forecast.cloned();
         let row = &self.policy.operation.poll;
         let first_poll = schedule::next_poll_at(&record, row, started.retry_after, self.now);
         record.graph.next_poll_at = Some(first_poll);
+        record.graph.retry_after = started.retry_after.map(whole_seconds);
         record.due_at = Some(first_poll);
         let message = Message::poll(&record, 1);
         Decision {

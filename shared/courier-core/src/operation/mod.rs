@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::crypto::seal::Sealed;
 
 mod completion;
+pub(crate) mod forecast;
 mod history;
 mod id;
 pub mod message;
@@ -14,6 +15,7 @@ mod sealed_field;
 pub mod view;
 
 pub use completion::{CallbackTarget, Delivery, FrozenEvent};
+pub use forecast::Forecast;
 pub use history::HistoryEntry;
 pub use id::{Ids, OperationId, random_ids};
 pub use sealed_field::SealedField;
@@ -62,6 +64,9 @@ pub struct Record {
     pub adopted: bool,
     pub reason: Option<Reason>,
     pub graph: GraphView,
+    /// How long such jobs took when this one started; its looks follow from it. `None` where too little was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
     /// The URL at which a job was polled that may still run although the operation has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_monitor: Option<String>,
@@ -351,6 +356,9 @@ pub struct GraphView {
     pub polls: u32,
     /// The next poll; after the end of an operation that may be resumed, the time before which Graph wants none.
     pub next_poll_at: Option<Timestamp>,
+    /// Seconds that Graph asked to wait, in the answer after which the record was last written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
     /// At least one poll was answered 200.
     pub seen: bool,
     /// Number of consecutive polls that found no operation resource.

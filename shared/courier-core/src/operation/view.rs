@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::operation::{FrozenEvent, Record, State, Unknown};
-use crate::time::milliseconds;
+use crate::time::{later, milliseconds};
+
+/// Part of the jobs of the past that had ended by `expectedBy`.
+const EXPECTED_PART: f64 = 0.9;
 
 /// Returns the operation document, in reading order.
 ///
@@ -58,6 +61,9 @@ fn without_callback(record: &Record, now: Timestamp) -> Value {
         "result": record.result,
         "error": record.error,
     });
+    if let Some(expected_by) = expected_by(record, now) {
+        document["expectedBy"] = milliseconds(expected_by).into();
+    }
     for (name, id) in [
         ("previous", &record.previous),
         ("resumedFrom", &record.resumed_from),
@@ -67,6 +73,19 @@ fn without_callback(record: &Record, now: Timestamp) -> Value {
         }
     }
     document
+}
+
+/// Returns when most jobs such as this one, which runs, had ended; `None` without a forecast.
+///
+/// There is none either once that time has passed, as nothing is known of this job then but that it takes longer than
+/// most, nor if it is not before the deadline.
+fn expected_by(record: &Record, now: Timestamp) -> Option<Timestamp> {
+    let State::Running { .. } = record.state else {
+        return None;
+    };
+    let usual = record.forecast.as_ref()?.ended_after(EXPECTED_PART)?;
+    let expected_by = later(record.started_at?, usual);
+    (now < expected_by && expected_by < record.deadline).then_some(expected_by)
 }
 
 /// Returns the completion of a record that has just ended: its id and the bytes of its body, the same from now on.
@@ -154,6 +173,28 @@ mod tests {
         record.delivery.scheduled_attempts = 0;
         assert_eq!(told(&record, 99)["status"], "pending");
         assert_eq!(found(&record), [true, false, false]);
+    }
+
+    #[test]
+    fn the_end_is_expected_when_nine_in_ten_such_jobs_had_ended_and_only_while_that_lies_ahead() {
+        let mut record = record(json!({ "name": "running", "monitor": "m" }), None);
+        let told = |record: &Record, now| document(record, at(now)).get("expectedBy").cloned();
+        record.started_at = Some(at(0));
+        assert_eq!(told(&record, 1), None);
+        // Such jobs took from 256 s to 512 s.
+        let forecast = json!({ "from": 32, "shares": "zzzz" });
+        record.forecast = serde_json::from_value(forecast).unwrap();
+        let expected = told(&record, 1).unwrap();
+        let expected: Timestamp = expected.as_str().unwrap().parse().unwrap();
+        assert!((at(477)..at(478)).contains(&expected), "{expected}");
+        assert!(told(&record, 477).is_some());
+        assert_eq!(told(&record, 478), None);
+        record.deadline = at(470);
+        assert_eq!(told(&record, 1), None);
+        record.deadline = at(900);
+        let outcome = crate::operation::Outcome::Succeeded;
+        record.state = State::Ended { outcome };
+        assert_eq!(told(&record, 1), None);
     }
 
     #[test]

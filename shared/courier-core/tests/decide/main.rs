@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::walk::{GRAPH, Happening, accepted, answer, began, bind, check};
+use crate::walk::{GRAPH, Happening, accepted, answer, began, bind, check, forecast};
 
 /// Generates a reply of Graph to a start or a poll.
 fn reply() -> impl Strategy<Value = GraphReply> {
@@ -108,6 +108,7 @@ fn late_success_of_the_held_attempt_ends_the_hold_as_running() {
         client_request_id: "c".to_owned(),
         start_url: format!("{GRAPH}/v1.0/users/1/exportPersonalData"),
         reply,
+        forecast: Some(forecast()),
     };
     let now = began() + Duration::from_secs(60);
     let decision = decide(

@@ -68,6 +68,7 @@ fn started(attempt: u32, reply: GraphReply) -> Event {
         client_request_id: "c".to_owned(),
         start_url: "https://graph.microsoft.com/v1.0/teams/1/schedule".to_owned(),
         reply,
+        forecast: None,
     }
 }
 

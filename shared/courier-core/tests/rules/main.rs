@@ -9,7 +9,8 @@ use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::{Decision, Event, Next, Policy, Timing, decide};
 use courier_core::operation::message::Message;
 use courier_core::operation::{
-    CallbackTarget, Delivery, GraphView, HistoryEntry, OperationId, Outcome, Record, State,
+    CallbackTarget, Delivery, Forecast, GraphView, HistoryEntry, OperationId, Outcome, Record,
+    State,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -84,6 +85,7 @@ fn record(operation: &str, state: State) -> Record {
         ended_at: None,
         adopted: false,
         reason: None,
+        forecast: None,
         graph: GraphView {
             client_request_id: Some("last-call".to_owned()),
             request_id: Some("last-answer".to_owned()),
@@ -98,6 +100,15 @@ fn record(operation: &str, state: State) -> Record {
         delivery: Delivery::default(),
         history: Vec::new(),
         erased_at: None,
+        unknown: Map::new(),
+    }
+}
+
+/// Returns the forecast that most of the jobs take between one and two hours.
+fn forecast() -> Forecast {
+    Forecast {
+        from: 46,
+        shares: "1AzA1".to_owned(),
         unknown: Map::new(),
     }
 }

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use courier_core::lifecycle::schedule::{
-    CALLBACK_PAUSES, CALLBACK_WINDOW, LONGEST_PAST_DEADLINE, ask_again, missing_again,
-    next_callback, next_poll_at, start_again, sweep_after,
+    CALLBACK_PAUSES, CALLBACK_WINDOW, LONGEST_PAST_DEADLINE, ask_again, longest_poll_pause,
+    missing_again, next_callback, next_poll_at, start_again, sweep_after, throttled, turn,
 };
 use courier_core::operation::{OperationId, Record};
 use courier_core::time::{elapsed, later};
 use jiff::Timestamp;
 
-use crate::{DEADLINE, EXPORT, GOALS, SCHEDULE, accepted, at, operation, running, seconds};
+use crate::{
+    DEADLINE, EXPORT, GOALS, SCHEDULE, accepted, at, forecast, operation, running, seconds,
+};
 
 /// Returns the seconds from `now` until `time`.
 fn pause(now: Timestamp, time: Timestamp) -> f64 {
@@ -65,6 +67,91 @@ fn next_poll_is_after_a_tenth_of_the_age_or_after_retry_after() {
         };
         within(now, next, shortest as f64, jitter);
     }
+}
+
+#[test]
+fn a_forecast_paces_looks_between_the_catalogues_first_and_longest_pause_and_retry_after() {
+    let mut record = running(EXPORT);
+    // Most of such jobs took between one and two hours, none less than 48 minutes or more than 2 h 45 min.
+    record.forecast = Some(forecast());
+    record.deadline = at(100 * 86_400);
+    let row = &operation(EXPORT).poll;
+    // Each row is the age, the Retry-After, and the bounds of the pause with its jitter, in seconds.
+    for (age, retry_after, least, most) in [
+        (0, None, 100.0, 143.0),
+        (0, Some(10), 100.0, 143.0),
+        (0, Some(300), 300.0, 430.0),
+        (600, None, 300.0, 330.001),
+        (2000, None, 900.0, 1060.001),
+        (4200, None, 60.0, 275.0),
+        (4200, Some(600), 600.0, 850.0),
+        (7000, None, 70.0, 440.0),
+        (60_000, None, 6000.0, 6060.001),
+        (600_000, None, 21_600.0, 21_660.001),
+    ] {
+        let now = at(10 + age);
+        let pause = pause(
+            now,
+            next_poll_at(&record, row, retry_after.map(seconds), now),
+        );
+        assert!(
+            (least..=most).contains(&pause),
+            "{age} {retry_after:?}: {pause}"
+        );
+    }
+    // One that cannot be read is none.
+    record.forecast.as_mut().unwrap().shares = "?".to_owned();
+    within(
+        at(6010),
+        next_poll_at(&record, row, None, at(6010)),
+        600.0,
+        60.0,
+    );
+}
+
+#[test]
+fn the_longest_pause_is_that_of_the_retry_after_of_the_last_write() {
+    let mut record = running(EXPORT);
+    let row = &operation(EXPORT).poll;
+    for (retry_after, longest) in [(None, 66), (Some(10), 11), (Some(0), 2), (Some(900), 66)] {
+        record.graph.retry_after = retry_after;
+        let pause = longest_poll_pause(&record, row, at(10));
+        let most = seconds(longest);
+        assert!(
+            pause <= most && pause >= most / 2,
+            "{retry_after:?}: {pause:?}"
+        );
+    }
+}
+
+#[test]
+fn the_jitter_of_polls_is_the_same_at_each_time_and_differs_between_operations() {
+    let row = &operation(EXPORT).poll;
+    let later_by = |record: &Record, now: Timestamp| {
+        let mut record = record.clone();
+        record.started_at = Some(now);
+        record.deadline = now + seconds(30 * 86_400);
+        record.graph.unanswered = 3;
+        record.graph.missing = 3;
+        [
+            next_poll_at(&record, row, None, now),
+            next_poll_at(&record, row, Some(seconds(600)), now),
+            ask_again(&record, row, None, None, now),
+            missing_again(&record, seconds(600), None, now),
+            throttled(&record, row, None, now),
+            turn(&record, Some(seconds(60)), now),
+        ]
+        .map(|next| elapsed(now, next))
+    };
+    let mut record = running(EXPORT);
+    let always = later_by(&record, at(10));
+    for millis in 0..50 {
+        let now = at(20) + Duration::from_millis(millis * 977);
+        assert_eq!(later_by(&record, now), always);
+    }
+    record.id = OperationId::from_key("tickets", "another");
+    let others = later_by(&record, at(10));
+    assert!(always.iter().zip(&others).all(|(one, other)| one != other));
 }
 
 #[test]

@@ -70,6 +70,7 @@ fn written(
     changed(record, Next::Wait(next), |record| {
         record.graph.polls += 1;
         record.graph.next_poll_at = Some(next);
+        record.graph.retry_after = retry_after;
         record.due_at = Some(schedule::sweep_after(record, next, at(NOW)));
         change(record);
     })

@@ -8,8 +8,8 @@ use courier_core::operation::{HistoryEntry, OperationError, Outcome, Reason, Rec
 use serde_json::{Value, json};
 
 use crate::{
-    EXPORT, GOALS, GRAPH, MONITOR, SCHEDULE, accepted, answer, at, changed, decided, held, line,
-    nothing, replied, seconds, starting,
+    EXPORT, GOALS, GRAPH, MONITOR, SCHEDULE, accepted, answer, at, changed, decided, forecast,
+    held, line, nothing, replied, seconds, starting,
 };
 
 const NOW: u64 = 20;
@@ -22,6 +22,7 @@ pub(crate) fn started(record: &Record, reply: GraphReply) -> Decision {
         client_request_id: "c".to_owned(),
         start_url: format!("{GRAPH}/v1.0/teams/1/schedule"),
         reply,
+        forecast: Some(forecast()),
     };
     decided(record, &event, at(NOW))
 }
@@ -275,6 +276,8 @@ fn followed(record: &Record, monitor: &str, event: &str, note: Option<&str>) -> 
         let monitor = monitor.to_owned();
         record.state = State::Running { monitor };
         record.sealed_parameters = None;
+        record.forecast = Some(forecast());
+        record.graph.retry_after = Some(90);
         record.history = vec![call("running", event, note, Some("r"))];
     });
     let after = decision.write.as_mut().unwrap();

@@ -1,4 +1,4 @@
-//! A store whose loads and writes a test sees, and may delay, before they are made.
+//! A store whose loads and writes, of records and of documents, a test sees and may delay before they are made.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,12 +13,17 @@ pub enum Call<'a> {
     Load(&'a OperationId),
     /// An insert or an update.
     Write(&'a Record),
+    /// A read of the document with this key.
+    LoadDocument(&'a str),
+    /// A write of the document with this key.
+    SwapDocument(&'a str),
 }
 
 /// A future that must complete before the call is made.
 pub type Leave = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Calls `before` ahead of each load and each write; all other calls go to the inner store at once.
+/// Calls `before` ahead of each load and each write of one record or document; all other calls go to the inner store at
+/// once.
 pub struct Intercepted<S> {
     pub inner: S,
     before: Box<dyn Fn(Call<'_>) -> Leave + Send + Sync>,
@@ -74,6 +79,7 @@ impl<S: Store> Store for Intercepted<S> {
     }
 
     async fn load_document(&self, key: &str) -> Result<Option<Document>, StoreError> {
+        (self.before)(Call::LoadDocument(key)).await;
         self.inner.load_document(key).await
     }
 
@@ -83,6 +89,7 @@ impl<S: Store> Store for Intercepted<S> {
         expected: u64,
         body: &str,
     ) -> Result<bool, StoreError> {
+        (self.before)(Call::SwapDocument(key)).await;
         self.inner.swap_document(key, expected, body).await
     }
 }

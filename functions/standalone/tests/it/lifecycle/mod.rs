@@ -11,4 +11,5 @@ mod panics;
 mod permissions;
 mod polls;
 mod starts;
+mod timetable;
 mod unusable_answers;

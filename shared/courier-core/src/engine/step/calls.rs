@@ -114,7 +114,9 @@ pub(super) async fn start(
     let start_url = request.url.clone();
     let client_request_id = request.client_request_id.clone();
     let token = request.token.clone();
-    let reply = app.graph.start(request).await;
+    // The forecast is read meanwhile, so that the caller does not wait for it.
+    let forecast = app.durations.forecast(app, record);
+    let (reply, forecast) = tokio::join!(app.graph.start(request), forecast);
     note_throttling(app, record, &reply);
     if let Ok(tenant) = tenant(app, record) {
         if is_unauthorized(&reply) {
@@ -128,6 +130,7 @@ pub(super) async fn start(
         client_request_id,
         start_url,
         reply,
+        forecast,
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use crate::catalogue::Operation;
 use crate::engine::app::App;
+use crate::engine::durations;
 use crate::engine::start_line;
 use crate::error_chain::chain;
 use crate::graph::client::StartRequest;
@@ -245,6 +246,7 @@ pub(crate) async fn advance_from(
                         client_request_id: request.client_request_id,
                         start_url: request.url,
                         reply: GraphReply::NotSent("no time was left to send it".to_owned()),
+                        forecast: None,
                     }
                 }
                 Some(request) => calls::start(app, &record, operation, request, attempt).await,
@@ -284,6 +286,7 @@ pub(crate) async fn commit(
                 Write::Applied => {
                     report::report(app, &record, &new);
                     warnings::warn(app, event, &record, &new);
+                    durations::learn(app, &record, &new).await;
                     let started = app.may_start(&record) && !app.may_start(&new);
                     record = *new;
                     if started {

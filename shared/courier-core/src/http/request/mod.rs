@@ -205,6 +205,7 @@ impl<'a> NewOperation<'a> {
             ended_at: None,
             adopted: false,
             reason: None,
+            forecast: None,
             graph: GraphView::default(),
             last_monitor: None,
             previous: self.previous.clone(),

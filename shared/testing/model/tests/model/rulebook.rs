@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use courier_core::catalogue::{Operation, Restart};
-use courier_core::lifecycle::{Event, Policy, Timing, decide, may_start};
+use courier_core::lifecycle::{Policy, Timing, decide, may_start};
 use courier_core::operation::{Delivery, FrozenEvent, GraphView, Record, State};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, json};
@@ -161,8 +161,7 @@ impl Rulebook {
             graph: &self.graph,
             timing: &self.timing,
         };
-        let event: Event = bind::event(self.class, what);
-        let decision = decide(&asked, &event, time(clock), &policy);
+        let decision = decide(&asked, &bind::event(self.class, what), time(clock), &policy);
         let operation = u8::from(record.id != bind::id(0));
         let mut verdict = Verdict {
             write: None,
@@ -334,6 +333,7 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
         request_id: None,
         polls: 0,
         next_poll_at: after.graph.next_poll_at.map(|_| timer()),
+        retry_after: None,
         missing: after.graph.missing.min(MISSING_LOOKS),
         missing_since: written(after.graph.missing_since),
         ..after.graph
@@ -384,6 +384,7 @@ fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
         ended_at: None,
         adopted: false,
         reason: None,
+        forecast: None,
         graph: GraphView::default(),
         last_monitor: None,
         previous: None,
