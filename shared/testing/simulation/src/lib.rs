@@ -16,6 +16,7 @@ mod random;
 mod receivers;
 mod records;
 mod store;
+pub mod timetable;
 mod token_requests;
 mod trace;
 mod verdict;

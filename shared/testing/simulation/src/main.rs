@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use clap::Parser;
+use courier_simulation::timetable::{cases, simulate};
 use courier_simulation::{Plan, Report, run};
 
 /// Simulates graph-courier: one seed, one history.
@@ -23,11 +24,25 @@ struct Arguments {
     /// Prints what happens.
     #[arg(long)]
     trace: bool,
+    /// Prints how many looks the learned timetable needs and how late they are, instead of running seeds.
+    #[arg(long)]
+    timetable: bool,
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are what it is for")]
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.timetable {
+        println!(
+            "| durations, deviation of ln | operations | longest pause | learned: looks, lag, mean of lag / duration | a tenth of the age |"
+        );
+        println!("| --- | --- | --- | --- | --- |");
+        cases()
+            .into_iter()
+            .map(simulate)
+            .for_each(|row| println!("{row}"));
+        return ExitCode::SUCCESS;
+    }
     let next = AtomicU64::new(arguments.seed);
     let end = arguments.seed.saturating_add(arguments.seeds);
     let work = || {

@@ -6,3 +6,4 @@
 mod histories;
 mod sabotage;
 mod scenarios;
+mod timetable;
