@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
 use courier_core::engine::app::App;
 use courier_core::engine::platform::Platform;
@@ -13,11 +14,12 @@ use courier_core::engine::step::guarded_step;
 use courier_core::engine::sweep::sweep;
 use courier_core::error_chain::chain;
 use courier_core::lifecycle::Timing;
+use courier_core::lifecycle::resuming::resume;
 use courier_core::operation::{OperationId, random_ids};
 use courier_core::outbound::{HttpTransport, Timeouts, certificates};
 use courier_core::time::{Clock, later};
-use courier_local::Database;
 use courier_local::worker::{self, WorkerOptions};
+use courier_local::{Database, Options, ServingLock};
 use courier_local::{Limits, serve};
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
@@ -49,6 +51,8 @@ pub(crate) struct Machine {
     database: Database,
     shutdown: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    /// Is released last, when the data file is closed.
+    _lock: ServingLock,
 }
 
 impl Machine {
@@ -63,9 +67,16 @@ impl Machine {
         let tls = certificates.map(certificates::trusting).transpose()?;
         courier_local::create_private_directory(data)
             .with_context(|| format!("the directory {} cannot be made", data.display()))?;
+        let lock = ServingLock::wait(data)
+            .await
+            .with_context(|| format!("the directory {} cannot be locked", data.display()))?;
         let file = data.join("courier.db");
         let is_new = !file.exists();
-        let database = Database::open(&file)?;
+        let options = Options {
+            resume: Arc::new(|record, seen| resume(record, Catalogue::shipped(), seen)),
+            ..Options::default()
+        };
+        let database = Database::open_with(&file, &options)?;
         let open_operations = database.count_open().await?;
         let listener = bind(listen).with_context(|| format!("cannot listen at {listen}"))?;
         let address = listener.local_addr()?;
@@ -78,7 +89,10 @@ impl Machine {
             transport: Arc::new(transport),
             clock: Arc::clone(&clock),
             ids: random_ids(),
-            timing: Timing::default(),
+            timing: Timing {
+                forgets_waits: true,
+                ..Timing::default()
+            },
             timeouts,
         };
         let app = Arc::new(App::new(config, platform));
@@ -105,6 +119,7 @@ impl Machine {
             database,
             shutdown,
             tasks,
+            _lock: lock,
         })
     }
 

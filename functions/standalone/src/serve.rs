@@ -23,7 +23,11 @@ pub(crate) async fn run(
     let (cloud, graph) = (config.graph.cloud.clone(), config.graph.base_url.clone());
     let clients = config.clients.len();
     let mut stop = Stop::listen()?;
-    let mut machine = Machine::start(config, data, listen, settings::clock()).await?;
+    let mut machine = tokio::select! {
+        machine = Machine::start(config, data, listen, settings::clock()) => machine?,
+        // It may be waiting for another process to end.
+        () = stop.asked() => return Ok(ExitCode::SUCCESS),
+    };
     tracing::info!(
         address = %machine.address,
         data = %data.display(),

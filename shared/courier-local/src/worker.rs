@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use courier_core::crash_point;
+use courier_core::error_chain::chain;
 use courier_core::operation::message::{Disposition, Message};
 use courier_core::operation::{OperationId, Record};
 use courier_core::time::Clock;
@@ -19,6 +20,8 @@ use tokio::time::{sleep, timeout};
 use crate::sqlite::Database;
 use crate::timetable::{Capacity, Flow, Received};
 
+/// Pause before the next attempt to note in the file that the worker goes on.
+const NOTE_RETRY_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 const DRAIN_VISIBILITY: SignedDuration = SignedDuration::from_secs(120);
 
 #[derive(Debug, Clone)]
@@ -63,9 +66,14 @@ pub async fn run<L, R, S, F>(
     let step = Arc::new(step);
     let mut steps = JoinSet::new();
     let mut capacity = Capacity::new(options.concurrency);
+    let mut noted_until = Timestamp::MIN;
     while !stopping(&shutdown) {
         while let Some(ended) = steps.try_join_next() {
             count_ended(&mut capacity, ended);
+        }
+        let now = clock();
+        if now >= noted_until && database.next_due().is_some_and(|next| next <= now) {
+            noted_until = note_alive(&database, now).await;
         }
         let pause = match queue_state(&database, clock(), &capacity, &options).await {
             QueueState::Due(due) => {
@@ -100,6 +108,19 @@ pub async fn run<L, R, S, F>(
             "the shutdown time is over; steps that still run are abandoned, and the next process goes on with them"
         );
     }
+    if let Err(error) = database.note_end(clock()).await {
+        tracing::warn!(error = %chain(&error), "could not note how far the timetable has come; the next process may poll some operations later than planned");
+    }
+}
+
+/// Notes in the file that messages are handled from now on, and returns when the next such note is needed.
+///
+/// Without the note the work goes on: a file that cannot be written is no reason not to watch what Graph does.
+async fn note_alive(database: &Database, now: Timestamp) -> Timestamp {
+    database.note_alive(now).await.unwrap_or_else(|error| {
+        tracing::warn!(error = %chain(&error), "could not note how far the timetable has come; trying again");
+        later(now, NOTE_RETRY_PAUSE)
+    })
 }
 
 /// The record of a received message, once it is loaded.

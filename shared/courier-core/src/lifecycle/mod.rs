@@ -18,6 +18,7 @@ mod delivering;
 mod ending;
 mod erasing;
 pub mod forecast;
+pub mod resuming;
 mod running;
 pub mod schedule;
 mod starting;
@@ -122,6 +123,8 @@ pub struct Timing {
     pub missing_for_never: Duration,
     /// Least number of polls that must find the monitor missing before the operation ends.
     pub missing_polls: u32,
+    /// The platform's queue ends with its process. The next one makes it anew from the records ([`resuming`]).
+    pub forgets_waits: bool,
 }
 
 impl Default for Timing {
@@ -133,6 +136,7 @@ impl Default for Timing {
             missing_for: Duration::from_secs(10 * 60),
             missing_for_never: Duration::from_secs(24 * 3600),
             missing_polls: 5,
+            forgets_waits: false,
         }
     }
 }

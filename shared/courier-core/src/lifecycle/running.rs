@@ -9,7 +9,7 @@ use crate::catalogue::Restart;
 use crate::graph::described::describe;
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::graph::verdict::{self, GraphReply, PollVerdict};
-use crate::lifecycle::schedule;
+use crate::lifecycle::{resuming, schedule};
 use crate::operation::{OperationError, Outcome, Reason, Record, State};
 use crate::time::{elapsed, later, whole_seconds};
 
@@ -231,7 +231,8 @@ impl Rules<'_> {
 
     /// Waits for the next poll.
     ///
-    /// Writes only a change, a long `Retry-After`, or a new `due_at` when the sweeper would take the message for lost.
+    /// Writes only a change, a long `Retry-After`, or a new `due_at` when the sweeper would take the message for lost. Where
+    /// the queue ends with its process, also a time that the next process could not compute.
     pub(super) fn still_running(
         &self,
         mut record: Record,
@@ -244,12 +245,27 @@ impl Rules<'_> {
         }
         let spec = &self.policy.operation.poll;
         let next_poll = schedule::next_poll_at(&record, spec, retry_after, self.now);
-        self.wait_for_poll(record, next_poll, retry_after)
+        if !self.policy.timing.forgets_waits {
+            return self.wait_for_poll(record, next_poll, retry_after);
+        }
+        match self.as_planned(next_poll) {
+            Some(next_poll) => self.wait_for_poll(record, next_poll, retry_after),
+            None => self.write_poll(record, next_poll),
+        }
+    }
+
+    /// Returns the planned time of the next poll, or a little later, if that follows from the stored record.
+    fn as_planned(&self, next_poll: Timestamp) -> Option<Timestamp> {
+        let spec = &self.policy.operation.poll;
+        let planned = resuming::planned(self.record, spec, self.now)?;
+        let off = elapsed(planned.min(next_poll), planned.max(next_poll));
+        let pause = elapsed(self.now, next_poll);
+        (off <= resuming::tolerance(pause)).then_some(planned.max(next_poll))
     }
 
     fn wait_for_poll(
         &self,
-        mut record: Record,
+        record: Record,
         next_poll: Timestamp,
         retry_after: Option<Duration>,
     ) -> Decision {
@@ -259,6 +275,10 @@ impl Rules<'_> {
         if !long && !self.outlasts_sweeper(next_poll) && !self.is_news(&record) {
             return only(Next::Wait(next_poll));
         }
+        self.write_poll(record, next_poll)
+    }
+
+    fn write_poll(&self, mut record: Record, next_poll: Timestamp) -> Decision {
         record.graph.next_poll_at = Some(next_poll);
         record.due_at = Some(schedule::sweep_after(&record, next_poll, self.now));
         written(record, Next::Wait(next_poll))

@@ -43,19 +43,22 @@ impl Message {
 
     /// Returns the poll message of `record` for `epoch`.
     pub fn poll(record: &Record, epoch: u32) -> Self {
-        let location = match &record.state {
+        Self::PollV1 {
+            operation_id: record.id.clone(),
+            epoch,
+            location: Self::location(record),
+            receives_before: 0,
+        }
+    }
+
+    fn location(record: &Record) -> Option<String> {
+        match &record.state {
             State::Running { monitor } => Some(monitor.clone()),
             State::Accepted { .. }
             | State::Starting { .. }
             | State::StartUnknown { .. }
             | State::Ended { .. }
             | State::Closed { .. } => None,
-        };
-        Self::PollV1 {
-            operation_id: record.id.clone(),
-            epoch,
-            location,
-            receives_before: 0,
         }
     }
 
@@ -117,7 +120,12 @@ impl Message {
         let watchdog = Self::WatchdogV1 {
             operation_id: record.id.clone(),
         };
-        let poll = || Self::poll(record, record.epoch.max(1));
+        let poll = || Self::PollV1 {
+            operation_id: record.id.clone(),
+            epoch: record.epoch.max(1),
+            location: Self::location(record),
+            receives_before: record.graph.polls,
+        };
         let due = record.due_at?;
         match &record.state {
             State::Accepted { not_before } => Some((watchdog, *not_before)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use courier_core::lifecycle::resuming::LastSeen;
 use courier_core::operation::Record;
 use courier_core::operation::message::Message;
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::sqlite::connection_threads::{self, ConnectionThreads};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::identity::Identity;
+use crate::sqlite::last_seen;
 use crate::sqlite::permissions;
 use crate::sqlite::schema::{self, MigrationError};
 use crate::timetable::Timetable;
@@ -47,8 +49,14 @@ struct Inner {
     earlier: Notify,
 }
 
-#[derive(Debug, Clone)]
+/// Returns the message that carries a stored record on and when it is due, given how far the process before has come.
+pub type Resume =
+    Arc<dyn Fn(&Record, Option<&LastSeen>) -> Option<(Message, Timestamp)> + Send + Sync>;
+
+#[derive(Clone)]
 pub struct Options {
+    /// Makes the timetable anew from the records when the file is opened; by default from the times written there.
+    pub resume: Resume,
     /// Time that a write waits for another process that is writing.
     pub busy_timeout: Duration,
     /// Upper bound of the file, in pages of 4 KiB; beyond it writes are refused as on a full disk.
@@ -58,6 +66,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            resume: Arc::new(|record, _| Message::resuming(record)),
             busy_timeout: Duration::from_secs(5),
             max_pages: None,
         }
@@ -115,7 +124,7 @@ impl Database {
             prepare_reader(&reader)?;
             Ok(reader)
         };
-        let timetable = timetable_of(&writer).map_err(classify)?;
+        let timetable = timetable_of(&writer, &options.resume).map_err(classify)?;
         let readers: rusqlite::Result<Vec<_>> = (0..READERS).map(|_| reader()).collect();
         let readers = readers.map_err(classify)?;
         let files = Identity::of(path).map_err(|error| OpenError::Gone(path.to_owned(), error))?;
@@ -210,15 +219,16 @@ impl Database {
 /// Makes the timetable of the open operations from their records.
 ///
 /// A record that cannot be read gets no message; the sweeper finds it overdue and reports it.
-fn timetable_of(connection: &Connection) -> rusqlite::Result<Timetable> {
+fn timetable_of(connection: &Connection, resume: &Resume) -> rusqlite::Result<Timetable> {
     let timetable = Timetable::default();
+    let seen = last_seen::read(connection)?;
     let mut statement =
         connection.prepare("SELECT record FROM operations WHERE due_at IS NOT NULL")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let record = row.get_ref(0)?.as_bytes().unwrap_or_default();
         if let Ok(record) = serde_json::from_slice::<Record>(record)
-            && let Some((message, due)) = Message::resuming(&record)
+            && let Some((message, due)) = resume(&record, seen.as_ref())
         {
             timetable.resume(&record, message, due);
         }

@@ -10,6 +10,7 @@ mod database;
 mod failure;
 mod former_queue;
 mod identity;
+mod last_seen;
 mod listing;
 mod permissions;
 mod queue;
@@ -18,5 +19,5 @@ mod schema;
 mod store;
 
 pub use data_file::DataFile;
-pub use database::{Database, OpenError, Options};
+pub use database::{Database, OpenError, Options, Resume};
 pub use permissions::create_private_directory;

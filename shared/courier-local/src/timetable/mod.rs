@@ -172,6 +172,16 @@ impl Timetable {
         }
     }
 
+    /// Returns the time by which everything that was due has been done, `now` at the latest.
+    pub(crate) fn settled(&self, now: Timestamp) -> Timestamp {
+        let entries = self.lock();
+        let due = entries.entries.iter().map(|(_, entry)| match entry.claim {
+            Some((_, due)) => due,
+            None => entry.due,
+        });
+        due.min().map_or(now, |due| due.min(now))
+    }
+
     /// Returns the earliest time after `time` at which a message is due or visible again.
     pub(crate) fn next_due_after(&self, time: Timestamp) -> Option<Timestamp> {
         let entries = self.lock();

@@ -16,6 +16,7 @@ pub mod redaction;
 pub mod sample;
 pub mod signing;
 pub mod tenants;
+mod test_clock;
 pub mod world;
 pub mod world_requests;
 

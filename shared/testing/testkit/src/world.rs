@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use courier_core::catalogue::Catalogue;
@@ -16,10 +15,10 @@ use courier_core::engine::deployment::DOCUMENT;
 use courier_core::engine::platform::Platform;
 use courier_core::engine::step::step;
 use courier_core::lifecycle::Timing;
+use courier_core::lifecycle::resuming::resume;
 use courier_core::operation::{Ids, random_ids};
 use courier_core::outbound::{HttpTransport, Timeouts};
 use courier_core::ports::Store;
-use courier_core::time::Clock;
 use courier_local::Database;
 use courier_local::worker;
 use courier_local::{Limits, serve};
@@ -37,6 +36,7 @@ pub use crate::tenants::{
     SIGNING_SECRETS, TICKETS_KEY, sas,
 };
 use crate::tenants::{CONFIG, resolve};
+pub use crate::test_clock::TestClock;
 use crate::{invariants, leak_scan};
 
 /// The parts of a World that a test may change before it starts.
@@ -54,36 +54,6 @@ pub struct Setup {
     pub ids: Ids,
     /// Wraps the database into the store that the App uses.
     pub store: Box<dyn FnOnce(Database) -> Arc<dyn Store>>,
-}
-
-/// A clock that stands still until a test moves it.
-#[derive(Clone)]
-pub struct TestClock(Arc<AtomicI64>);
-
-impl TestClock {
-    fn new() -> Self {
-        // 2026-11-21T20:00:00Z
-        Self(Arc::new(AtomicI64::new(1_795_291_200_000)))
-    }
-
-    pub fn now(&self) -> Timestamp {
-        Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).unwrap_or_default()
-    }
-
-    pub fn advance(&self, by: Duration) {
-        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        self.0.fetch_add(millis, Ordering::SeqCst);
-    }
-
-    /// Sets the clock, for tests with signatures or tokens that other parties' clocks judge.
-    pub fn set(&self, now: Timestamp) {
-        self.0.store(now.as_millisecond(), Ordering::SeqCst);
-    }
-
-    fn function(&self) -> Clock {
-        let clock = self.clone();
-        Arc::new(move || clock.now())
-    }
 }
 
 pub struct World {
@@ -156,7 +126,10 @@ impl World {
         options.refresh_token = Some(REFRESH_TOKEN.to_owned());
         let mut setup = Setup {
             simulator: options,
-            timing: Timing::default(),
+            timing: Timing {
+                forgets_waits: true,
+                ..Timing::default()
+            },
             timeouts: Timeouts::default(),
             config: CONFIG.to_owned(),
             data: None,
@@ -186,7 +159,11 @@ impl World {
         let data = setup.data.map_or_else(tempfile::tempdir, Ok)?;
         let file = data.path().join("courier.db");
         (setup.prepare)(&file, &simulator.base_url(), &receiver.origin());
-        let database = Database::open(&file)?;
+        let options = courier_local::Options {
+            resume: Arc::new(|record, seen| resume(record, Catalogue::shipped(), seen)),
+            ..courier_local::Options::default()
+        };
+        let database = Database::open_with(&file, &options)?;
         if is_own {
             // Jitter is a hash of the id, so with one key it is the same in every run.
             let key = config.sealer.seal(DOCUMENT, &Secret::new("a World's"));
