@@ -50,16 +50,15 @@ pub fn resume(
 }
 
 fn next_poll(record: &Record, row: &PollSpec, written: Timestamp, seen: &LastSeen) -> Timestamp {
-    let planned = planned_after(record, row, (written, seen.settled), MAX_COMPUTED_POLLS);
-    let due = match planned {
-        // The poll before may have come a little later than planned.
-        Some((Some(before), planned)) => later(planned, tolerance(elapsed(before, planned))),
-        Some((None, planned)) => planned,
-        None => written,
-    };
-    if due > seen.alive_until {
+    let (before, planned) = planned_after(record, row, (written, seen.settled), MAX_COMPUTED_POLLS)
+        .unwrap_or((None, written));
+    // The poll before may have come a little later than planned.
+    let margin = before.map(|before| tolerance(elapsed(before, planned)));
+    let due = later(planned, margin.unwrap_or_default());
+    if planned > seen.alive_until {
         return due;
     }
+    // It may have been made.
     let first = Duration::from_secs(row.initial_seconds);
     let asked = record.graph.retry_after.map(Duration::from_secs);
     due.max(later(seen.alive_until, asked.unwrap_or(first)))

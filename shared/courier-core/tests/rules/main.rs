@@ -26,6 +26,7 @@ mod guards;
 mod messages;
 mod pacing;
 mod polls;
+mod resuming;
 mod spelling;
 mod starts;
 mod troubles;
