@@ -219,3 +219,106 @@ fn key(record: &Record) -> String {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn record(change: Value) -> Record {
+        let mut record = json!({
+            "id": "op_0123456789abcdef0123456789abcdef", "revision": 1, "writer": "w",
+            "client": "tickets", "tenant": "contoso", "operation": "team.schedule",
+            "fingerprint": "f", "parameters": {}, "created_at": at(0), "deadline": at(90_000),
+            "due_at": at(500), "started_at": at(100), "state": { "name": "running", "monitor": "m" },
+            "attempt": 1, "maybe_started": false, "token_refused": false, "hop": 1, "adopted": false,
+            "graph": { "polls": 1, "seen": true, "missing": 0 },
+            "delivery": { "attempts": 0, "scheduledAttempts": 0 }, "history": [],
+        });
+        for (name, value) in change.as_object().unwrap() {
+            record[name] = value.clone();
+        }
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn only_an_end_by_graphs_word_at_an_undisturbed_look_says_how_long_the_job_took() {
+        let ended = |outcome: &str| json!({ "name": "ended", "outcome": outcome });
+        let counted = Some(Duration::from_secs(300));
+        let troubled = json!({ "polls": 1, "seen": true, "missing": 0, "unanswered": 1 });
+        let gone = json!({ "polls": 1, "seen": true, "missing": 1 });
+        // Each row is what differs in the record before, what differs in the one after, and whether the end counts.
+        for (before, after, wanted) in [
+            (json!({}), json!({ "state": ended("succeeded") }), counted),
+            (
+                json!({}),
+                json!({ "state": ended("partiallySucceeded") }),
+                counted,
+            ),
+            (
+                json!({}),
+                json!({ "state": ended("failed"), "reason": "operation_failed" }),
+                counted,
+            ),
+            (
+                json!({}),
+                json!({ "state": ended("failed"), "reason": "start_rejected" }),
+                None,
+            ),
+            (json!({}), json!({ "state": ended("expired") }), None),
+            (json!({}), json!({ "state": ended("unknown") }), None),
+            (json!({}), json!({ "state": ended("cancelled") }), None),
+            (json!({}), json!({}), None),
+            (
+                json!({}),
+                json!({ "state": ended("succeeded"), "adopted": true }),
+                None,
+            ),
+            (
+                json!({}),
+                json!({ "state": ended("succeeded"), "resumed_from": "op_0123456789abcdef0123456789abcdef" }),
+                None,
+            ),
+            (
+                json!({ "graph": troubled }),
+                json!({ "state": ended("succeeded") }),
+                None,
+            ),
+            (
+                json!({ "graph": gone }),
+                json!({ "state": ended("succeeded") }),
+                None,
+            ),
+            (
+                json!({ "reason": "throttled" }),
+                json!({ "state": ended("succeeded") }),
+                None,
+            ),
+            (
+                json!({ "due_at": at(-201) }),
+                json!({ "state": ended("succeeded") }),
+                None,
+            ),
+            (
+                json!({ "due_at": at(-200) }),
+                json!({ "state": ended("succeeded") }),
+                counted,
+            ),
+            (
+                json!({ "state": ended("succeeded") }),
+                json!({ "state": ended("succeeded") }),
+                None,
+            ),
+        ] {
+            let told = format!("{before} {after}");
+            let mut after = record(after);
+            after.ended_at = Some(at(400));
+            assert_eq!(seen_duration(&record(before), &after), wanted, "{told}");
+        }
+    }
+}
