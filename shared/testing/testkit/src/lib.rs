@@ -2,7 +2,9 @@
 //! Ports: `contract_store`, `contract_queue`, `sample` (records), `intercepted` (a store that a test watches).
 //! Runs: `world` (a whole graph-courier on loopback), `receiver`, `invariants`, `redaction` and `leak_scan` (secrets).
 //! Crashes: `journals` (what killed programs leave) and `crash_matrix` (the expected result at each crash point).
+//! Benchmarks: `bench_report`.
 
+pub mod bench_report;
 pub mod contract_queue;
 pub mod contract_store;
 pub mod crash_matrix;
