@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use courier_testkit::bench_report::{Report, percentile};
 use graph_simulator::Entry;
 use jiff::Timestamp;
 use tokio::time::{Instant, interval, sleep_until};
 
-use crate::machine::{Late, Machine, TENANTS};
+use crate::machine::{Machine, TENANTS};
+use crate::process::Late;
 use crate::traffic::now;
-use crate::{CLIENTS, Table, percentile, script};
+use crate::{CLIENTS, script};
 
 /// Seconds between polls that Graph asks for in `Retry-After`.
 const RETRY_AFTER_SECONDS: u32 = 60;
@@ -25,20 +27,25 @@ const END_TIME: Duration = Duration::from_secs(600);
 const JOURNAL_SIZE: &str = "journal_keep = 50000";
 
 /// Fills `count` operations, holds them for `seconds`, then lets all of them end.
-pub(crate) async fn hold(count: usize, seconds: u64, table: &mut Table) -> Result<()> {
+pub(crate) async fn hold(count: usize, seconds: u64, report: &mut Report) -> Result<()> {
     let lives = (FILL_TIME + Duration::from_secs(seconds)).as_secs_f64();
     let script = script(lives, RETRY_AFTER_SECONDS).replace("journal_keep = 512", JOURNAL_SIZE);
     let machine = Machine::with_graph_logging_lateness(&script).await?;
     let began = Instant::now();
     // The first requests fetch the tokens, so they are not part of the measurement.
     machine.send(0..TENANTS * 3, CLIENTS).await?;
-    let idle = machine.memory_mb("VmRSS")?;
+    let idle = machine.server.memory_mb("VmRSS")?;
     let all = TENANTS * 3 + count;
     let accepted = machine.send(TENANTS * 3..all, CLIENTS).await?;
     let filled = began.elapsed();
-    table.title(&format!("{count} operations held for {seconds} s"))?;
-    table.row("filled within, s", filled.as_secs_f64(), "")?;
-    table.row("202 after, ms, p99", percentile(&accepted, 0.99), "<= 300")?;
+    report.scenario(&format!("{count} operations held for {seconds} s"))?;
+    report.row("filled within", "s", filled.as_secs_f64(), "")?;
+    report.row(
+        "202 after, p99",
+        "ms",
+        percentile(&accepted, 0.99),
+        "<= 300",
+    )?;
     ensure!(
         filled < FILL_TIME,
         "the first jobs end before the hold does"
@@ -48,15 +55,20 @@ pub(crate) async fn hold(count: usize, seconds: u64, table: &mut Table) -> Resul
     let polls = watch(&machine, Instant::now() + Duration::from_secs(seconds)).await?;
     let after = Meter::read(&machine)?;
     let late = machine.late();
-    report(&before, &after, &polls, &late, table)?;
+    describe(&before, &after, &polls, &late, report)?;
     let each = (after.memory_mb - idle) * 1024.0 / count as f64;
-    table.row("RSS per operation, KB", each, "<= 3")?;
-    table.row("forgotten by its end", polls.forgotten(all) as f64, "0")?;
+    report.row("RSS", "KB per operation", each, "<= 3")?;
+    report.row(
+        "forgotten by its end",
+        "operations",
+        polls.forgotten(all) as f64,
+        "0",
+    )?;
 
     let arrived = machine.receiver.arrived_within(all, END_TIME).await;
     let missing = all - machine.receiver.arrivals().len();
-    table.row("lost: no callback", missing as f64, "0")?;
-    table.row("peak RSS, MB", machine.memory_mb("VmHWM")?, "")?;
+    report.row("lost", "callbacks", missing as f64, "0")?;
+    report.row("peak RSS", "MB", machine.server.memory_mb("VmHWM")?, "")?;
     arrived?;
     machine.stop().await
 }
@@ -74,60 +86,64 @@ impl Meter {
     fn read(machine: &Machine) -> Result<Self> {
         Ok(Self {
             at: Instant::now(),
-            cpu_seconds: machine.cpu_seconds()?,
-            memory_mb: machine.memory_mb("VmRSS")?,
+            cpu_seconds: machine.server.cpu_seconds()?,
+            memory_mb: machine.server.memory_mb("VmRSS")?,
             file_mb: machine.file_mb()?,
-            written_mb: machine.written_bytes()? / 1e6,
+            written_mb: machine.server.written_bytes()? / 1e6,
         })
     }
 }
 
-fn report(
+fn describe(
     before: &Meter,
     after: &Meter,
     polls: &Polls,
     late: &[Late],
-    table: &mut Table,
+    report: &mut Report,
 ) -> Result<()> {
     let seconds = after.at.duration_since(before.at).as_secs_f64();
     let cpu = after.cpu_seconds - before.cpu_seconds;
-    table.row("polls/s", polls.count as f64 / seconds, "")?;
-    table.row("polls", polls.count as f64, "")?;
-    table.row("journal lines missed", polls.missed as f64, "0")?;
+    report.row("polls", "/s", polls.count as f64 / seconds, "")?;
+    report.row("polls", "in all", polls.count as f64, "")?;
+    report.row("missed", "lines of the journal", polls.missed as f64, "0")?;
     let late = lateness_of_each(late);
-    table.row("late by at most, ms, p50", percentile(&late, 0.5), "")?;
-    table.row(
-        "late by at most, ms, p99",
+    report.row("late by at most, p50", "ms", percentile(&late, 0.5), "")?;
+    report.row(
+        "late by at most, p99",
+        "ms",
         percentile(&late, 0.99),
         "<= 2000",
     )?;
-    table.row("late by at most, ms, max", percentile(&late, 1.0), "")?;
+    report.row("late by at most, max", "ms", percentile(&late, 1.0), "")?;
     // Jitter is upward only: a tenth of the pause.
-    table.row(
-        "after Retry-After, s, p50",
+    report.row(
+        "after Retry-After, p50",
+        "s",
         percentile(&polls.after, 0.5),
         "",
     )?;
-    table.row(
-        "after Retry-After, s, p99",
+    report.row(
+        "after Retry-After, p99",
+        "s",
         percentile(&polls.after, 0.99),
         "",
     )?;
-    table.row(
-        "after Retry-After, s, max",
+    report.row(
+        "after Retry-After, max",
+        "s",
         percentile(&polls.after, 1.0),
         "",
     )?;
-    table.row("polls before Retry-After", polls.early as f64, "0")?;
-    table.row("CPU, s", cpu, "")?;
-    table.row("CPU, cores", cpu / seconds, "")?;
-    table.row("CPU, ms per poll", cpu * 1e3 / polls.count as f64, "")?;
-    table.row("RSS at its begin, MB", before.memory_mb, "")?;
-    table.row("RSS at its end, MB", after.memory_mb, "")?;
-    table.row("file at its begin, MB", before.file_mb, "")?;
-    table.row("file at its end, MB", after.file_mb, "")?;
+    report.row("before Retry-After", "polls", polls.early as f64, "0")?;
+    report.row("CPU", "s", cpu, "")?;
+    report.row("CPU share", "cores", cpu / seconds, "<= 0.1")?;
+    report.row("CPU", "ms per poll", cpu * 1e3 / polls.count as f64, "")?;
+    report.row("RSS at its begin", "MB", before.memory_mb, "")?;
+    report.row("RSS at its end", "MB", after.memory_mb, "")?;
+    report.row("file at its begin", "MB", before.file_mb, "")?;
+    report.row("file at its end", "MB", after.file_mb, "")?;
     let written = (after.written_mb - before.written_mb) / seconds;
-    Ok(table.row("written, MB/s", written, "")?)
+    Ok(report.row("written", "MB/s", written, "")?)
 }
 
 /// Returns an upper bound of how late each message was, in milliseconds.

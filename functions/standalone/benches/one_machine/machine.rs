@@ -1,76 +1,135 @@
-//! `courier serve` under load: its processes, its requests, and its resource usage according to `/proc`.
+//! A measured program under load, with its Graph and its receiver: `courier serve` or the floor.
 
-use std::process::Stdio;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use bytes::Bytes;
+use courier_testkit::signing;
 use graph_simulator::Entry;
 use http::Request;
 use http_body_util::Full;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
-use tokio::sync::watch;
 use tokio::time::{interval, timeout};
 
+use crate::process::{Late, Process, SIGNING_SECRET};
 use crate::traffic::{Connection, PATIENCE, Receiver, set};
 
 /// Number of tenants that share the load, because Graph limits the export polls of one tenant in an hour.
 pub(crate) const TENANTS: usize = 128;
-/// `USER_HZ`, the unit of times in /proc/PID/stat: 100 on every known Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 
-/// `courier serve` with its data, its Graph and its receiver.
+/// The program that is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Courier,
+    Floor,
+}
+
+/// The operations that are asked for.
+#[derive(Clone, Copy)]
+pub(crate) enum Load {
+    /// Goals exports only, the one operation that the floor knows.
+    Goals,
+    /// Exports, goals exports and schedules in turn.
+    Mixed,
+}
+
+/// The measured program with its data, its Graph and its receiver.
 pub(crate) struct Machine {
-    server: Process,
+    pub(crate) server: Process,
     /// Address of the API.
     pub(crate) api: String,
     pub(crate) receiver: Arc<Receiver>,
+    subject: Subject,
+    load: Load,
+    log: &'static str,
     graph: String,
     _simulator: Option<Process>,
     data: TempDir,
 }
 
 impl Machine {
-    pub(crate) async fn with_graph(script: &str) -> Result<Self> {
+    /// Starts a simulator with this script, and the program.
+    pub(crate) async fn with_graph(subject: Subject, load: Load, script: &str) -> Result<Self> {
         let (simulator, address) = simulator(script).await?;
-        Self::start(Some(simulator), address).await
+        Self::start(subject, load, Some(simulator), address, "info").await
     }
 
-    /// Starts a simulator with this script and a server that logs how late its messages are.
+    /// Starts a simulator with this script and a `courier serve` that logs how late its messages are.
     pub(crate) async fn with_graph_logging_lateness(script: &str) -> Result<Self> {
         let (simulator, address) = simulator(script).await?;
         let log = "warn,courier=info,courier_local::worker=debug";
-        Self::start_logging(Some(simulator), address, log).await
+        Self::start(Subject::Courier, Load::Mixed, Some(simulator), address, log).await
     }
 
-    pub(crate) async fn start(simulator: Option<Process>, graph: String) -> Result<Self> {
-        Self::start_logging(simulator, graph, "info").await
+    /// Starts the program with goals exports as its load, for a Graph at this address.
+    pub(crate) async fn for_graph(subject: Subject, graph: String) -> Result<Self> {
+        Self::start(subject, Load::Goals, None, graph, "info").await
     }
 
-    async fn start_logging(simulator: Option<Process>, graph: String, log: &str) -> Result<Self> {
-        let data = tempfile::tempdir()?;
+    async fn start(
+        subject: Subject,
+        load: Load,
+        simulator: Option<Process>,
+        graph: String,
+        log: &'static str,
+    ) -> Result<Self> {
+        // Where the system keeps temporary files, a sync may cost nothing.
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let receiver = Receiver::start().await?;
-        let path = |name: &str| data.path().join(name).display().to_string();
-        std::fs::write(path("courier.toml"), config(&graph, &receiver.origin))?;
-        let config = format!("--config={}", path("courier.toml"));
-        let directory = format!("--data={}", path("data"));
-        let arguments = ["serve", "--listen=127.0.0.1:0", &config, &directory];
-        let (server, line) = Process::start(&arguments, "address=", log).await?;
-        let rest = line.split("address=").nth(1).unwrap_or_default();
-        let api = rest.split(' ').next().unwrap_or_default().to_owned();
+        let config = config(&graph, &receiver.origin);
+        std::fs::write(data.path().join("courier.toml"), config)?;
+        let (server, api) = serve(subject, &graph, &data, log).await?;
         Ok(Self {
             server,
             api,
             receiver,
+            subject,
+            load,
+            log,
             graph,
             _simulator: simulator,
             data,
         })
+    }
+
+    /// Kills the program and starts it again on the same data.
+    pub(crate) async fn restart(&mut self) -> Result<()> {
+        self.server.kill().await?;
+        (self.server, self.api) = serve(self.subject, &self.graph, &self.data, self.log).await?;
+        Ok(())
+    }
+
+    /// Sends the first requests, which fetch the access tokens, and waits for their callbacks; returns their number.
+    pub(crate) async fn warm_up(&self, clients: usize) -> Result<usize> {
+        let count = match self.load {
+            Load::Goals => TENANTS,
+            Load::Mixed => TENANTS * 3,
+        };
+        self.send(0..count, clients).await?;
+        self.receiver.arrived(count).await?;
+        self.check_signature()?;
+        Ok(count)
+    }
+
+    /// Checks the signature of the last callback with the `standardwebhooks` crate.
+    fn check_signature(&self) -> Result<()> {
+        let (headers, body) = self.receiver.last();
+        let text = |name: &str| {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let second = text("webhook-timestamp").parse()?;
+        let body = std::str::from_utf8(&body)?;
+        let expected = signing::standard(SIGNING_SECRET, &text("webhook-id"), second, body);
+        let signature = text("webhook-signature");
+        ensure!(
+            signature == expected,
+            "a callback is not signed: {headers:?}"
+        );
+        Ok(())
     }
 
     /// Sends requests over `clients` connections and returns how long each 202 took, in milliseconds.
@@ -101,22 +160,15 @@ impl Machine {
         Ok(times)
     }
 
-    /// Returns a request for the three operations in turn, each with its own resource, for one tenant after another.
+    /// Returns a request of the load with a resource of its own, for one tenant after another.
     pub(crate) fn request(&self, index: usize) -> Request<Full<Bytes>> {
-        let id = format!("6e7b768e-07e2-4810-8459-{index:012}");
-        let (operation, parameters) = match index % 3 {
-            0 => (
-                "user.exportPersonalData",
-                json!({ "userId": id, "storageLocation": format!("https://contoso.blob.core.windows.net/dsar-{index}?sv=2024-11-04&sr=c&sp=acw&se=2199-01-01T00:00:00Z&sig=aW52ZW50ZWQgZm9yIHRoZSBkZW1vLCAzMiBieXRlcy4%3D") }),
-            ),
-            1 => (
-                "goals.exportJob",
-                json!({ "goalsOrganizationId": "94a356ab-53d5-40e7-8a85-053d6d3b9eb3", "explorerViewId": id }),
-            ),
-            _ => (
-                "team.schedule",
-                json!({ "teamId": id, "schedule": { "enabled": true, "timeZone": "America/Chicago" } }),
-            ),
+        let (operation, parameters) = match self.load {
+            Load::Goals => parameters(1, index),
+            Load::Mixed => parameters(index % 3, index),
+        };
+        let tenant = match self.load {
+            Load::Goals => index % TENANTS,
+            Load::Mixed => index / 3 % TENANTS,
         };
         let body = json!({
             "operation": operation,
@@ -128,7 +180,7 @@ impl Machine {
         *request.uri_mut() = http::Uri::from_static("/v1/operations");
         let mut set = |name, value: String| set(request.headers_mut(), name, &value);
         set("content-type", "application/json".to_owned());
-        set("x-api-key", key(index / 3 % TENANTS));
+        set("x-api-key", key(tenant));
         set("idempotency-key", format!("bench-{index}"));
         request
     }
@@ -171,33 +223,52 @@ impl Machine {
         Ok(bytes as f64 / 1e6)
     }
 
-    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let text = self.proc("stat")?;
-        // proc(5): after the name in brackets, utime and stime are the 12th and 13th.
-        let (_, after) = text.rsplit_once(')').context("no name")?;
-        let ticks = after
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(str::parse::<f64>);
-        Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_SECOND)
-    }
-
-    pub(crate) fn memory_mb(&self, name: &str) -> Result<f64> {
-        Ok(field(&self.proc("status")?, name)? / 1024.0)
-    }
-
-    pub(crate) fn written_bytes(&self) -> Result<f64> {
-        field(&self.proc("io")?, "write_bytes")
-    }
-
-    fn proc(&self, name: &str) -> Result<String> {
-        let id = self.server.child.id().context("the server has ended")?;
-        Ok(std::fs::read_to_string(format!("/proc/{id}/{name}"))?)
-    }
-
     pub(crate) async fn stop(mut self) -> Result<()> {
-        Ok(self.server.child.kill().await?)
+        self.server.kill().await
+    }
+}
+
+/// Starts the program on this data; returns it with the address on which it takes requests.
+async fn serve(
+    subject: Subject,
+    graph: &str,
+    data: &TempDir,
+    log: &str,
+) -> Result<(Process, String)> {
+    let path = |name: &str| data.path().join(name).display().to_string();
+    let (server, line) = match subject {
+        Subject::Courier => {
+            let config = format!("--config={}", path("courier.toml"));
+            let directory = format!("--data={}", path("data"));
+            let arguments = ["serve", "--listen=127.0.0.1:0", &config, &directory];
+            Process::courier(&arguments, "address=", log).await?
+        }
+        Subject::Floor => {
+            std::fs::create_dir_all(path("data"))?;
+            Process::floor(graph, &path("data/journal")).await?
+        }
+    };
+    let rest = line.split("address=").nth(1).unwrap_or_default();
+    let api = rest.split(' ').next().unwrap_or_default().to_owned();
+    Ok((server, api))
+}
+
+/// Returns name and parameters of one of the three operations, with a resource of its own.
+fn parameters(kind: usize, index: usize) -> (&'static str, Value) {
+    let id = format!("6e7b768e-07e2-4810-8459-{index:012}");
+    match kind {
+        0 => (
+            "user.exportPersonalData",
+            json!({ "userId": id, "storageLocation": format!("https://contoso.blob.core.windows.net/dsar-{index}?sv=2024-11-04&sr=c&sp=acw&se=2199-01-01T00:00:00Z&sig=aW52ZW50ZWQgZm9yIHRoZSBkZW1vLCAzMiBieXRlcy4%3D") }),
+        ),
+        1 => (
+            "goals.exportJob",
+            json!({ "goalsOrganizationId": "94a356ab-53d5-40e7-8a85-053d6d3b9eb3", "explorerViewId": id }),
+        ),
+        _ => (
+            "team.schedule",
+            json!({ "teamId": id, "schedule": { "enabled": true, "timeZone": "America/Chicago" } }),
+        ),
     }
 }
 
@@ -206,7 +277,7 @@ async fn simulator(script: &str) -> Result<(Process, String)> {
     let path = directory.path().join("script.toml").display().to_string();
     std::fs::write(&path, script)?;
     let arguments = ["simulate-graph", "--listen=127.0.0.1:0", "--script", &path];
-    let (simulator, line) = Process::start(&arguments, "http://", "info").await?;
+    let (simulator, line) = Process::courier(&arguments, "http://", "info").await?;
     let address = line.split("http://").nth(1).unwrap_or_default().to_owned();
     Ok((simulator, address))
 }
@@ -227,14 +298,6 @@ impl Journal {
         let kept = self.since(0).await?;
         Ok(kept.last().map_or(0, |entry| entry.seq))
     }
-}
-
-/// Reads a number from a file of `name: value` lines.
-fn field(text: &str, name: &str) -> Result<f64> {
-    let mut lines = text.lines();
-    let rest = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let value = rest.and_then(|rest| rest.split_whitespace().next());
-    Ok(value.context("no such field")?.parse()?)
 }
 
 fn config(graph: &str, receiver: &str) -> String {
@@ -273,91 +336,4 @@ fn key(tenant: usize) -> String {
 pub(crate) fn number(text: &str) -> Option<usize> {
     let (_, after) = text.split_once("-4810-8459-")?;
     after.get(..12)?.parse().ok()
-}
-
-/// Messages received together, and how late the latest was.
-#[derive(Clone, Copy)]
-pub(crate) struct Late {
-    pub(crate) count: usize,
-    pub(crate) milliseconds: f64,
-}
-
-impl Late {
-    fn parse(line: &str) -> Option<Self> {
-        Some(Self {
-            count: log_field(line, "count=")?.parse().ok()?,
-            milliseconds: log_field(line, "late_ms=")?.parse().ok()?,
-        })
-    }
-}
-
-fn log_field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    line.split_once(name)?.1.split_whitespace().next()
-}
-
-/// A running `courier` process; it is killed when this is dropped.
-pub(crate) struct Process {
-    child: Child,
-    late: Arc<Mutex<Vec<Late>>>,
-}
-
-impl Process {
-    /// Starts the process and waits for the first output line that contains `text`; returns that line.
-    async fn start(arguments: &[&str], text: &str, log: &str) -> Result<(Self, String)> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_courier"))
-            .args(arguments)
-            .env_clear()
-            .env("COURIER_LOG", log)
-            .env("SECRET", "bench")
-            .env("SEAL_KEY", "ZGVtby1zZWFsaW5nLWtleS1vZi0zMi1ieXRlcy4uLi4=")
-            .env(
-                "WHSEC",
-                "whsec_ZGVtby1zZWNyZXQtb2YtdGhpcnR5LXR3by1ieXRlcy4=",
-            )
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let (found, mut lines) = watch::channel(None);
-        let late = Arc::default();
-        let output = Arc::new(WatchedOutput {
-            text: text.to_owned(),
-            found,
-            late: Arc::clone(&late),
-        });
-        watch_lines(child.stdout.take().context("no output")?, &output);
-        watch_lines(child.stderr.take().context("no output")?, &output);
-        drop(output);
-        let found_line = lines.wait_for(Option::is_some).await;
-        let first = found_line.ok().and_then(|line| line.clone());
-        let line = first.context("courier did not start")?;
-        Ok((Self { child, late }, line))
-    }
-
-    fn late(&self) -> MutexGuard<'_, Vec<Late>> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Search in the output of a process for a line with `text` and for records of lateness.
-struct WatchedOutput {
-    text: String,
-    found: watch::Sender<Option<String>>,
-    late: Arc<Mutex<Vec<Late>>>,
-}
-
-/// Reads a stream to its end, so that the process can always write.
-fn watch_lines(stream: impl AsyncRead + Unpin + Send + 'static, output: &Arc<WatchedOutput>) {
-    let output = Arc::clone(output);
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(stream).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            if let Some(late) = Late::parse(&line) {
-                let mut all = output.late.lock().unwrap_or_else(PoisonError::into_inner);
-                all.push(late);
-            } else if line.contains(&output.text) {
-                output.found.send_replace(Some(line));
-            }
-        }
-    });
 }

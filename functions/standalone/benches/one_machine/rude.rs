@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
+use courier_testkit::bench_report::{Report, percentile};
 use http::Request;
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,9 +13,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout};
 
-use crate::machine::{Machine, TENANTS};
+use crate::machine::{Load, Machine, Subject, TENANTS};
 use crate::traffic::Connection;
-use crate::{CLIENTS, Table, percentile, script};
+use crate::{CLIENTS, script};
 
 /// Legitimate requests a second: half of them on a new connection each, half on one persistent connection.
 const REQUESTS_PER_SECOND: usize = 50;
@@ -108,8 +109,9 @@ fn attacks() -> Vec<(&'static str, usize, Manner, String)> {
 }
 
 /// Runs every attack in turn on the same server.
-pub(crate) async fn rude(table: &mut Table) -> Result<()> {
-    let machine = Arc::new(Machine::with_graph(&script(0.5, 1)).await?);
+pub(crate) async fn rude(report: &mut Report) -> Result<()> {
+    let machine =
+        Arc::new(Machine::with_graph(Subject::Courier, Load::Mixed, &script(0.5, 1)).await?);
     machine.send(0..TENANTS * 3, CLIENTS).await?;
     let mut first = TENANTS * 3;
     for (name, clients, manner, bytes) in attacks() {
@@ -122,21 +124,21 @@ pub(crate) async fn rude(table: &mut Table) -> Result<()> {
         sleep(PAUSE).await;
         let (fresh, kept) = legitimate(&machine, first).await?;
         first += REQUESTS_PER_SECOND * SECONDS;
-        table.title(&format!("{clients} rude clients: {name}"))?;
+        report.scenario(&format!("{clients} rude clients: {name}"))?;
         for (kind, times) in [("own connection", &fresh), ("kept connection", &kept)] {
-            let row = |part: &str| format!("{kind}, ms, {part}");
-            table.row(&row("p50"), percentile(times, 0.5), "")?;
-            table.row(&row("p99"), percentile(times, 0.99), "<= 1000")?;
-            table.row(&row("max"), percentile(times, 1.0), "")?;
+            let row = |part: &str| format!("{kind}, {part}");
+            report.row(&row("p50"), "ms", percentile(times, 0.5), "")?;
+            report.row(&row("p99"), "ms", percentile(times, 0.99), "<= 1000")?;
+            report.row(&row("max"), "ms", percentile(times, 1.0), "")?;
         }
-        table.row("RSS, MB", machine.memory_mb("VmRSS")?, "")?;
+        report.row("RSS", "MB", machine.server.memory_mb("VmRSS")?, "")?;
         crowd.shutdown().await;
     }
     let arrived = machine.receiver.arrived(first).await;
     let missing = first - machine.receiver.arrivals().len();
-    table.title("in the end")?;
-    table.row("lost: no callback", missing as f64, "0")?;
-    table.row("peak RSS, MB", machine.memory_mb("VmHWM")?, "")?;
+    report.scenario("in the end")?;
+    report.row("lost", "callbacks", missing as f64, "0")?;
+    report.row("peak RSS", "MB", machine.server.memory_mb("VmHWM")?, "")?;
     arrived
 }
 

@@ -67,9 +67,10 @@ pub(crate) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
-/// Answers callbacks with 204 and records when each operation's first one arrived.
+/// Answers callbacks with 204, records when each operation's first one arrived, and keeps the last one.
 pub(crate) struct Receiver {
     pub(crate) origin: String,
+    last: Mutex<(HeaderMap, Bytes)>,
     arrivals: Mutex<HashMap<String, Timestamp>>,
     count: watch::Sender<usize>,
 }
@@ -79,6 +80,7 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let receiver = Arc::new(Self {
             origin: format!("http://{}", listener.local_addr()?),
+            last: Mutex::default(),
             arrivals: Mutex::default(),
             count: watch::Sender::new(0),
         });
@@ -105,7 +107,9 @@ impl Receiver {
             .and_then(|id| id.to_str().ok())
             .unwrap_or_default()
             .to_owned();
-        request.into_body().collect().await?;
+        let (head, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (head.headers, body);
         let mut arrivals = self.arrivals();
         arrivals.entry(id).or_insert(at);
         self.count.send_replace(arrivals.len());
@@ -113,6 +117,12 @@ impl Receiver {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
+    }
+
+    /// Returns headers and body of the last callback.
+    pub(crate) fn last(&self) -> (HeaderMap, Bytes) {
+        let last = self.last.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn arrivals(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
