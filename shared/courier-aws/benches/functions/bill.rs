@@ -145,7 +145,7 @@ fn report(case: &Case, run: &Run, table: &mut Table) -> Result<()> {
     let billed: f64 = run.millis.iter().map(|millis| millis.ceil()).sum();
     let log = run.log.len() + run.log.lines().count() * LOG_EVENT;
 
-    table.title(&format!("{}: µ$", case.title))?;
+    table.title(case.title, "µ$")?;
     table.note(&format!("{} polls, {batches} batches", run.polls))?;
     table.note(&format!("start function: {}", names(&run.started)))?;
     table.note(&format!("poll function: {}", names(&run.polled)))?;
@@ -189,7 +189,7 @@ fn names(calls: &[Call]) -> String {
 fn fixed(table: &mut Table) -> Result<()> {
     const MINUTES: f64 = 30.0 * 24.0 * 60.0;
     const DOLLAR: f64 = 1e6;
-    table.title("fixed, $ a month of 30 days")?;
+    table.title("fixed", "$ a month of 30 days")?;
     // Lambda begins with five long polls of 20 s each.
     let receives = 5.0 * 3.0 * MINUTES;
     table.row("SQS, five long polls", receives * SQS / DOLLAR, "")?;

@@ -20,7 +20,7 @@ struct Starts {
 
 pub(crate) async fn measure(count: usize, table: &mut Table) -> Result<()> {
     let mut cloud = Cloud::new().await;
-    table.title("cold start, ms (wall: with the answers of MiniStack)")?;
+    table.title("cold start (wall: with the answers of MiniStack)", "ms")?;
     for name in FUNCTIONS {
         let function = function(&cloud, name);
         if name == "start-operation" {

@@ -3,9 +3,13 @@
 //! `cargo bench -p courier-aws --profile dev` runs everything, and spares the optimised build of this program itself: the
 //! functions are release binaries in any case. A number after `--` replaces the 1,000 invocations, and the other
 //! repetitions with it. The functions are processes of their own and their figures are what the kernel says of them;
-//! MiniStack (through the proxy that keeps the journal), Graph and the receiver share the machine. Plain HTTP.
+//! MiniStack (through the proxy that keeps the journal), Graph and the receiver share the machine. Plain HTTP. The figures
+//! are also written to target/bench/functions.json.
+
+use std::path::Path;
 
 use anyhow::Result;
+use courier_testkit::bench_report::print_origin;
 
 use self::cloud::Cloud;
 use self::table::Table;
@@ -31,14 +35,15 @@ async fn main() -> Result<()> {
     let given = std::env::args().skip(1);
     let given = given.filter_map(|text| text.parse().ok()).next();
     let invocations: usize = given.unwrap_or(INVOCATIONS);
-    let mut table = Table::new();
-    table.note(&format!("load average {}", load()?))?;
+    print_origin(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    let mut table = Table::default();
     size::measure(&mut table)?;
     cold::measure(invocations.div_ceil(33), &mut table).await?;
     warm::measure(invocations, &mut table).await?;
     bill::measure(&mut table).await?;
     table.note(&format!("load average {}", load()?))?;
-    Ok(())
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench");
+    Ok(table.write(&folder.join("functions.json"))?)
 }
 
 fn load() -> Result<String> {

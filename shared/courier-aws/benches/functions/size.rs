@@ -13,7 +13,7 @@ use crate::table::Table;
 const MB: f64 = 1e6;
 
 pub(crate) fn measure(table: &mut Table) -> Result<()> {
-    table.title("size, MB")?;
+    table.title("size", "MB")?;
     for name in FUNCTIONS {
         let binary = binary(name);
         let length = fs::metadata(&binary)?.len();

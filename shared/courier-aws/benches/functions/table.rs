@@ -1,25 +1,39 @@
-//! Prints a table: a figure, its value, and the project's goal for it.
+//! Prints a table: a figure, its value, and the project's goal for it. The figures are kept for the JSON.
 
 use std::io::{self, Write};
+use std::path::Path;
+
+use courier_testkit::bench_report::{Report, percentile};
+
+/// The program whose figures these are, in the JSON.
+const SUBJECT: &str = "functions";
 
 /// Prints as it goes.
-pub(crate) struct Table(io::Stdout);
+#[derive(Default)]
+pub(crate) struct Table {
+    unit: String,
+    report: Report,
+}
 
 impl Table {
-    pub(crate) fn new() -> Self {
-        Self(io::stdout())
-    }
-
-    pub(crate) fn title(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.0, "\n{text}")
+    /// Begins a part of the table; its figures have this unit.
+    pub(crate) fn title(&mut self, text: &str, unit: &str) -> io::Result<()> {
+        unit.clone_into(&mut self.unit);
+        self.report.scenario(text)?;
+        writeln!(io::stdout(), "  in {unit}")
     }
 
     pub(crate) fn note(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.0, "  {text}")
+        writeln!(io::stdout(), "  {text}")
     }
 
     pub(crate) fn row(&mut self, figure: &str, value: f64, goal: &str) -> io::Result<()> {
-        writeln!(self.0, "  {figure:<44}{value:>10.2}{}", goal_text(goal))
+        self.keep(figure, &[value], goal);
+        writeln!(
+            io::stdout(),
+            "  {figure:<44}{value:>10.2}{}",
+            goal_text(goal)
+        )
     }
 
     /// The spread of a figure. The goals are those of the median and of the largest value.
@@ -37,12 +51,24 @@ impl Table {
             "" => String::new(),
             most => format!(", max {most}"),
         };
+        let goals = format!("{goal}{most}");
+        self.keep(figure, values, goals.trim_start_matches(", "));
         writeln!(
-            self.0,
+            io::stdout(),
             "  {figure:<44}n {:>4}  mean {mean:>6.2}  min {least:>6.2}  p50 {p50:>6.2}  p90 {p90:>6.2}  p99 {p99:>6.2}  max {max:>6.2}{}{most}",
             values.len(),
             goal_text(goal),
         )
+    }
+
+    /// Writes all figures as JSON, in the form that `bench_report` describes.
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        self.report.write(path)
+    }
+
+    fn keep(&mut self, figure: &str, values: &[f64], goal: &str) {
+        let Self { unit, report } = self;
+        report.keep(SUBJECT, figure, unit, values, goal, None);
     }
 }
 
@@ -51,11 +77,4 @@ fn goal_text(goal: &str) -> String {
         "" => String::new(),
         goal => format!("   goal {goal}"),
     }
-}
-
-fn percentile(values: &[f64], part: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let index = ((sorted.len() as f64 * part) as usize).min(sorted.len().saturating_sub(1));
-    sorted.get(index).copied().unwrap_or_default()
 }

@@ -56,7 +56,8 @@ pub(crate) async fn measure(invocations: usize, table: &mut Table) -> Result<()>
         for _ in 0..rounds.max(2) {
             bench.round(size, &mut spent).await?;
         }
-        table.title(&format!("poll-operation, warm, batch of {size}, CPU ms"))?;
+        let title = format!("poll-operation, warm, batch of {size}");
+        table.title(&title, "CPU ms")?;
         let (goal, most) = match size {
             10 => ("<= 0.7", "<= 1.4"),
             _ => ("", "<= 1.4"),
@@ -74,14 +75,14 @@ pub(crate) async fn measure(invocations: usize, table: &mut Table) -> Result<()>
             all.extend(more);
         }
     }
-    table.title("start-operation, warm, CPU ms")?;
+    table.title("start-operation, warm", "CPU ms")?;
     for (name, spent) in OPERATIONS.iter().zip(&starts) {
         table.spread(name, spent, "", "<= 1.4")?;
     }
     table.spread("all", &starts.concat(), "<= 0.7", "<= 1.4")?;
     bench.rereads((invocations / 33).max(2), table).await?;
     let sweeps = bench.sweeps(invocations).await?;
-    table.title("sweep-operations, warm, CPU ms")?;
+    table.title("sweep-operations, warm", "CPU ms")?;
     table.spread("nothing overdue", &sweeps, "", "<= 1.4")?;
     bench.memory(table)
 }
@@ -226,7 +227,7 @@ impl Bench {
     }
 
     fn memory(&self, table: &mut Table) -> Result<()> {
-        table.title("peak RSS, MB")?;
+        table.title("peak RSS", "MB")?;
         let cloud = &self.cloud;
         for (name, function) in [
             ("start-operation", &cloud.start),
