@@ -56,7 +56,6 @@ fn outside() -> Vec<String> {
         ("lay", "out.md"),
         ("design", " card"),
         ("aws-", "notes"),
-        ("perf", "ormance.md"),
         ("tool", "chain.md"),
         ("house-", "style"),
         ("wire-", "faults"),

@@ -16,7 +16,7 @@ use super::authentication::filled;
 use crate::rules::{read, root};
 
 /// Pages whose links and paths are checked; those of `docs/callers` have a test of their own.
-const PAGES: [&str; 21] = [
+const PAGES: [&str; 22] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -28,6 +28,7 @@ const PAGES: [&str; 21] = [
     "docs/authentication.md",
     "docs/graph-behaviour.md",
     "docs/mutants.md",
+    "docs/performance.md",
     "docs/reference/api.md",
     "docs/reference/callbacks.md",
     "docs/reference/command-line.md",
