@@ -125,10 +125,7 @@ impl Machine {
         let body = std::str::from_utf8(&body)?;
         let expected = signing::standard(SIGNING_SECRET, &text("webhook-id"), second, body);
         let signature = text("webhook-signature");
-        ensure!(
-            signature == expected,
-            "a callback is not signed: {headers:?}"
-        );
+        ensure!(signature == expected, "wrong signature: {headers:?}");
         Ok(())
     }
 

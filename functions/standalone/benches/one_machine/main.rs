@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use courier_testkit::bench_report::{Figure, Report, print_origin};
+use courier_testkit::bench_report::{Figure, Report, print_origin, print_sync_time};
 
 mod completing;
 mod delivering;
@@ -60,6 +60,7 @@ async fn measure(arguments: &[String]) -> Result<()> {
         names = vec!["goals", "paced", "memory"];
     }
     print_origin(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    print_sync_time(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
     let mut report = Report::default();
     for name in names {
         match name {

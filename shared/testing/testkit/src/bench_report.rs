@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -197,6 +198,20 @@ pub fn print_origin(repository: &Path) -> io::Result<()> {
     writeln!(stdout, "CPU      {}", line("/proc/cpuinfo", "model name"))?;
     writeln!(stdout, "machine  {cores} cores, {memory:.1} GiB")?;
     writeln!(stdout, "load     {}", line("/proc/loadavg", ""))
+}
+
+/// Prints how long the disk below this folder takes to sync 4 KiB at the end of a file: the median of a hundred.
+pub fn print_sync_time(folder: &Path) -> io::Result<()> {
+    let mut file = tempfile::tempfile_in(folder)?;
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        file.write_all(&[0; 4096])?;
+        let began = Instant::now();
+        file.sync_data()?;
+        times.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    let median = median(&times);
+    writeln!(io::stdout(), "disk     {median:.2} ms for a sync of 4 KiB")
 }
 
 #[cfg(test)]
