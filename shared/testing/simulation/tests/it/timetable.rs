@@ -31,7 +31,8 @@ fn learned_looks_are_fewer_and_sooner_from_an_hour_up_and_the_same_without_a_for
                 "{row}"
             );
         } else if is_steady {
-            assert!(learned.looks < tenth.looks * 1.05, "{row}");
+            // The catalogue's first pause, a minute, rules.
+            assert!(learned.looks < tenth.looks + 1.0, "{row}");
             assert!(learned.lag < tenth.lag * 1.05, "{row}");
         }
         rows_seen += 1;
@@ -40,13 +41,13 @@ fn learned_looks_are_fewer_and_sooner_from_an_hour_up_and_the_same_without_a_for
 }
 
 #[test]
-fn a_known_kind_of_job_needs_some_25_looks_at_some_2_percent_lag_for_any_length() {
+fn a_known_kind_of_job_needs_18_to_29_looks_at_2_to_3_percent_lag_for_any_length() {
     let known = rows().filter(|row| row.case.counted.0 == 100 && row.case.counted.1 == 200);
     let long = known.filter(|row| !row.case.name.starts_with("5 min"));
     let free = long.filter(|row| !(row.case.capped && row.case.name.starts_with("7 d")));
     for row in free {
-        assert!(row.learned.looks < 31.0, "{row}");
-        assert!(row.learned.lag < 0.03, "{row}");
+        assert!(row.learned.looks < 30.0, "{row}");
+        assert!(row.learned.lag < 0.035, "{row}");
     }
 }
 
