@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
 use courier_core::engine::app::App;
 use courier_core::engine::platform::Platform;
@@ -14,12 +13,11 @@ use courier_core::engine::step::guarded_step;
 use courier_core::engine::sweep::sweep;
 use courier_core::error_chain::chain;
 use courier_core::lifecycle::Timing;
-use courier_core::lifecycle::resuming::resume;
 use courier_core::operation::{OperationId, random_ids};
 use courier_core::outbound::{HttpTransport, Timeouts, certificates};
 use courier_core::time::{Clock, later};
 use courier_local::worker::{self, WorkerOptions};
-use courier_local::{Database, Options, ServingLock};
+use courier_local::{Database, ServingLock};
 use courier_local::{Limits, serve};
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
@@ -72,11 +70,7 @@ impl Machine {
             .with_context(|| format!("the directory {} cannot be locked", data.display()))?;
         let file = data.join("courier.db");
         let is_new = !file.exists();
-        let options = Options {
-            resume: Arc::new(|record, seen| resume(record, Catalogue::shipped(), seen)),
-            ..Options::default()
-        };
-        let database = Database::open_with(&file, &options)?;
+        let database = Database::open(&file)?;
         let open_operations = database.count_open().await?;
         let listener = bind(listen).with_context(|| format!("cannot listen at {listen}"))?;
         let address = listener.local_addr()?;

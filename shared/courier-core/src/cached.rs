@@ -135,7 +135,7 @@ impl<T: Clone, E: Clone> Cached<T, E> {
 
     /// Returns the cached value if it is current, and fetches nothing.
     pub(crate) fn current(&self, now: Timestamp) -> Option<T> {
-        match self.held().next(&|_: &T| true, now) {
+        match self.held().next(|_: &T| true, now) {
             Next::Use(value) => Some(value),
             Next::Fail(_) | Next::Fetch(_) => None,
         }

@@ -102,7 +102,7 @@ pub(crate) async fn begin(
     };
     tracing::info!(operation.id = %record.id, operation = record.operation, client = record.client, "operation accepted");
     let record = match claimed {
-        Some(claimed) => start_claimed(app, record, claimed, ends_at).await,
+        Some(claimed) => start_claimed(app, record, *claimed, ends_at).await,
         None if deferred => {
             join_line(app, &record).await;
             send(app, &watchdog(&record), due).await?;
@@ -192,7 +192,7 @@ async fn settle(
 type Claimed = (Next, StartRequest);
 
 enum Inserted {
-    New(Box<Record>, Option<Claimed>),
+    New(Box<Record>, Option<Box<Claimed>>),
     /// The record of an earlier request with the same key.
     Existing(Box<Record>),
 }
@@ -211,7 +211,7 @@ async fn insert(
         let record = new.record(&app.config.sealer, due, now);
         let claimed = may_claim.then(|| claim(app, &record, now)).flatten();
         let (mut record, claimed) = match claimed {
-            Some((record, claimed)) => (record, Some(claimed)),
+            Some((record, claimed)) => (record, Some(Box::new(claimed))),
             None => (Box::new(record), None),
         };
         record.writer = (app.ids)().simple().to_string();

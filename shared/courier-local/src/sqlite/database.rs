@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use courier_core::lifecycle::resuming::LastSeen;
+use courier_core::catalogue::Catalogue;
+use courier_core::lifecycle::resuming::resume;
 use courier_core::operation::Record;
-use courier_core::operation::message::Message;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Notify, watch};
@@ -49,14 +49,8 @@ struct Inner {
     earlier: Notify,
 }
 
-/// Returns the message that carries a stored record on and when it is due, given how far the process before has come.
-pub type Resume =
-    Arc<dyn Fn(&Record, Option<&LastSeen>) -> Option<(Message, Timestamp)> + Send + Sync>;
-
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Options {
-    /// Makes the timetable anew from the records when the file is opened; by default from the times written there.
-    pub resume: Resume,
     /// Time that a write waits for another process that is writing.
     pub busy_timeout: Duration,
     /// Upper bound of the file, in pages of 4 KiB; beyond it writes are refused as on a full disk.
@@ -66,7 +60,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            resume: Arc::new(|record, _| Message::resuming(record)),
             busy_timeout: Duration::from_secs(5),
             max_pages: None,
         }
@@ -124,7 +117,7 @@ impl Database {
             prepare_reader(&reader)?;
             Ok(reader)
         };
-        let timetable = timetable_of(&writer, &options.resume).map_err(classify)?;
+        let timetable = timetable_of(&writer).map_err(classify)?;
         let readers: rusqlite::Result<Vec<_>> = (0..READERS).map(|_| reader()).collect();
         let readers = readers.map_err(classify)?;
         let files = Identity::of(path).map_err(|error| OpenError::Gone(path.to_owned(), error))?;
@@ -219,7 +212,7 @@ impl Database {
 /// Makes the timetable of the open operations from their records.
 ///
 /// A record that cannot be read gets no message; the sweeper finds it overdue and reports it.
-fn timetable_of(connection: &Connection, resume: &Resume) -> rusqlite::Result<Timetable> {
+fn timetable_of(connection: &Connection) -> rusqlite::Result<Timetable> {
     let timetable = Timetable::default();
     let seen = last_seen::read(connection)?;
     let mut statement =
@@ -228,7 +221,7 @@ fn timetable_of(connection: &Connection, resume: &Resume) -> rusqlite::Result<Ti
     while let Some(row) = rows.next()? {
         let record = row.get_ref(0)?.as_bytes().unwrap_or_default();
         if let Ok(record) = serde_json::from_slice::<Record>(record)
-            && let Some((message, due)) = resume(&record, seen.as_ref())
+            && let Some((message, due)) = resume(&record, Catalogue::shipped(), seen.as_ref())
         {
             timetable.resume(&record, message, due);
         }

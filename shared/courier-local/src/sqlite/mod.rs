@@ -19,5 +19,5 @@ mod schema;
 mod store;
 
 pub use data_file::DataFile;
-pub use database::{Database, OpenError, Options, Resume};
+pub use database::{Database, OpenError, Options};
 pub use permissions::create_private_directory;

@@ -15,7 +15,6 @@ use courier_core::engine::deployment::DOCUMENT;
 use courier_core::engine::platform::Platform;
 use courier_core::engine::step::step;
 use courier_core::lifecycle::Timing;
-use courier_core::lifecycle::resuming::resume;
 use courier_core::operation::{Ids, random_ids};
 use courier_core::outbound::{HttpTransport, Timeouts};
 use courier_core::ports::Store;
@@ -159,11 +158,7 @@ impl World {
         let data = setup.data.map_or_else(tempfile::tempdir, Ok)?;
         let file = data.path().join("courier.db");
         (setup.prepare)(&file, &simulator.base_url(), &receiver.origin());
-        let options = courier_local::Options {
-            resume: Arc::new(|record, seen| resume(record, Catalogue::shipped(), seen)),
-            ..courier_local::Options::default()
-        };
-        let database = Database::open_with(&file, &options)?;
+        let database = Database::open(&file)?;
         if is_own {
             // Jitter is a hash of the id, so with one key it is the same in every run.
             let key = config.sealer.seal(DOCUMENT, &Secret::new("a World's"));

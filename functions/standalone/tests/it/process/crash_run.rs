@@ -23,6 +23,8 @@ use crate::process::program::{Courier, Ended};
 
 /// Upper bound of the number of processes that any operation needs.
 const MAX_PROCESSES: usize = 40;
+/// Time by which the clock advances when nothing tells how long the process would have waited.
+const SLOW_STEP: SignedDuration = SignedDuration::from_secs(10);
 /// Crash point that is passed whenever the worker has finished everything that is due.
 const IDLE: &str = "worker.sleep.before";
 /// Moment at which the caller has the answer; only the caller can observe it, so it is no crash point of the program.
@@ -86,6 +88,8 @@ struct Run {
     answered: bool,
     /// Number of times that the clock has advanced since the last crash.
     advances: usize,
+    /// The last process has worked off what was due.
+    idle: bool,
     passed: Vec<BTreeSet<String>>,
     died: usize,
     lives: Vec<(Timestamp, Timestamp)>,
@@ -143,6 +147,7 @@ impl Run {
             body,
             answered: false,
             advances: 0,
+            idle: false,
             passed: Vec::new(),
             died: 0,
             lives: Vec::new(),
@@ -191,6 +196,7 @@ impl Run {
         self.died += 1;
         self.passed.clear();
         self.advances = 0;
+        self.idle = false;
         self.lives.push((born, self.clock.now()));
         if ["poll.call.after", "status.write.before"].contains(&point.as_str()) {
             self.lost_poll = self.simulator.journal().last().map(|call| call.seq);
@@ -298,12 +304,21 @@ impl Run {
         let Some(due) = next_due else {
             return false;
         };
-        // A message that is due already is worked off by the next process before the clock moves.
-        if due > self.clock.now() {
-            // Clocks are truncated to milliseconds.
-            self.clock.stand_at(due + SignedDuration::from_millis(1));
-            self.advances += 1;
-        }
+        let now = self.clock.now();
+        // A message that is due already is worked off by the next process before the clock moves. If that has left it
+        // waiting for something, for how long is known to no process but itself.
+        let due = match due > now {
+            true => due,
+            false if self.idle => now + SLOW_STEP,
+            false => {
+                self.idle = true;
+                return true;
+            }
+        };
+        self.idle = false;
+        // Clocks are truncated to milliseconds.
+        self.clock.stand_at(due + SignedDuration::from_millis(1));
+        self.advances += 1;
         true
     }
 
