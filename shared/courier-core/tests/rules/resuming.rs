@@ -55,10 +55,10 @@ fn paced(retry_after: u64, forecast: Option<Forecast>) -> Record {
 }
 
 fn waits(decision: &Decision) -> Timestamp {
-    match decision.next {
-        Next::Wait(until) => until,
-        ref other => panic!("{other:?}"),
-    }
+    let Next::Wait(until) = decision.next else {
+        panic!("{decision:?}");
+    };
+    until
 }
 
 #[test]
