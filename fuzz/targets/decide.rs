@@ -45,6 +45,7 @@ fn walk(bytes: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         operation,
         graph: &graph,
         timing: &timing,
+        shelve_from: None,
     };
     let mut record = walk::accepted(&operation.name, bytes.arbitrary()?);
     let mut now = walk::began();

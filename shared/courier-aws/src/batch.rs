@@ -67,7 +67,8 @@ pub async fn handle(
         .iter()
         .map(|delivery| serde_json::from_str(&delivery.body).ok())
         .collect();
-    let records = records(app, &messages).await;
+    let refreshed = app.overflow.refresh(&*app.store, (app.clock)());
+    let (records, ()) = join(records(app, &messages), refreshed).await;
     let steps = deliveries.iter().zip(&messages).map(|(delivery, message)| {
         let record = message
             .as_ref()

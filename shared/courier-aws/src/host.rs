@@ -105,7 +105,7 @@ impl Host {
         for warning in &config.warnings {
             tracing::warn!("{}:{warning}", settings.config);
         }
-        let app = app(config, &table, &queue, &tls, &clock)?;
+        let app = app(config, &settings, &table, &queue, &tls, &clock)?;
         check_seal_key(&app).await.map_err(HostError::SealKey)?;
         Ok(Self {
             emf: Emf::new(&settings.table),
@@ -209,7 +209,8 @@ impl Host {
         let config = sources
             .config(&*self.variable)
             .map_err(|error| error.to_string())?;
-        let app = app(config, &self.table, &self.queue, &self.tls, &self.clock);
+        let (settings, table, queue) = (&self.settings, &self.table, &self.queue);
+        let app = app(config, settings, table, queue, &self.tls, &self.clock);
         let app = app.map_err(|error| error.to_string())?;
         let checked = check_seal_key(&app).await;
         checked.map(|()| app).map_err(|error| error.to_string())
@@ -239,6 +240,7 @@ async fn check_seal_key(app: &App) -> Result<(), DeploymentError> {
 
 fn app(
     config: Config,
+    settings: &Settings,
     table: &Arc<Table>,
     queue: &Arc<SqsQueue>,
     tls: &Tls,
@@ -255,5 +257,6 @@ fn app(
         timing: Timing::default(),
         timeouts,
     };
-    Ok(Arc::new(App::new(config, platform)))
+    let app = App::new(config, platform).with_in_flight_limit(settings.in_flight_limit);
+    Ok(Arc::new(app))
 }

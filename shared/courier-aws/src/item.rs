@@ -56,7 +56,7 @@ pub(crate) fn item(record: &Record, retention: Duration) -> Result<Item, serde_j
     }
     if let Some(due) = record.due_at {
         item.insert(SHARD.to_owned(), text(&record.id.bare()[..1]));
-        item.insert(DUE.to_owned(), text(instant(due)));
+        item.insert(DUE.to_owned(), text(due_text(record, due)));
         item.insert(OPEN.to_owned(), text(&record.client));
     }
     if let (State::Closed { .. }, Some(ended_at)) = (&record.state, record.ended_at) {
@@ -64,6 +64,25 @@ pub(crate) fn item(record: &Record, retention: Duration) -> Result<Item, serde_j
         item.insert(EXPIRES.to_owned(), number(expires.unsigned_abs()));
     }
     Ok(item)
+}
+
+/// Between the time and the epoch in the attribute `DUE` of a shelved record. It sorts after every character of a time.
+const SHELVED: char = '~';
+
+/// Returns the value of the attribute `DUE`: the time, and for a shelved record its epoch, so that the index alone says
+/// which message to send.
+fn due_text(record: &Record, due: Timestamp) -> String {
+    let time = instant(due);
+    match record.is_shelved() {
+        true => format!("{time}{SHELVED}{}", record.epoch),
+        false => time,
+    }
+}
+
+/// Reads time and epoch of a shelved record from its attribute `DUE`; `None` for a record that is not shelved.
+pub(crate) fn shelved(due: &str) -> Option<(Timestamp, u32)> {
+    let (time, epoch) = due.split_once(SHELVED)?;
+    Some((time.parse().ok()?, epoch.parse().ok()?))
 }
 
 /// Reads the record of the item with this `id`.

@@ -11,6 +11,7 @@ pub mod host;
 mod parameter;
 mod secrets;
 
+mod due_index;
 mod item;
 mod listing;
 pub mod queue;

@@ -2,11 +2,14 @@
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, QueueAttributeName};
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, QueueAttributeName, SendMessageBatchRequestEntry,
+};
 use courier_core::error_chain::chain;
 use courier_core::operation::message::Message;
 use courier_core::ports::{Queue, QueueError};
 use courier_core::time::Clock;
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -19,6 +22,8 @@ const MAX_DELAY_SECONDS: i32 = 900;
 const MAX_VISIBILITY_SECONDS: i32 = 42_700;
 /// Upper bound of the entries of a batch request.
 const MAX_BATCH_ENTRIES: usize = 10;
+/// Batches that are sent side by side.
+const BATCHES_AT_A_TIME: usize = 16;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -144,6 +149,61 @@ impl Queue for SqsQueue {
             .await
             .map_err(|error| QueueError(error.into()))?;
         Ok(())
+    }
+
+    async fn send_all(&self, messages: &[(Message, Timestamp)]) -> Result<(), QueueError> {
+        for batches in messages.chunks(MAX_BATCH_ENTRIES * BATCHES_AT_A_TIME) {
+            let batches = batches.chunks(MAX_BATCH_ENTRIES);
+            try_join_all(batches.map(|batch| self.send_batch(batch))).await?;
+        }
+        Ok(())
+    }
+
+    async fn in_flight(&self) -> Result<Option<u64>, QueueError> {
+        let name = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+        let attributes = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(name.clone());
+        let answer = attributes
+            .send()
+            .await
+            .map_err(|error| QueueError(error.into()))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let count = attributes.get(&name).and_then(|text| text.parse().ok());
+        count.map_or_else(
+            || Err(QueueError("the queue did not say how many".into())),
+            |count| Ok(Some(count)),
+        )
+    }
+}
+
+impl SqsQueue {
+    /// Sends up to [`MAX_BATCH_ENTRIES`] messages in one request.
+    async fn send_batch(&self, messages: &[(Message, Timestamp)]) -> Result<(), QueueError> {
+        let now = (self.clock)();
+        let mut request = self.client.send_message_batch().queue_url(&self.url);
+        for (index, (message, due)) in messages.iter().enumerate() {
+            let body = serde_json::to_string(message).map_err(|error| QueueError(error.into()))?;
+            let entry = SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(body)
+                .delay_seconds(seconds(now, *due).min(MAX_DELAY_SECONDS))
+                .build()
+                .map_err(|error| QueueError(error.into()))?;
+            request = request.entries(entry);
+        }
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| QueueError(error.into()))?;
+        match answer.failed.first() {
+            Some(failed) => Err(QueueError(
+                format!("SQS refused a message of a batch: {}", failed.code).into(),
+            )),
+            None => Ok(()),
+        }
     }
 }
 

@@ -12,6 +12,9 @@ pub const COURIER_CONFIG: &str = "COURIER_CONFIG";
 pub const COURIER_QUEUE_URL: &str = "COURIER_QUEUE_URL";
 /// The name of the DynamoDB table.
 pub const COURIER_TABLE: &str = "COURIER_TABLE";
+/// The number of messages in flight at which the queue hands out no more: what SQS allows this account. The default is
+/// 120,000.
+pub const COURIER_IN_FLIGHT_LIMIT: &str = "COURIER_IN_FLIGHT_LIMIT";
 /// The log filter: a level, or `target=level,…`. The default is `info`.
 pub const COURIER_LOG: &str = "COURIER_LOG";
 /// The prefix that a base-path mapping or a load balancer's rule adds to the paths of `start-operation`. The default is
@@ -42,7 +45,11 @@ pub struct Settings {
     pub config: ConfigPlace,
     pub queue_url: String,
     pub table: String,
+    pub in_flight_limit: u64,
 }
+
+/// What SQS allows a standard queue (Amazon SQS Developer Guide, "Amazon SQS message quotas").
+const IN_FLIGHT_LIMIT: u64 = 120_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigPlace {
@@ -82,12 +89,26 @@ impl Settings {
                 None
             })
         });
-        match (config, queue_url, table) {
-            (Some(config), Some(queue_url), Some(table)) if errors.is_empty() => Ok(Self {
-                config,
-                queue_url,
-                table,
-            }),
+        let limit = variable(COURIER_IN_FLIGHT_LIMIT).filter(|text| !text.trim().is_empty());
+        let in_flight_limit = limit.map_or(Some(IN_FLIGHT_LIMIT), |text| {
+            text.trim().parse().ok().filter(|limit| *limit > 0)
+        });
+        if in_flight_limit.is_none() {
+            errors.push(format!(
+                "{COURIER_IN_FLIGHT_LIMIT} must be a number above 0"
+            ));
+        }
+        match (config, queue_url, table, in_flight_limit) {
+            (Some(config), Some(queue_url), Some(table), Some(in_flight_limit))
+                if errors.is_empty() =>
+            {
+                Ok(Self {
+                    config,
+                    queue_url,
+                    table,
+                    in_flight_limit,
+                })
+            }
             _ => Err(SettingsErrors(errors)),
         }
     }

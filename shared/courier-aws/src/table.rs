@@ -14,18 +14,16 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
 use courier_core::operation::{OperationId, Record};
-use courier_core::ports::{Document, Filter, Overdue, Page, Store, StoreError, Write};
+use courier_core::ports::{Document, Filter, Overdue, Page, Shelved, Store, StoreError, Write};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::item::{
-    BODY, DUE, Item, KEY, RECORD, REVISION, SHARD, SHARDS, WRITER, instant, item, number, record,
-    settle, string, text,
+    BODY, DUE, Item, KEY, RECORD, REVISION, SHARDS, WRITER, instant, item, number, record, settle,
+    string, text,
 };
 
-/// The index by due time (`infra/template.yaml`).
-const BY_DUE: &str = "by-due";
 /// The most keys that `BatchGetItem` accepts.
 const MAX_KEYS_PER_BATCH: usize = 100;
 /// Upper bound of the records that one call returns.
@@ -146,33 +144,6 @@ impl Table {
         }
         Ok(records)
     }
-
-    /// Returns up to `limit` (due, key) of one partition of the index, the most overdue first.
-    async fn due(
-        &self,
-        shard: char,
-        before: &str,
-        limit: i32,
-    ) -> Result<Vec<(String, String)>, StoreError> {
-        let found = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .index_name(BY_DUE)
-            .key_condition_expression("#shard = :shard AND #due < :before")
-            .expression_attribute_names("#shard", SHARD)
-            .expression_attribute_names("#due", DUE)
-            .expression_attribute_values(":shard", text(shard))
-            .expression_attribute_values(":before", text(before))
-            .limit(limit);
-        let items = found.send().await.map_err(unavailable)?.items;
-        let places = items.unwrap_or_default();
-        let places = places.iter().filter_map(|item| {
-            let (due, key) = (string(item, DUE)?, string(item, KEY)?);
-            Some((due.to_owned(), key.to_owned()))
-        });
-        Ok(places.collect())
-    }
 }
 
 /// Records by their keys.
@@ -241,6 +212,14 @@ impl Store for Table {
             records: found.collect(),
             unreadable: records.unreadable,
         })
+    }
+
+    async fn shelved(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Shelved>, StoreError> {
+        let (from, to) = (instant(from), instant(to));
+        let shards = SHARDS
+            .chars()
+            .map(|shard| self.shelved_in(shard, &from, &to));
+        Ok(try_join_all(shards).await?.concat())
     }
 
     async fn set_aside(&self, ids: &[String], until: Timestamp) -> Result<(), StoreError> {

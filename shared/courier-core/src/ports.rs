@@ -29,6 +29,13 @@ pub trait Store: Send + Sync {
     /// Returns at most `limit` open records whose due time is before `before`, most overdue first.
     async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Overdue, StoreError>;
 
+    /// Returns the shelved records that are due at `from` or later and before `to`, in any order.
+    ///
+    /// Some may be missing or no longer shelved where an index is behind. A store whose host shelves none has none.
+    async fn shelved(&self, _from: Timestamp, _to: Timestamp) -> Result<Vec<Shelved>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Moves the due time of these open records to `until`, so that `overdue` shows those behind them.
     ///
     /// It is for records that cannot be helped now, also unreadable ones. They are otherwise unchanged, also in their
@@ -61,6 +68,21 @@ pub trait Store: Send + Sync {
 pub trait Queue: Send + Sync {
     /// Queues `message`, to be delivered at `due` or later, at least once.
     async fn send(&self, message: &Message, due: Timestamp) -> Result<(), QueueError>;
+
+    /// Queues all of these messages, each with its due time. After an error some of them may be queued.
+    async fn send_all(&self, messages: &[(Message, Timestamp)]) -> Result<(), QueueError> {
+        for (message, due) in messages {
+            self.send(message, *due).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns about how many messages are in flight: received and not deleted, waiting ones included.
+    ///
+    /// Returns `None` for a queue that has no limit of them.
+    async fn in_flight(&self) -> Result<Option<u64>, QueueError> {
+        Ok(None)
+    }
 }
 
 /// The result of a guarded write.
@@ -114,6 +136,14 @@ pub struct Overdue {
     pub records: Vec<Record>,
     /// Ids of those that cannot be read: they are damaged, or a newer version wrote them.
     pub unreadable: Vec<String>,
+}
+
+/// An operation for which no message waits: the sweep sends one when it is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shelved {
+    pub id: OperationId,
+    pub epoch: u32,
+    pub due: Timestamp,
 }
 
 /// A small stored document with its revision, which increases with every write.

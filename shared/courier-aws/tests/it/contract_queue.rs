@@ -1,6 +1,8 @@
 //! The promises of `Queue` and of its way of receiving, on SQS's protocol with a clock that stands still; and the limits
 //! of SQS that MiniStack does not hold us to.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::error::SdkError;
@@ -8,7 +10,7 @@ use aws_sdk_sqs::types::{Message as Received, MessageSystemAttributeName};
 use aws_sdk_sqs::{Client, Config};
 use cloud_testkit::clock::ShiftedClock;
 use cloud_testkit::ministack::{MiniStack, Setup};
-use cloud_testkit::proxy::Proxy;
+use cloud_testkit::proxy::{Action, Fault, Proxy};
 use courier_aws::http_client::SharedClient;
 use courier_aws::queue::{SqsQueue, Waiting};
 use courier_core::operation::OperationId;
@@ -16,7 +18,7 @@ use courier_core::operation::message::Message;
 use courier_core::ports::{Queue, QueueError};
 use courier_testkit::contract_queue::{Consumer, Taken, queue_contract};
 use courier_testkit::sample::at;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 struct Sqs {
@@ -181,4 +183,54 @@ async fn no_request_asks_for_more_than_sqs_allows() {
         .map(|entry| entry["VisibilityTimeout"].as_i64().unwrap())
         .collect();
     assert_eq!(seconds, [0, 1, 42_700, 42_700, 42_700, 42_700, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_messages_are_sent_in_tens_and_counted_in_flight_while_they_are_hidden() {
+    let clock = ShiftedClock::new();
+    let setup = Setup {
+        clock: Some(clock.clone()),
+        ..Setup::default()
+    };
+    let ministack = MiniStack::start_with(setup).await;
+    let (url, _) = ministack.create_courier_queue("many").await;
+    let proxy = Proxy::start(ministack.url(), clock.function()).await;
+    let queue = SqsQueue::new(client(&proxy.url()), &url, clock.function());
+    let due = clock.now() + SignedDuration::from_secs(300);
+    let messages: Vec<(Message, Timestamp)> = (0..205)
+        .map(|number| {
+            let id = OperationId::from_key("many", &number.to_string());
+            (Message::wake(id, number), due)
+        })
+        .collect();
+    queue.send_all(&messages).await.unwrap();
+    assert_eq!(proxy.calls("SendMessageBatch").len(), 21);
+    assert_eq!(queue.in_flight().await.unwrap(), Some(0));
+    assert_eq!(ministack.receive(&url).await, [], "not before they are due");
+    clock.advance(Duration::from_secs(301));
+    let mut received = Vec::new();
+    loop {
+        let some = ministack.receive(&url).await;
+        if some.is_empty() {
+            break;
+        }
+        received.extend(some);
+    }
+    assert_eq!(queue.in_flight().await.unwrap(), Some(205));
+    let mut bodies: Vec<Message> = received
+        .iter()
+        .map(|message| serde_json::from_str(&message.body).unwrap())
+        .collect();
+    let mut sent: Vec<Message> = messages.into_iter().map(|(message, _)| message).collect();
+    for list in [&mut bodies, &mut sent] {
+        list.sort_by_key(|message| message.operation_id().clone());
+    }
+    assert_eq!(bodies, sent);
+
+    proxy.fault(Fault::on("SendMessageBatch", Action::throttled()).times(9));
+    let again = [(Message::wake(OperationId::from_key("many", "0"), 1), due)];
+    assert!(
+        queue.send_all(&again).await.is_err(),
+        "nothing is lost silently"
+    );
 }

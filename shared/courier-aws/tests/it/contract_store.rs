@@ -119,3 +119,48 @@ async fn closed_records_are_left_to_the_expiry_of_dynamodb() {
     let nowhere = Table::new(client("http://127.0.0.1:1"), "courier");
     assert_eq!(nowhere.forget(at(0), 10).await.unwrap(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_alone_says_which_records_are_shelved_until_when() {
+    let (_ministack, proxy, table) = table().await;
+    let mut shelved = Vec::new();
+    for second in [90, 91, 100, 110] {
+        let mut record = running(&sample_record(&OperationId::random()), at(second));
+        record.revision = 1;
+        record.epoch = u32::try_from(second).unwrap();
+        record.shelved_until = record.due_at;
+        assert!(record.is_shelved());
+        table.insert(&record).await.unwrap();
+        shelved.push(record);
+    }
+    let mut waiting = running(&sample_record(&OperationId::random()), at(100));
+    waiting.revision = 1;
+    table.insert(&waiting).await.unwrap();
+    let found = async |from, to| {
+        let mut found = table.shelved(at(from), at(to)).await.unwrap();
+        found.sort_by_key(|one| one.due);
+        let found = found.into_iter();
+        found
+            .map(|one| (one.id, one.epoch, one.due))
+            .collect::<Vec<_>>()
+    };
+    let expected = |indexes: &[usize]| -> Vec<_> {
+        let records = indexes.iter().map(|index| &shelved[*index]);
+        records
+            .map(|record| (record.id.clone(), record.epoch, record.due_at.unwrap()))
+            .collect()
+    };
+    let reads = proxy.journal().len();
+    assert_eq!(found(91, 110).await, expected(&[1, 2]));
+    assert_eq!(found(0, 1000).await, expected(&[0, 1, 2, 3]));
+    assert_eq!(found(111, 1000).await, []);
+    let calls = proxy.journal().split_off(reads);
+    assert!(calls.iter().all(|call| call.operation == "Query"));
+
+    // What is late is overdue like every other record, and one that is set aside is shelved no longer.
+    let overdue = table.overdue(at(95), 10).await.unwrap();
+    assert_eq!(overdue.records, shelved[..2]);
+    let id = shelved[0].id.as_str().to_owned();
+    table.set_aside(&[id], at(105)).await.unwrap();
+    assert_eq!(found(0, 1000).await, expected(&[1, 2, 3]));
+}

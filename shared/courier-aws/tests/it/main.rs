@@ -16,5 +16,6 @@ mod events;
 mod faults;
 mod happy;
 mod kill;
+mod overflow;
 mod seal_key;
 mod template;

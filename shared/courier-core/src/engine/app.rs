@@ -14,6 +14,7 @@ use crate::engine::deployment::{Deployment, DeploymentError};
 use crate::engine::durations::Durations;
 use crate::engine::metrics::Metrics;
 use crate::engine::open_operations::OpenOperations;
+use crate::engine::overflow::Overflow;
 use crate::engine::platform::Platform;
 use crate::engine::rate_limit::{Budget, RateLimiter};
 use crate::graph::client::Graph;
@@ -46,6 +47,7 @@ pub struct App {
     pub(crate) open: OpenOperations,
     pub(crate) durations: Durations,
     pub(crate) budget: Budget,
+    pub overflow: Overflow,
     /// The tenants and operations that Graph throttles at present.
     pub(crate) throttled: Holds,
     /// The time by which everything in flight has to end, once the shutdown has begun.
@@ -97,6 +99,7 @@ impl App {
             open: OpenOperations::default(),
             durations: Durations::default(),
             budget: Budget::default(),
+            overflow: Overflow::default(),
             throttled: Holds::default(),
             stops_at: watch::Sender::new(None),
             deployment: OnceCell::new(),
@@ -169,6 +172,16 @@ impl App {
             operation,
             graph: self.graph.base(),
             timing: &self.timing,
+            shelve_from: self.overflow.shelve_from(self.now()),
+        }
+    }
+
+    /// Returns this `App` for a queue that hands out nothing more when `limit` of its messages are in flight.
+    #[must_use]
+    pub fn with_in_flight_limit(self, limit: u64) -> Self {
+        Self {
+            overflow: Overflow::of(limit),
+            ..self
         }
     }
 

@@ -20,7 +20,8 @@ use crate::operation::message::Message;
 use crate::operation::{OperationId, Record, State};
 use crate::outbound::{Answered, Call, Route, Transport, Unanswered};
 use crate::ports::{
-    Document, Filter, Overdue, Page, Queue, QueueError, Store, StoreError, Write as Written,
+    Document, Filter, Overdue, Page, Queue, QueueError, Shelved, Store, StoreError,
+    Write as Written,
 };
 
 /// Name of the environment variable that the mains read through [`arm`](crate::arm_crash_points).
@@ -166,6 +167,10 @@ impl Store for Around<Arc<dyn Store>> {
         self.0.set_aside(ids, until).await
     }
 
+    async fn shelved(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Shelved>, StoreError> {
+        self.0.shelved(from, to).await
+    }
+
     async fn count_open(&self, client: &str, at_most: usize) -> Result<usize, StoreError> {
         self.0.count_open(client, at_most).await
     }
@@ -212,6 +217,14 @@ impl Queue for Around<Arc<dyn Queue>> {
             Message::PollV1 { .. } => "anew.send",
         };
         around(name, self.0.send(message, due)).await
+    }
+
+    async fn send_all(&self, messages: &[(Message, Timestamp)]) -> Result<(), QueueError> {
+        around("wake.send", self.0.send_all(messages)).await
+    }
+
+    async fn in_flight(&self) -> Result<Option<u64>, QueueError> {
+        self.0.in_flight().await
     }
 }
 

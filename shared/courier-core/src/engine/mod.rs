@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod deployment;
+pub mod overflow;
 pub mod platform;
 pub mod step;
 pub mod sweep;

@@ -1,4 +1,4 @@
-//! The sweeper: gives a new message to records whose message was lost, and deletes old records.
+//! The sweeper: gives a new message to records whose message was lost or whose wait was shelved, and deletes old records.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::engine::app::App;
 use crate::engine::durations;
+use crate::engine::overflow;
 use crate::engine::step::{self, StepError};
 use crate::error_chain::chain;
 use crate::lifecycle::Event;
@@ -28,11 +29,14 @@ const FORGOTTEN_AT_ONCE: usize = 100;
 /// moved. The last failure of the store or the queue is returned as the error.
 pub async fn sweep(app: &App, ends_at: Timestamp) -> Result<usize, StepError> {
     let mut sweep = Sweep::default();
+    // First, because those messages have a time. A failure keeps no overdue record from its message.
+    let relieved = overflow::relieve(app, ends_at).await;
     let swept = sweep.requeue_overdue(app, ends_at).await;
     sweep.report(app);
     durations::merge_all(app).await;
     forget(app, ends_at).await?;
     swept?;
+    relieved?;
     sweep.failure.map_or(Ok(sweep.found), Err)
 }
 

@@ -1,5 +1,7 @@
 //! The one write into the state Ended, and the new message for a record that has lost its own.
 
+use jiff::Timestamp;
+
 use super::{Decision, Next, Rules, only, written};
 use crate::operation::message::Message;
 use crate::operation::view::freeze;
@@ -28,6 +30,7 @@ impl Rules<'_> {
         }
         let mut record = self.changed();
         record.due_at = Some(self.now);
+        record.shelved_until = None;
         if record.state.is_starting() {
             let watchdog = Message::WatchdogV1 {
                 operation_id: record.id.clone(),
@@ -44,14 +47,19 @@ impl Rules<'_> {
     ///
     /// The message's epoch is higher than any before it. The record takes it over only when it is first used: should
     /// this process die between the write and the message, the older message still carries the record.
-    pub(super) fn carry_anew(&self, mut decision: Decision) -> Decision {
+    pub(super) fn carry_anew(&self, decision: Decision) -> Decision {
+        self.carry_anew_at(decision, self.now)
+    }
+
+    /// Adds such a message that is due at `due`.
+    pub(super) fn carry_anew_at(&self, mut decision: Decision, due: Timestamp) -> Decision {
         if let Some(record) = &decision.write
             && record.due_at.is_some()
         {
             // The first use of an epoch is a write, so the revision is ahead of all epochs except the ones that
             // `take_over` and `Message::renewed` give out.
             let epoch = u32::try_from(record.revision).unwrap_or(u32::MAX);
-            decision.send = Some((Message::poll(record, epoch.saturating_add(2)), self.now));
+            decision.send = Some((Message::poll(record, epoch.saturating_add(2)), due));
         }
         decision.next = Next::Drop;
         decision
@@ -88,6 +96,7 @@ impl Rules<'_> {
     /// Writes the state Ended and freezes outcome, event id and body; nothing else does.
     pub(super) fn finish(&self, mut record: Record, outcome: Outcome) -> Decision {
         record.ended_at = Some(self.now);
+        record.shelved_until = None;
         record.sealed_parameters = None;
         let may_be_resumed =
             outcome == Outcome::Expired || record.reason == Some(Reason::MonitorGone);

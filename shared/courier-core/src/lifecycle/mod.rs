@@ -106,6 +106,9 @@ pub struct Policy<'a> {
     /// The configured Graph origin, the only one that a token is sent to.
     pub graph: &'a Url,
     pub timing: &'a Timing,
+    /// The shortest wait for a poll that is shelved: the record says when it ends, and its message is deleted. `None`
+    /// for none.
+    pub shelve_from: Option<Duration>,
 }
 
 /// Durations and limits of the rules.

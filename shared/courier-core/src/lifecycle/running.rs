@@ -153,6 +153,7 @@ impl Rules<'_> {
         let mut record = self.changed();
         record.epoch = epoch;
         record.step_crashes = 0;
+        record.shelved_until = None;
         record.graph.polls = receives.max(self.record.graph.polls.saturating_add(1));
         record
     }
@@ -269,10 +270,15 @@ impl Rules<'_> {
         next_poll: Timestamp,
         retry_after: Option<Duration>,
     ) -> Decision {
+        let wait = elapsed(self.now, next_poll);
+        if self.policy.shelve_from.is_some_and(|from| wait >= from) {
+            return shelved(record, next_poll);
+        }
         // A message that the queue delivers too early must find Graph's long pause in the record; our own pacing is
         // computed again.
         let long = retry_after.is_some_and(|retry_after| retry_after > MAX_UNWRITTEN_RETRY_AFTER);
-        if !long && !self.outlasts_sweeper(next_poll) && !self.is_news(&record) {
+        let was_shelved = self.record.is_shelved();
+        if !long && !was_shelved && !self.outlasts_sweeper(next_poll) && !self.is_news(&record) {
             return only(Next::Wait(next_poll));
         }
         self.write_poll(record, next_poll)
@@ -281,6 +287,10 @@ impl Rules<'_> {
     fn write_poll(&self, mut record: Record, next_poll: Timestamp) -> Decision {
         record.graph.next_poll_at = Some(next_poll);
         record.due_at = Some(schedule::sweep_after(&record, next_poll, self.now));
+        // The sweep may have sent the same message twice. One of a higher epoch ends that.
+        if was_shelved && record.epoch == self.record.epoch {
+            return self.carry_anew_at(written(record, Next::Drop), next_poll);
+        }
         written(record, Next::Wait(next_poll))
     }
 
@@ -297,6 +307,15 @@ impl Rules<'_> {
             || new.missing != old.missing
             || new.unanswered != old.unanswered
     }
+}
+
+/// Leaves the wait to the table: no message waits, and the sweep sends one of the next epoch, which outdates this one.
+fn shelved(mut record: Record, next_poll: Timestamp) -> Decision {
+    record.epoch = record.epoch.saturating_add(1);
+    record.graph.next_poll_at = Some(next_poll);
+    record.due_at = Some(next_poll);
+    record.shelved_until = Some(next_poll);
+    written(record, Next::Drop)
 }
 
 /// Returns the line of the history for a poll that brings nothing.

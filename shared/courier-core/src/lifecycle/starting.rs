@@ -63,8 +63,9 @@ impl Rules<'_> {
         };
         // An operation past its deadline is polled once more before it ends: its job may have ended in time.
         let next = self.record.graph.next_poll_at.unwrap_or(self.now);
-        if location != Some(monitor) {
-            // The record is the authority: a message with another URL changes nothing, and the URL is not called.
+        if location.is_some_and(|location| location != monitor) {
+            // The record is the authority: a message with another URL changes nothing, and the URL is not called. One
+            // without a URL was sent by the sweep, which has not read the record.
             only(Next::Drop)
         } else if self.now < next {
             only(Next::Wait(next))

@@ -17,7 +17,7 @@ pub enum Message {
         /// A fencing token: a message of a lower epoch than the record's is dropped.
         #[serde(rename = "hop")]
         epoch: u32,
-        /// The URL to poll; one that differs from the record's is ignored.
+        /// The URL to poll; a message with one that differs from the record's is dropped. `None` for the record's own.
         location: Option<String>,
         /// Number of times that the messages which this one replaces were received.
         #[serde(rename = "looks", default, skip_serializing_if = "is_zero")]
@@ -59,6 +59,16 @@ impl Message {
             | State::StartUnknown { .. }
             | State::Ended { .. }
             | State::Closed { .. } => None,
+        }
+    }
+
+    /// Returns the message for a shelved operation, whose record has this epoch. It names no URL: the record does.
+    pub fn wake(operation_id: OperationId, epoch: u32) -> Self {
+        Self::PollV1 {
+            operation_id,
+            epoch,
+            location: None,
+            receives_before: 0,
         }
     }
 

@@ -82,6 +82,10 @@ pub struct Record {
     pub event: Option<FrozenEvent>,
     pub delivery: Delivery,
     pub history: Vec<HistoryEntry>,
+    /// What `due_at` was when the operation was shelved: no message waits, and the sweep sends one then. Another `due_at`
+    /// means that it is shelved no longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shelved_until: Option<Timestamp>,
     /// Time at which the caller had its personal data erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased_at: Option<Timestamp>,
@@ -128,6 +132,11 @@ impl Record {
             State::Ended { .. } | State::Closed { .. } => false,
         };
         has_stalled && self.reason.is_none()
+    }
+
+    /// Reports whether no message waits for this operation, because the sweep sends it one when it is due.
+    pub fn is_shelved(&self) -> bool {
+        self.shelved_until.is_some() && self.shelved_until == self.due_at
     }
 
     /// Returns one of [`CALLBACK_STATUSES`].

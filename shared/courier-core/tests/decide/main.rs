@@ -70,7 +70,7 @@ proptest! {
         let operation = Catalogue::shipped().find(name).unwrap();
         let graph = Url::parse(GRAPH).unwrap();
         let timing = Timing::default();
-        let policy = Policy { operation, graph: &graph, timing: &timing };
+        let policy = Policy { operation, graph: &graph, timing: &timing, shelve_from: None };
         let mut record = accepted(name, with_callback);
         let mut now = began();
         for (happening, seconds) in &walk {
@@ -96,6 +96,7 @@ fn late_success_of_the_held_attempt_ends_the_hold_as_running() {
         operation,
         graph: &graph,
         timing: &timing,
+        shelve_from: None,
     };
     let mut record = accepted("user.exportPersonalData", true);
     record.attempt = 1;
@@ -146,6 +147,7 @@ fn export_whose_lease_has_expired_is_held_and_then_ends_unknown() {
         operation,
         graph: &graph,
         timing: &timing,
+        shelve_from: None,
     };
     let mut record = accepted("user.exportPersonalData", true);
     record.attempt = 1;
@@ -189,6 +191,7 @@ fn record_at_the_highest_epoch_still_gets_a_message_that_polls() {
         operation: Catalogue::shipped().find(name).unwrap(),
         graph: &graph,
         timing: &timing,
+        shelve_from: None,
     };
     let mut record = accepted(name, true);
     record.epoch = u32::MAX;

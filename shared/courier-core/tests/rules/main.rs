@@ -27,6 +27,7 @@ mod messages;
 mod pacing;
 mod polls;
 mod resuming;
+mod shelving;
 mod spelling;
 mod starts;
 mod troubles;
@@ -100,6 +101,7 @@ fn record(operation: &str, state: State) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        shelved_until: None,
         erased_at: None,
         unknown: Map::new(),
     }
@@ -159,6 +161,7 @@ fn decided(record: &Record, event: &Event, now: Timestamp) -> Decision {
         operation: operation(&record.operation),
         graph: &graph,
         timing: &timing,
+        shelve_from: None,
     };
     decide(record, event, now, &policy)
 }

@@ -130,8 +130,15 @@ fn message_with_another_location_is_dropped() {
             assert_eq!(decision, nothing(Next::Drop));
         }
     }
-    let none = poll(&accepted(EXPORT, at(0)), 3);
-    assert_eq!(decided(&record, &none, at(100)), nothing(Next::Drop));
+}
+
+#[test]
+fn message_without_a_location_polls_where_the_record_says() {
+    let record = running(EXPORT);
+    let without = |epoch| poll(&accepted(EXPORT, at(0)), epoch);
+    let decision = decided(&record, &without(3), at(100));
+    assert_eq!(decision, nothing(Next::Poll));
+    assert_eq!(decided(&record, &without(2), at(100)), nothing(Next::Drop));
 }
 
 #[test]

@@ -62,6 +62,9 @@ pub struct Plan {
     /// For a while Graph answers every poll 429.
     pub storm: Option<Storm>,
     pub durations: Durations,
+    /// Messages in flight at which the queue would hand out no more, for functions that keep below it. So few that long
+    /// waits are shelved.
+    pub in_flight_limit: Option<u64>,
     /// Breaks the world or the program on purpose, to see that the checks see it.
     pub sabotage: Option<Sabotage>,
 }
@@ -149,6 +152,7 @@ impl Plan {
                 schedule_seconds: random.within(0..300) as f64,
                 ..Durations::default()
             },
+            in_flight_limit: random.chance(0.3).then(|| random.within(1..40)),
             sabotage: None,
         }
     }
@@ -163,6 +167,7 @@ impl Plan {
             host: Host::Functions,
             batch: 10,
             most_receives: 1000,
+            in_flight_limit: None,
             ..calm
         }
     }

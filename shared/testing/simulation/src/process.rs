@@ -93,7 +93,11 @@ fn app(life: &Arc<Life>) -> App {
         timing: Timing::default(),
         timeouts: Timeouts::default(),
     };
-    App::new(config, platform)
+    let app = App::new(config, platform);
+    match (life.world.plan.host, life.world.plan.in_flight_limit) {
+        (Host::Functions, Some(limit)) => app.with_in_flight_limit(limit),
+        (Host::Functions, None) | (Host::Machine, _) => app,
+    }
 }
 
 /// The time when the host ends what begins now, by the clock of the process.
@@ -165,6 +169,7 @@ async fn work(app: &App, life: &Life, batch: &[Received]) {
     if life.world.plan.sabotage == Some(Sabotage::DeletedFirst) {
         batch.iter().for_each(|one| queue::delete(life, one));
     }
+    app.overflow.refresh(&*app.store, life.now()).await;
     let ends_at = ends_at(life, BATCH.saturating_sub(AFTERWARDS));
     let steps = batch.iter().map(|received| async move {
         let fate = step(app, &received.message, received.receives, ends_at).await;
@@ -203,7 +208,8 @@ async fn sweeps(app: &App, life: &Life) {
     let world = &life.world;
     loop {
         // Once nothing goes wrong there is little to sweep.
-        let pause = if world.is_calm() { 1800 } else { 300 };
+        let is_idle = world.is_calm() && world.plan.in_flight_limit.is_none();
+        let pause = if is_idle { 1800 } else { 300 };
         sleep(Duration::from_secs(pause)).await;
         if let Some(Sabotage::NoSweeper | Sabotage::DeletedFirst) = world.plan.sabotage {
             continue;

@@ -70,6 +70,16 @@ impl Queue for SimulatedQueue {
         }
         Ok(())
     }
+
+    async fn in_flight(&self) -> Result<Option<u64>, QueueError> {
+        self.0.moment("queue.measure").await;
+        let world = &self.0.world;
+        if world.strikes(world.plan.send_refused) {
+            return Err(QueueError("refused by the simulation".into()));
+        }
+        // The delayed ones among them are not in flight: this is a little more than SQS would say.
+        Ok(Some(waiting(world) as u64))
+    }
 }
 
 fn add(world: &World, message: &Message, visible_at: Timestamp) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use courier_core::operation::{OperationId, Record, State};
-use courier_core::ports::{Document, Filter, Overdue, Page, Store, StoreError, Write};
+use courier_core::ports::{Document, Filter, Overdue, Page, Shelved, Store, StoreError, Write};
 use jiff::Timestamp;
 
 use crate::checks;
@@ -166,6 +166,26 @@ impl Store for SimulatedStore {
             records: found.into_iter().map(|(_, record)| record).collect(),
             unreadable: Vec::new(),
         })
+    }
+
+    async fn shelved(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Shelved>, StoreError> {
+        self.before("record.shelved").await?;
+        let world = &self.0.world;
+        let records = lock(&world.records);
+        let shelved = records.all().filter(|record| record.is_shelved());
+        let due = shelved.filter(|record| record.due_at.is_some_and(|due| from <= due && due < to));
+        let mut found: Vec<Shelved> = due
+            .filter_map(|record| {
+                Some(Shelved {
+                    id: record.id.clone(),
+                    epoch: record.epoch,
+                    due: record.due_at?,
+                })
+            })
+            .collect();
+        drop(records);
+        found.retain(|_| !world.strikes(world.plan.index_stale));
+        Ok(found)
     }
 
     async fn set_aside(&self, ids: &[String], until: Timestamp) -> Result<(), StoreError> {

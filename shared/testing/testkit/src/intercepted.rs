@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use courier_core::operation::{OperationId, Record};
-use courier_core::ports::{Document, Filter, Overdue, Page, Store, StoreError, Write};
+use courier_core::ports::{Document, Filter, Overdue, Page, Shelved, Store, StoreError, Write};
 use jiff::Timestamp;
 
 /// A call that is about to be made.
@@ -64,6 +64,10 @@ impl<S: Store> Store for Intercepted<S> {
 
     async fn set_aside(&self, ids: &[String], until: Timestamp) -> Result<(), StoreError> {
         self.inner.set_aside(ids, until).await
+    }
+
+    async fn shelved(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Shelved>, StoreError> {
+        self.inner.shelved(from, to).await
     }
 
     async fn count_open(&self, client: &str, at_most: usize) -> Result<usize, StoreError> {

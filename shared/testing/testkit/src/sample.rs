@@ -56,6 +56,7 @@ pub fn sample_record(id: &OperationId) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        shelved_until: None,
         erased_at: None,
         unknown: Map::new(),
     }

@@ -46,6 +46,7 @@ const SWEEP: &[&str] = &[
     "dynamodb:Query ${Table.Arn}/index/by-client",
     "dynamodb:Query ${Table.Arn}/index/by-due",
     "dynamodb:UpdateItem Table.Arn",
+    "sqs:GetQueueAttributes Queue.Arn",
     "logs:CreateLogStream SweepLogGroup.Arn",
     "logs:PutLogEvents SweepLogGroup.Arn",
 ];

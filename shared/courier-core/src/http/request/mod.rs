@@ -215,6 +215,7 @@ impl<'a> NewOperation<'a> {
             event: None,
             delivery: Delivery::default(),
             history: vec![accepted],
+            shelved_until: None,
             erased_at: None,
             unknown: Unknown::new(),
         }

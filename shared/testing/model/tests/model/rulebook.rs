@@ -160,6 +160,7 @@ impl Rulebook {
             },
             graph: &self.graph,
             timing: &self.timing,
+            shelve_from: None,
         };
         let decision = decide(&asked, &bind::event(self.class, what), time(clock), &policy);
         let operation = u8::from(record.id != bind::id(0));
@@ -394,6 +395,7 @@ fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        shelved_until: None,
         erased_at: None,
         unknown: Map::new(),
     }
