@@ -6,8 +6,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use courier_core::operation::{OperationId, Record, State};
 use courier_core::ports::{Filter, StoreError, Write};
-use courier_core::time::later;
+use courier_core::time::{elapsed, later};
 use jiff::Timestamp;
+use serde_json::Value;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -42,7 +43,7 @@ pub(crate) fn item(record: &Record, retention: Duration) -> Result<Item, serde_j
         (KEY.to_owned(), text(record.id.as_str())),
         (REVISION.to_owned(), number(record.revision)),
         (WRITER.to_owned(), text(&record.writer)),
-        (RECORD.to_owned(), text(serde_json::to_string(record)?)),
+        (RECORD.to_owned(), text(stored(record)?)),
         (CLIENT.to_owned(), text(&record.client)),
         (LISTED.to_owned(), text(listed(record))),
         (
@@ -66,16 +67,62 @@ pub(crate) fn item(record: &Record, retention: Duration) -> Result<Item, serde_j
     Ok(item)
 }
 
+/// Returns the record as JSON without its empty fields, because DynamoDB bills each KB of an item.
+///
+/// A missing field is read as an empty one, by earlier versions too. What a newer version has written stays as it is.
+fn stored(record: &Record) -> Result<String, serde_json::Error> {
+    let mut value = serde_json::to_value(record)?;
+    for (name, unknown) in [
+        (None, &record.unknown),
+        (Some("graph"), &record.graph.unknown),
+        (Some("delivery"), &record.delivery.unknown),
+    ] {
+        let part = match name {
+            Some(name) => value.get_mut(name),
+            None => Some(&mut value),
+        };
+        if let Some(fields) = part.and_then(Value::as_object_mut) {
+            fields.retain(|name, value| !value.is_null() || unknown.contains_key(name));
+        }
+    }
+    serde_json::to_string(&value)
+}
+
+/// Lengths of the cells to which a due time is rounded up in the index, where its margin is as long.
+///
+/// Another key costs two writes of the index, and a job's due time moves with each write of its record.
+const CELLS: [Duration; 4] = [
+    Duration::from_secs(4 * 3600),
+    Duration::from_secs(2 * 3600),
+    Duration::from_secs(3600),
+    Duration::from_secs(1800),
+];
+
+/// Returns the due time as the index has it: that of a job up to its margin after the next poll later, so that a lost
+/// message is found at most 8 h after its poll instead of 4 h.
+fn indexed_due(record: &Record, due: Timestamp) -> Timestamp {
+    let (State::Running { .. }, Some(next_poll)) = (&record.state, record.graph.next_poll_at)
+    else {
+        return due;
+    };
+    let margin = elapsed(next_poll, due);
+    let Some(cell) = CELLS.iter().find(|cell| margin >= **cell) else {
+        return due;
+    };
+    let cell = i64::try_from(cell.as_secs()).unwrap_or(1);
+    let end = (due.as_second().div_euclid(cell) + 1).saturating_mul(cell);
+    Timestamp::from_second(end).unwrap_or(due)
+}
+
 /// Between the time and the epoch in the attribute `DUE` of a shelved record. It sorts after every character of a time.
 const SHELVED: char = '~';
 
 /// Returns the value of the attribute `DUE`: the time, and for a shelved record its epoch, so that the index alone says
 /// which message to send.
 fn due_text(record: &Record, due: Timestamp) -> String {
-    let time = instant(due);
     match record.is_shelved() {
-        true => format!("{time}{SHELVED}{}", record.epoch),
-        false => time,
+        true => format!("{}{SHELVED}{}", instant(due), record.epoch),
+        false => instant(indexed_due(record, due)),
     }
 }
 
@@ -153,7 +200,7 @@ pub(crate) fn number(value: u64) -> AttributeValue {
 #[cfg(test)]
 mod tests {
     use courier_core::operation::{DeliveryOutcome, Outcome};
-    use courier_testkit::sample::{at, closed, ended, sample_record};
+    use courier_testkit::sample::{at, closed, ended, running, sample_record};
 
     use super::*;
 
@@ -191,6 +238,55 @@ mod tests {
             .clone();
         let kept = at(100).as_second() + 40 * 24 * 3600 + 1;
         assert_eq!(expires, kept.to_string());
+    }
+
+    #[test]
+    fn empty_fields_are_not_stored_and_are_empty_when_they_are_read() {
+        let plain = running(&sample_record(&OperationId::random()), at(90));
+        let mut newer = plain.clone();
+        newer.unknown.insert("newer".to_owned(), Value::Null);
+        newer.graph.unknown.insert("newer".to_owned(), Value::Null);
+        for before in [plain, newer] {
+            let item = item(&before, RETENTION).unwrap();
+            assert_eq!(record(before.id.as_str(), &item).unwrap(), before);
+            let (stored, whole) = (
+                string(&item, RECORD).unwrap(),
+                serde_json::to_string(&before).unwrap(),
+            );
+            assert!(stored.len() + 250 < whole.len(), "{stored}\n{whole}");
+            assert_eq!(
+                stored.matches("null").count(),
+                stored.matches("\"newer\"").count()
+            );
+        }
+    }
+
+    #[test]
+    fn due_time_of_a_job_is_rounded_up_in_the_index_by_no_more_than_its_margin() {
+        let mut job = running(&sample_record(&OperationId::random()), at(0));
+        for (margin, cell) in [
+            (60, 0),
+            (1799, 0),
+            (1800, 1800),
+            (3600, 3600),
+            (4 * 3600, 4 * 3600),
+            (9 * 3600, 4 * 3600),
+        ] {
+            for second in [0, 1, 1799, 1800, 100_000] {
+                job.graph.next_poll_at = Some(at(second));
+                let due = at(second + margin);
+                let indexed = indexed_due(&job, due);
+                let later = indexed.duration_since(due).as_secs();
+                assert!((0..=cell).contains(&later), "{margin} {second} {later}");
+                if cell > 0 {
+                    assert_eq!(indexed.as_second() % cell, 0, "{margin} {second}");
+                }
+            }
+        }
+        job.graph.next_poll_at = None;
+        assert_eq!(indexed_due(&job, at(1)), at(1));
+        let ended = ended(&job, Outcome::Succeeded, at(100));
+        assert_eq!(indexed_due(&ended, at(20_000)), at(20_000));
     }
 
     #[test]

@@ -25,6 +25,9 @@ const DOCUMENT: &str = "overflow";
 const RUNGS: [(u64, u64); 4] = [(40, 3600), (50, 1800), (55, 900), (60, 600)];
 /// Percent of the limit by which the messages in flight fall below a rung before it is left.
 const HYSTERESIS: u64 = 10;
+/// Longest wait between two looks (`max_seconds` in the catalogue), and the pause between two sweeps, in seconds.
+const LONGEST_WAIT: u64 = 21_600;
+const SWEEP_PERIOD: u64 = 300;
 /// Age at which a process reads the document again.
 const MAX_AGE: Duration = Duration::from_secs(180);
 /// Time that a process waits for the document.
@@ -63,6 +66,9 @@ struct Pressure {
     measured_at: Timestamp,
     /// The last time at which something was shelved.
     used_at: Timestamp,
+    /// The messages that the last sweep has sent.
+    #[serde(default)]
+    woken: u64,
     /// Shelved records that are due before this time have got their messages.
     woken_to: Timestamp,
 }
@@ -159,7 +165,17 @@ fn measured(
 ) -> Option<Pressure> {
     let shelved_from = before.and_then(|before| before.shelve_from);
     let shelve_from = match in_flight {
-        Some(in_flight) => rung(in_flight.saturating_mul(100) / limit.max(1), shelved_from),
+        Some(in_flight) => {
+            let percent = |count: u64| count.saturating_mul(100) / limit.max(1);
+            let woken = before.map_or(0, |before| before.woken);
+            let back = woken.saturating_mul(sweeps_of_returning_waits(shelved_from));
+            let now = rung(percent(in_flight), shelved_from);
+            let then = rung(percent(in_flight.saturating_add(back)), shelved_from);
+            let is_relaxed = shelved_from.is_some_and(|from| now.is_none_or(|now| now > from));
+            // What is shelved now would come back into the queue, and must have room there.
+            let stays = is_relaxed && then.is_some_and(|then| Some(then) <= shelved_from);
+            if stays { shelved_from } else { now }
+        }
         None => shelved_from,
     };
     let used_at = match (shelve_from.or(shelved_from), before) {
@@ -174,8 +190,17 @@ fn measured(
             (Some(_), _) | (None, None) => now,
         },
         used_at,
+        woken: before.map_or(0, |before| before.woken),
         woken_to: before.map_or(now, |before| before.woken_to),
     })
+}
+
+/// Returns the number of sweeps whose messages would wait in the queue at a time if shorter waits than the next longer
+/// ones were shelved no more.
+fn sweeps_of_returning_waits(shelved_from: Option<u64>) -> u64 {
+    let longer = RUNGS.iter().rev().map(|(_, wait)| *wait);
+    let longer = longer.filter(|wait| shelved_from.is_some_and(|from| *wait > from));
+    longer.min().unwrap_or(LONGEST_WAIT) / SWEEP_PERIOD
 }
 
 /// Returns the shortest wait to shelve, in seconds, when so many percent of the limit are in flight.
@@ -209,6 +234,7 @@ impl Told<'_> {
         let mut from = self.pressure.woken_to.max(lost);
         let to = later(now, WAKE_AHEAD);
         let mut woken = 0;
+        self.pressure.woken = 0;
         while from < to && self.app.has_time_for(Duration::ZERO, ends_at) {
             let end = later(from, SLICE).min(to);
             let shelved = self.app.store.shelved(from, end).await?;
@@ -216,6 +242,7 @@ impl Told<'_> {
             from = end;
             self.pressure.woken_to = end;
             woken += shelved.len();
+            self.pressure.woken = woken as u64;
             if (!shelved.is_empty() || end == to) && !self.save().await? {
                 return Ok(woken);
             }

@@ -38,6 +38,7 @@ use crate::process::{Work, keep};
 use crate::world::{World, lock};
 
 pub use crate::plan::{Host, Plan, Sabotage, Storm};
+pub use crate::world::Effort;
 
 /// An export may take a month, its callback three days; the net under everything adds hours.
 const LONGEST: Duration = Duration::from_secs(60 * 86_400);
@@ -76,6 +77,7 @@ pub struct History {
     pub callbacks: Vec<Callback>,
     /// The time when Graph was asked for the state of a job.
     pub looks: Vec<Timestamp>,
+    pub effort: Effort,
     /// The time when the run began.
     pub began: Timestamp,
 }
@@ -108,6 +110,7 @@ pub fn history(plan: Plan, print: bool) -> Result<History, Broken> {
                 },
                 callbacks,
                 looks: lock(&world.looks).clone(),
+                effort: *lock(&world.effort),
                 began: world.at(Duration::ZERO),
             }),
             Some(promise) => Err(Broken {

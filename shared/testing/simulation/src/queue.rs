@@ -60,6 +60,7 @@ impl Queue for SimulatedQueue {
             let mut carriers = lock(&world.carriers);
             *carriers.entry(message.operation_id().clone()).or_default() += copies;
         }
+        lock(&world.effort).sends += u64::from(copies);
         for _ in 0..copies {
             add(world, message, later(world.now(), delay));
         }
@@ -77,8 +78,7 @@ impl Queue for SimulatedQueue {
         if world.strikes(world.plan.send_refused) {
             return Err(QueueError("refused by the simulation".into()));
         }
-        // The delayed ones among them are not in flight: this is a little more than SQS would say.
-        Ok(Some(waiting(world) as u64))
+        Ok(Some(in_flight(world) as u64))
     }
 }
 
@@ -145,6 +145,7 @@ fn receive_one(life: &Life) -> Option<Received> {
             continue;
         }
         messages.hide(number, later(now, hidden));
+        lock(&world.effort).receives += 1;
         life.report(format_args!("takes {name} for time {}", received.receives));
         return Some(received);
     }
@@ -161,6 +162,11 @@ pub(crate) fn postpone(life: &Life, received: &Received, until: Timestamp) {
     let hidden = elapsed(life.now(), until).min(LONGEST_VISIBILITY);
     let until = later(world.now(), hidden);
     lock(&world.messages).hide(received.number, until);
+    let in_flight = in_flight(world);
+    let mut effort = lock(&world.effort);
+    effort.hidings += 1;
+    effort.most_in_flight = effort.most_in_flight.max(in_flight);
+    drop(effort);
     let name = name(world, &received.message);
     life.report(format_args!("hides {name} for {hidden:?}"));
     world.queued.notify_waiters();
@@ -169,6 +175,7 @@ pub(crate) fn postpone(life: &Life, received: &Received, until: Timestamp) {
 pub(crate) fn delete(life: &Life, received: &Received) {
     let world = &life.world;
     let name = name(world, &received.message);
+    lock(&world.effort).deletions += 1;
     if world.strikes(world.plan.message_resurrected) {
         let pause = Duration::from_secs(world.within(1..7200));
         lock(&world.messages).hide(received.number, later(world.now(), pause));
@@ -177,6 +184,15 @@ pub(crate) fn delete(life: &Life, received: &Received) {
         lock(&world.messages).remove(received.number);
         life.report(format_args!("deletes {name}"));
     }
+}
+
+/// The messages that were received and are hidden: one that is only delayed is not in flight.
+fn in_flight(world: &World) -> usize {
+    let now = world.now();
+    let messages = lock(&world.messages);
+    let queued = messages.queued.values();
+    let received = queued.filter(|queued| queued.receives > 0 && queued.visible_at > now);
+    received.count()
 }
 
 pub(crate) fn waiting(world: &World) -> usize {

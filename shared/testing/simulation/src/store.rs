@@ -60,6 +60,10 @@ impl SimulatedStore {
             record.attempt,
             record.epoch
         ));
+        let mut effort = lock(&world.effort);
+        effort.writes += 1;
+        effort.moved += u64::from(current.due_at != record.due_at);
+        drop(effort);
         *current = record.clone();
         records.set_aside.remove(&record.id);
         if let State::Running { monitor } = &record.state {

@@ -23,6 +23,19 @@ use crate::receivers::Receivers;
 use crate::records::Records;
 use crate::trace::Trace;
 
+/// Counts of what costs money on AWS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Effort {
+    pub sends: u64,
+    pub receives: u64,
+    pub hidings: u64,
+    pub deletions: u64,
+    pub writes: u64,
+    /// Writes that move the due time, and with it an entry of the index.
+    pub moved: u64,
+    pub most_in_flight: usize,
+}
+
 /// 2026-11-21T20:00:00Z
 const BEGINNING: i64 = 1_795_291_200;
 /// Chance of a jump at each await, where clocks are off.
@@ -52,6 +65,8 @@ pub(crate) struct World {
     pub(crate) not_before: Mutex<BTreeMap<String, Timestamp>>,
     /// The time when Graph was asked for the state of a job.
     pub(crate) looks: Mutex<Vec<Timestamp>>,
+    /// What was done how often, and the most messages in flight at a time.
+    pub(crate) effort: Mutex<Effort>,
     /// Paths at Graph an answer of which was lost: what it allowed nobody knows.
     pub(crate) unheard: Mutex<BTreeSet<String>>,
 }
@@ -82,6 +97,7 @@ impl World {
             carriers: Mutex::default(),
             not_before: Mutex::default(),
             looks: Mutex::default(),
+            effort: Mutex::default(),
             unheard: Mutex::default(),
         })
     }

@@ -2,7 +2,8 @@
 
 use courier_aws::batch::{MOST_RECEIVES, OLD};
 use courier_aws::settings::{
-    COURIER_BASE_PATH, COURIER_CONFIG, COURIER_LOG, COURIER_QUEUE_URL, COURIER_TABLE,
+    COURIER_BASE_PATH, COURIER_CONFIG, COURIER_IN_FLIGHT_LIMIT, COURIER_LOG, COURIER_QUEUE_URL,
+    COURIER_TABLE,
 };
 use serde_json::{Value, json};
 
@@ -23,7 +24,7 @@ fn number(value: &Value) -> u64 {
 #[test]
 fn each_function_has_the_timeout_that_the_program_counts_on() {
     let timeout = |name: &str| number(&properties(name)["Timeout"]);
-    assert_eq!(FUNCTIONS.map(timeout), [29, 60, 60]);
+    assert_eq!(FUNCTIONS.map(timeout), [29, 60, 240]);
     let integration = &properties("HttpApiIntegration")["TimeoutInMillis"];
     assert_eq!(number(integration), 30_000);
 }
@@ -46,6 +47,7 @@ fn each_function_is_a_small_arm64_program_with_the_variables_that_it_reads() {
         let variables = &function["Environment"]["Variables"];
         let mut read = vec![
             COURIER_CONFIG,
+            COURIER_IN_FLIGHT_LIMIT,
             COURIER_LOG,
             COURIER_QUEUE_URL,
             COURIER_TABLE,
@@ -58,6 +60,8 @@ fn each_function_is_a_small_arm64_program_with_the_variables_that_it_reads() {
         assert_eq!(names(variables), read, "{name}");
         assert_eq!(short(&variables[COURIER_QUEUE_URL]), "Queue");
         assert_eq!(short(&variables[COURIER_TABLE]), "Table");
+        let limit = short(&variables[COURIER_IN_FLIGHT_LIMIT]);
+        assert_eq!(limit, "InFlightLimit");
     }
     assert_eq!(parameter("Architecture")["Default"], "arm64");
     assert_eq!(parameter("BasePath")["Default"], "");

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod histories;
+mod overflow;
 mod sabotage;
 mod scenarios;
 mod timetable;
