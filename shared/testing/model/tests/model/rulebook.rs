@@ -153,11 +153,7 @@ impl Rulebook {
         let careless = self.variant == Some(Variant::RerunOnExpiredLease)
             && matches!(what, Happening::Arrived(_) | Happening::Prepared);
         let policy = Policy {
-            operation: if careless {
-                &self.careless
-            } else {
-                &self.operation
-            },
+            operation: [&self.operation, &self.careless][usize::from(careless)],
             graph: &self.graph,
             timing: &self.timing,
             shelve_from: None,
