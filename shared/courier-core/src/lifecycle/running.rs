@@ -288,7 +288,7 @@ impl Rules<'_> {
         record.graph.next_poll_at = Some(next_poll);
         record.due_at = Some(schedule::sweep_after(&record, next_poll, self.now));
         // The sweep may have sent the same message twice. One of a higher epoch ends that.
-        if was_shelved && record.epoch == self.record.epoch {
+        if self.record.is_shelved() && record.epoch == self.record.epoch {
             return self.carry_anew_at(written(record, Next::Drop), next_poll);
         }
         written(record, Next::Wait(next_poll))

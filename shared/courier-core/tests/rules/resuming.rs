@@ -35,6 +35,7 @@ fn polled(record: &Record, now: Timestamp, retry_after: Option<u64>) -> Decision
         operation: operation(&record.operation),
         graph: &graph,
         timing: &timing,
+        shelve_from: None,
     };
     let event = Event::Polled {
         epoch: record.epoch,
