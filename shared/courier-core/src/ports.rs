@@ -69,6 +69,13 @@ pub trait Queue: Send + Sync {
     /// Queues `message`, to be delivered at `due` or later, at least once.
     async fn send(&self, message: &Message, due: Timestamp) -> Result<(), QueueError>;
 
+    /// Reports whether the queue certainly holds a message of the operation, so that it needs no other.
+    ///
+    /// `false` where the queue cannot tell.
+    fn holds(&self, _id: &OperationId) -> bool {
+        false
+    }
+
     /// Queues all of these messages, each with its due time. After an error some of them may be queued.
     async fn send_all(&self, messages: &[(Message, Timestamp)]) -> Result<(), QueueError> {
         for (message, due) in messages {

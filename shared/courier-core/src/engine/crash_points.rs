@@ -219,6 +219,10 @@ impl Queue for Around<Arc<dyn Queue>> {
         around(name, self.0.send(message, due)).await
     }
 
+    fn holds(&self, id: &OperationId) -> bool {
+        self.0.holds(id)
+    }
+
     async fn send_all(&self, messages: &[(Message, Timestamp)]) -> Result<(), QueueError> {
         around("wake.send", self.0.send_all(messages)).await
     }

@@ -59,17 +59,23 @@ impl Sweep {
             let overdue = app.store.overdue(before, BATCH_RECORDS).await?;
             let full = overdue.records.len() + overdue.unreadable.len() >= BATCH_RECORDS;
             let without_message = self.unusable.len() + self.failed.len();
-            let mut requeued = 0;
+            // A message may have to wait longer than the record expected.
+            let (held, lost): (Vec<_>, Vec<_>) = overdue
+                .records
+                .into_iter()
+                .partition(|record| app.queue.holds(&record.id));
+            let held: Vec<_> = held.into_iter().map(|one| String::from(one.id)).collect();
+            let mut helped = held.len();
             self.unusable.extend(overdue.unreadable.iter().cloned());
             let (mut unusable, mut failed) = (overdue.unreadable, Vec::new());
-            for record in overdue.records {
+            for record in lost {
                 if !app.has_time_for(Duration::ZERO, ends_at) {
                     break;
                 }
                 self.found += 1;
                 let id = String::from(record.id.clone());
                 match requeue(app, record).await {
-                    Ok(()) => requeued += 1,
+                    Ok(()) => helped += 1,
                     Err(StepError::UnknownOperation(_)) => {
                         self.unusable.insert(id.clone());
                         unusable.push(id);
@@ -82,13 +88,18 @@ impl Sweep {
                     }
                 }
             }
-            for (ids, until) in [(unusable, later(now, SET_ASIDE_FOR)), (failed, now)] {
+            let set_aside = [
+                (unusable, later(now, SET_ASIDE_FOR)),
+                (failed, now),
+                (held, now),
+            ];
+            for (ids, until) in set_aside {
                 if !ids.is_empty() {
                     app.store.set_aside(&ids, until).await?;
                 }
             }
             // An index that is behind may show the same records again.
-            let news = self.unusable.len() + self.failed.len() > without_message || requeued > 0;
+            let news = self.unusable.len() + self.failed.len() > without_message || helped > 0;
             if !full || !news || !app.has_time_for(Duration::ZERO, ends_at) {
                 return Ok(());
             }

@@ -1,6 +1,7 @@
 //! The `Queue` port and its consumer side: the timetable of the operations in the file.
 
 use async_trait::async_trait;
+use courier_core::operation::OperationId;
 use courier_core::operation::message::Message;
 use courier_core::ports::{Queue, QueueError};
 use jiff::Timestamp;
@@ -14,6 +15,10 @@ impl Queue for Database {
         self.timetable().send(message, due);
         self.announce(due);
         Ok(())
+    }
+
+    fn holds(&self, id: &OperationId) -> bool {
+        self.timetable().holds(id)
     }
 }
 

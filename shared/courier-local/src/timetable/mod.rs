@@ -156,6 +156,10 @@ impl Timetable {
         received
     }
 
+    pub(crate) fn holds(&self, id: &OperationId) -> bool {
+        self.lock().places.contains_key(id)
+    }
+
     pub(crate) fn delete(&self, receipt: &Receipt) {
         let mut entries = self.lock();
         if entries.is_valid(receipt) {
