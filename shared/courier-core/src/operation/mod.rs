@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::crypto::seal::Sealed;
 
 mod completion;
+mod error;
 pub(crate) mod forecast;
 mod history;
 mod id;
@@ -15,6 +16,7 @@ mod sealed_field;
 pub mod view;
 
 pub use completion::{CallbackTarget, Delivery, FrozenEvent};
+pub use error::OperationError;
 pub use forecast::Forecast;
 pub use history::HistoryEntry;
 pub use id::{Ids, OperationId, random_ids};
@@ -383,20 +385,4 @@ pub struct GraphView {
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
-}
-
-/// The reason why an operation did not succeed, as Graph reports it, without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OperationError {
-    pub code: String,
-    pub message: String,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub detail: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub http_status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub request_id: Option<String>,
-    #[serde(flatten)]
-    pub unknown: Unknown,
 }

@@ -181,7 +181,6 @@ fn mismatched_messages(record: &Record, foreign: &str) -> Vec<Message> {
     };
     vec![
         message(record.epoch - 1, Some(monitor)),
-        message(record.epoch, None),
         message(record.epoch, Some("")),
         message(record.epoch, Some(foreign)),
         message(record.epoch + 7, Some(foreign)),

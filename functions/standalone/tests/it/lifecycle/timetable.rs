@@ -52,11 +52,11 @@ async fn samples(world: &World) -> Option<u64> {
     body["samples"].as_u64()
 }
 
-/// Returns the times at which Graph was asked about the job of a record.
+/// Returns the times at which Graph was asked about the job of a record; it started when the one before it ended.
 fn looks(world: &World, record: &Record) -> Vec<Timestamp> {
     let job = record.started_at.unwrap();
     let polls = world.simulator.calls("export.poll").into_iter();
-    polls.map(|poll| poll.at).filter(|at| *at >= job).collect()
+    polls.map(|poll| poll.at).filter(|at| *at > job).collect()
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use courier_testkit::tenants;
 
-use crate::process::deployment::{QUICK, Site};
+use crate::process::deployment::{QUICK, Site, address};
+use crate::process::program::Courier;
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().mode() & 0o777
@@ -88,4 +89,26 @@ async fn data_that_is_moved_away_or_replaced_while_it_is_used_makes_the_service_
     let known = site.post(&api, "first", &schedule).await.unwrap();
     assert_eq!((known.status, known.id()), (200, first.id()));
     server.kill().await;
+}
+
+/// The messages of open operations are in the memory of the process that serves the data, so no other may.
+#[tokio::test]
+async fn a_second_process_waits_until_the_first_one_has_ended_and_goes_on_with_its_operations() {
+    let site = Site::new("[durations]\nschedule_seconds = 2.0\n").await;
+    let (first, api) = site.serve(&[]).await;
+    let schedule = tenants::schedule(&site.receiver, "871dbd5c-3a6a-4392-bfe1-042452793a50");
+    let answer = site.post(&api, "first", &schedule).await.unwrap();
+    assert_eq!(answer.body["status"], "running");
+    let arguments = site.arguments("127.0.0.1:0");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let second = Courier::start(&arguments, &[]);
+    second
+        .says("another process serves this data directory")
+        .await;
+    assert!(!second.said().contains(" serving"), "{}", second.said());
+    first.kill().await;
+    let api = address(&second).await;
+    let closed = site.closed(&api, &answer.id()).await;
+    assert_eq!(closed["status"], "succeeded");
+    second.kill().await;
 }
