@@ -6,7 +6,7 @@ use crate::sqlite::failure::Failure;
 
 const FORGET: &str = "DELETE FROM operations WHERE id IN
     (SELECT id FROM operations WHERE due_at IS NULL AND ended_at < ? ORDER BY ended_at LIMIT ?)";
-/// Most pages of 4 KiB that are given back at a time, so that no other write waits long.
+/// Most pages that are given back at a time, so that no other write waits long.
 const MAX_RETURNED_PAGES: i64 = 256;
 /// One page in this many stays free for the next records.
 const SPARE_SHARE: i64 = 20;

@@ -103,7 +103,7 @@ async fn a_file_locked_by_another_process_is_unavailable_until_it_is_free() {
 #[tokio::test]
 async fn a_full_file_refuses_whole_writes_and_takes_new_ones_when_there_is_room() {
     let workspace = Workspace::with(&Options {
-        max_pages: Some(60),
+        max_pages: Some(120),
         ..Options::default()
     });
     let database = &workspace.database;
@@ -139,6 +139,15 @@ async fn a_full_file_refuses_whole_writes_and_takes_new_ones_when_there_is_room(
         (records, stored.len())
     );
 
+    // A record that changes may need a page more, so some others go first.
+    let gone = stored.split_off(stored.len() - 5);
+    for record in &gone {
+        let sql = "DELETE FROM operations WHERE id = ?";
+        workspace
+            .sqlite()
+            .execute(sql, [record.id.as_str()])
+            .unwrap();
+    }
     for record in &stored {
         database
             .update(&closed(record, Outcome::Failed, at(1)))
