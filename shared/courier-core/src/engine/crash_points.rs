@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::engine::deployment::DOCUMENT;
 use crate::engine::durations;
+use crate::engine::overflow;
 use crate::engine::platform::Platform;
 use crate::operation::message::Message;
 use crate::operation::{OperationId, Record, State};
@@ -247,7 +248,7 @@ impl Transport for Around<Arc<dyn Transport>> {
 
 /// Reports whether nothing but the ease of later work hangs on this document, so that it needs no crash points.
 fn is_besides(key: &str) -> bool {
-    key == DOCUMENT || key.starts_with(durations::PREFIX)
+    [DOCUMENT, overflow::DOCUMENT].contains(&key) || key.starts_with(durations::PREFIX)
 }
 
 /// Returns the name of the point for a write of `new` over `old`.

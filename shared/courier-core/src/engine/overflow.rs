@@ -18,7 +18,7 @@ use crate::ports::{Shelved, Store, StoreError};
 use crate::time::{elapsed, later};
 
 /// The document by which the sweep tells the functions what to shelve.
-const DOCUMENT: &str = "overflow";
+pub(crate) const DOCUMENT: &str = "overflow";
 /// Percent of the limit that are in flight, and the shortest wait that is shelved from there on, in seconds.
 ///
 /// No wait is shorter than [`WAKE_AHEAD`] with the pause between two sweeps: the sweep would see it too late.
