@@ -92,21 +92,29 @@ impl Durations {
     }
 }
 
-/// Learns from a write that ended an operation, if it says how long the job took.
+/// Keeps what a write that ended an operation says of how long the job took, until [`merge_due`].
+pub(crate) fn note(app: &App, old: &Record, new: &Record) {
+    if let Some(duration) = seen_duration(old, new) {
+        lock(&app.durations.kind(&key(new)).ends).keep(vec![duration]);
+    }
+}
+
+/// Merges the ends of this record's kind, if there are any and the last time is long enough ago.
 ///
-/// The ends of about a minute are merged into the document together. On a host that keeps nothing between its steps each
-/// end is the first one, and merged at once.
-pub(crate) async fn learn(app: &App, old: &Record, new: &Record) {
-    let Some(duration) = seen_duration(old, new) else {
+/// It comes at the end of a step, so that no completion waits for it. The ends of about a minute are merged into the
+/// document together. On a host that keeps nothing between its steps each end is the first one, and merged at once.
+pub(crate) async fn merge_due(app: &App, record: &Record) {
+    if record.ended_at.is_none() {
         return;
-    };
-    let (key, now) = (key(new), app.now());
+    }
+    let (key, now) = (key(record), app.now());
     let kind = app.durations.kind(&key);
     let is_due = {
-        let mut ends = lock(&kind.ends);
-        ends.keep(vec![duration]);
-        ends.merged_at
-            .is_none_or(|at| elapsed(at, now) >= BETWEEN_MERGES || now < at)
+        let ends = lock(&kind.ends);
+        let is_time = ends
+            .merged_at
+            .is_none_or(|at| elapsed(at, now) >= BETWEEN_MERGES || now < at);
+        is_time && !ends.waiting.is_empty()
     };
     if is_due {
         merge(app, &key, &kind).await;

@@ -64,7 +64,10 @@ pub async fn step_on(
 ) -> Disposition {
     let id = message.operation_id();
     match advance(app, record, message, receives, ends_at).await {
-        Ok((_, disposition)) => disposition,
+        Ok((record, disposition)) => {
+            durations::merge_due(app, &record).await;
+            disposition
+        }
         Err(error) => {
             tracing::error!(operation.id = %id, error = %chain(&error), "a step failed; the queue delivers its message again");
             let retry_at = later(app.now(), RETRY_PAUSE);
@@ -286,7 +289,7 @@ pub(crate) async fn commit(
                 Write::Applied => {
                     report::report(app, &record, &new);
                     warnings::warn(app, event, &record, &new);
-                    durations::learn(app, &record, &new).await;
+                    durations::note(app, &record, &new);
                     let started = app.may_start(&record) && !app.may_start(&new);
                     record = *new;
                     if started {
