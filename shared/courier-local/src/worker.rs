@@ -21,7 +21,7 @@ use crate::sqlite::Database;
 use crate::timetable::{Capacity, Flow, Received};
 
 /// Pause before the next attempt to note in the file that the worker goes on.
-const NOTE_RETRY_PAUSE: SignedDuration = SignedDuration::from_secs(1);
+const NOTE_RETRY_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 const DRAIN_VISIBILITY: SignedDuration = SignedDuration::from_secs(120);
 
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct WorkerOptions {
     pub visibility: Duration,
     /// Upper bound of a sleep, after which the clock is read again: it may have been set ahead.
     pub max_idle: Duration,
+    /// Time that steps wait for the records that are loaded for them together; then each loads its own.
+    pub load_patience: Duration,
     /// Time that steps in flight get to end when the shutdown begins.
     pub drain: Duration,
 }
@@ -42,6 +44,7 @@ impl Default for WorkerOptions {
             concurrency: 192,
             visibility: Duration::from_secs(120),
             max_idle: Duration::from_secs(1),
+            load_patience: Duration::from_secs(4),
             drain: Duration::from_secs(28),
         }
     }
@@ -78,8 +81,9 @@ pub async fn run<L, R, S, F>(
         let pause = match queue_state(&database, clock(), &capacity, &options).await {
             QueueState::Due(due) => {
                 report_lateness(&due, clock());
-                for (received, record) in with_records(due, &load) {
+                for (received, loaded) in with_records(due, &load) {
                     capacity.begin(&received.flow);
+                    let record = within(loaded, options.load_patience);
                     steps.spawn(settle(
                         database.clone(),
                         Arc::clone(&step),
@@ -111,6 +115,11 @@ pub async fn run<L, R, S, F>(
     if let Err(error) = database.note_end(clock()).await {
         tracing::warn!(error = %chain(&error), "could not note how far the timetable has come; the next process may poll some operations later than planned");
     }
+}
+
+/// Returns the record if it is loaded in time.
+async fn within(loaded: Loaded, patience: Duration) -> Option<Record> {
+    timeout(patience, loaded?).await.ok()?.ok()?
 }
 
 /// Notes in the file that messages are handled from now on, and returns when the next such note is needed.
@@ -234,19 +243,19 @@ fn report_lateness(received: &[Received], now: Timestamp) {
 /// Runs one step and deletes or postpones its message as the step decides.
 ///
 /// Returns the flow of the message.
-async fn settle<S, F>(database: Database, step: Arc<S>, received: Received, record: Loaded) -> Flow
+async fn settle<S, F>(
+    database: Database,
+    step: Arc<S>,
+    received: Received,
+    record: impl Future<Output = Option<Record>>,
+) -> Flow
 where
     S: Fn(Message, u32, Option<Record>) -> F,
     F: Future<Output = Disposition>,
 {
     let id = received.message.operation_id().clone();
-    let work = AssertUnwindSafe(async {
-        let record = match record {
-            Some(loaded) => loaded.await.ok().flatten(),
-            None => None,
-        };
-        step(received.message, received.receives, record).await
-    });
+    let work =
+        AssertUnwindSafe(async { step(received.message, received.receives, record.await).await });
     let worked = work.catch_unwind().await;
     crash_point!("message.settle", "before");
     match worked {

@@ -61,7 +61,9 @@ fn next_poll(record: &Record, row: &PollSpec, written: Timestamp, seen: &LastSee
     // It may have been made.
     let first = Duration::from_secs(row.initial_seconds);
     let asked = record.graph.retry_after.map(Duration::from_secs);
-    due.max(later(seen.alive_until, asked.unwrap_or(first)))
+    let again = later(seen.alive_until, asked.unwrap_or(first));
+    // No pause puts off the last poll any longer.
+    due.max(again.min(later(record.deadline, schedule::LONGEST_PAST_DEADLINE)))
 }
 
 /// Returns the first poll after `time` that follows from the stored record, or `None` if it is far from there.

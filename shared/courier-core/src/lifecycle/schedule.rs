@@ -88,8 +88,9 @@ fn not_too_late(record: &Record, poll: Timestamp, now: Timestamp) -> Timestamp {
 /// Returns the time of the next poll; past the deadline only if Graph asks for so long a pause.
 ///
 /// Our own pause is the longer of the catalogue's first pause (or a shorter `Retry-After`) and the forecast's pause, a
-/// tenth of the operation's age without one, at most the catalogue's longest pause. A longer `Retry-After` replaces our own pause. Jitter only
-/// lengthens the pause: by up to a tenth of it (60 s at most), or by up to our own pause after a longer `Retry-After`.
+/// tenth of the operation's age without one, at most the catalogue's longest pause. A longer `Retry-After` replaces our
+/// own pause. Jitter only lengthens the pause: by up to a tenth of it (60 s at most), or by up to our own pause after a
+/// longer `Retry-After`.
 pub fn next_poll_at(
     record: &Record,
     row: &PollSpec,

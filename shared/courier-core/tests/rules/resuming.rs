@@ -105,6 +105,18 @@ fn poll_that_was_not_made_is_made_at_its_time() {
     }
 }
 
+#[test]
+fn poll_that_may_have_been_made_is_put_off_no_further_than_the_last_one() {
+    let mut record = paced(30 * 24 * 3600, None);
+    record.graph.next_poll_at = Some(record.deadline);
+    let seen = LastSeen {
+        settled: record.deadline - seconds(5),
+        alive_until: record.deadline + seconds(5),
+    };
+    let (_, due) = resume(&record, Catalogue::shipped(), Some(&seen)).unwrap();
+    assert_eq!(due, record.deadline + seconds(6 * 3600));
+}
+
 /// Follows many operations through polls that are a little or much too late, and kills the process between any two.
 #[test]
 fn next_process_polls_neither_sooner_than_graph_allows_nor_later_than_the_plan() {

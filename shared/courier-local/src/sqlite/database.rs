@@ -35,9 +35,10 @@ const PAGE_BYTES: i64 = 2048;
 /// It is also the size to which a log that grew in a burst is truncated.
 const WAL_BYTES: i64 = 16 << 20;
 
-/// Records and messages in one SQLite file (WAL, synchronous=FULL).
+/// Records in one SQLite file (WAL, synchronous=FULL), and the messages of the open ones in memory.
 ///
-/// Clones share the connections. Several processes may use one file. The threads end when the last clone is dropped or
+/// Clones share the connections. Several processes may write to one file, but only one may handle messages
+/// ([`ServingLock`](crate::ServingLock)): none knows of the others' messages. The threads end when the last clone is dropped or
 /// with `close`.
 #[derive(Clone)]
 pub struct Database(Arc<Inner>);

@@ -101,7 +101,7 @@ impl Timetable {
         entries.put(message.clone(), due, None, Replace::Older);
     }
 
-    /// Adds the message of a record that an earlier process has left; `receives` is how often it was received before.
+    /// Adds the message of a record that an earlier process has left.
     pub(crate) fn resume(&self, record: &Record, message: Message, due: Timestamp) {
         let mut entries = self.lock();
         entries.put(message, due, Some(flow_of(record)), Replace::Never);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use courier_core::operation::OperationId;
 use courier_core::operation::message::{Disposition, Message};
+use courier_core::operation::{OperationId, Record};
 use courier_core::ports::{Queue, Store};
 use courier_core::time::Clock;
 use courier_local::{WorkerOptions, run};
@@ -93,6 +93,33 @@ async fn a_record_that_is_due_wakes_the_worker() {
         record.due_at = Some(at(0));
         workspace.database.insert(&record).await.unwrap();
         assert_eq!(soon(steps.recv()).await, Some(record.id));
+    }
+    stop.send_replace(true);
+    soon(worker).await.unwrap();
+}
+
+/// A file whose reads hang must not hold the steps: each of them has its own time limit.
+#[tokio::test]
+async fn steps_do_not_wait_long_for_records_that_are_loaded_together() {
+    let workspace = Workspace::new();
+    let (seen, mut steps) = mpsc::unbounded_channel();
+    let load = |_| std::future::pending();
+    let step = move |_, _, record: Option<Record>| {
+        seen.send(record).unwrap();
+        async { Disposition::Delete }
+    };
+    for _ in 0..2 {
+        workspace.send(&watchdog(), at(0)).await.unwrap();
+    }
+    let options = WorkerOptions {
+        load_patience: Duration::from_millis(10),
+        ..options()
+    };
+    let (stop, stopped) = watch::channel(false);
+    let database = workspace.database.clone();
+    let worker = tokio::spawn(run(database, noon(), options, (load, step), stopped));
+    for _ in 0..2 {
+        assert_eq!(soon(steps.recv()).await, Some(None));
     }
     stop.send_replace(true);
     soon(worker).await.unwrap();
