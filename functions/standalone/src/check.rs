@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use courier_core::catalogue::Catalogue;
+use courier_core::catalogue::{Operation, TokenKind};
 use courier_core::config::credentials::{Credentials, Dialect, Right};
 use courier_core::config::{CallbackProfile, Client, Config};
 use courier_core::profile::Signature;
@@ -13,7 +13,7 @@ use crate::{orphans, output, settings};
 
 pub(crate) fn run(config: Option<PathBuf>, data: Option<&Path>) -> anyhow::Result<ExitCode> {
     let (config, document) = settings::load_config(config)?;
-    output::print(&report(&config, &document, Catalogue::shipped()))?;
+    output::print(&report(&config, &document))?;
     let Some(data) = data else {
         return Ok(ExitCode::SUCCESS);
     };
@@ -33,7 +33,7 @@ pub(crate) fn run(config: Option<PathBuf>, data: Option<&Path>) -> anyhow::Resul
     Ok(ExitCode::from(code))
 }
 
-fn report(config: &Config, document: &str, catalogue: &Catalogue) -> String {
+fn report(config: &Config, document: &str) -> String {
     let graph = &config.graph;
     let mut lines = vec![
         "The configuration holds.".to_owned(),
@@ -50,13 +50,13 @@ fn report(config: &Config, document: &str, catalogue: &Catalogue) -> String {
     lines.extend(warnings.map(|warning| format!("warning: {document}:{warning}")));
     for client in config.clients.values() {
         lines.push(String::new());
-        lines.extend(describe(client, catalogue));
+        lines.extend(describe(client, config));
     }
     lines.push(String::new());
     lines.join("\n")
 }
 
-fn describe(client: &Client, catalogue: &Catalogue) -> Vec<String> {
+fn describe(client: &Client, config: &Config) -> Vec<String> {
     let mut lines = vec![format!("client {} (tenant {})", client.name, client.tenant)];
     lines.extend(proofs(&client.credentials));
     lines.push(format!(
@@ -64,15 +64,11 @@ fn describe(client: &Client, catalogue: &Catalogue) -> Vec<String> {
         client.requests_per_minute
     ));
     for name in &client.operations {
-        let Some(operation) = catalogue.find(name) else {
+        let Some(operation) = config.catalogue.find(name) else {
             continue;
         };
         lines.push(format!("  may ask for {name}: {}", operation.summary));
-        lines.push(format!(
-            "    Graph permission: {} ({})",
-            operation.permissions.join(", "),
-            operation.token.as_str()
-        ));
+        lines.extend(describe_operation(operation, client, config));
     }
     if client.callback_origins.is_empty() {
         lines.push("  may not have callbacks: no callback_origins".to_owned());
@@ -88,6 +84,41 @@ fn describe(client: &Client, catalogue: &Catalogue) -> Vec<String> {
     {
         lines.push(format!("    {}", describe_profile(client, name, profile)));
     }
+    lines
+}
+
+/// Describes what an operation calls, and what that needs.
+fn describe_operation(operation: &Operation, client: &Client, config: &Config) -> Vec<String> {
+    let tenant = config.graph.tenants.get(&client.tenant);
+    let used = tenant.map_or_else(
+        || operation.default_token(),
+        |tenant| tenant.token_kind(operation),
+    );
+    let scopes = |kind: TokenKind| operation.permissions_of(kind).join(", ");
+    let mut lines = vec![format!(
+        "    Graph permission: {} ({})",
+        scopes(used),
+        used.as_str()
+    )];
+    let others = operation.token.iter().filter(|kind| **kind != used);
+    lines.extend(others.map(|kind| {
+        format!(
+            "    or with operation_tokens: {} ({})",
+            scopes(*kind),
+            kind.as_str()
+        )
+    }));
+    let version = &operation.start.version;
+    let calls = operation.calls().into_iter();
+    lines.extend(calls.map(|(method, path)| format!("    calls {method} /{version}{path}")));
+    if !operation.start.monitor_hosts.is_empty() {
+        let hosts = operation.start.monitor_hosts.join(", ");
+        lines.push(format!("    follows jobs without a token at {hosts}"));
+    }
+    let needs = operation.needs.iter();
+    lines.extend(needs.map(|needs| format!("    needs: {needs}")));
+    let warnings = courier_core::catalogue::warnings(operation).into_iter();
+    lines.extend(warnings.map(|text| format!("    warning: {text}")));
     lines
 }
 

@@ -17,7 +17,7 @@ use courier_core::operation::{OperationId, random_ids};
 use courier_core::outbound::{HttpTransport, Timeouts, certificates};
 use courier_core::time::{Clock, later};
 use courier_local::worker::{self, WorkerOptions};
-use courier_local::{Database, ServingLock};
+use courier_local::{Database, Options, ServingLock};
 use courier_local::{Limits, serve};
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
@@ -70,7 +70,13 @@ impl Machine {
             .with_context(|| format!("the directory {} cannot be locked", data.display()))?;
         let file = data.join("courier.db");
         let is_new = !file.exists();
-        let database = Database::open(&file)?;
+        let database = Database::open_with(
+            &file,
+            &Options {
+                catalogue: config.catalogue,
+                ..Options::default()
+            },
+        )?;
         let open_operations = database.count_open().await?;
         let listener = bind(listen).with_context(|| format!("cannot listen at {listen}"))?;
         let address = listener.local_addr()?;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
 use courier_core::crypto::seal::Sealed;
 use courier_core::operation::{Record, SealedField, State};
@@ -63,10 +62,10 @@ impl Orphans {
         if !parameters.is_none_or(|sealed| opens(SealedField::Parameters, sealed)) {
             self.orphan("open operations whose parameters no configured seal key opens");
         }
-        if Catalogue::shipped().find(&record.operation).is_none() {
+        if config.catalogue.find(&record.operation).is_none() {
             let name = &record.operation;
             self.orphan(&format!(
-                "open operations of {name}, which this program does not know"
+                "open operations of {name}, which is not in the catalogue"
             ));
         }
         let needs_graph = record.state.outcome().is_none();

@@ -17,6 +17,11 @@ pub fn later(time: Timestamp, pause: Duration) -> Timestamp {
     exact.round(round_up).unwrap_or(exact)
 }
 
+/// Returns `time` minus `pause`.
+pub(crate) fn earlier(time: Timestamp, pause: Duration) -> Timestamp {
+    time.saturating_sub(pause).unwrap_or(Timestamp::MIN)
+}
+
 /// Writes a time as RFC 3339 in UTC, always with three decimals: such texts sort like the times they stand for.
 pub fn milliseconds(time: Timestamp) -> String {
     format!("{time:.3}")

@@ -8,12 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use cloud_testkit::function::Function;
 use courier_core::catalogue::Catalogue;
 use courier_core::graph::error;
-use courier_core::graph::verdict::{self, Answer, GraphReply, PollVerdict, StartVerdict};
+use courier_core::graph::verdict::{self, Answer, GraphReply, PollVerdict, StartVerdict, Subject};
+use courier_core::operation::OperationId;
 use courier_core::operation::Outcome as Ending;
 use courier_core::outbound::retry_after;
+use courier_testkit::sample::{at, sample_record};
 use http::HeaderValue;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::binaries::root;
@@ -142,15 +144,20 @@ fn reply(name: &str) -> GraphReply {
 #[test]
 fn every_sample_answer_of_graph_means_what_its_readme_says() {
     let catalogue = Catalogue::shipped();
-    let export = catalogue.find("user.exportPersonalData").unwrap();
-    let goals = catalogue.find("goals.exportJob").unwrap();
     let graph = Url::parse("https://graph.microsoft.com/").unwrap();
+    let record = sample_record(&OperationId::unique(uuid::Uuid::from_u128(1)));
+    let subject = |name: &str| Subject {
+        operation: catalogue.find(name).unwrap(),
+        record: &record,
+        graph: &graph,
+    };
+    let export = subject("user.exportPersonalData");
+    let goals = subject("goals.exportJob");
     let started = verdict::classify_start(
         &reply("export-started.json"),
         export,
-        &graph,
         "https://x.example/",
-        &Map::new(),
+        at(0),
     );
     assert!(
         matches!(&started, StartVerdict::Started(started)
@@ -160,9 +167,8 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
     let conflict = verdict::classify_start(
         &reply("goals-conflict.json"),
         goals,
-        &graph,
         "https://x.example/",
-        &Map::new(),
+        at(0),
     );
     assert!(
         matches!(&conflict, StartVerdict::Started(started)
@@ -173,7 +179,7 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
         ("export-running.json", None),
         ("export-complete.json", Some(Ending::Succeeded)),
     ] {
-        let verdict = verdict::classify_poll(&reply(name), &export.poll, &Map::new());
+        let verdict = verdict::classify_poll(&reply(name), export);
         assert!(
             matches!(&verdict, PollVerdict::Seen(look) if look.outcome == outcome),
             "{name}: {verdict:?}"
@@ -182,9 +188,8 @@ fn every_sample_answer_of_graph_means_what_its_readme_says() {
     let throttled = verdict::classify_start(
         &reply("throttled.json"),
         export,
-        &graph,
         "https://x.example/",
-        &Map::new(),
+        at(0),
     );
     assert!(
         matches!(throttled, StartVerdict::Throttled(Some(pause)) if pause >= Duration::from_millis(2128)),

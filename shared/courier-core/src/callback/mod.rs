@@ -1,13 +1,15 @@
 //! Delivers a frozen completion to its receiver, in the form of its callback profile.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::callback::breaker::{Change, CircuitBreakers, Health, Permit};
 use crate::config::{CallbackProfile, Client, Config};
-use crate::crypto::seal::Sealer;
+use crate::crypto::seal::{SealError, Sealed, Sealer};
 use crate::crypto::secret::Secret;
 use crate::operation::{FrozenEvent, Record, SealedField};
 use crate::outbound::address::Allowed;
@@ -92,6 +94,8 @@ struct DeliveryAttempt<'a> {
     source: &'a str,
     url: CallbackUrl,
     token: Option<Secret>,
+    /// The secrets of the result by name, if the request asked for them.
+    secrets: BTreeMap<String, Secret>,
 }
 
 impl Callbacks {
@@ -230,6 +234,7 @@ impl Callbacks {
             source,
             url,
             token: token.transpose().map_err(unreadable)?,
+            secrets: secrets(record, sealer).map_err(unreadable)?,
         })
     }
 
@@ -266,7 +271,8 @@ impl Callbacks {
             .iter()
             .map(|(_, value)| value)
             .chain(profile.proof.secrets())
-            .chain(&attempt.token);
+            .chain(&attempt.token)
+            .chain(attempt.secrets.values());
         for secret in sent_secrets.map(Secret::expose) {
             // An answer may repeat the credential without the scheme before it (`Bearer`, `Basic`).
             secrets
@@ -336,11 +342,38 @@ pub(crate) fn host_of(origin: &str) -> &str {
 fn body(attempt: &DeliveryAttempt<'_>) -> Option<Vec<u8>> {
     let frozen = attempt.event.body.as_bytes();
     let profile = &attempt.profile.format;
-    let (Some(pointer), Some(token)) = (&profile.token_at, &attempt.token) else {
-        let missing = profile.needs.contains(&Need::Token);
-        return (!missing).then(|| frozen.to_vec());
-    };
-    let mut body: serde_json::Value = serde_json::from_slice(frozen).ok()?;
-    *body.pointer_mut(pointer)? = token.expose().into();
+    let token = profile.token_at.as_ref().zip(attempt.token.as_ref());
+    if token.is_none() && profile.needs.contains(&Need::Token) {
+        return None;
+    }
+    if token.is_none() && attempt.secrets.is_empty() {
+        return Some(frozen.to_vec());
+    }
+    let mut body: Value = serde_json::from_slice(frozen).ok()?;
+    if let Some((pointer, token)) = token {
+        *body.pointer_mut(pointer)? = token.expose().into();
+    }
+    if let (Value::Object(fields), false) = (&mut body, attempt.secrets.is_empty()) {
+        let secrets = attempt.secrets.iter();
+        let secrets = secrets.map(|(name, secret)| (name.clone(), secret.expose().into()));
+        fields.insert("secrets".to_owned(), Value::Object(secrets.collect()));
+    }
     Some(body.to_string().into_bytes())
+}
+
+/// Opens the secrets of the result, if the request asked for them.
+fn secrets(record: &Record, sealer: &Sealer) -> Result<BTreeMap<String, Secret>, SealError> {
+    let wanted = record
+        .callback
+        .as_ref()
+        .is_some_and(|callback| callback.include_secrets);
+    let sealed = record.sealed_result.iter().flatten().filter(|_| wanted);
+    let place = SealedField::Result.seal_context(&record.id);
+    sealed
+        .filter_map(|(name, sealed)| Some((name, sealed.as_str()?)))
+        .map(|(name, sealed)| {
+            let secret = sealer.open(&place, &Sealed::from_stored(sealed))?;
+            Ok((name.clone(), secret))
+        })
+        .collect()
 }

@@ -1,23 +1,42 @@
 //! The catalogue of operations: what differs between Graph operations, as one TOML file each.
 
+mod check;
+mod directory;
+pub(crate) mod places;
+pub(crate) mod pointer;
 pub mod sas;
 pub mod schema;
+mod specs;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+pub use self::check::{BUILT_IN_MONITOR_HOSTS, Fault, warnings};
+pub use self::specs::{
+    Absent, AlreadySpec, BudgetSpec, EarlySpec, FindSpec, ItemsSpec, MonitorSource, PollSpec,
+    QueryRule, Restart, ResultSpec, StartSpec, StatusMap, Success, ThenSpec, TokenKind,
+};
 use crate::catalogue::schema::Schema;
-use crate::operation::Outcome;
 
-const FILES: [&str; 3] = [
-    include_str!("../../catalogue/user.exportPersonalData.toml"),
-    include_str!("../../catalogue/goals.exportJob.toml"),
-    include_str!("../../catalogue/team.schedule.toml"),
-];
+// The shipped files, as `build.rs` lists them: `FILES`, pairs of name and text.
+include!(concat!(env!("OUT_DIR"), "/catalogue_files.rs"));
+
+const STAND_IN_FILE: &str = r#"
+name = "removed"
+summary = "An operation that is no longer in the catalogue"
+restart = "never"
+token = ["application"]
+permissions = { application = ["none"] }
+clouds = ["global"]
+deadline_seconds = 3600
+start = { method = "POST", version = "v1.0", path = "/removed", accepted = [202], monitor = ["location"] }
+poll = { initial_seconds = 3600, max_seconds = 3600, status = ["/status"], words = { succeeded = ["succeeded"] } }
+parameters = { type = "object" }
+"#;
 
 /// Every operation graph-courier can run.
 #[derive(Debug)]
@@ -31,11 +50,66 @@ impl Catalogue {
                 clippy::expect_used,
                 reason = "the files are compiled in and read by a test"
             )]
-            let read =
-                |text: &&str| Operation::parse(text).expect("a shipped catalogue file is valid");
+            let read = |(_, text): &(&str, &str)| {
+                Operation::parse(text, &[]).expect("a shipped catalogue file is valid")
+            };
             Catalogue(FILES.iter().map(read).collect())
         });
         &SHIPPED
+    }
+
+    /// Returns the shipped operations together with those of an operator's files, pairs of name and text.
+    ///
+    /// `monitor_hosts` are the hosts that the configuration permits besides the built-in ones. Every fault is returned,
+    /// with the name of its file.
+    pub fn with_files(
+        files: &[(String, String)],
+        monitor_hosts: &[String],
+    ) -> Result<Self, Vec<Fault>> {
+        let mut operations: Vec<Operation> = Vec::new();
+        let mut faults = Vec::new();
+        for (file, text) in files {
+            match Operation::parse(text, monitor_hosts) {
+                Ok(operation) => {
+                    let shipped = Self::shipped().find(&operation.name).is_some();
+                    let twice = operations.iter().any(|other| other.name == operation.name);
+                    let rule = match (shipped, twice) {
+                        (_, true) => Some("another file has this name"),
+                        (true, false) if !operation.replaces => {
+                            Some("is the name of a shipped operation: replaces = true overrides it")
+                        }
+                        (false, false) if operation.replaces => {
+                            Some("no shipped operation has this name, so nothing is replaced")
+                        }
+                        (_, false) => None,
+                    };
+                    faults.extend(rule.map(|rule| Fault::new(text, "name", rule).in_file(file)));
+                    operations.push(operation);
+                }
+                Err(found) => faults.extend(found.into_iter().map(|fault| fault.in_file(file))),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        for (_, text) in FILES {
+            let shipped = Operation::parse(text, &[])?;
+            if !operations.iter().any(|own| own.name == shipped.name) {
+                operations.push(shipped);
+            }
+        }
+        operations.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self(operations))
+    }
+
+    /// Returns an operation that stands for one that has left the catalogue: it only lets a record end, and its
+    /// completion be delivered. It is in no catalogue, and nothing starts it.
+    pub(crate) fn stand_in() -> &'static Operation {
+        static STAND_IN: LazyLock<Operation> = LazyLock::new(|| {
+            #[expect(clippy::expect_used, reason = "a constant that every test reads")]
+            Operation::parse(STAND_IN_FILE, &[]).expect("the stand-in is valid")
+        });
+        &STAND_IN
     }
 
     pub fn find(&self, name: &str) -> Option<&Operation> {
@@ -53,188 +127,49 @@ impl Catalogue {
 pub struct Operation {
     pub name: String,
     pub summary: String,
+    /// An operator's file overrides the shipped one of this name.
+    #[serde(default)]
+    pub replaces: bool,
     pub restart: Restart,
     /// Parameter whose value serializes starts: those with the same value are made one after the other.
     pub serialize_by: Option<String>,
-    pub token: TokenKind,
-    pub permissions: Vec<String>,
+    /// The kinds of token that it works with. The first is used unless the tenant's configuration says otherwise.
+    pub token: Vec<TokenKind>,
+    /// The permissions that all its calls need together, for each kind of token.
+    pub permissions: BTreeMap<TokenKind, Vec<String>>,
+    /// What it needs besides, in words.
+    pub needs: Option<String>,
     pub clouds: Vec<String>,
     pub deadline_seconds: u64,
-    /// Maximum number of Graph requests per hour and tenant, where Graph publishes a limit.
-    pub budget_per_hour: Option<u32>,
+    pub budget: Option<BudgetSpec>,
     pub start: StartSpec,
+    pub find: Option<FindSpec>,
     pub poll: PollSpec,
+    #[serde(default)]
+    pub then: Vec<ThenSpec>,
+    /// The fields of our `result`.
+    #[serde(default)]
+    pub result: BTreeMap<String, ResultSpec>,
     /// JSON Schema of the parameters, as the OpenAPI document shows it.
     pub parameters: Value,
     #[serde(skip)]
     schema: Option<Schema>,
 }
 
-/// The restart class: what a second start would do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Restart {
-    /// A second start would run a second job, so the start is sent to Graph at most once.
-    Never,
-    /// A second start is refused with the name of the running job, which is then followed.
-    Adopt,
-    /// A second start changes nothing, so it may be repeated.
-    Idempotent,
-}
-
-/// The kind of Graph token that an operation needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TokenKind {
-    Application,
-    Delegated,
-}
-
-impl TokenKind {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Application => "application",
-            Self::Delegated => "delegated",
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StartSpec {
-    pub method: String,
-    pub version: String,
-    /// Path below the version; `{name}` is replaced by the parameter.
-    pub path: String,
-    pub body: BodySpec,
-    /// Documented success statuses. Another 2xx counts as started too, and is recorded in the history.
-    pub accepted: Vec<u16>,
-    pub monitor: MonitorSource,
-    /// Headers (name → parameter) that are sent with the start and every poll if the parameter is given.
-    #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    pub adopt: Option<AdoptSpec>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BodySpec {
-    /// The body is an object of these parameters.
-    Fields(Vec<String>),
-    /// The body is the value of this parameter.
-    Parameter(String),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MonitorSource {
-    /// The monitor is the `Location` (or `Operation-Location`) of the answer.
-    Location,
-    /// The monitor is the URL of the start itself.
-    SameUrl,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AdoptSpec {
-    /// Status of the refusal that names the running job.
-    pub status: u16,
-    /// Path of the collection in which `error.target` names the running job.
-    pub target_path: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PollSpec {
-    /// Seconds from the start to the first poll, if Graph sends no `Retry-After`.
-    pub initial_seconds: u64,
-    /// Longest pause between polls in seconds, unless `Retry-After` requests a longer one.
-    pub max_seconds: u64,
-    /// JSON pointers to the job's status; the first that finds a string counts.
-    pub status: Vec<String>,
-    pub progress: Option<String>,
-    pub words: StatusMap,
-    /// Condition that the answer must meet besides, for a success status to count.
-    pub done_when: Option<Condition>,
-    /// Error codes that mean that the operation resource does not exist (yet, or any more).
-    pub missing_codes: Vec<String>,
-    pub error_code: Vec<String>,
-    pub error_message: Vec<String>,
-    /// Fields of our `result` (name → pointer into Graph's answer, or into its `value` envelope).
-    pub result: BTreeMap<String, ResultField>,
-}
-
-/// The terminal statuses of Graph's job, compared without case. A status that is not listed is never terminal.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StatusMap {
-    #[serde(default)]
-    pub succeeded: Vec<String>,
-    #[serde(default)]
-    pub partially_succeeded: Vec<String>,
-    #[serde(default)]
-    pub failed: Vec<String>,
-}
-
-impl StatusMap {
-    /// Returns the outcome that a terminal status means; `None` while the job goes on.
-    pub fn outcome(&self, word: &str) -> Option<Outcome> {
-        let has = |words: &[String]| words.iter().any(|known| known.eq_ignore_ascii_case(word));
-        if has(&self.succeeded) {
-            Some(Outcome::Succeeded)
-        } else if has(&self.partially_succeeded) {
-            Some(Outcome::PartiallySucceeded)
-        } else if has(&self.failed) {
-            Some(Outcome::Failed)
-        } else {
-            None
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Condition {
-    /// JSON pointer into Graph's answer.
-    pub pointer: String,
-    /// JSON pointer into the parameters of the request: what the answer must equal.
-    pub parameter: String,
-    /// The value that the answer must have where the request has no such parameter.
-    pub default: Value,
-}
-
-impl Condition {
-    /// Reports whether Graph's answer has what the request asked for.
-    pub fn holds(&self, answer: &Value, parameters: &Map<String, Value>) -> bool {
-        let path = self.parameter.trim_start_matches('/');
-        let (name, rest) = path.split_once('/').unwrap_or((path, ""));
-        let rest = if rest.is_empty() {
-            String::new()
-        } else {
-            format!("/{rest}")
-        };
-        let requested = parameters.get(name).and_then(|value| value.pointer(&rest));
-        answer.pointer(&self.pointer) == Some(requested.unwrap_or(&self.default))
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResultField {
-    pub pointer: String,
-    /// Only the text before `?` is kept, because the URL may carry a SAS.
-    #[serde(default)]
-    pub without_query: bool,
-}
-
 impl Operation {
-    /// Parses one catalogue file. The error names the key.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut operation: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        let schema =
-            Schema::parse(&operation.parameters).map_err(|rule| format!("parameters: {rule}"))?;
+    /// Parses and checks one catalogue file. Every fault names the line, the key and the rule.
+    pub fn parse(text: &str, monitor_hosts: &[String]) -> Result<Self, Vec<Fault>> {
+        let mut operation: Self =
+            toml::from_str(text).map_err(|error| vec![Fault::of_toml(text, &error)])?;
+        let schema = Schema::parse(&operation.parameters)
+            .map_err(|rule| vec![Fault::new(text, "parameters", &rule)])?;
         operation.schema = Some(schema);
-        Ok(operation)
+        let faults = check::faults(&operation, text, monitor_hosts);
+        if faults.is_empty() {
+            Ok(operation)
+        } else {
+            Err(faults)
+        }
     }
 
     pub fn schema(&self) -> &Schema {
@@ -250,43 +185,65 @@ impl Operation {
     pub fn default_deadline(&self) -> Duration {
         Duration::from_secs(self.deadline_seconds)
     }
+
+    /// Returns the permissions for this kind of token.
+    pub fn permissions_of(&self, kind: TokenKind) -> &[String] {
+        self.permissions.get(&kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the kind of token that is used where the configuration says nothing.
+    pub fn default_token(&self) -> TokenKind {
+        self.token
+            .first()
+            .copied()
+            .unwrap_or(TokenKind::Application)
+    }
+
+    /// Reports whether a source of the start's monitor is `find`.
+    pub(crate) fn may_be_found(&self) -> bool {
+        self.find.is_some() && self.start.monitor.contains(&MonitorSource::Find)
+    }
+
+    /// Returns every call as method and path template, in the order in which they are made.
+    pub fn calls(&self) -> Vec<(&str, &str)> {
+        let mut calls = vec![(self.start.method.as_str(), self.start.path.as_str())];
+        let find = self.find.as_ref();
+        calls.extend(find.map(|find| ("GET", find.path.as_str())));
+        let paths = self.start.monitor.iter().filter_map(|source| match source {
+            MonitorSource::Path(path) => Some(path.as_str()),
+            MonitorSource::Location
+            | MonitorSource::Itself
+            | MonitorSource::Answer(_)
+            | MonitorSource::Target(_)
+            | MonitorSource::Find => None,
+        });
+        calls.extend(paths.map(|path| ("GET", path)));
+        calls.extend(find.map(|find| ("GET", find.monitor.as_str())));
+        calls.extend(self.then.iter().map(|then| ("GET", then.path.as_str())));
+        let mut seen = Vec::new();
+        calls.retain(|call| {
+            !seen.contains(call) && {
+                seen.push(*call);
+                true
+            }
+        });
+        calls
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::Outcome;
 
     #[test]
-    fn every_shipped_operation_is_consistent() {
-        for operation in Catalogue::shipped().iter() {
-            let properties = operation.parameters["properties"].as_object().unwrap();
-            for name in operation
-                .start
-                .headers
-                .values()
-                .chain(&operation.serialize_by)
-            {
-                assert!(properties.contains_key(name), "{}: {name}", operation.name);
-            }
-            let fields = match &operation.start.body {
-                BodySpec::Fields(fields) => fields.clone(),
-                BodySpec::Parameter(name) => vec![name.clone()],
-            };
-            for name in &fields {
-                assert!(properties.contains_key(name), "{}: {name}", operation.name);
-            }
-            assert!(
-                operation.poll.initial_seconds <= operation.poll.max_seconds,
-                "{}",
-                operation.name
-            );
-            assert_eq!(
-                operation.start.adopt.is_some(),
-                operation.restart == Restart::Adopt,
-                "{}",
-                operation.name
-            );
+    fn every_shipped_file_is_valid_and_named_like_its_operation() {
+        for (file, text) in FILES {
+            let operation =
+                Operation::parse(text, &[]).unwrap_or_else(|faults| panic!("{file}: {faults:?}"));
+            assert_eq!(file, format!("{}.toml", operation.name));
         }
+        assert_eq!(Catalogue::shipped().iter().count(), FILES.len());
     }
 
     /// Reports whether this schema, or one below it, refuses fields that it does not name.
@@ -303,12 +260,6 @@ mod tests {
                 assert!(!is_closed(parameter), "{}: {name}", operation.name);
             }
         }
-    }
-
-    #[test]
-    fn unknown_key_is_refused() {
-        let text = FILES[0].replace("restart =", "restrat =");
-        assert!(Operation::parse(&text).unwrap_err().contains("restrat"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::callback::{self, CallbackProfiles};
 use super::credentials::{Credentials, credentials};
 use super::findings::did_you_mean;
 use super::graph::{TEST_HOST, WrittenGraph};
-use crate::catalogue::{Catalogue, Operation, TokenKind};
+use crate::catalogue::{Catalogue, Operation};
 use crate::config::reader::Reader;
 use crate::crypto::webhook_signature::SigningSecret;
 use crate::outbound::address::Allowed;
@@ -114,7 +114,7 @@ fn operations(
     if let Some((tenant, written)) = written
         && !written.has_refresh_token
     {
-        let delegated = |operation: &&&Operation| operation.token == TokenKind::Delegated;
+        let delegated = |operation: &&&Operation| written.is_delegated(operation);
         for Operation { name, .. } in operations.iter().filter(delegated) {
             let key = format!("graph.tenants.{tenant}.refresh_token");
             let rule = format!("{name} needs a signed-in user's token");

@@ -8,7 +8,7 @@ use url::Url;
 use super::client::Client;
 use super::findings::did_you_mean;
 use super::reader::Reader;
-use crate::catalogue::{Catalogue, TokenKind};
+use crate::catalogue::{Catalogue, Operation, TokenKind};
 use crate::crypto::secret::Secret;
 
 /// The hosts of Graph and the configured tenants.
@@ -18,6 +18,9 @@ pub struct GraphConfig {
     pub login_url: Url,
     pub cloud: String,
     pub tenants: BTreeMap<String, Tenant>,
+    /// Hosts besides the built-in ones on which monitors may be; for a test host, also origins such as
+    /// `http://127.0.0.1:8081`.
+    pub monitor_hosts: Vec<String>,
 }
 
 /// A Microsoft Entra tenant, and the app registration that graph-courier uses in it.
@@ -29,6 +32,16 @@ pub struct Tenant {
     pub client_secret: Secret,
     /// The first refresh token of the chain; the store keeps the tokens that Graph replaces it with.
     pub refresh_token: Option<Secret>,
+    /// The kind of token for operations that work with several (name → kind).
+    pub operation_tokens: BTreeMap<String, TokenKind>,
+}
+
+impl Tenant {
+    /// Returns the kind of token that an operation uses for this tenant.
+    pub fn token_kind(&self, operation: &Operation) -> TokenKind {
+        let chosen = self.operation_tokens.get(&operation.name);
+        chosen.copied().unwrap_or_else(|| operation.default_token())
+    }
 }
 
 /// Token host and Graph root of each cloud (`docs/graph-behaviour.md`, Tokens and clouds).
@@ -70,6 +83,15 @@ pub(super) struct WrittenGraph {
 pub(super) struct WrittenTenant {
     pub(super) offset: usize,
     pub(super) has_refresh_token: bool,
+    pub(super) operation_tokens: BTreeMap<String, TokenKind>,
+}
+
+impl WrittenTenant {
+    /// Reports whether this operation needs a signed-in person's token here.
+    pub(super) fn is_delegated(&self, operation: &Operation) -> bool {
+        let chosen = self.operation_tokens.get(&operation.name).copied();
+        chosen.unwrap_or_else(|| operation.default_token()) == TokenKind::Delegated
+    }
 }
 
 impl WrittenGraph {
@@ -92,7 +114,7 @@ impl WrittenGraph {
                 let mut operations = users.flat_map(|client| &client.operations);
                 let is_delegated = |name: &String| {
                     let operation = catalogue.find(name);
-                    operation.is_some_and(|operation| operation.token == TokenKind::Delegated)
+                    operation.is_some_and(|operation| tenant.is_delegated(operation))
                 };
                 if !operations.any(is_delegated) {
                     let place = format!("{place}.refresh_token");
@@ -105,14 +127,19 @@ impl WrittenGraph {
 }
 
 /// Reads the table and notes in `written` what other tables are checked by.
-pub(super) fn graph(table: &mut Reader<'_>, written: &mut WrittenGraph) -> Option<GraphConfig> {
+pub(super) fn graph(
+    table: &mut Reader<'_>,
+    written: &mut WrittenGraph,
+    catalogue: &Catalogue,
+) -> Option<GraphConfig> {
     let cloud = table.optional_text("cloud");
     let base_url = table.origin("base_url");
     let login_url = table.origin("login_url");
     let is_test_host = table.has("base_url") || table.has("login_url");
+    let monitor_hosts = table.texts("monitor_hosts", |host| monitor_host(host, is_test_host));
     let seen = RefCell::new(BTreeMap::new());
     let tenants = table.tables("tenants", |name, table| {
-        let (tenant, found) = tenant(name, table, is_test_host);
+        let (tenant, found) = tenant(name, table, is_test_host, catalogue);
         seen.borrow_mut().insert(name.to_owned(), found);
         tenant
     });
@@ -167,20 +194,41 @@ pub(super) fn graph(table: &mut Reader<'_>, written: &mut WrittenGraph) -> Optio
         login_url,
         cloud,
         tenants,
+        monitor_hosts,
     })
+}
+
+/// Reads a host on which monitors may be; only a test host's may be an origin with a scheme and a port.
+fn monitor_host(text: String, is_test_host: bool) -> Result<String, String> {
+    let name = text.strip_prefix("*.").unwrap_or(&text);
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(fits);
+    let is_name = name.contains('.') && name.split('.').all(is_label);
+    let is_origin = || {
+        let url = Url::parse(&text).ok();
+        url.is_some_and(|url| url.origin().ascii_serialization() == text)
+    };
+    if is_name || (is_test_host && is_origin()) {
+        Ok(text)
+    } else {
+        Err("must be a host such as api.example.com, or *.example.com for all below it".to_owned())
+    }
 }
 
 fn tenant(
     name: &str,
     table: &mut Reader<'_>,
     is_test_host: bool,
+    catalogue: &Catalogue,
 ) -> (Option<Tenant>, WrittenTenant) {
     // All keys are read before the first mistake returns, or the others would be reported as unknown keys.
     let tenant_id = table.text("tenant_id");
     let client_id = table.text("client_id");
     let client_secret = table.secret("client_secret");
     let refresh_token = table.optional_secret("refresh_token");
+    let operation_tokens = operation_tokens(table, catalogue);
     let written = WrittenTenant {
+        operation_tokens: operation_tokens.clone(),
         offset: table.offset_of(""),
         has_refresh_token: table.has_or_means("refresh_token"),
     };
@@ -203,9 +251,34 @@ fn tenant(
             client_id: client_id?,
             client_secret: client_secret?,
             refresh_token,
+            operation_tokens,
         })
     };
     (tenant(), written)
+}
+
+/// Reads the table that chooses among the kinds of token of an operation.
+fn operation_tokens(table: &mut Reader<'_>, catalogue: &Catalogue) -> BTreeMap<String, TokenKind> {
+    let mut chosen = BTreeMap::new();
+    for (name, word) in table.text_map("operation_tokens") {
+        let key = format!("operation_tokens.{name}");
+        let Some(operation) = catalogue.find(&name) else {
+            let known = catalogue.iter().map(|operation| operation.name.as_str());
+            let hint = did_you_mean(&name, known);
+            table.error(&key, &format!("{name} is not an operation{hint}"));
+            continue;
+        };
+        match operation.token.iter().find(|kind| kind.as_str() == word) {
+            Some(kind) => {
+                chosen.insert(name, *kind);
+            }
+            None => {
+                let kinds: Vec<&str> = operation.token.iter().map(|kind| kind.as_str()).collect();
+                table.error(&key, &format!("must be {}", kinds.join(" or ")));
+            }
+        }
+    }
+    chosen
 }
 
 /// Returns the rule that a tenant id breaks. A test host may know its tenants by any name.

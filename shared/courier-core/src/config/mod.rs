@@ -19,6 +19,7 @@ pub mod credentials;
 mod findings;
 mod graph;
 mod log_filter;
+mod own_operations;
 mod reader;
 mod values;
 
@@ -31,11 +32,14 @@ use findings::{Found, placed, syntax};
 pub use graph::{GraphConfig, Tenant};
 use graph::{WrittenGraph, graph};
 pub use log_filter::log_filter_mistake;
+pub use own_operations::OwnOperations;
 use reader::Reader;
 pub use reader::Resolve;
 
 /// A valid configuration, in which every secret reference is resolved and every name is known.
 pub struct Config {
+    /// The operations that can be run: the shipped ones and the operator's own.
+    pub catalogue: &'static Catalogue,
     pub graph: GraphConfig,
     pub clients: BTreeMap<String, Client>,
     pub sealer: Sealer,
@@ -75,7 +79,7 @@ impl Config {
     /// Parses the document and resolves its secrets.
     pub fn parse(
         text: &str,
-        catalogue: &Catalogue,
+        catalogue: &'static Catalogue,
         resolve: Resolve<'_>,
     ) -> Result<Self, ConfigErrors> {
         let failed = |found: Vec<Found>| ConfigErrors {
@@ -102,7 +106,9 @@ impl Config {
         });
         let days = days.flatten().unwrap_or(RETENTION_DAYS);
         let mut written = WrittenGraph::default();
-        let graph = root.table("graph", |table| graph(table, &mut written));
+        // The host has read the directory already.
+        let _ = root.optional_text("catalogue");
+        let graph = root.table("graph", |table| graph(table, &mut written, catalogue));
         let context = Context {
             catalogue,
             graph: &written,
@@ -120,6 +126,7 @@ impl Config {
         let (mistakes, warnings) = root.finish();
         match (graph, sealer) {
             (Some(graph), Some(sealer)) if mistakes.is_empty() => Ok(Self {
+                catalogue,
                 graph,
                 clients,
                 sealer,

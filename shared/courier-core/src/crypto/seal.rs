@@ -22,6 +22,15 @@ const KEY_ID_BYTES: usize = 4;
 pub struct Sealed(String);
 
 impl Sealed {
+    /// Returns sealed text that was stored outside a field of its own.
+    pub(crate) fn from_stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Returns the id of the key that sealed the text, unless the version before sealed it.
     pub fn key_id(&self) -> Option<&str> {
         let (id, _) = self.0.strip_prefix(WITH_KEY_ID)?.split_once('.')?;

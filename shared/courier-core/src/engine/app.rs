@@ -8,7 +8,7 @@ use tokio::sync::{OnceCell, watch};
 
 use crate::auth::jwks::KeySets;
 use crate::callback::Callbacks;
-use crate::catalogue::{Catalogue, Operation};
+use crate::catalogue::{Catalogue, Operation, TokenKind};
 use crate::config::Config;
 use crate::engine::deployment::{Deployment, DeploymentError};
 use crate::engine::durations::Durations;
@@ -86,6 +86,7 @@ impl App {
             timeout: timeouts.graph,
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
+            test_origins: config.graph.monitor_hosts.clone(),
         };
         let key_sets = KeySets::new(
             Arc::clone(&transport),
@@ -105,7 +106,7 @@ impl App {
             deployment: OnceCell::new(),
             metrics: Metrics::default(),
             timeouts,
-            catalogue: Catalogue::shipped(),
+            catalogue: config.catalogue,
             config,
             store,
             queue,
@@ -167,9 +168,19 @@ impl App {
         self.tokens.refused()
     }
 
-    pub(crate) fn policy<'a>(&'a self, operation: &'a Operation) -> Policy<'a> {
+    /// Returns the kind of token that calls for this record use.
+    pub(crate) fn token_kind(&self, record: &Record, operation: &Operation) -> TokenKind {
+        let tenant = self.config.graph.tenants.get(&record.tenant);
+        tenant.map_or_else(
+            || operation.default_token(),
+            |tenant| tenant.token_kind(operation),
+        )
+    }
+
+    pub(crate) fn policy<'a>(&'a self, record: &Record, operation: &'a Operation) -> Policy<'a> {
         Policy {
             operation,
+            token: self.token_kind(record, operation),
             graph: self.graph.base(),
             timing: &self.timing,
             shelve_from: self.overflow.shelve_from(self.now()),

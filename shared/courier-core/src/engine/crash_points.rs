@@ -263,8 +263,15 @@ fn transition(old: &Record, new: &Record) -> &'static str {
         (State::Running { .. }, State::Running { .. }) if new.graph.polls > old.graph.polls => {
             "status.write"
         }
-        (State::Starting { .. } | State::StartUnknown { .. }, State::Running { .. }) => {
-            "result.write"
+        (
+            State::Starting { .. } | State::StartUnknown { .. } | State::Locating { .. },
+            State::Running { .. },
+        ) => "result.write",
+        (State::Accepted { .. } | State::Starting { .. }, State::Locating { .. }) => "locate.write",
+        (State::Locating { .. }, State::Locating { .. }) => "look.write",
+        (State::Locating { .. }, State::Accepted { .. }) => "restart.write",
+        (State::Running { .. }, State::Running { .. }) if new.follow_up != old.follow_up => {
+            "stage.write"
         }
         (State::Accepted { .. } | State::Starting { .. }, State::StartUnknown { .. }) => {
             "hold.write"

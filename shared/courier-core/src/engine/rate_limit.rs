@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::catalogue::BudgetSpec;
 use crate::operation::OperationId;
 use crate::time::{elapsed, later};
 
@@ -28,9 +29,9 @@ impl RateLimiter {
     }
 }
 
-/// Limits the Graph requests of each tenant per hour, for operations with a limit that Graph publishes.
+/// Limits the Graph requests of each tenant, for operations with a limit that Graph publishes.
 ///
-/// A tenth of the limit may be used at once and the rest evenly, so no hour has more requests than the limit. When it is
+/// A tenth of the limit may be used at once and the rest evenly, so its time has no more requests than the limit. When it is
 /// used up, operations get their turns in the order in which they asked, however old they are.
 #[derive(Default)]
 pub(crate) struct Budget {
@@ -52,19 +53,17 @@ struct Turns {
 }
 
 impl Budget {
-    /// Takes one request of `tenant` for the operation `id`, named `operation`, or returns how long to wait for its
-    /// turn.
+    /// Takes one request of `tenant` for the operation `id`, or returns how long to wait for its turn.
     pub(crate) fn take(
         &self,
         tenant: &str,
-        operation: &str,
+        budget: &BudgetSpec,
         id: &OperationId,
-        per_hour: u32,
         now: Timestamp,
     ) -> Result<(), Duration> {
-        let key = format!("{tenant}/{operation}");
-        let burst = (f64::from(per_hour) / 10.0).max(1.0);
-        let rate = f64::from(per_hour) * 0.9 / 3600.0;
+        let key = format!("{tenant}/{}", budget.name);
+        let burst = (f64::from(budget.requests) / 10.0).max(1.0);
+        let rate = f64::from(budget.requests) * 0.9 / f64::from(budget.seconds);
         let mut queues = lock(&self.queues);
         let turns = queues.entry(key.clone()).or_default();
         let next = match turns.at.get(id).copied() {
@@ -151,6 +150,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn hourly(name: &str, requests: u32) -> BudgetSpec {
+        BudgetSpec {
+            name: name.to_owned(),
+            requests,
+            seconds: 3600,
+        }
+    }
+
     #[test]
     fn client_over_its_rate_gets_the_time_to_wait_and_others_are_not_limited() {
         let limiter = RateLimiter::default();
@@ -212,7 +219,9 @@ mod tests {
         for second in 0..3600 {
             for number in 0..3 {
                 let id = id(second * 10 + number);
-                let ok = budget.take("t", "o", &id, 600, at(second.into())).is_ok();
+                let ok = budget
+                    .take("t", &hourly("o", 600), &id, at(second.into()))
+                    .is_ok();
                 taken += u32::from(ok);
             }
             if second == 20 {
@@ -221,14 +230,17 @@ mod tests {
         }
         assert!(taken <= 600, "{taken}");
         for (tenant, operation) in [("t", "p"), ("u", "o")] {
-            assert_eq!(budget.take(tenant, operation, &id(0), 600, at(0)), Ok(()));
+            assert_eq!(
+                budget.take(tenant, &hourly(operation, 600), &id(0), at(0)),
+                Ok(())
+            );
         }
     }
 
     #[test]
     fn operations_get_their_turns_in_the_order_in_which_they_asked() {
         let budget = Budget::default();
-        let take = |number, now| budget.take("t", "o", &id(number), 400, now);
+        let take = |number, now| budget.take("t", &hourly("o", 400), &id(number), now);
         for number in 0..40 {
             assert_eq!(take(number, at(0)), Ok(()));
         }
@@ -252,8 +264,10 @@ mod tests {
     #[test]
     fn limit_below_ten_an_hour_lets_one_request_through_at_once() {
         let budget = Budget::default();
-        assert_eq!(budget.take("v", "o", &id(1), 6, at(0)), Ok(()));
-        let wait = budget.take("v", "o", &id(2), 6, at(0)).unwrap_err();
+        assert_eq!(budget.take("v", &hourly("o", 6), &id(1), at(0)), Ok(()));
+        let wait = budget
+            .take("v", &hourly("o", 6), &id(2), at(0))
+            .unwrap_err();
         assert_eq!(wait.as_secs_f64().round(), 667.0);
     }
 
@@ -261,10 +275,12 @@ mod tests {
     fn turns_of_a_clock_that_was_set_back_are_forgotten() {
         let budget = Budget::default();
         for number in 0..3 {
-            let _ = budget.take("t", "o", &id(number), 6, at(0));
+            let _ = budget.take("t", &hourly("o", 6), &id(number), at(0));
         }
         let long_ago = at(-1_000_000);
-        let wait = budget.take("t", "o", &id(9), 6, long_ago).unwrap_err();
+        let wait = budget
+            .take("t", &hourly("o", 6), &id(9), long_ago)
+            .unwrap_err();
         assert!(wait < Duration::from_secs(700), "{wait:?}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A token goes to the configured origin and nowhere else (invariant I9).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,13 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::catalogue::{BodySpec, Operation};
+use crate::catalogue::Operation;
+use crate::catalogue::places::{self, Places};
 use crate::crypto::secret::Secret;
 use crate::graph::error;
+use crate::graph::foreign;
 use crate::graph::monitor;
-use crate::graph::verdict::{Answer, GraphReply};
+use crate::graph::verdict::{Answer, GraphReply, Subject};
 use crate::operation::Ids;
 use crate::outbound::answer_body::media_type;
 use crate::outbound::retry_after;
@@ -27,7 +30,14 @@ pub(crate) struct Graph {
     pub(crate) timeout: Duration,
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
+    /// Origins of a test host that may have monitors, as the configuration names them.
+    pub(crate) test_origins: Vec<String>,
 }
+
+/// Most pages of a collection that are read for one answer.
+const MAX_PAGES: usize = 10;
+/// The URL of the next page (OData 4.01 JSON Format, section 4.5.5).
+const NEXT_LINK: &str = "@odata.nextLink";
 
 /// A start request that is ready to be sent, so that nothing can fail between the claim and the first byte.
 pub(crate) struct StartRequest {
@@ -53,30 +63,38 @@ impl Graph {
         &self.base
     }
 
-    /// Builds the start request of `operation` from all its parameters.
+    /// Builds the start request from all parameters, the secret ones among them.
     pub(crate) fn start_request(
         &self,
-        operation: &Operation,
+        subject: Subject<'_>,
         parameters: &Map<String, Value>,
         token: &Secret,
     ) -> Result<StartRequest, Unsendable> {
-        let row = &operation.start;
-        let path = expand(&row.path, parameters)?;
-        let origin = self.base.origin().ascii_serialization();
-        let url = format!("{origin}/{}{path}", row.version);
-        let body = match &row.body {
-            BodySpec::Parameter(name) => parameters.get(name).cloned().unwrap_or_default(),
-            BodySpec::Fields(names) => names
-                .iter()
-                .filter_map(|name| Some((name.clone(), parameters.get(name)?.clone())))
-                .collect(),
+        let spec = &subject.operation.start;
+        let url = subject.places().url(&spec.path).map_err(of_parameter)?;
+        let places = Places {
+            parameters,
+            ..subject.places()
         };
+        let query = spec.query.iter();
+        let pairs = query.filter_map(|(name, template)| Some((name, places.header(template)?)));
+        let url = places::with_query(&url, pairs);
+        let body = spec.body.as_ref().and_then(|body| places.value(body));
+        // A body of which nothing is given is none.
+        let body = body.filter(|body| body.as_object().is_none_or(|fields| !fields.is_empty()));
         let client_request_id = (self.ids)().to_string();
-        let mut headers = self.headers(operation, parameters, token, &client_request_id)?;
-        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        let mut headers = self.headers(&spec.headers, &places, Some(token), &client_request_id)?;
+        if body.is_some() {
+            let media_type = spec.content_type.as_deref().unwrap_or("application/json");
+            let media_type = HeaderValue::from_str(media_type);
+            headers.insert(
+                "content-type",
+                media_type.map_err(|_| Unsendable("the content type".to_owned()))?,
+            );
+        }
         Ok(StartRequest {
             parsed: Url::parse(&url).map_err(|_| Unsendable("the path".to_owned()))?,
-            method: row
+            method: spec
                 .method
                 .parse()
                 .map_err(|_| Unsendable("the method".to_owned()))?,
@@ -84,7 +102,7 @@ impl Graph {
             client_request_id,
             token: token.clone(),
             headers,
-            body: body.to_string().into_bytes(),
+            body: body.map_or_else(Vec::new, |body| body.to_string().into_bytes()),
         })
     }
 
@@ -102,25 +120,88 @@ impl Graph {
         self.read(sent.await)
     }
 
-    /// Polls the monitor once. Returns the `client-request-id` and the answer.
+    /// Polls a URL of Graph once. Returns the `client-request-id` and the answer.
+    ///
+    /// Of a collection, `at` is where the answer has its array: the pages after the first are read too, up to ten.
     pub(crate) async fn poll(
         &self,
-        operation: &Operation,
-        parameters: &Map<String, Value>,
+        subject: Subject<'_>,
         location: &str,
+        at: Option<&str>,
         token: &Secret,
     ) -> Result<(String, GraphReply), Unsendable> {
-        let trusted = monitor::trusted(location, &self.base, &operation.start.version)
-            .map_err(|untrusted| Unsendable(untrusted.to_string()))?;
-        let url = Url::parse(&trusted).map_err(|_| Unsendable("the monitor".to_owned()))?;
+        let version = &subject.operation.start.version;
         let client_request_id = (self.ids)().to_string();
-        let mut headers = self.headers(operation, parameters, token, &client_request_id)?;
+        let spec = &subject.operation.poll.headers;
+        let mut headers = self.headers(spec, &subject.places(), Some(token), &client_request_id)?;
         headers.insert(
             "prefer",
             HeaderValue::from_static("include-unknown-enum-members"),
         );
+        let mut first = self.get(location, version, &headers).await?;
+        for _ in 1..MAX_PAGES {
+            let Some(next) = at.and_then(|at| next_page(&first, at)) else {
+                break;
+            };
+            // The pages are one answer: without one of them it says nothing of what is not there.
+            let Ok(page) = self.get(&next, version, &headers).await else {
+                break;
+            };
+            if !append(&mut first, page, at.unwrap_or_default()) {
+                break;
+            }
+        }
+        Ok((client_request_id, first))
+    }
+
+    async fn get(
+        &self,
+        location: &str,
+        version: &str,
+        headers: &HeaderMap,
+    ) -> Result<GraphReply, Unsendable> {
+        let trusted = monitor::trusted(location, &self.base, version)
+            .map_err(|untrusted| Unsendable(untrusted.to_string()))?;
+        let url = Url::parse(&trusted).map_err(|_| Unsendable("the monitor".to_owned()))?;
+        Ok(self.send_get(url, headers.clone(), Route::Kept).await)
+    }
+
+    /// Polls a monitor of another host, without a token and without a header of ours.
+    pub(crate) async fn poll_foreign(
+        &self,
+        subject: Subject<'_>,
+        url: &Secret,
+    ) -> Result<(String, GraphReply), Unsendable> {
+        let hosts = self.foreign_hosts(subject.operation);
+        let url = foreign::permitted(url.expose(), &hosts)
+            .ok_or_else(|| Unsendable("the monitor, whose host is not permitted".to_owned()))?;
+        let mut headers = HeaderMap::new();
+        headers.insert("accept", HeaderValue::from_static("application/json"));
+        let reply = self.send_get(url, headers, Route::Guarded).await;
+        Ok((String::new(), reply))
+    }
+
+    /// Returns the monitor in `reply` if it is on a host that the operation permits besides Graph's.
+    pub(crate) fn foreign_monitor(&self, operation: &Operation, reply: &GraphReply) -> Option<Url> {
+        let GraphReply::Answer(answer) = reply else {
+            return None;
+        };
+        let hosts = self.foreign_hosts(operation);
+        foreign::permitted(answer.locations.first()?, &hosts)
+    }
+
+    fn foreign_hosts<'a>(&'a self, operation: &'a Operation) -> Vec<&'a str> {
+        let own = operation.start.monitor_hosts.iter();
+        let configured = self
+            .test_origins
+            .iter()
+            .filter(|_| !operation.start.monitor_hosts.is_empty());
+        own.chain(configured).map(String::as_str).collect()
+    }
+
+    async fn send_get(&self, url: Url, headers: HeaderMap, route: Route) -> GraphReply {
         let sent = self.transport.send(Call {
-            route: Route::Kept,
+            route,
             method: Method::GET,
             url,
             headers,
@@ -128,34 +209,39 @@ impl Graph {
             read: Read::Whole,
             timeout: self.timeout,
         });
-        Ok((client_request_id, self.read(sent.await)))
+        self.read(sent.await)
     }
 
     fn headers(
         &self,
-        operation: &Operation,
-        parameters: &Map<String, Value>,
-        token: &Secret,
+        templates: &BTreeMap<String, String>,
+        places: &Places<'_>,
+        token: Option<&Secret>,
         client_request_id: &str,
     ) -> Result<HeaderMap, Unsendable> {
         let mut headers = HeaderMap::new();
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-            .map_err(|_| Unsendable("the token".to_owned()))?;
-        authorization.set_sensitive(true);
-        headers.insert("authorization", authorization);
+        if let Some(token) = token {
+            let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+                .map_err(|_| Unsendable("the token".to_owned()))?;
+            authorization.set_sensitive(true);
+            headers.insert("authorization", authorization);
+        }
         headers.insert("accept", HeaderValue::from_static("application/json"));
         let id = HeaderValue::from_str(client_request_id);
         headers.insert(
             "client-request-id",
             id.map_err(|_| Unsendable("the id".to_owned()))?,
         );
-        for (name, parameter) in &operation.start.headers {
-            let Some(text) = parameters.get(parameter).and_then(Value::as_str) else {
+        for (name, template) in templates {
+            let Some(text) = places.header(template) else {
                 continue;
             };
-            let unsendable = || Unsendable(format!("/parameters/{parameter}"));
+            let unsendable = || Unsendable(format!("the header {name}"));
             let name = name.parse::<http::HeaderName>().map_err(|_| unsendable())?;
-            headers.insert(name, HeaderValue::from_str(text).map_err(|_| unsendable())?);
+            headers.insert(
+                name,
+                HeaderValue::from_str(&text).map_err(|_| unsendable())?,
+            );
         }
         Ok(headers)
     }
@@ -200,6 +286,7 @@ impl Graph {
         GraphReply::Answer(Box::new(Answer {
             status,
             locations,
+            foreign_monitor: None,
             retry_after,
             unreadable: body.as_ref().err().copied(),
             body: body.ok(),
@@ -226,44 +313,49 @@ fn short_id(text: &str) -> Option<String> {
     (text.len() <= 64 && !text.is_empty() && text.bytes().all(fits)).then(|| text.to_owned())
 }
 
-/// Replaces each `{name}` by the parameter, percent-encoded as one path segment (RFC 3986 §3.3).
-fn expand(template: &str, parameters: &Map<String, Value>) -> Result<String, Unsendable> {
-    let mut path = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{') {
-        let (name, after) = after.split_once('}').unwrap_or((after, ""));
-        let unsendable = || Unsendable(format!("/parameters/{name}"));
-        let text = parameters
-            .get(name)
-            .and_then(Value::as_str)
-            .ok_or_else(unsendable)?;
-        path.push_str(before);
-        for byte in text.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
-                path.push(char::from(byte));
-            } else {
-                path.push_str(&format!("%{byte:02X}"));
-            }
-        }
-        rest = after;
+/// Returns the URL of the next page of a collection.
+fn next_page(reply: &GraphReply, at: &str) -> Option<String> {
+    let GraphReply::Answer(answer) = reply else {
+        return None;
+    };
+    let body = answer.body.as_ref()?;
+    body.pointer(at)?.as_array()?;
+    Some(body.get(NEXT_LINK)?.as_str()?.to_owned())
+}
+
+/// Adds the elements of a further page, and the link to the one after it. Reports whether the page could be read.
+fn append(first: &mut GraphReply, page: GraphReply, at: &str) -> bool {
+    let (GraphReply::Answer(first), GraphReply::Answer(mut page)) = (first, page) else {
+        return false;
+    };
+    let (Some(body), Some(more)) = (&mut first.body, &mut page.body) else {
+        return false;
+    };
+    let link = more.get(NEXT_LINK).cloned();
+    let elements = more
+        .pointer_mut(at)
+        .and_then(Value::as_array_mut)
+        .map(std::mem::take);
+    let (Some(array), Some(elements)) =
+        (body.pointer_mut(at).and_then(Value::as_array_mut), elements)
+    else {
+        return false;
+    };
+    array.extend(elements);
+    if let Value::Object(fields) = body {
+        fields.remove(NEXT_LINK);
+        fields.extend(link.map(|link| (NEXT_LINK.to_owned(), link)));
     }
-    path.push_str(rest);
-    Ok(path)
+    true
+}
+
+fn of_parameter(name: String) -> Unsendable {
+    Unsendable(format!("/parameters/{name}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn parameter_with_slashes_stays_one_path_segment() {
-        let parameters = json!({ "id": "../a b" });
-        let path = expand("/users/{id}/export", parameters.as_object().unwrap()).unwrap();
-        assert_eq!(path, "/users/%2E%2E%2Fa%20b/export");
-        assert!(expand("/users/{no}", &Map::new()).is_err());
-    }
 
     #[test]
     fn of_a_challenge_only_the_word_of_the_error_is_kept() {

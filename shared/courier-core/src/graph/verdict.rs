@@ -3,15 +3,22 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::catalogue::{MonitorSource, Operation, PollSpec};
+use crate::catalogue::places::{Places, unwrapped};
+use crate::catalogue::{Operation, pointer};
 use crate::graph::described::describe;
-use crate::graph::error::{GraphError, scrub};
-use crate::graph::monitor;
-use crate::operation::{OperationError, Outcome, Reason, Unknown};
+use crate::graph::error::GraphError;
+pub use crate::graph::finding::{FindVerdict, classify_find};
+use crate::graph::monitor_source::monitor_of;
+pub use crate::graph::reading::StatusSnapshot;
+use crate::graph::reading::{self, Reading, cut};
+use crate::graph::results::sealed;
+use crate::operation::{OperationError, Outcome, Reason, Record, Unknown};
 use crate::outbound::answer_body::Unreadable;
+use crate::time::later;
 
 /// The result of one HTTP call to Graph.
 #[derive(Debug, Clone)]
@@ -29,6 +36,8 @@ pub struct Answer {
     pub status: u16,
     /// All values of `Location`, or of `Operation-Location` if there is no `Location`.
     pub locations: Vec<String>,
+    /// The monitor on another host than Graph's, sealed, because its URL is all that is needed to read it.
+    pub foreign_monitor: Option<String>,
     pub retry_after: Option<Duration>,
     /// `None` when the body cannot be read; `unreadable` says why.
     pub body: Option<Value>,
@@ -41,6 +50,21 @@ pub struct Answer {
     pub request_id: Option<String>,
 }
 
+/// The operation that is judged: what its catalogue file says, and what its record does.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    pub operation: &'a Operation,
+    pub record: &'a Record,
+    /// The configured Graph origin.
+    pub graph: &'a Url,
+}
+
+impl<'a> Subject<'a> {
+    pub(crate) fn places(&self) -> Places<'a> {
+        Places::of(self.record, self.graph, &self.operation.start.version)
+    }
+}
+
 /// The meaning of an answer to a start.
 #[derive(Debug, PartialEq)]
 pub enum StartVerdict {
@@ -48,6 +72,10 @@ pub enum StartVerdict {
     Throttled(Option<Duration>),
     /// The token was refused, or lacks a permission that an administrator has to grant; nothing was started.
     Unauthorized(OperationError),
+    /// Graph is not ready for this start yet; it is sent again after this pause.
+    Early(Duration),
+    /// What the start would make is there already.
+    Already(Outcome),
     /// The start was refused for good; this call started nothing.
     Refused(OperationError),
     Lost {
@@ -56,50 +84,46 @@ pub enum StartVerdict {
     },
     /// A job was started, but there is no usable URL to poll.
     Untrackable(Reason),
+    /// A job was started, and has to be looked for.
+    Locate(Started),
     Started(Started),
 }
 
 /// A job that runs, and the URL to poll it at.
 #[derive(Debug, PartialEq)]
 pub struct Started {
+    /// Empty for a job that has to be looked for.
     pub monitor: String,
     pub adopted: bool,
     pub retry_after: Option<Duration>,
     /// The status, if the answer itself already contains it.
     pub snapshot: Option<StatusSnapshot>,
+    /// Secrets of the answer that belong to the result, sealed.
+    pub secrets: Map<String, Value>,
     pub note: Option<String>,
 }
 
-/// Classifies the answer to a start of `operation` that was sent to `start_url` on the `graph` origin.
+/// Classifies the answer to a start that was sent to `start_url` at `now`.
 pub fn classify_start(
     reply: &GraphReply,
-    operation: &Operation,
-    graph: &Url,
+    subject: Subject<'_>,
     start_url: &str,
-    parameters: &Map<String, Value>,
+    now: Timestamp,
 ) -> StartVerdict {
     let answer = match reply {
         GraphReply::NotSent(_) => return StartVerdict::NotSent,
         GraphReply::Lost(detail) => return lost(*detail, None),
         GraphReply::Answer(answer) => answer,
     };
-    let adopts = operation
-        .start
-        .adopt
-        .as_ref()
-        .filter(|adopt| adopt.status == answer.status);
     match answer.status {
-        200..=299 => started(answer, operation, graph, start_url, parameters),
+        200..=299 => started(answer, subject, start_url),
         401 => StartVerdict::Unauthorized(error_of(answer)),
         403 if answer.error.as_ref().is_some_and(lacks_permission) => {
             StartVerdict::Unauthorized(error_of(answer))
         }
         429 => StartVerdict::Throttled(answer.retry_after),
         408 | 500..=599 => lost(describe(reply, None), answer.retry_after),
-        _ => match adopts {
-            Some(adopt) => adopted(answer, operation, graph, &adopt.target_path),
-            None => StartVerdict::Refused(error_of(answer)),
-        },
+        _ => refused(answer, subject, start_url, now),
     }
 }
 
@@ -134,63 +158,94 @@ fn lost(detail: impl Into<String>, retry_after: Option<Duration>) -> StartVerdic
     }
 }
 
-fn started(
-    answer: &Answer,
-    operation: &Operation,
-    graph: &Url,
-    start_url: &str,
-    parameters: &Map<String, Value>,
-) -> StartVerdict {
-    let monitor = match operation.start.monitor {
-        MonitorSource::SameUrl => start_url.to_owned(),
-        MonitorSource::Location => match location(answer, operation, graph) {
-            Ok(monitor) => monitor,
-            Err(reason) => return StartVerdict::Untrackable(reason),
-        },
-    };
+fn started(answer: &Answer, subject: Subject<'_>, start_url: &str) -> StartVerdict {
+    let operation = subject.operation;
     let documented = operation.start.accepted.contains(&answer.status);
-    StartVerdict::Started(Started {
-        monitor,
+    let mut started = Started {
+        monitor: String::new(),
         adopted: false,
         retry_after: answer.retry_after,
-        snapshot: answer
-            .body
-            .as_ref()
-            .and_then(|body| snapshot(body, &operation.poll, parameters)),
+        snapshot: snapshot(answer, subject),
+        secrets: secrets_of_start(answer, operation),
         note: (!documented).then(|| format!("undocumented success code {}", answer.status)),
-    })
+    };
+    match monitor_of(answer, &operation.start.monitor, subject, start_url) {
+        Ok(monitor) => {
+            started.monitor = monitor;
+            StartVerdict::Started(started)
+        }
+        Err(_) if operation.may_be_found() => StartVerdict::Locate(started),
+        Err(reason) => StartVerdict::Untrackable(reason),
+    }
 }
 
-/// A refusal that names the running job: by its Location, else by the key in `error.target`
-/// (`docs/graph-behaviour.md`, Goals export).
-fn adopted(answer: &Answer, operation: &Operation, graph: &Url, target_path: &str) -> StartVerdict {
-    let target = answer
-        .error
-        .as_ref()
-        .and_then(|error| error.target.as_deref());
-    let rebuilt = || monitor::from_target(target?, target_path, graph, &operation.start.version);
-    match location(answer, operation, graph).ok().or_else(rebuilt) {
-        Some(monitor) => StartVerdict::Started(Started {
+/// Returns the status in the answer to a start; the mere existence of an answer is none.
+fn snapshot(answer: &Answer, subject: Subject<'_>) -> Option<StatusSnapshot> {
+    if subject.operation.poll.exists {
+        return None;
+    }
+    match reading::read(answer.body.as_ref()?, subject.operation, &subject.places()) {
+        Reading::Status(snapshot) => Some(*snapshot),
+        Reading::NotListed | Reading::Unreadable => None,
+    }
+}
+
+fn secrets_of_start(answer: &Answer, operation: &Operation) -> Map<String, Value> {
+    let Some(body) = answer.body.as_ref().map(unwrapped) else {
+        return Map::new();
+    };
+    let secrets = operation.result.iter().filter_map(|(name, spec)| {
+        let place = spec.start.as_deref()?;
+        Some((name.clone(), sealed(pointer::first(body, place)?)?))
+    });
+    secrets.collect()
+}
+
+/// Classifies a refusal: not yet, there already, or for good.
+fn refused(answer: &Answer, subject: Subject<'_>, start_url: &str, now: Timestamp) -> StartVerdict {
+    let start = &subject.operation.start;
+    let is = |status: u16, codes: &[String]| {
+        let names = |error: &GraphError| {
+            let known = |code: &String| *code == error.code || *code == error.deepest();
+            codes.iter().any(known)
+        };
+        status == answer.status && (codes.is_empty() || answer.error.as_ref().is_some_and(names))
+    };
+    if let Some(early) = start
+        .early
+        .iter()
+        .find(|early| is(early.status, &early.codes))
+    {
+        let until = later(
+            subject.record.created_at,
+            Duration::from_secs(early.for_seconds),
+        );
+        if now < until {
+            return StartVerdict::Early(Duration::from_secs(early.every_seconds));
+        }
+    }
+    let refused = || StartVerdict::Refused(error_of(answer));
+    let Some(already) = start
+        .already
+        .iter()
+        .find(|already| is(already.status, &already.codes))
+    else {
+        return refused();
+    };
+    let Some(sources) = &already.monitor else {
+        return StartVerdict::Already(Outcome::Succeeded);
+    };
+    match monitor_of(answer, sources, subject, start_url) {
+        Ok(monitor) => StartVerdict::Started(Started {
             monitor,
             adopted: true,
             retry_after: answer.retry_after,
             snapshot: None,
+            secrets: Map::new(),
             note: None,
         }),
-        None => StartVerdict::Refused(error_of(answer)),
+        Err(_) => refused(),
     }
-}
-
-fn location(answer: &Answer, operation: &Operation, graph: &Url) -> Result<String, Reason> {
-    let mut locations = answer.locations.iter();
-    let first = locations.next().ok_or(Reason::StartUntrackable)?;
-    if locations.any(|other| other != first) {
-        return Err(Reason::LocationUntrusted);
-    }
-    monitor::trusted(first, graph, &operation.start.version).map_err(|untrusted| match untrusted {
-        monitor::Untrusted::Missing | monitor::Untrusted::Unparsable(_) => Reason::StartUntrackable,
-        monitor::Untrusted::ForeignOrigin => Reason::LocationUntrusted,
-    })
 }
 
 /// The meaning of an answer to a poll.
@@ -198,6 +253,8 @@ fn location(answer: &Answer, operation: &Operation, graph: &Url) -> Result<Strin
 pub enum PollVerdict {
     /// The answer is a status document.
     Seen(StatusSnapshot),
+    /// The answer is in order, and does not have our job yet.
+    NotListed,
     /// The operation resource does not exist, at least not now.
     Missing(OperationError),
     /// The token does not permit reading the operation resource.
@@ -206,29 +263,34 @@ pub enum PollVerdict {
     Nothing(Option<Duration>),
 }
 
-/// Classifies the answer to a poll of an operation with these `parameters`.
-pub fn classify_poll(
-    reply: &GraphReply,
-    row: &PollSpec,
-    parameters: &Map<String, Value>,
-) -> PollVerdict {
+/// Classifies the answer to a poll.
+pub fn classify_poll(reply: &GraphReply, subject: Subject<'_>) -> PollVerdict {
     let GraphReply::Answer(answer) = reply else {
         return PollVerdict::Nothing(None);
     };
+    let spec = &subject.operation.poll;
     let missing_code = |error: &GraphError| {
-        row.missing_codes
+        spec.missing_codes
             .iter()
             .any(|code| *code == error.code || *code == error.deepest())
     };
     match answer.status {
-        200..=299 => match answer
-            .body
-            .as_ref()
-            .and_then(|body| snapshot(body, row, parameters))
-        {
-            Some(snapshot) => PollVerdict::Seen(snapshot),
+        200..=299 => match &answer.body {
+            Some(body) => match reading::read(body, subject.operation, &subject.places()) {
+                Reading::Status(snapshot) => PollVerdict::Seen(*snapshot),
+                Reading::NotListed => PollVerdict::NotListed,
+                Reading::Unreadable => PollVerdict::Nothing(answer.retry_after),
+            },
+            None if spec.exists => PollVerdict::Seen(ended("exists", Outcome::Succeeded, None)),
             None => PollVerdict::Nothing(answer.retry_after),
         },
+        300..=399 if spec.redirect.is_some() => {
+            PollVerdict::Seen(ended("redirect", Outcome::Succeeded, None))
+        }
+        status if spec.failed_statuses.contains(&status) => {
+            let error = error_of(answer);
+            PollVerdict::Seen(ended(&error.code.clone(), Outcome::Failed, Some(error)))
+        }
         401 | 403 => PollVerdict::Unauthorized,
         404 | 410 => PollVerdict::Missing(error_of(answer)),
         400 if answer.error.as_ref().is_some_and(missing_code) => {
@@ -238,108 +300,16 @@ pub fn classify_poll(
     }
 }
 
-/// The content of a status document, read with the catalogue's JSON pointers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StatusSnapshot {
-    pub word: String,
-    pub progress: Option<f64>,
-    /// The outcome; `None` while the status is not terminal, and for every status that the catalogue does not list.
-    pub outcome: Option<Outcome>,
-    pub result: Map<String, Value>,
-    pub error: Option<OperationError>,
-}
-
-fn snapshot(
-    body: &Value,
-    row: &PollSpec,
-    parameters: &Map<String, Value>,
-) -> Option<StatusSnapshot> {
-    let word = first_text(body, &row.status)?;
-    let holds = |body: &Value| {
-        row.done_when
-            .as_ref()
-            .is_none_or(|done| done.holds(body, parameters))
-    };
-    let outcome = row.words.outcome(&word).filter(|outcome| match outcome {
-        Outcome::Succeeded | Outcome::PartiallySucceeded => holds(body),
-        Outcome::Failed | Outcome::Expired | Outcome::Unknown | Outcome::Cancelled => true,
-    });
-    let error = (outcome == Some(Outcome::Failed)).then(|| OperationError {
-        code: first_text(body, &row.error_code).unwrap_or_else(|| "operationFailed".to_owned()),
-        message: first_text(body, &row.error_message)
-            .map_or_else(|| format!("Graph reports {word}"), |text| scrub(&text)),
-        detail: None,
-        http_status: None,
-        request_id: None,
-        unknown: Unknown::new(),
-    });
-    let progress = row
-        .progress
-        .as_deref()
-        .and_then(|pointer| number(body.pointer(pointer)?));
-    Some(StatusSnapshot {
-        word: cut(&word),
-        progress,
-        outcome,
-        result: result(body, row),
+/// Returns the snapshot of an end that something other than a status means.
+pub(crate) fn ended(word: &str, outcome: Outcome, error: Option<OperationError>) -> StatusSnapshot {
+    StatusSnapshot {
+        word: cut(word),
+        progress: None,
+        outcome: Some(outcome),
+        result: Map::new(),
+        secrets: Map::new(),
         error,
-    })
-}
-
-/// Longest text that is stored as a result. A longer one is a document, and a record has room for few of this size.
-const MAX_RESULT_BYTES: usize = 16 * 1024;
-
-fn result(body: &Value, row: &PollSpec) -> Map<String, Value> {
-    let mut found = Map::new();
-    for (name, field) in &row.result {
-        let enveloped = format!("/value{}", field.pointer);
-        let Some(value) = body
-            .pointer(&field.pointer)
-            .or_else(|| body.pointer(&enveloped))
-        else {
-            continue;
-        };
-        let kept = match value {
-            Value::String(text) if field.without_query => {
-                Value::from(text.split(['?', '#']).next().unwrap_or_default())
-            }
-            Value::String(text) => Value::from(scrub(text)),
-            Value::Bool(_) | Value::Number(_) => value.clone(),
-            Value::Null | Value::Array(_) | Value::Object(_) => continue,
-        };
-        if kept
-            .as_str()
-            .is_some_and(|text| text.len() > MAX_RESULT_BYTES)
-        {
-            continue;
-        }
-        found.insert(name.clone(), kept);
     }
-    found
-}
-
-fn first_text(body: &Value, pointers: &[String]) -> Option<String> {
-    let texts = pointers
-        .iter()
-        .filter_map(|pointer| body.pointer(pointer)?.as_str());
-    texts.map(str::to_owned).find(|text| !text.is_empty())
-}
-
-/// Reads a progress: Graph's metadata says that it is a number, its documentation prints a string.
-fn number(value: &Value) -> Option<f64> {
-    let number = match value {
-        Value::String(text) => text.trim().parse().ok()?,
-        Value::Number(_) => value.as_f64()?,
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
-    };
-    number.is_finite().then_some(number)
-}
-
-fn cut(word: &str) -> String {
-    word.chars()
-        .filter(|letter| !letter.is_control())
-        .take(64)
-        .collect()
 }
 
 fn error_of(answer: &Answer) -> OperationError {

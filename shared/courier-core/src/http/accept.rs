@@ -231,7 +231,12 @@ async fn insert(
 fn claim(app: &App, record: &Record, now: Timestamp) -> Option<(Box<Record>, Claimed)> {
     let operation = app.catalogue.find(&record.operation)?;
     let request = step::prepare_at_once(app, record, operation)?;
-    let decision = decide(record, &Event::Prepared, now, &app.policy(operation));
+    let decision = decide(
+        record,
+        &Event::Prepared,
+        now,
+        &app.policy(record, operation),
+    );
     Some((decision.write?, (decision.next, request)))
 }
 
@@ -287,6 +292,7 @@ async fn replay(app: &App, current: Record, fingerprints: &[String; 2]) -> Resul
             current.revision == CLAIMED_REVISION && lease_until <= app.now()
         }
         State::StartUnknown { .. }
+        | State::Locating { .. }
         | State::Running { .. }
         | State::Ended { .. }
         | State::Closed { .. } => false,

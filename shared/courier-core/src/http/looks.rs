@@ -13,7 +13,7 @@ use crate::engine::step::pause_of_calls;
 use crate::http::problem::seconds;
 use crate::lifecycle::schedule;
 use crate::operation::view::document;
-use crate::operation::{Record, State};
+use crate::operation::{Reason, Record, State};
 use crate::time::{elapsed, later};
 
 /// `Retry-After` where no time is known at which there is news.
@@ -55,7 +55,11 @@ pub(super) fn state(app: &App, record: &Record) -> Response<Bytes> {
 pub(super) fn pending(app: &App, record: &Record) -> Response<Bytes> {
     let now = app.now();
     let pause = elapsed(now, next_look(app, record, now)).clamp(MIN_PAUSE, MAX_PAUSE);
-    let mut response = json_response(StatusCode::ACCEPTED, &document(record, now));
+    let mut document = document(record, now);
+    if app.catalogue.find(&record.operation).is_none() {
+        document["reason"] = Reason::NotInCatalogue.as_str().into();
+    }
+    let mut response = json_response(StatusCode::ACCEPTED, &document);
     let headers = response.headers_mut();
     insert(headers, "location", &path(record));
     headers.insert(header::RETRY_AFTER, seconds(pause));
@@ -75,6 +79,7 @@ fn next_look(app: &App, record: &Record, now: Timestamp) -> Timestamp {
         State::Starting { .. } if is_being_started(record) => Some(soon),
         State::Starting { lease_until } => ahead(lease_until).or(due),
         State::StartUnknown { hold_until } => Some(ahead(hold_until).unwrap_or(soon)),
+        State::Locating { next_look_at, .. } => Some(ahead(next_look_at).unwrap_or(soon)),
         State::Running { .. } => record.graph.next_poll_at.and_then(ahead),
         State::Ended { .. } | State::Closed { .. } => Some(due.unwrap_or(soon)),
     };

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::auth::{authenticate, challenges};
+use crate::catalogue::Catalogue;
 use crate::config::Client;
 use crate::engine::app::App;
 use crate::engine::step::{self, StepError};
@@ -210,9 +211,9 @@ async fn erase(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
 /// Applies an event of the API to a record and returns the changed record.
 async fn change(app: &App, record: Record, event: &Event) -> Result<Record, Problem> {
     let id = record.id.clone();
-    let Some(operation) = app.catalogue.find(&record.operation) else {
-        return Err(Problem::Internal);
-    };
+    // An operation that has left the catalogue can still be cancelled.
+    let operation = app.catalogue.find(&record.operation);
+    let operation = operation.unwrap_or_else(Catalogue::stand_in);
     match step::commit(app, record, operation, event).await {
         Ok((record, _)) => Ok(record),
         Err(StepError::Queue(error)) => {

@@ -6,6 +6,7 @@ use http::Response;
 use super::{insert, path, state, store};
 use crate::crypto::seal::{SealError, Sealer};
 use crate::engine::app::App;
+use crate::graph::foreign;
 use crate::http::problem::Problem;
 use crate::http::request::FIRST_REVISION;
 use crate::operation::message::Message;
@@ -55,12 +56,14 @@ fn resumed(app: &App, ended: Record) -> Result<Record, Problem> {
     }
     let monitor = ended
         .last_monitor
-        .clone()
+        .as_deref()
         .ok_or_else(|| conflict("no job of this operation is known that could be followed"))?;
     let operation = app.catalogue.find(&ended.operation);
     let operation = operation.ok_or(Problem::Internal)?;
     let id = ended.id.resumed();
     let sealer = &app.config.sealer;
+    let monitor = foreign::resealed(monitor, (&ended.id, &id), sealer)
+        .map_err(|_| conflict("its monitor cannot be opened with the configured key"))?;
     let callback = ended.callback.as_ref();
     let callback = callback.map(|target| resealed(target, &ended.id, &id, sealer));
     let callback = callback.transpose().map_err(|_| {
@@ -92,6 +95,7 @@ fn resumed(app: &App, ended: Record) -> Result<Record, Problem> {
             ..ended.graph
         },
         result: None,
+        sealed_result: None,
         error: None,
         event: None,
         delivery: Delivery::default(),

@@ -57,6 +57,10 @@ impl Rules<'_> {
                 record.state = State::Closed { outcome, how };
                 record.delivery.next_attempt_at = None;
                 record.due_at = None;
+                if how == DeliveryOutcome::Delivered {
+                    // Given once, and kept no longer.
+                    record.sealed_result = None;
+                }
                 if how == DeliveryOutcome::Undeliverable {
                     self.note(&mut record, "undeliverable", None);
                 }

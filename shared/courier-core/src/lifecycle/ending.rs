@@ -107,6 +107,11 @@ impl Rules<'_> {
             record.graph.retry_after = None;
             record.forecast = None;
         }
+        record.follow_up = None;
+        let callback = record.callback.as_ref();
+        if !callback.is_some_and(|callback| callback.include_secrets) {
+            record.sealed_result = None;
+        }
         record.state = State::Ended { outcome };
         let detail = record.reason.map(|reason| reason.as_str().to_owned());
         record.remember(HistoryEntry {

@@ -23,6 +23,7 @@ impl Rules<'_> {
         record.graph.client_request_id = None;
         record.graph.request_id = None;
         record.result = None;
+        record.sealed_result = None;
         record.error = None;
         record.event = None;
         // Nobody here knows what a newer version keeps in its fields.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::callback::CallbackReply;
-use crate::catalogue::{Operation, Restart};
+use crate::catalogue::{Operation, Restart, TokenKind};
 use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::GraphReply;
 use crate::operation::message::Message;
@@ -17,7 +17,9 @@ use crate::time::later;
 mod delivering;
 mod ending;
 mod erasing;
+mod following;
 pub mod forecast;
+mod locating;
 pub mod resuming;
 mod running;
 pub mod schedule;
@@ -103,6 +105,8 @@ pub enum Next {
 #[derive(Debug, Clone, Copy)]
 pub struct Policy<'a> {
     pub operation: &'a Operation,
+    /// The kind of token that its calls use.
+    pub token: TokenKind,
     /// The configured Graph origin, the only one that a token is sent to.
     pub graph: &'a Url,
     pub timing: &'a Timing,
@@ -251,7 +255,7 @@ impl Rules<'_> {
 
     /// Names the permissions that the operation needs and what came, for the history of one that lacks authorization.
     fn lacking(&self, came: Option<String>) -> Option<String> {
-        let permissions = &self.policy.operation.permissions;
+        let permissions = self.policy.operation.permissions_of(self.policy.token);
         let needs = (!permissions.is_empty()).then(|| format!("needs {}", permissions.join(", ")));
         let parts: Vec<String> = needs.into_iter().chain(came).collect();
         (!parts.is_empty()).then(|| parts.join("; "))

@@ -8,7 +8,7 @@ use super::{Decision, Next, Rules, only, written};
 use crate::catalogue::Restart;
 use crate::graph::described::describe;
 use crate::graph::unavailable::{Cause, NotReady};
-use crate::graph::verdict::{self, GraphReply, PollVerdict};
+use crate::graph::verdict::{self, GraphReply, PollVerdict, StatusSnapshot};
 use crate::lifecycle::{resuming, schedule};
 use crate::operation::{OperationError, Outcome, Reason, Record, State};
 use crate::time::{elapsed, later, whole_seconds};
@@ -30,12 +30,17 @@ impl Rules<'_> {
         request_id: &str,
         reply: &GraphReply,
     ) -> Decision {
+        if let State::Locating { settle_until, .. } = self.record.state {
+            return self.looked(settle_until, request_id, reply);
+        }
         if !matches!(self.record.state, State::Running { .. }) || epoch < self.record.epoch {
             return only(Next::Redecide);
         }
-        let verdict =
-            verdict::classify_poll(reply, &self.policy.operation.poll, &self.record.parameters);
         let mut record = self.polled_record(epoch, receives);
+        if let Some(follow_up) = self.record.follow_up {
+            return self.followed_up(record, follow_up, Some(reply));
+        }
+        let verdict = verdict::classify_poll(reply, self.subject());
         let retry_after = match reply {
             GraphReply::Answer(answer) => answer.retry_after,
             GraphReply::NotSent(_) | GraphReply::Lost(_) => None,
@@ -43,38 +48,21 @@ impl Rules<'_> {
         record.graph.retry_after = retry_after.map(whole_seconds);
         match verdict {
             PollVerdict::Seen(snapshot) => {
-                record.graph.seen = true;
-                record.graph.missing = 0;
-                record.graph.missing_since = None;
-                record.graph.progress = snapshot.progress;
-                record.reason = None;
-                if record.graph.status.as_deref() != Some(snapshot.word.as_str()) {
-                    record.graph.status = Some(snapshot.word.clone());
-                    if snapshot.outcome.is_none() {
-                        self.note_call(
-                            &mut record,
-                            "statusChanged",
-                            Some(snapshot.word),
-                            request_id,
-                            reply,
-                        );
-                    }
+                self.seen(record, snapshot, (request_id, reply), retry_after)
+            }
+            PollVerdict::NotListed => {
+                found_again(&mut record);
+                if record.graph.status.is_none() && !self.is_noted("notListedYet", None) {
+                    self.note_call(&mut record, "notListedYet", None, request_id, reply);
                 }
-                record.graph.unanswered = 0;
-                let Some(outcome) = snapshot.outcome else {
-                    return self.still_running(record, retry_after);
-                };
-                record.graph.next_poll_at = None;
-                if let GraphReply::Answer(answer) = reply {
-                    record.graph.request_id.clone_from(&answer.request_id);
-                }
-                record.result = Some(snapshot.result).filter(|_| outcome != Outcome::Failed);
-                match snapshot.error {
-                    Some(error) => {
-                        self.end_as(record, outcome, Reason::OperationFailed, Some(error))
-                    }
-                    None => self.end_without_reason(record, outcome),
-                }
+                self.still_running(record, retry_after)
+            }
+            // Twice in a row: one answer may come from a server that is behind the others.
+            PollVerdict::Missing(_)
+                if self.policy.operation.poll.absent.is_some() && self.record.graph.missing > 0 =>
+            {
+                let gone = verdict::ended("absent", Outcome::Succeeded, None);
+                self.seen(record, gone, (request_id, reply), retry_after)
             }
             PollVerdict::Missing(error) => {
                 self.missing(record, error, request_id, reply, retry_after)
@@ -109,6 +97,46 @@ impl Rules<'_> {
         }
     }
 
+    /// Takes over what a status document says.
+    fn seen(
+        &self,
+        mut record: Record,
+        snapshot: StatusSnapshot,
+        (request_id, reply): (&str, &GraphReply),
+        retry_after: Option<Duration>,
+    ) -> Decision {
+        found_again(&mut record);
+        record.graph.progress = snapshot.progress;
+        if record.graph.status.as_deref() != Some(snapshot.word.as_str()) {
+            record.graph.status = Some(snapshot.word.clone());
+            if snapshot.outcome.is_none() {
+                let word = Some(snapshot.word);
+                self.note_call(&mut record, "statusChanged", word, request_id, reply);
+            }
+        }
+        let Some(outcome) = snapshot.outcome else {
+            return self.still_running(record, retry_after);
+        };
+        record.graph.next_poll_at = None;
+        if let GraphReply::Answer(answer) = reply {
+            record.graph.request_id.clone_from(&answer.request_id);
+        }
+        record.result = Some(snapshot.result).filter(|_| outcome != Outcome::Failed);
+        self.keep_secrets(&mut record, snapshot.secrets);
+        match (outcome, snapshot.error) {
+            (_, Some(error)) => self.end_as(record, outcome, Reason::OperationFailed, Some(error)),
+            (Outcome::Succeeded | Outcome::PartiallySucceeded, None) => {
+                self.succeed(record, outcome)
+            }
+            (Outcome::Cancelled, None) => {
+                self.end_as(record, outcome, Reason::CancelledAtGraph, None)
+            }
+            (Outcome::Failed | Outcome::Expired | Outcome::Unknown, None) => {
+                self.end_without_reason(record, outcome)
+            }
+        }
+    }
+
     /// Shows the reason, unless the operation waits for something to be mended. Reports whether the history lacks what
     /// came.
     fn is_news_that(&self, record: &mut Record, reason: Reason, came: Option<&str>) -> bool {
@@ -124,10 +152,16 @@ impl Rules<'_> {
         receives: u32,
         not_ready: &NotReady,
     ) -> Decision {
+        if let State::Locating { settle_until, .. } = self.record.state {
+            return self.look_not_ready(settle_until, not_ready);
+        }
         if !matches!(self.record.state, State::Running { .. }) || epoch < self.record.epoch {
             return only(Next::Redecide);
         }
         let mut record = self.polled_record(epoch, receives);
+        if let Some(follow_up) = self.record.follow_up {
+            return self.followed_up(record, follow_up, None);
+        }
         // Graph was not called, so this does not count as a poll.
         record.graph.polls = self.record.graph.polls;
         let wait = not_ready.retry_after;
@@ -284,7 +318,7 @@ impl Rules<'_> {
         self.write_poll(record, next_poll)
     }
 
-    fn write_poll(&self, mut record: Record, next_poll: Timestamp) -> Decision {
+    pub(super) fn write_poll(&self, mut record: Record, next_poll: Timestamp) -> Decision {
         record.graph.next_poll_at = Some(next_poll);
         record.due_at = Some(schedule::sweep_after(&record, next_poll, self.now));
         // The sweep may have sent the same message twice. One of a higher epoch ends that.
@@ -307,6 +341,15 @@ impl Rules<'_> {
             || new.missing != old.missing
             || new.unanswered != old.unanswered
     }
+}
+
+/// Notes that the job, or where it will be, was seen.
+fn found_again(record: &mut Record) {
+    record.graph.seen = true;
+    record.graph.missing = 0;
+    record.graph.missing_since = None;
+    record.graph.unanswered = 0;
+    record.reason = None;
 }
 
 /// Leaves the wait to the table: no message waits, and the sweep sends one of the next epoch, which outdates this one.

@@ -180,6 +180,30 @@ pub fn missing_again(
     not_too_late(record, next, now)
 }
 
+/// Returns when to look again for a job whose URL is not known: after 10 s, 20 s, 40 s and so on up to ten minutes.
+///
+/// One look comes at the time by which a job must have appeared, and one at the deadline.
+pub fn look_again(
+    record: &Record,
+    settle_until: Option<Timestamp>,
+    retry_after: Option<Duration>,
+    now: Timestamp,
+) -> Timestamp {
+    let doubled = Duration::from_secs(10) * 2_u32.pow(record.graph.missing.min(6));
+    let own = doubled.min(MAX_LOOK_PAUSE);
+    let pause = retry_after.unwrap_or_default().max(own);
+    let next = jittered(record, pause, own / 10, now);
+    let earliest = later(now, retry_after.unwrap_or(Duration::from_secs(1)));
+    let bounds = settle_until.into_iter().chain([record.deadline]);
+    let ahead = bounds
+        .filter(|bound| *bound > now)
+        .map(|bound| bound.max(earliest));
+    ahead.fold(next, Timestamp::min)
+}
+
+/// Longest pause between two looks for a job.
+const MAX_LOOK_PAUSE: Duration = Duration::from_secs(600);
+
 /// Returns the `due_at` of a record whose next poll is at `next_poll`: the sweeper leaves it alone until then.
 ///
 /// The margin is long enough that polls without news cause a write at most about every four hours, and short enough

@@ -26,7 +26,7 @@ impl Rules<'_> {
             State::Starting { lease_until } if self.now < *lease_until => {
                 only(Next::Wait(*lease_until))
             }
-            State::Starting { .. } if self.class() == Restart::Never => self.hold("lease over"),
+            State::Starting { .. } if self.is_sent_once() => self.hold("lease over"),
             State::Starting { .. } if self.overdue() => self.give_up_start(),
             State::Starting { .. } => only(Next::Prepare),
             State::StartUnknown { hold_until } if self.now < *hold_until => {
@@ -35,6 +35,10 @@ impl Rules<'_> {
             State::StartUnknown { .. } => {
                 self.end(Outcome::Unknown, Reason::StartOutcomeUnknown, None)
             }
+            State::Locating { next_look_at, .. } if self.now < *next_look_at => {
+                only(Next::Wait(*next_look_at))
+            }
+            State::Locating { .. } => only(Next::Poll),
             State::Running { monitor } => self.carried(message, Some(monitor)),
             State::Ended { .. } => self.carried(message, None),
             State::Closed { .. } => only(Next::Drop),
@@ -84,6 +88,7 @@ impl Rules<'_> {
             State::Accepted { .. }
             | State::Starting { .. }
             | State::StartUnknown { .. }
+            | State::Locating { .. }
             | State::Ended { .. }
             | State::Closed { .. } => None,
         };
@@ -102,10 +107,9 @@ impl Rules<'_> {
     pub(super) fn prepared(&self) -> Decision {
         let may_claim = match &self.record.state {
             State::Accepted { not_before } => self.now >= *not_before,
-            State::Starting { lease_until } => {
-                self.now >= *lease_until && self.class() != Restart::Never
-            }
+            State::Starting { lease_until } => self.now >= *lease_until && !self.is_sent_once(),
             State::StartUnknown { .. }
+            | State::Locating { .. }
             | State::Running { .. }
             | State::Ended { .. }
             | State::Closed { .. } => false,
@@ -179,17 +183,14 @@ impl Rules<'_> {
         forecast: Option<&Forecast>,
     ) -> Decision {
         let waiting = matches!(self.record.state, State::Starting { .. });
-        let held = matches!(self.record.state, State::StartUnknown { .. });
+        let held = matches!(
+            self.record.state,
+            State::StartUnknown { .. } | State::Locating { .. }
+        );
         if self.record.attempt != attempt || !(waiting || held) {
             return only(Next::Redecide);
         }
-        let verdict = verdict::classify_start(
-            reply,
-            self.policy.operation,
-            self.policy.graph,
-            url,
-            &self.record.parameters,
-        );
+        let verdict = verdict::classify_start(reply, self.subject(), url, self.now);
         let mut record = self.changed();
         record.step_crashes = 0;
         let retry_after = match reply {
@@ -204,6 +205,7 @@ impl Rules<'_> {
         };
         match verdict {
             StartVerdict::Started(started) => self.run(record, started, forecast),
+            StartVerdict::Locate(started) => self.locate_accepted(record, started),
             // While the record is held, only a success of the original attempt changes anything.
             _ if held => only(Next::Redecide),
             StartVerdict::NotSent => {
@@ -219,6 +221,16 @@ impl Rules<'_> {
                     retry_after.or(Some(first)),
                 )
             }
+            StartVerdict::Early(pause) => {
+                record.reason = Some(Reason::NoUsableAnswer);
+                self.again(record, ("startTooEarly", reply), Some(pause))
+            }
+            StartVerdict::Already(outcome) => {
+                record.adopted = true;
+                record.reason = None;
+                self.note(&mut record, "alreadyThere", Some(describe(reply, None)));
+                self.succeed(record, outcome)
+            }
             StartVerdict::Unauthorized(error)
                 if error.http_status == Some(401) && !record.token_refused =>
             {
@@ -231,13 +243,14 @@ impl Rules<'_> {
             StartVerdict::Refused(error)
                 if error.http_status == Some(409)
                     && record.maybe_started
-                    && matches!(self.policy.operation.start.monitor, MonitorSource::SameUrl) =>
+                    && self.is_its_own_monitor() =>
             {
                 let adopted = Started {
                     monitor: url.to_owned(),
                     adopted: true,
                     retry_after,
                     snapshot: None,
+                    secrets: serde_json::Map::new(),
                     note: Some(describe(reply, None)),
                 };
                 self.run(record, adopted, forecast)
@@ -258,6 +271,18 @@ impl Rules<'_> {
                 retry_after,
             } => self.lose(record, detail, retry_after),
         }
+    }
+
+    /// Reports whether a start whose answer was lost is not simply sent again: it would run a second job, or the job can
+    /// be looked for first.
+    fn is_sent_once(&self) -> bool {
+        self.class() == Restart::Never || self.policy.operation.find.is_some()
+    }
+
+    /// Reports whether the job's state is that of the resource that the start is sent to.
+    fn is_its_own_monitor(&self) -> bool {
+        let start = &self.policy.operation.start;
+        start.method != "POST" && start.monitor.contains(&MonitorSource::Itself)
     }
 
     /// Waits with a start that Graph refuses until somebody has granted the permission.
@@ -297,7 +322,7 @@ impl Rules<'_> {
         record.maybe_started = true;
         record.reason = Some(Reason::NoUsableAnswer);
         self.note(&mut record, "startAnswerLost", Some(detail));
-        if self.class() == Restart::Never {
+        if self.is_sent_once() {
             return self.hold_as(record);
         }
         let lease_until = schedule::start_again(&record, retry_after, self.now);
@@ -315,7 +340,11 @@ impl Rules<'_> {
         self.hold_as(record)
     }
 
+    /// Looks for the job, if the catalogue says how, or waits for a late answer.
     pub(super) fn hold_as(&self, mut record: Record) -> Decision {
+        if let Some(decision) = self.locate_lost(record.clone()) {
+            return decision;
+        }
         // The start is not sent again, so its secrets are no longer needed.
         record.sealed_parameters = None;
         let hold_until = later(self.now, self.policy.timing.hold);
@@ -341,8 +370,9 @@ impl Rules<'_> {
         started: Started,
         forecast: Option<&Forecast>,
     ) -> Decision {
-        record.started_at = Some(self.now);
+        record.started_at.get_or_insert(self.now);
         record.reason = None;
+        self.keep_secrets(&mut record, started.secrets);
         record.adopted = started.adopted;
         record.state = State::Running {
             monitor: started.monitor,
@@ -363,7 +393,8 @@ impl Rules<'_> {
             {
                 record.graph.seen = true;
                 record.result = Some(snapshot.result);
-                return self.end_without_reason(record, outcome);
+                self.keep_secrets(&mut record, snapshot.secrets);
+                return self.succeed(record, outcome);
             }
         }
         record.forecast = forecast.cloned();

@@ -23,6 +23,9 @@ pub struct CallbackTarget {
     /// Secret of the receiver that is put into the body (the token of a waiting task).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Sealed>,
+    /// The callback has the secrets of the result, which are given nowhere else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub include_secrets: bool,
     /// Version of the target, raised with every change: an answer of an earlier receiver does not concern this one.
     #[serde(default)]
     pub version: u32,
@@ -39,6 +42,7 @@ impl CallbackTarget {
             profile: None,
             template: None,
             token: None,
+            include_secrets: false,
             version: 0,
             unknown: Unknown::new(),
         }

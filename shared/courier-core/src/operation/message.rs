@@ -57,6 +57,7 @@ impl Message {
             State::Accepted { .. }
             | State::Starting { .. }
             | State::StartUnknown { .. }
+            | State::Locating { .. }
             | State::Ended { .. }
             | State::Closed { .. } => None,
         }
@@ -109,11 +110,12 @@ impl Message {
     pub fn owed(record: &Record) -> Option<(Self, Timestamp)> {
         let due = record.due_at?;
         let message = match record.state {
-            State::Accepted { .. } | State::Starting { .. } | State::StartUnknown { .. } => {
-                Self::WatchdogV1 {
-                    operation_id: record.id.clone(),
-                }
-            }
+            State::Accepted { .. }
+            | State::Starting { .. }
+            | State::StartUnknown { .. }
+            | State::Locating { .. } => Self::WatchdogV1 {
+                operation_id: record.id.clone(),
+            },
             State::Running { .. } | State::Ended { .. } => {
                 Self::poll(record, record.epoch.saturating_add(1))
             }
@@ -141,6 +143,7 @@ impl Message {
             State::Accepted { not_before } => Some((watchdog, *not_before)),
             State::Starting { lease_until } => Some((watchdog, *lease_until)),
             State::StartUnknown { hold_until } => Some((watchdog, *hold_until)),
+            State::Locating { next_look_at, .. } => Some((watchdog, *next_look_at)),
             State::Running { .. } => Some((poll(), record.graph.next_poll_at.unwrap_or(due))),
             State::Ended { .. } => Some((poll(), record.delivery.next_attempt_at.unwrap_or(due))),
             State::Closed { .. } => None,

@@ -8,18 +8,22 @@ use crate::crypto::seal::Sealed;
 
 mod completion;
 mod error;
+mod follow_up;
 pub(crate) mod forecast;
 mod history;
 mod id;
 pub mod message;
+mod reason;
 mod sealed_field;
 pub mod view;
 
 pub use completion::{CallbackTarget, Delivery, FrozenEvent};
 pub use error::OperationError;
+pub use follow_up::FollowUp;
 pub use forecast::Forecast;
 pub use history::HistoryEntry;
 pub use id::{Ids, OperationId, random_ids};
+pub use reason::Reason;
 pub use sealed_field::SealedField;
 
 /// The stored record. Every write raises `revision` by one; `decide` is the only author of a new state.
@@ -79,6 +83,12 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed_from: Option<OperationId>,
     pub result: Option<Map<String, Value>>,
+    /// Secrets of the result, sealed; they are given once, in the callback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_result: Option<Map<String, Value>>,
+    /// The look after the job's success that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow_up: Option<FollowUp>,
     pub error: Option<OperationError>,
     /// The completion, frozen by the write into Ended.
     pub event: Option<FrozenEvent>,
@@ -130,6 +140,7 @@ impl Record {
         let has_stalled = match self.state {
             State::Running { .. } => self.graph.unanswered > 0 || self.graph.missing > 0,
             State::Starting { .. } | State::StartUnknown { .. } => self.maybe_started,
+            State::Locating { .. } => true,
             State::Accepted { .. } => self.attempt > 0,
             State::Ended { .. } | State::Closed { .. } => false,
         };
@@ -157,6 +168,7 @@ impl Record {
             State::Accepted { .. }
             | State::Starting { .. }
             | State::StartUnknown { .. }
+            | State::Locating { .. }
             | State::Running { .. }
             | State::Ended { .. }
             | State::Closed {
@@ -200,6 +212,12 @@ pub enum State {
     Starting { lease_until: Timestamp },
     /// The answer to a start of class *never* was lost; a late answer of that attempt may still arrive.
     StartUnknown { hold_until: Timestamp },
+    /// A job runs or may run, and its URL is not known: it is looked for.
+    Locating {
+        next_look_at: Timestamp,
+        /// Time by which the job of a lost start must have appeared; `None` if Graph has accepted the start.
+        settle_until: Option<Timestamp>,
+    },
     /// Graph runs the job, which is polled at `monitor`.
     Running { monitor: String },
     /// The outcome is final; the completion is still to be delivered.
@@ -219,6 +237,7 @@ impl State {
             Self::Accepted { .. }
             | Self::Starting { .. }
             | Self::StartUnknown { .. }
+            | Self::Locating { .. }
             | Self::Running { .. } => None,
         }
     }
@@ -226,7 +245,10 @@ impl State {
     /// Reports whether no start has succeeded or been given up yet.
     pub fn is_starting(&self) -> bool {
         match self {
-            Self::Accepted { .. } | Self::Starting { .. } | Self::StartUnknown { .. } => true,
+            Self::Accepted { .. }
+            | Self::Starting { .. }
+            | Self::StartUnknown { .. }
+            | Self::Locating { .. } => true,
             Self::Running { .. } | Self::Ended { .. } | Self::Closed { .. } => false,
         }
     }
@@ -235,7 +257,7 @@ impl State {
     pub fn status(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",
-            Self::Starting { .. } | Self::StartUnknown { .. } => "starting",
+            Self::Starting { .. } | Self::StartUnknown { .. } | Self::Locating { .. } => "starting",
             Self::Running { .. } => "running",
             Self::Ended { outcome } | Self::Closed { outcome, .. } => outcome.as_str(),
         }
@@ -285,75 +307,6 @@ pub enum DeliveryOutcome {
     /// The request named no callback.
     #[serde(rename = "none")]
     NotRequested,
-}
-
-/// The stable `reason` of a status, part of the interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// Graph refused the start, and no earlier answer was lost: no job exists.
-    StartRejected,
-    /// An answer to a start was lost, so a job may or may not exist.
-    StartOutcomeUnknown,
-    /// Graph accepted the start but gave no usable URL to poll.
-    StartUntrackable,
-    /// Graph accepted the start, but its URL is not on the configured host, the only one that gets the token.
-    LocationUntrusted,
-    /// Graph no longer knows the operation resource.
-    MonitorGone,
-    /// Graph reports that the operation failed.
-    OperationFailed,
-    DeadlinePassed,
-    /// There is no usable token at present; the operation is still followed and goes on when there is one.
-    AuthorizationLost,
-    /// Sealed data cannot be opened with the configured key.
-    SealedDataUnreadable,
-    /// Neither Graph nor its token endpoint gives an answer that can be used at present; the history says what came.
-    NoUsableAnswer,
-    /// Graph has asked for a pause.
-    Throttled,
-    CancelledByCaller,
-}
-
-impl Reason {
-    pub const ALL: [Self; 12] = [
-        Self::StartRejected,
-        Self::StartOutcomeUnknown,
-        Self::StartUntrackable,
-        Self::LocationUntrusted,
-        Self::MonitorGone,
-        Self::OperationFailed,
-        Self::DeadlinePassed,
-        Self::AuthorizationLost,
-        Self::SealedDataUnreadable,
-        Self::NoUsableAnswer,
-        Self::Throttled,
-        Self::CancelledByCaller,
-    ];
-
-    /// Reports whether an operation with this reason waits for somebody to mend the configuration or a permission.
-    ///
-    /// Such a reason stays while other troubles come and go.
-    pub(crate) fn needs_mending(self) -> bool {
-        matches!(self, Self::AuthorizationLost | Self::SealedDataUnreadable)
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::StartRejected => "start_rejected",
-            Self::StartOutcomeUnknown => "start_outcome_unknown",
-            Self::StartUntrackable => "start_untrackable",
-            Self::LocationUntrusted => "location_untrusted",
-            Self::MonitorGone => "monitor_gone",
-            Self::OperationFailed => "operation_failed",
-            Self::DeadlinePassed => "deadline_passed",
-            Self::AuthorizationLost => "authorization_lost",
-            Self::SealedDataUnreadable => "sealed_data_unreadable",
-            Self::NoUsableAnswer => "no_usable_answer",
-            Self::Throttled => "throttled",
-            Self::CancelledByCaller => "cancelled_by_caller",
-        }
-    }
 }
 
 /// The state of the job, as Graph last reported it.

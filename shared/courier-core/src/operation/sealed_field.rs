@@ -10,6 +10,10 @@ pub enum SealedField {
     CallbackUrl,
     /// The token of a task that waits for the completion (`callback.token`).
     TaskToken,
+    /// The URL of a monitor on another host than Graph's.
+    Monitor,
+    /// A secret of the result.
+    Result,
 }
 
 impl SealedField {
@@ -21,6 +25,8 @@ impl SealedField {
             Self::Parameters => "parameters",
             Self::CallbackUrl => "callback",
             Self::TaskToken => "token",
+            Self::Monitor => "monitor",
+            Self::Result => "result",
         };
         format!("{id}/{field}")
     }

@@ -6,7 +6,7 @@ mod walk;
 
 use std::time::Duration;
 
-use courier_core::catalogue::Catalogue;
+use courier_core::catalogue::{Catalogue, TokenKind};
 use courier_core::graph::verdict::GraphReply;
 use courier_core::lifecycle::{Event, Next, Policy, Timing, decide};
 use courier_core::operation::message::Message;
@@ -70,7 +70,7 @@ proptest! {
         let operation = Catalogue::shipped().find(name).unwrap();
         let graph = Url::parse(GRAPH).unwrap();
         let timing = Timing::default();
-        let policy = Policy { operation, graph: &graph, timing: &timing, shelve_from: None };
+        let policy = Policy { operation, token: operation.default_token(), graph: &graph, timing: &timing, shelve_from: None };
         let mut record = accepted(name, with_callback);
         let mut now = began();
         for (happening, seconds) in &walk {
@@ -94,6 +94,7 @@ fn late_success_of_the_held_attempt_ends_the_hold_as_running() {
     let timing = Timing::default();
     let policy = Policy {
         operation,
+        token: TokenKind::Application,
         graph: &graph,
         timing: &timing,
         shelve_from: None,
@@ -145,6 +146,7 @@ fn export_whose_lease_has_expired_is_held_and_then_ends_unknown() {
     let timing = Timing::default();
     let policy = Policy {
         operation,
+        token: TokenKind::Application,
         graph: &graph,
         timing: &timing,
         shelve_from: None,
@@ -189,6 +191,7 @@ fn record_at_the_highest_epoch_still_gets_a_message_that_polls() {
     let timing = Timing::default();
     let policy = Policy {
         operation: Catalogue::shipped().find(name).unwrap(),
+        token: TokenKind::Application,
         graph: &graph,
         timing: &timing,
         shelve_from: None,

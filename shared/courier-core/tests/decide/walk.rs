@@ -60,6 +60,8 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         last_monitor: None,
         previous: None,
         resumed_from: None,
+        sealed_result: None,
+        follow_up: None,
         result: None,
         error: None,
         event: None,

@@ -2,29 +2,47 @@
 
 use courier_core::graph::error::GraphError;
 use courier_core::graph::verdict::{
-    self, Answer, GraphReply, PollVerdict, StartVerdict, Started, StatusSnapshot,
+    self, Answer, GraphReply, PollVerdict, StartVerdict, Started, StatusSnapshot, Subject,
 };
 use courier_core::operation::{OperationError, Outcome, Reason};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use crate::{EXPORT, GOALS, GRAPH, MONITOR, SCHEDULE, answer, operation, replied, seconds};
+use crate::{
+    EXPORT, GOALS, GRAPH, MONITOR, SCHEDULE, accepted, answer, at, operation, replied, seconds,
+};
 
 const START_URL: &str = "https://graph.microsoft.com/v1.0/teams/1/schedule";
 
 fn start(name: &str, answer: Answer) -> StartVerdict {
-    let graph = Url::parse(GRAPH).unwrap();
-    verdict::classify_start(
-        &replied(answer),
-        operation(name),
-        &graph,
-        START_URL,
-        &Map::new(),
-    )
+    judged_start(name, &replied(answer))
 }
 
 fn poll(name: &str, answer: Answer) -> PollVerdict {
-    verdict::classify_poll(&replied(answer), &operation(name).poll, &Map::new())
+    judged_poll(name, &replied(answer), &Map::new())
+}
+
+fn judged_start(name: &str, reply: &GraphReply) -> StartVerdict {
+    let record = accepted(name, at(0));
+    let graph = Url::parse(GRAPH).unwrap();
+    let subject = Subject {
+        operation: operation(name),
+        record: &record,
+        graph: &graph,
+    };
+    verdict::classify_start(reply, subject, START_URL, at(0))
+}
+
+fn judged_poll(name: &str, reply: &GraphReply, parameters: &Map<String, Value>) -> PollVerdict {
+    let mut record = accepted(name, at(0));
+    record.parameters = parameters.clone();
+    let graph = Url::parse(GRAPH).unwrap();
+    let subject = Subject {
+        operation: operation(name),
+        record: &record,
+        graph: &graph,
+    };
+    verdict::classify_poll(reply, subject)
 }
 
 fn snapshot(name: &str, body: Value) -> StatusSnapshot {
@@ -84,10 +102,7 @@ fn only_an_answer_after_which_a_job_may_run_counts_as_lost() {
             let refused = operation_error(&format!("http{status}"), nothing, status);
             assert_eq!(start(name, full(status)), StartVerdict::Refused(refused));
         }
-        let graph = Url::parse(GRAPH).unwrap();
-        let judged = |reply| {
-            verdict::classify_start(&reply, operation(name), &graph, START_URL, &Map::new())
-        };
+        let judged = |reply| judged_start(name, &reply);
         assert_eq!(
             judged(GraphReply::NotSent("no connection".to_owned())),
             StartVerdict::NotSent
@@ -106,6 +121,7 @@ fn started(monitor: &str, adopted: bool, note: Option<&str>) -> StartVerdict {
         adopted,
         retry_after: Some(seconds(30)),
         snapshot: None,
+        secrets: Map::new(),
         note: note.map(str::to_owned),
     })
 }
@@ -232,7 +248,7 @@ fn poll_yields_a_snapshot_only_from_a_status_document() {
         GraphReply::NotSent("no connection".to_owned()),
         GraphReply::Lost("cut off"),
     ] {
-        let verdict = verdict::classify_poll(&reply, &operation(EXPORT).poll, &Map::new());
+        let verdict = judged_poll(EXPORT, &reply, &Map::new());
         assert_eq!(verdict, PollVerdict::Nothing(None));
     }
     for status in [401, 403] {
@@ -320,7 +336,7 @@ fn schedule_succeeds_when_enabled_equals_the_requested_value() {
         let parameters = request.as_object().unwrap();
         let body = json!({ "provisionStatus": "Completed", "enabled": answered });
         let reply = replied(answer(200, body));
-        let verdict = verdict::classify_poll(&reply, &operation(SCHEDULE).poll, parameters);
+        let verdict = judged_poll(SCHEDULE, &reply, parameters);
         let PollVerdict::Seen(snapshot) = verdict else {
             panic!("{verdict:?}")
         };

@@ -11,7 +11,8 @@ fn assert_waits_for_authorization(record: &Record, name: &str) {
     assert_eq!(record.reason, Some(Reason::AuthorizationLost), "{name}");
     let noted = record.history.last().unwrap();
     assert_eq!(noted.event, "authorizationLost");
-    let permission = &operation(name).permissions[0];
+    let operation = operation(name);
+    let permission = &operation.permissions_of(operation.default_token())[0];
     assert!(noted.detail.as_ref().unwrap().contains(permission));
 }
 

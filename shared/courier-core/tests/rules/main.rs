@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use courier_core::catalogue::{Catalogue, Operation};
+use courier_core::catalogue::{Catalogue, Operation, TokenKind};
 use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::{Decision, Event, Next, Policy, Timing, decide};
 use courier_core::operation::message::Message;
@@ -96,6 +96,8 @@ fn record(operation: &str, state: State) -> Record {
         last_monitor: None,
         previous: None,
         resumed_from: None,
+        sealed_result: None,
+        follow_up: None,
         result: None,
         error: None,
         event: None,
@@ -159,6 +161,7 @@ fn decided(record: &Record, event: &Event, now: Timestamp) -> Decision {
     let (graph, timing) = (Url::parse(GRAPH).unwrap(), Timing::default());
     let policy = Policy {
         operation: operation(&record.operation),
+        token: TokenKind::Application,
         graph: &graph,
         timing: &timing,
         shelve_from: None,

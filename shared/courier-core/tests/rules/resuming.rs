@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use courier_core::catalogue::Catalogue;
+use courier_core::catalogue::{Catalogue, TokenKind};
 use courier_core::graph::verdict::GraphReply;
 use courier_core::lifecycle::resuming::{LastSeen, resume};
 use courier_core::lifecycle::{Decision, Event, Next, Policy, Timing, decide};
@@ -33,6 +33,7 @@ fn polled(record: &Record, now: Timestamp, retry_after: Option<u64>) -> Decision
     );
     let policy = Policy {
         operation: operation(&record.operation),
+        token: TokenKind::Application,
         graph: &graph,
         timing: &timing,
         shelve_from: None,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use courier_core::catalogue::TokenKind;
 use courier_core::lifecycle::{Decision, Event, Next, Policy, Timing, decide};
 use courier_core::operation::Record;
 use courier_core::operation::message::Message;
@@ -15,6 +16,7 @@ fn looked(record: &Record, shelve_from: u64) -> Decision {
     let (graph, timing) = (Url::parse(GRAPH).unwrap(), Timing::default());
     let policy = Policy {
         operation: operation(EXPORT),
+        token: TokenKind::Application,
         graph: &graph,
         timing: &timing,
         shelve_from: Some(Duration::from_secs(shelve_from)),

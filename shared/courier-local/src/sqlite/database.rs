@@ -60,6 +60,8 @@ pub struct Options {
     pub busy_timeout: Duration,
     /// Upper bound of the file, in pages of 2 KiB; beyond it writes are refused as on a full disk.
     pub max_pages: Option<u32>,
+    /// The operations by which the times of polls are computed again after a start.
+    pub catalogue: &'static Catalogue,
 }
 
 impl Default for Options {
@@ -67,6 +69,7 @@ impl Default for Options {
         Self {
             busy_timeout: Duration::from_secs(5),
             max_pages: None,
+            catalogue: Catalogue::shipped(),
         }
     }
 }
@@ -122,7 +125,7 @@ impl Database {
             prepare_reader(&reader)?;
             Ok(reader)
         };
-        let timetable = timetable_of(&writer).map_err(classify)?;
+        let timetable = timetable_of(&writer, options.catalogue).map_err(classify)?;
         let readers: rusqlite::Result<Vec<_>> = (0..READERS).map(|_| reader()).collect();
         let readers = readers.map_err(classify)?;
         let files = Identity::of(path).map_err(|error| OpenError::Gone(path.to_owned(), error))?;
@@ -217,7 +220,7 @@ impl Database {
 /// Makes the timetable of the open operations from their records.
 ///
 /// A record that cannot be read gets no message; the sweeper finds it overdue and reports it.
-fn timetable_of(connection: &Connection) -> rusqlite::Result<Timetable> {
+fn timetable_of(connection: &Connection, catalogue: &Catalogue) -> rusqlite::Result<Timetable> {
     let timetable = Timetable::default();
     let seen = last_seen::read(connection)?;
     let mut statement =
@@ -226,7 +229,7 @@ fn timetable_of(connection: &Connection) -> rusqlite::Result<Timetable> {
     while let Some(row) = rows.next()? {
         let record = row.get_ref(0)?.as_bytes().unwrap_or_default();
         if let Ok(record) = serde_json::from_slice::<Record>(record)
-            && let Some((message, due)) = resume(&record, Catalogue::shipped(), seen.as_ref())
+            && let Some((message, due)) = resume(&record, catalogue, seen.as_ref())
         {
             timetable.resume(&record, message, due);
         }

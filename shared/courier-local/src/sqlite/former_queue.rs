@@ -30,6 +30,7 @@ pub(super) fn take_over(connection: &Connection) -> rusqlite::Result<()> {
             State::Accepted { .. }
             | State::Starting { .. }
             | State::StartUnknown { .. }
+            | State::Locating { .. }
             | State::Closed { .. } => continue,
         };
         if planned.is_none_or(|planned| planned < due) {

@@ -15,7 +15,10 @@ pub type Flow = Arc<str>;
 /// Returns the flow of the operation's message.
 pub(crate) fn flow_of(record: &Record) -> Flow {
     let kind = match &record.state {
-        State::Accepted { .. } | State::Starting { .. } | State::StartUnknown { .. } => "start",
+        State::Accepted { .. }
+        | State::Starting { .. }
+        | State::StartUnknown { .. }
+        | State::Locating { .. } => "start",
         State::Running { .. } => "poll",
         State::Ended { .. } | State::Closed { .. } => "deliver",
     };

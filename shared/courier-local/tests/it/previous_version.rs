@@ -195,7 +195,7 @@ fn end_of(record: &Record) -> &'static str {
     match &record.state {
         // The previous process died with the start in its hands.
         State::Starting { .. } if record.operation == "user.exportPersonalData" => "unknown",
-        State::StartUnknown { .. } => "unknown",
+        State::StartUnknown { .. } | State::Locating { .. } => "unknown",
         State::Accepted { .. } | State::Starting { .. } | State::Running { .. } => "succeeded",
         State::Ended { outcome } | State::Closed { outcome, .. } => outcome.as_str(),
     }

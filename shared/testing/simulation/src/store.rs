@@ -103,6 +103,7 @@ fn state_name(record: &Record) -> &'static str {
         State::Accepted { .. } => "accepted",
         State::Starting { .. } => "starting",
         State::StartUnknown { .. } => "startUnknown",
+        State::Locating { .. } => "locating",
         State::Running { .. } => "running",
         State::Ended { .. } => "ended",
         State::Closed { .. } => "closed",

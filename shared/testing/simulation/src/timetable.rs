@@ -126,7 +126,7 @@ pub fn simulate(case: Case) -> Row {
     } else {
         EXPORT.replace("max_seconds = 21_600", "max_seconds = 2_592_000")
     };
-    let operation = Operation::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+    let operation = Operation::parse(&text, &[]).unwrap_or_else(|faults| panic!("{faults:?}"));
     let (mut learned, mut tenth) = (Sums::default(), Sums::default());
     for sequence in 0..SEQUENCES {
         let mut random = Random::new(sequence);

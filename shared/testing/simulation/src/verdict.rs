@@ -22,6 +22,7 @@ pub(crate) fn ends(world: &World) -> BTreeMap<&'static str, usize> {
             State::Accepted { .. }
             | State::Starting { .. }
             | State::StartUnknown { .. }
+            | State::Locating { .. }
             | State::Running { .. }
             | State::Ended { .. } => None,
         };

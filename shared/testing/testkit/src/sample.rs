@@ -51,6 +51,8 @@ pub fn sample_record(id: &OperationId) -> Record {
         last_monitor: None,
         previous: None,
         resumed_from: None,
+        sealed_result: None,
+        follow_up: None,
         result: None,
         error: None,
         event: None,

@@ -6,10 +6,12 @@
 
 use courier_core::catalogue::Catalogue;
 use courier_core::graph::error;
-use courier_core::graph::verdict::{self, Answer, GraphReply, StartVerdict};
+use courier_core::graph::verdict::{self, Answer, GraphReply, StartVerdict, Subject};
+use courier_core::operation::OperationId;
+use courier_testkit::sample::sample_record;
 use courier_testkit::world::World;
 use graph_simulator::{Action, Fault, StatusAction};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use url::Url;
 
 const TEAM: &str = "871dbd5c-3a6a-4392-bfe1-042452793a50";
@@ -128,7 +130,13 @@ fn verdict_of(operation: &str, status: u16, location: Option<&str>, body: &str) 
     let operation = Catalogue::shipped().find(operation).unwrap();
     let graph = Url::parse("https://graph.microsoft.com/").unwrap();
     let url = format!("https://graph.microsoft.com/v1.0/teams/{TEAM}/schedule");
-    verdict::classify_start(&reply, operation, &graph, &url, &Map::new())
+    let record = sample_record(&OperationId::unique(uuid::Uuid::from_u128(1)));
+    let subject = Subject {
+        operation,
+        record: &record,
+        graph: &graph,
+    };
+    verdict::classify_start(&reply, subject, &url, record.created_at)
 }
 
 fn schedule(world: &World, text: &str) -> Value {

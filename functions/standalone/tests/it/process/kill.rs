@@ -227,6 +227,7 @@ async fn power_cut(site: &Site) {
             State::Accepted { not_before } => back(not_before),
             State::Starting { lease_until } => back(lease_until),
             State::StartUnknown { hold_until } => back(hold_until),
+            State::Locating { next_look_at, .. } => back(next_look_at),
             State::Running { .. } => record.graph.next_poll_at.iter_mut().for_each(back),
             State::Ended { .. } => record.delivery.next_attempt_at.iter_mut().for_each(back),
             State::Closed { .. } => {}

@@ -148,11 +148,12 @@ fn the_readme_of_the_template_lists_what_graph_must_permit() {
     let rows: Vec<String> = catalogue
         .iter()
         .map(|operation| {
-            let permissions = operation.permissions.join("`, `");
+            let kind = operation.default_token();
+            let permissions = operation.permissions_of(kind).join("`, `");
             format!(
                 "| `{}` | `{permissions}` | {} |",
                 operation.name,
-                operation.token.as_str()
+                kind.as_str()
             )
         })
         .collect();

@@ -2,6 +2,7 @@
 //! ignored.
 
 mod canonical;
+mod formats;
 mod read;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use self::formats::is_date_time;
+pub(crate) use self::formats::is_guid;
 use crate::strict_json::child;
 
 /// The rules that a value must meet.
@@ -23,6 +26,7 @@ pub struct Schema {
     constant: Option<Value>,
     min_length: Option<u64>,
     max_length: Option<u64>,
+    min_items: Option<u64>,
     max_items: Option<u64>,
     minimum: Option<f64>,
     maximum: Option<f64>,
@@ -52,6 +56,10 @@ enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Uuid,
+    /// A time of RFC 3339, section 5.6.
+    DateTime,
+    /// A text that is sealed until the start is sent, and of which nothing is stored or shown.
+    Secret,
     /// A shared access signature for a container. It is a secret; `sas` checks it in detail.
     ContainerSas,
 }
@@ -95,11 +103,18 @@ impl Schema {
 
     /// Returns the names of the properties that hold secrets.
     pub fn secrets(&self) -> Vec<String> {
-        self.properties
-            .iter()
-            .filter(|(_, property)| property.format == Some(Format::ContainerSas))
+        let is_secret = |format| matches!(format, Format::Secret | Format::ContainerSas);
+        let properties = self.properties.iter();
+        properties
+            .filter(|(_, property)| property.format.is_some_and(is_secret))
             .map(|(name, _)| name.clone())
             .collect()
+    }
+
+    /// Reports whether this property holds a shared access signature, of which the container's URL is no secret.
+    pub(crate) fn is_container_sas(&self, property: &str) -> bool {
+        let property = self.properties.get(property);
+        property.is_some_and(|property| property.format == Some(Format::ContainerSas))
     }
 
     fn has_type(&self, value: &Value) -> bool {
@@ -135,6 +150,9 @@ impl Schema {
         if self.format == Some(Format::Uuid) && !is_guid(text) {
             rules.push("must be a GUID".to_owned());
         }
+        if self.format == Some(Format::DateTime) && !is_date_time(text) {
+            rules.push("must be an RFC 3339 time such as 2026-12-20T00:00:00Z".to_owned());
+        }
     }
 
     fn check_number(&self, number: Option<f64>, rules: &mut Vec<String>) {
@@ -152,6 +170,11 @@ impl Schema {
     }
 
     fn check_length(&self, array: &[Value], rules: &mut Vec<String>) {
+        if let Some(least) = self.min_items
+            && (array.len() as u64) < least
+        {
+            rules.push(format!("must have at least {least} items"));
+        }
         if let Some(most) = self.max_items
             && array.len() as u64 > most
         {
@@ -213,15 +236,6 @@ impl Kind {
             Self::Null => value.is_null(),
         }
     }
-}
-
-/// Reports whether a text is 8-4-4-4-12 hexadecimal digits, the one spelling that Graph accepts everywhere.
-pub(crate) fn is_guid(text: &str) -> bool {
-    let lengths = text.split('-').map(str::len);
-    lengths.eq([8, 4, 4, 4, 12])
-        && text
-            .bytes()
-            .all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

@@ -57,14 +57,19 @@ fn read_keyword(
         "const" => parsed.constant = Some(value.clone()),
         "minLength" => parsed.min_length = Some(whole()?),
         "maxLength" => parsed.max_length = Some(whole()?),
+        "minItems" => parsed.min_items = Some(whole()?),
         "maxItems" => parsed.max_items = Some(whole()?),
         "minimum" => parsed.minimum = Some(number()?),
         "maximum" => parsed.maximum = Some(number()?),
         "format" => {
             parsed.format = Some(match value.as_str() {
                 Some("uuid") => Format::Uuid,
+                Some("date-time") => Format::DateTime,
+                Some("secret") => Format::Secret,
                 Some("container-sas") => Format::ContainerSas,
-                Some(_) | None => return Err(wrong("uuid or container-sas")),
+                Some(_) | None => {
+                    return Err(wrong("uuid, date-time, secret or container-sas"));
+                }
             });
         }
         "title" | "description" if value.is_string() => {}

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::callback::DeliveryResult;
 use crate::catalogue::Operation;
 use crate::config::Tenant;
-use crate::crypto::secret::Secret;
 use crate::engine::app::App;
 use crate::engine::deployment::DeploymentError;
 use crate::engine::start_line;
+use crate::engine::step::asking::{Source, seal_secrets};
 use crate::graph::client::StartRequest;
+use crate::graph::foreign;
 use crate::graph::unavailable::{Cause, NotReady};
-use crate::graph::verdict::GraphReply;
-use crate::lifecycle::{Event, schedule};
-use crate::operation::{Reason, Record, SealedField, State};
+use crate::graph::verdict::{GraphReply, Subject};
+use crate::lifecycle::Event;
+use crate::operation::{Reason, Record, SealedField};
 use crate::time::{elapsed, later};
 
 /// Pause of a completion when the store cannot be read.
@@ -59,12 +59,11 @@ pub(super) async fn prepare(
     })?;
     check_throttling(app, record)?;
     let tenant = tenant(app, record)?;
-    let token = app
-        .tokens
-        .get(tenant, operation.token, &app.config.sealer)
-        .await?;
+    let kind = tenant.token_kind(operation);
+    let token = app.tokens.get(tenant, kind, &app.config.sealer).await?;
+    take_turn(app, record, operation)?;
     app.graph
-        .start_request(operation, &parameters, &token)
+        .start_request(subject(app, record, operation), &parameters, &token)
         .map_err(|error| {
             tracing::error!(operation.id = %record.id, %error, "could not build the start request; trying again in five minutes");
             wait(None, &error.to_string(), 300)
@@ -77,14 +76,39 @@ pub(crate) fn prepare_at_once(
     record: &Record,
     operation: &Operation,
 ) -> Option<StartRequest> {
-    if operation.serialize_by.is_some() || check_throttling(app, record).is_err() {
+    let waits = operation.serialize_by.is_some() || operation.budget.is_some();
+    if waits || check_throttling(app, record).is_err() {
         return None;
     }
-    let token = app
-        .tokens
-        .current(tenant(app, record).ok()?, operation.token)?;
+    let tenant = tenant(app, record).ok()?;
+    let token = app.tokens.current(tenant, tenant.token_kind(operation))?;
     let parameters = open_parameters(app, record).ok()?;
-    app.graph.start_request(operation, &parameters, &token).ok()
+    let subject = subject(app, record, operation);
+    app.graph.start_request(subject, &parameters, &token).ok()
+}
+
+fn subject<'a>(app: &'a App, record: &'a Record, operation: &'a Operation) -> Subject<'a> {
+    Subject {
+        operation,
+        record,
+        graph: app.graph.base(),
+    }
+}
+
+/// Takes one request of the budget that the operation shares with others, or says how long to wait for it.
+pub(super) fn take_turn(app: &App, record: &Record, operation: &Operation) -> Result<(), NotReady> {
+    let Some(budget) = &operation.budget else {
+        return Ok(());
+    };
+    let taken = app
+        .budget
+        .take(&record.tenant, budget, &record.id, app.now());
+    taken.map_err(|wait| NotReady {
+        reason: None,
+        detail: None,
+        retry_after: Some(wait),
+        cause: Cause::Turn,
+    })
 }
 
 /// Returns all parameters of the start, or what is wrong with the sealed ones.
@@ -116,14 +140,22 @@ pub(super) async fn start(
     let token = request.token.clone();
     // The forecast is read meanwhile, so that the caller does not wait for it.
     let forecast = app.durations.forecast(app, record);
-    let (reply, forecast) = tokio::join!(app.graph.start(request), forecast);
+    let (mut reply, forecast) = tokio::join!(app.graph.start(request), forecast);
     note_throttling(app, record, &reply);
     if let Ok(tenant) = tenant(app, record) {
+        let kind = tenant.token_kind(operation);
         if is_unauthorized(&reply) {
-            app.tokens.forget(tenant, operation.token, &token);
+            app.tokens.forget(tenant, kind, &token);
         } else if is_forbidden(&reply) {
-            app.tokens.forget_old(tenant, operation.token, &token);
+            app.tokens.forget_old(tenant, kind, &token);
         }
+    }
+    seal_secrets(app, record, operation, &mut reply, Source::Start);
+    if let Some(url) = app.graph.foreign_monitor(operation, &reply)
+        && let GraphReply::Answer(answer) = &mut reply
+    {
+        let sealed = foreign::sealed(url.as_str(), &record.id, &app.config.sealer);
+        answer.foreign_monitor = Some(sealed);
     }
     Event::Started {
         attempt,
@@ -131,108 +163,6 @@ pub(super) async fn start(
         start_url,
         reply,
         forecast,
-    }
-}
-
-/// Polls the monitor, and once more with a new token when Graph refuses the first one.
-pub(super) async fn poll(
-    app: &App,
-    record: &Record,
-    operation: &Operation,
-    (epoch, receives): (u32, u32),
-    ends_at: Timestamp,
-) -> Event {
-    let polled = match try_poll(app, record, operation).await {
-        // The token may have been revoked before it expired, so the poll is repeated with a new one if there is time.
-        Ok((id, reply, token)) if is_unauthorized(&reply) => match tenant(app, record) {
-            Ok(tenant) => {
-                app.tokens.forget(tenant, operation.token, &token);
-                if app.has_time_for(app.timeouts.token + app.timeouts.graph, ends_at) {
-                    try_poll(app, record, operation).await
-                } else {
-                    Ok((id, reply, token))
-                }
-            }
-            Err(not_ready) => Err(not_ready),
-        },
-        Ok((id, reply, token)) if is_forbidden(&reply) => {
-            if let Ok(tenant) = tenant(app, record) {
-                app.tokens.forget_old(tenant, operation.token, &token);
-            }
-            Ok((id, reply, token))
-        }
-        other => other,
-    };
-    if let Ok((_, reply, _)) = &polled {
-        note_throttling(app, record, reply);
-        if matches!(reply, GraphReply::Answer(answer) if answer.status < 300) {
-            app.metrics.counts().polls += 1;
-        }
-    }
-    let (client_request_id, reply) = match polled {
-        Ok((id, reply, _)) => (id, Ok(reply)),
-        Err(not_ready) => (String::new(), Err(not_ready)),
-    };
-    Event::Polled {
-        epoch,
-        receives,
-        client_request_id,
-        reply,
-    }
-}
-
-/// Polls once and returns the `client-request-id`, the answer, and the token that was sent.
-async fn try_poll(
-    app: &App,
-    record: &Record,
-    operation: &Operation,
-) -> Result<(String, GraphReply, Secret), NotReady> {
-    if !schedule::is_last_poll_due(record, app.now()) {
-        check_throttling(app, record)?;
-    }
-    let tenant = tenant(app, record)?;
-    let token = app
-        .tokens
-        .get(tenant, operation.token, &app.config.sealer)
-        .await?;
-    if let Some(per_hour) = operation.budget_per_hour {
-        let taken = app.budget.take(
-            &tenant.name,
-            &operation.name,
-            &record.id,
-            per_hour,
-            app.now(),
-        );
-        taken.map_err(|wait| NotReady {
-            reason: None,
-            detail: None,
-            retry_after: Some(wait),
-            cause: Cause::Turn,
-        })?;
-    }
-    let State::Running { monitor } = &record.state else {
-        return Err(NotReady {
-            reason: None,
-            detail: None,
-            retry_after: None,
-            cause: Cause::Trouble,
-        });
-    };
-    let polled = app
-        .graph
-        .poll(operation, &record.parameters, monitor, &token)
-        .await;
-    match polled {
-        Ok((id, reply)) => Ok((id, reply, token)),
-        Err(error) => {
-            tracing::error!(operation.id = %record.id, %error, "could not build the poll request; trying again at the next poll");
-            Err(NotReady {
-                reason: None,
-                detail: Some(error.to_string()),
-                retry_after: None,
-                cause: Cause::Trouble,
-            })
-        }
     }
 }
 
@@ -296,7 +226,7 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
     }
 }
 
-fn tenant<'a>(app: &'a App, record: &Record) -> Result<&'a Tenant, NotReady> {
+pub(super) fn tenant<'a>(app: &'a App, record: &Record) -> Result<&'a Tenant, NotReady> {
     app.config
         .graph
         .tenants
@@ -312,12 +242,13 @@ fn tenant<'a>(app: &'a App, record: &Record) -> Result<&'a Tenant, NotReady> {
 /// Returns how long no call about this operation is made: Graph asked for a pause, or there is no token for now.
 pub(crate) fn pause_of_calls(app: &App, record: &Record) -> Option<Duration> {
     let operation = app.catalogue.find(&record.operation)?;
-    let token = app.tokens.pause_left(&record.tenant, operation.token);
+    let kind = app.token_kind(record, operation);
+    let token = app.tokens.pause_left(&record.tenant, kind);
     token.max(app.throttled.left(&throttling_scope(record), app.now()))
 }
 
 /// Reports an error while Graph's `Retry-After` of a 429 lasts, which holds for all operations of this name and tenant.
-fn check_throttling(app: &App, record: &Record) -> Result<(), NotReady> {
+pub(super) fn check_throttling(app: &App, record: &Record) -> Result<(), NotReady> {
     let left = app.throttled.left(&throttling_scope(record), app.now());
     left.map_or(Ok(()), |left| {
         Err(NotReady {
@@ -331,7 +262,7 @@ fn check_throttling(app: &App, record: &Record) -> Result<(), NotReady> {
     })
 }
 
-fn note_throttling(app: &App, record: &Record, reply: &GraphReply) {
+pub(super) fn note_throttling(app: &App, record: &Record, reply: &GraphReply) {
     let GraphReply::Answer(answer) = reply else {
         return;
     };
@@ -350,10 +281,10 @@ fn throttling_scope(record: &Record) -> String {
     format!("{}/{}", record.tenant, record.operation)
 }
 
-fn is_unauthorized(reply: &GraphReply) -> bool {
+pub(super) fn is_unauthorized(reply: &GraphReply) -> bool {
     matches!(reply, GraphReply::Answer(answer) if answer.status == 401)
 }
 
-fn is_forbidden(reply: &GraphReply) -> bool {
+pub(super) fn is_forbidden(reply: &GraphReply) -> bool {
     matches!(reply, GraphReply::Answer(answer) if answer.status == 403)
 }

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
-use crate::catalogue::Operation;
+use crate::catalogue::{Catalogue, Operation};
 use crate::engine::app::App;
 use crate::engine::durations;
 use crate::engine::start_line;
@@ -20,6 +20,7 @@ use crate::operation::{OperationId, Reason, Record, State};
 use crate::ports::{QueueError, StoreError, Write};
 use crate::time::{elapsed, later};
 
+mod asking;
 mod calls;
 mod report;
 mod warnings;
@@ -30,6 +31,8 @@ pub(crate) use calls::{pause_of_calls, prepare_at_once};
 const MAX_DECISIONS: usize = 64;
 /// Pause of a message whose step failed, for example because the store is unavailable.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// Pause of a message whose operation is not in the catalogue.
+const PARKED_PAUSE: Duration = Duration::from_secs(3600);
 /// Pause of a message whose record cannot be read: a newer version may have written it.
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// Pause after a crashed step that could not be recorded.
@@ -70,7 +73,7 @@ pub async fn step_on(
         }
         Err(error) => {
             tracing::error!(operation.id = %id, error = %chain(&error), "a step failed; the queue delivers its message again");
-            let retry_at = later(app.now(), RETRY_PAUSE);
+            let retry_at = later(app.now(), error.pause());
             Disposition::WaitUntil(
                 error
                     .not_before()
@@ -178,6 +181,16 @@ impl StepError {
         }
     }
 
+    /// Returns how long the message waits. What the catalogue lacks, a new configuration or version may have.
+    fn pause(&self) -> Duration {
+        match self {
+            Self::UnknownOperation(_) => PARKED_PAUSE,
+            Self::Store(_) | Self::Unwritten { .. } | Self::Queue(_) | Self::TooManyRounds => {
+                RETRY_PAUSE
+            }
+        }
+    }
+
     fn not_before(&self) -> Option<Timestamp> {
         match self {
             Self::Unwritten { until, .. } => Some(*until),
@@ -202,9 +215,16 @@ pub(crate) async fn advance(
     advance_from(app, record, (next, None), message, receives, ends_at).await
 }
 
+/// Returns the operation of a record. One that has left the catalogue still has its completion delivered.
 fn operation_of(app: &App, record: &Record) -> Result<&'static Operation, StepError> {
-    let operation = app.catalogue.find(&record.operation);
-    operation.ok_or_else(|| StepError::UnknownOperation(record.operation.clone()))
+    match app.catalogue.find(&record.operation) {
+        Some(operation) => Ok(operation),
+        None if record.state.outcome().is_some() => Ok(Catalogue::stand_in()),
+        None => {
+            app.metrics.counts().unusable += 1;
+            Err(StepError::UnknownOperation(record.operation.clone()))
+        }
+    }
 }
 
 /// Does what is to be done next, with a start request that may be prepared, and carries on as [`advance`] does.
@@ -256,7 +276,7 @@ pub(crate) async fn advance_from(
                 None => Event::Arrived(message.clone()),
             },
             Next::Poll => {
-                calls::poll(app, &record, operation, (epoch(message), receives), ends_at).await
+                asking::poll(app, &record, operation, (epoch(message), receives), ends_at).await
             }
             Next::Deliver => calls::deliver(app, &record, epoch(message)).await,
         };
@@ -281,7 +301,7 @@ pub(crate) async fn commit(
     event: &Event,
 ) -> Result<(Record, Next), StepError> {
     loop {
-        let decision = decide(&record, event, app.now(), &app.policy(operation));
+        let decision = decide(&record, event, app.now(), &app.policy(&record, operation));
         if let Some(mut new) = decision.write {
             new.writer = (app.ids)().simple().to_string();
             let written = update(app, &new, records_external_effect(event)).await;
@@ -358,6 +378,7 @@ fn lease(record: &Record) -> Timestamp {
         State::Starting { lease_until } => lease_until,
         State::Accepted { .. }
         | State::StartUnknown { .. }
+        | State::Locating { .. }
         | State::Running { .. }
         | State::Ended { .. }
         | State::Closed { .. } => Timestamp::MAX,

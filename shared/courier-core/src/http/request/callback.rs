@@ -22,6 +22,7 @@ pub(crate) struct RequestedCallback {
     pub(crate) url: Option<String>,
     pub(crate) profile: Option<String>,
     pub(crate) token: Option<Secret>,
+    pub(crate) include_secrets: bool,
     /// The JSON pointer of the object that contains these fields.
     base: &'static str,
 }
@@ -47,6 +48,10 @@ impl RequestedCallback {
                     }
                     requested.token = Some(Secret::new(text));
                 }
+                ("includeSecrets", Value::Bool(include)) => requested.include_secrets = include,
+                ("includeSecrets", _) => {
+                    errors.push(Violation::new(pointer, "must be true or false"));
+                }
                 ("profile" | "token", Value::Null) => {}
                 ("url" | "profile" | "token", _) => {
                     errors.push(Violation::new(pointer, "must be a string"));
@@ -67,9 +72,10 @@ impl RequestedCallback {
     /// Returns the part of the callback that goes into the request's fingerprint.
     pub(super) fn payload(&self) -> Value {
         let token = self.token.as_ref().map(Secret::expose);
-        match (&self.profile, token) {
-            (None, None) => json!(self.url),
-            (profile, token) => json!([self.url, profile, token]),
+        match (&self.profile, token, self.include_secrets) {
+            (None, None, false) => json!(self.url),
+            (profile, token, false) => json!([self.url, profile, token]),
+            (profile, token, true) => json!([self.url, profile, token, true]),
         }
     }
 
@@ -113,6 +119,7 @@ impl RequestedCallback {
                 profile: name.clone(),
                 template: profile.body.clone(),
                 token: self.token,
+                include_secrets: self.include_secrets,
             })),
             Err(refusal) if refusal.forbidden => Err(Problem::CallbackForbidden {
                 pointer: self.pointer("url"),
@@ -133,6 +140,7 @@ pub(crate) struct Target {
     profile: String,
     template: Option<Template>,
     token: Option<Secret>,
+    include_secrets: bool,
 }
 
 impl Target {
@@ -146,6 +154,7 @@ impl Target {
             profile: Some(self.profile),
             template: self.template,
             token: token.map(|token| sealer.seal(&SealedField::TaskToken.seal_context(id), token)),
+            include_secrets: self.include_secrets,
             version: 0,
             unknown: Unknown::new(),
         }

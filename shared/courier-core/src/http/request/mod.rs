@@ -211,6 +211,8 @@ impl<'a> NewOperation<'a> {
             previous: self.previous.clone(),
             resumed_from: None,
             result: None,
+            sealed_result: None,
+            follow_up: None,
             error: None,
             event: None,
             delivery: Delivery::default(),
@@ -335,6 +337,10 @@ fn take_secrets(
         let Some(Value::String(text)) = parameters.get(&name) else {
             continue;
         };
+        if !operation.schema().is_container_sas(&name) {
+            secrets.extend(parameters.remove(&name).map(|secret| (name, secret)));
+            continue;
+        }
         let pointer = format!("/parameters/{name}");
         let violations = |rules: Vec<String>| {
             let violation = |rule| Violation::new(&pointer, rule);

@@ -51,6 +51,7 @@ pub(crate) fn monitor(class: Restart, record: &Record) -> Place {
         State::Accepted { .. }
         | State::Starting { .. }
         | State::StartUnknown { .. }
+        | State::Locating { .. }
         | State::Ended { .. }
         | State::Closed { .. } => Place::Nowhere,
     }

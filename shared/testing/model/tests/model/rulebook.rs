@@ -78,7 +78,7 @@ impl Rulebook {
                 include_str!("../../../../courier-core/catalogue/team.schedule.toml")
             }
         };
-        let operation = || Operation::parse(text).expect("a shipped file");
+        let operation = || Operation::parse(text, &[]).expect("a shipped file");
         let mut careless = operation();
         careless.restart = Restart::Idempotent;
         Self {
@@ -153,6 +153,7 @@ impl Rulebook {
         let careless = self.variant == Some(Variant::RerunOnExpiredLease)
             && matches!(what, Happening::Arrived(_) | Happening::Prepared);
         let policy = Policy {
+            token: self.operation.default_token(),
             operation: [&self.operation, &self.careless][usize::from(careless)],
             graph: &self.graph,
             timing: &self.timing,
@@ -264,6 +265,7 @@ impl Rulebook {
                 State::Accepted { .. } => Phase::Accepted,
                 State::Starting { .. } => Phase::Starting,
                 State::StartUnknown { .. } => Phase::StartUnknown,
+                State::Locating { .. } => Phase::Locating,
                 State::Running { .. } => Phase::Running,
                 State::Ended { .. } => Phase::Ended,
                 State::Closed { how, .. } => Phase::Closed {
@@ -348,6 +350,13 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
         State::Accepted { not_before: until }
         | State::Starting { lease_until: until }
         | State::StartUnknown { hold_until: until } => *until = timer(),
+        State::Locating {
+            next_look_at,
+            settle_until,
+        } => {
+            *next_look_at = timer();
+            *settle_until = settle_until.map(|_| timer());
+        }
         State::Running { .. } | State::Ended { .. } | State::Closed { .. } => {}
     }
     after
@@ -386,6 +395,8 @@ fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
         last_monitor: None,
         previous: None,
         resumed_from: None,
+        sealed_result: None,
+        follow_up: None,
         result: None,
         error: None,
         event: None,

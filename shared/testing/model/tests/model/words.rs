@@ -158,6 +158,7 @@ pub(crate) enum Phase {
     Accepted,
     Starting,
     StartUnknown,
+    Locating,
     Running,
     Ended,
     Closed { delivered: bool },
@@ -192,7 +193,7 @@ pub(crate) struct Facts {
 impl Facts {
     pub(crate) fn is_starting(&self) -> bool {
         match self.phase {
-            Phase::Accepted | Phase::Starting | Phase::StartUnknown => true,
+            Phase::Accepted | Phase::Starting | Phase::StartUnknown | Phase::Locating => true,
             Phase::Running | Phase::Ended | Phase::Closed { .. } => false,
         }
     }
