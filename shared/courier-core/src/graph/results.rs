@@ -74,6 +74,7 @@ fn kept(value: &Value, spec: &ResultSpec) -> Option<Value> {
             });
             Some(rows.collect())
         }
+        Value::Array(elements) if elements.is_empty() => None,
         Value::Array(elements) => Some(
             elements
                 .iter()
@@ -113,12 +114,17 @@ pub(crate) fn without_query(text: &str) -> &str {
 
 /// Cuts a value to the size that is stored, and reports whether it was longer. Of a list the end is lost.
 fn bounded(value: Value) -> (Option<Value>, bool) {
-    let size = |value: &Value| value.to_string().len();
+    let size = |value: &Value| match value {
+        Value::String(text) => text.len(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string().len()
+        }
+    };
     if size(&value) <= MAX_RESULT_BYTES {
         return (Some(value), false);
     }
     let Value::Array(mut elements) = value else {
-        return (None, true);
+        return (None, false);
     };
     let mut left = MAX_RESULT_BYTES;
     let fits = elements.iter().position(|element| {

@@ -72,7 +72,7 @@ fn seen(body: &[u8], operation: &Operation) -> String {
     };
     let record = serde_json::json!({
         "id": "op_0123456789abcdef0123456789abcdef", "revision": 1, "writer": "w", "client": "c",
-        "tenant": "t", "operation": operation.name, "fingerprint": "f", "parameters": {}, "attempt": 1,
+        "tenant": "t", "operation": operation.name, "fingerprint": "f", "parameters": { "schedule": { "enabled": true } }, "attempt": 1,
         "created_at": "2026-11-20T12:00:00Z", "deadline": "2026-11-20T12:00:00Z", "hop": 1,
         "state": { "name": "running", "monitor": "m" }, "adopted": false,
         "maybe_started": false, "token_refused": false, "graph": { "polls": 1, "seen": true, "missing": 0 },

@@ -19,7 +19,7 @@ fn start(name: &str, answer: Answer) -> StartVerdict {
 }
 
 fn poll(name: &str, answer: Answer) -> PollVerdict {
-    judged_poll(name, &replied(answer), &Map::new())
+    judged_poll(name, &replied(answer), &crate::parameters(name))
 }
 
 fn judged_start(name: &str, reply: &GraphReply) -> StartVerdict {

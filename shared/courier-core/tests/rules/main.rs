@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use courier_core::catalogue::{Catalogue, Operation, TokenKind};
+use courier_core::catalogue::{Catalogue, Operation};
 use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::{Decision, Event, Next, Policy, Timing, decide};
 use courier_core::operation::message::Message;
@@ -70,7 +70,7 @@ fn record(operation: &str, state: State) -> Record {
         operation: operation.to_owned(),
         reference: None,
         fingerprint: "f".to_owned(),
-        parameters: Map::new(),
+        parameters: parameters(operation),
         sealed_parameters: state.is_starting().then(sealed),
         callback: Some(CallbackTarget::new(sealed(), "https://tickets.example")),
         traceparent: None,
@@ -107,6 +107,14 @@ fn record(operation: &str, state: State) -> Record {
         erased_at: None,
         unknown: Map::new(),
     }
+}
+
+/// Returns what the request of each operation must have for the rules.
+fn parameters(operation: &str) -> Map<String, Value> {
+    let schedule = json!({ "enabled": true });
+    let is_schedule = operation == SCHEDULE;
+    let parameters = is_schedule.then(|| ("schedule".to_owned(), schedule));
+    parameters.into_iter().collect()
 }
 
 /// Returns the forecast that most of the jobs take between one and two hours.
@@ -161,7 +169,7 @@ fn decided(record: &Record, event: &Event, now: Timestamp) -> Decision {
     let (graph, timing) = (Url::parse(GRAPH).unwrap(), Timing::default());
     let policy = Policy {
         operation: operation(&record.operation),
-        token: TokenKind::Application,
+        token: operation(&record.operation).default_token(),
         graph: &graph,
         timing: &timing,
         shelve_from: None,
