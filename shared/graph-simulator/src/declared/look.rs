@@ -49,7 +49,7 @@ impl Declarations {
         }
         let visible = aim.job.map(|job| &operation.jobs[job]);
         let visible =
-            visible.filter(|job| operation.age(backend, job, call) >= find.visible_after_seconds);
+            visible.filter(|job| operation.age(backend, job, call) >= find.hidden_for(job));
         if let Some(job) = visible {
             return operation.look(backend, call, job);
         }
@@ -158,7 +158,7 @@ impl Operation {
     /// Answers with what is to be seen of a job.
     fn look(&self, backend: &Backend, call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
         let view = self.view(backend, job, call);
-        if job.variant.lag.is_some_and(|seconds| view.age < seconds) {
+        if view.age < job.variant.lag {
             return Err(missing());
         }
         if let Some(gone) = job.variant.gone {
@@ -257,12 +257,7 @@ impl Operation {
 
     /// Returns the jobs with these keys as elements of a collection.
     fn elements(&self, backend: &Backend, call: &Call<'_>, captured: &Captured<'_>) -> Vec<Value> {
-        let after = self
-            .declared
-            .simulation
-            .find
-            .as_ref()
-            .map_or(0.0, |find| find.visible_after_seconds);
+        let find = self.declared.simulation.find.as_ref();
         let mut elements = Vec::new();
         for job in self
             .jobs
@@ -270,7 +265,9 @@ impl Operation {
             .filter(|job| self.fits(job, captured, None))
         {
             let view = self.view(backend, job, call);
-            if view.age < after || !known(view.phase.status).is_success() {
+            if find.is_none_or(|find| view.age < find.hidden_for(job))
+                || !known(view.phase.status).is_success()
+            {
                 continue;
             }
             if let Some(document) = &view.phase.document {
@@ -283,6 +280,13 @@ impl Operation {
             }
         }
         elements
+    }
+}
+
+impl Find {
+    /// Returns the seconds after its start for which a job cannot be found.
+    fn hidden_for(&self, job: &Job) -> f64 {
+        self.visible_after_seconds.max(job.variant.lag)
     }
 }
 

@@ -107,7 +107,7 @@ pub(crate) struct Check {
     /// All of these pointers are in the body.
     #[serde(default)]
     pub(crate) present: Vec<String>,
-    /// The token is of this kind; with `present` both must be so.
+    /// The token is of this kind. Of several conditions all must hold.
     pub(crate) token: Option<TokenKind>,
     #[serde(default = "bad_request")]
     pub(crate) status: u16,

@@ -293,10 +293,10 @@ fn permitted(declared: &Declared, call: &Call<'_>, token: Kind) -> Result<(), Fa
 impl Check {
     fn hits(&self, body: &Value, token: Kind) -> bool {
         let there = |pointer: &String| body.pointer(pointer).is_some_and(|value| !value.is_null());
-        if !self.missing.is_empty() {
-            return !self.missing.iter().all(there);
-        }
-        self.present.iter().all(there) && self.token.is_none_or(|wanted| is(token, wanted))
+        let missing = self.missing.is_empty() || !self.missing.iter().all(there);
+        missing
+            && self.present.iter().all(there)
+            && self.token.is_none_or(|wanted| is(token, wanted))
     }
 }
 

@@ -13,8 +13,8 @@ pub(crate) struct Variant {
     pub(crate) terminal_at_once: bool,
     pub(crate) shape: Option<Shape>,
     pub(crate) at_end: Option<AtEnd>,
-    /// Seconds for which the monitor answers 404.
-    pub(crate) lag: Option<f64>,
+    /// Seconds for which the monitor answers 404, and for which a search does not find the job.
+    pub(crate) lag: f64,
     pub(crate) gone: Option<Gone>,
     pub(crate) location: Option<Form>,
     pub(crate) end: Option<String>,
@@ -68,7 +68,7 @@ impl Variant {
                 "envelope" => variant.shape = Some(Shape::Envelope),
                 "bare" => variant.shape = Some(Shape::Bare),
                 "redirect" => variant.at_end = Some(AtEnd::Redirect),
-                "lag" => variant.lag = Some(seconds.unwrap_or(20.0)),
+                "lag" => variant.lag = seconds.unwrap_or(20.0),
                 "gone" => {
                     variant.gone = Some(Gone {
                         status: 410,
