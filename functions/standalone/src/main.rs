@@ -80,6 +80,10 @@ enum Command {
         /// A file that gets a line of JSON for every call, before the call is answered.
         #[arg(long, value_name = "FILE")]
         journal: Option<PathBuf>,
+        /// A folder with operations of your own: NAME.toml of the catalogue, and beside it NAME.sim.toml with the answers
+        /// (docs/reference/simulator.md). It may be given several times.
+        #[arg(long, value_name = "DIR")]
+        catalogue: Vec<PathBuf>,
     },
     /// Validates a configuration and says how each client proves itself and what it may do.
     ///
@@ -144,7 +148,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 listen,
                 script,
                 journal,
-            } => simulate::run(listen, script, journal).await,
+                catalogue,
+            } => simulate::run(listen, script, journal, &catalogue).await,
             Command::Check { config, data } => check::run(config, data.as_deref()),
             Command::Key {
                 command: KeyCommand::New(kind),

@@ -10,6 +10,7 @@ use http::request::Parts;
 use tokio::sync::watch;
 
 use crate::answer::Payload;
+use crate::declared::Place;
 use crate::delivery::Delivery;
 use crate::exchange::{Incoming, Outgoing, World};
 use crate::options::Clock;
@@ -34,8 +35,10 @@ impl Shared {
         &self,
         head: Parts,
         body: &[u8],
+        place: Place,
     ) -> io::Result<(Response<Bytes>, Delivery)> {
         let incoming = Incoming {
+            place,
             method: head.method,
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),

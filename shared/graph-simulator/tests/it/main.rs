@@ -12,6 +12,8 @@ mod connections;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod declared;
+#[cfg(test)]
 mod export;
 #[cfg(test)]
 mod faults;

@@ -65,6 +65,19 @@ impl World {
         token: &str,
         body: Option<&str>,
     ) -> Result<Reply, reqwest::Error> {
+        self.send_as(method, path, token, body, "application/json")
+            .await
+    }
+
+    /// Sends a request with a body of this media type.
+    pub(crate) async fn send_as(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<&str>,
+        media_type: &str,
+    ) -> Result<Reply, reqwest::Error> {
         let url = if path.starts_with('/') {
             format!("{}{path}", self.simulator.base_url())
         } else {
@@ -75,7 +88,7 @@ impl World {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/json");
+            request = request.header("content-type", media_type);
             request = request.body(body.to_owned());
         }
         let response = request.send().await?;

@@ -1,0 +1,19 @@
+//! The operations that two TOML files declare: `NAME.toml` of the catalogue says how one is started and followed, and
+//! `NAME.sim.toml` beside it says what Graph answers. The documents are literal, so that they are a witness and no mirror
+//! of what the catalogue expects.
+
+mod file;
+mod hole;
+mod job;
+mod look;
+mod path;
+mod service;
+mod simulation;
+mod start;
+mod template;
+mod variant;
+
+pub use file::{CatalogueError, Declared};
+pub(crate) use service::{Aim, Declarations, Place};
+
+include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
