@@ -136,7 +136,7 @@ fn same_shape(document: &Json, answer: &Json, name: &str) {
             );
         }
         (Json::String(text), answer) if text.contains("{{") => {
-// Nothing stands for what the request leaves out.
+            // Nothing stands for what the request leaves out.
             let optional = text.starts_with("{{body/");
             assert!(optional || !answer.is_null(), "{name}: nothing for {text}");
         }

@@ -152,7 +152,11 @@ impl World {
         let text = setup
             .config
             .replace("{graph}", &simulator.base_url())
-            .replace("{receiver}", &receiver.origin());
+            .replace("{receiver}", &receiver.origin())
+            .replace(
+                "{anonymous}",
+                &format!("http://{}", simulator.anonymous_address()),
+            );
         let config = Config::parse(&text, Catalogue::shipped(), &resolve)?;
         let is_own = setup.data.is_none();
         let data = setup.data.map_or_else(tempfile::tempdir, Ok)?;
