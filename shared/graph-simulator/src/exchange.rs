@@ -137,7 +137,7 @@ impl World {
     }
 
     /// Returns the call that a request makes. What no code knows, files may declare.
-    fn route(&self, incoming: &Incoming) -> Route {
+    fn route(&mut self, incoming: &Incoming) -> Route {
         let refused = match incoming.place {
             Place::Graph => match Route::parse(&incoming.method, &incoming.path) {
                 Route::Refused(failure) => failure,

@@ -35,7 +35,7 @@ pub struct Options {
     pub request_id: Option<String>,
     /// The operations that TOML files declare: those of the shipped catalogue, and what a caller adds. A later one replaces
     /// an earlier one of the same name.
-    pub catalogue: Vec<Declared>,
+    pub catalogue: Vec<Arc<Declared>>,
     /// How the jobs of declared operations depart from the ordinary case, by the operation's name.
     pub variants: BTreeMap<String, String>,
     /// The origin of the monitors that take no token, if clients reach them under another one than the simulator knows.

@@ -1,6 +1,7 @@
 //! The two files of an operation, read once: every mistake is found here, and named.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 use std::{fs, io};
 
 use http::{HeaderName, Method, StatusCode};
@@ -13,6 +14,14 @@ use super::simulation::{Duplicate, Simulation};
 use crate::version::Version;
 
 const SUFFIX: &str = ".sim.toml";
+
+/// The operations that were embedded, read once. A test reads every one of them, so that a mistake here can only hide its
+/// own operation.
+static SHIPPED: LazyLock<Vec<Arc<Declared>>> = LazyLock::new(|| {
+    let pairs = EMBEDDED.iter();
+    let read = pairs.map(|(catalogue, simulation)| Declared::read(catalogue, simulation));
+    read.filter_map(|read| read.ok().map(Arc::new)).collect()
+});
 
 /// An operation that the simulator knows from its two files.
 #[derive(Clone, Debug)]
@@ -44,16 +53,12 @@ pub enum CatalogueError {
 
 impl Declared {
     /// Returns the operations of the catalogue that the simulator was built with.
-    pub fn shipped() -> Vec<Self> {
-        let pairs = EMBEDDED.iter();
-        // A test reads every one of them, so here a mistake only hides its own operation.
-        pairs
-            .filter_map(|(catalogue, simulation)| Self::read(catalogue, simulation).ok())
-            .collect()
+    pub fn shipped() -> Vec<Arc<Self>> {
+        SHIPPED.clone()
     }
 
     /// Returns the operations of a folder that have a `NAME.sim.toml`, in the order of their names.
-    pub fn folder(folder: &Path) -> Result<Vec<Self>, CatalogueError> {
+    pub fn folder(folder: &Path) -> Result<Vec<Arc<Self>>, CatalogueError> {
         let unreadable = |path: &Path| {
             let path = path.to_owned();
             move |source| CatalogueError::Unreadable { path, source }
@@ -75,9 +80,9 @@ impl Declared {
             }
             let catalogue = fs::read_to_string(&operation).map_err(unreadable(&operation))?;
             let simulation = fs::read_to_string(&path).map_err(unreadable(&path))?;
-            declared.push(Self::read(&catalogue, &simulation)?);
+            declared.push(Arc::new(Self::read(&catalogue, &simulation)?));
         }
-        declared.sort_by(|one: &Self, other| one.name.cmp(&other.name));
+        declared.sort_by(|one: &Arc<Self>, other| one.name.cmp(&other.name));
         Ok(declared)
     }
 

@@ -2,6 +2,7 @@
 //! `NAME.sim.toml` beside it says what Graph answers. The documents are literal, so that they are a witness and no mirror
 //! of what the catalogue expects.
 
+mod evolvable;
 mod file;
 mod hole;
 mod job;

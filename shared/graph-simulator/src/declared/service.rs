@@ -1,11 +1,13 @@
 //! The declared operations while they run: their jobs, and which of them a request is about.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use http::Method;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::evolvable;
 use super::file::Declared;
 use super::hole::Scope;
 use super::job::{Hosts, Job};
@@ -26,7 +28,9 @@ pub(crate) struct Declarations {
 }
 
 pub(super) struct Operation {
-    pub(super) declared: Declared,
+    pub(super) declared: Arc<Declared>,
+    /// The number of its last start among all that were asked for, even in vain.
+    asked: u64,
     pub(super) jobs: Vec<Job>,
     pub(super) by_id: HashMap<String, usize>,
     /// When each thing was asked for first.
@@ -67,7 +71,7 @@ pub(super) enum Verb {
 impl Declarations {
     /// Takes the operations; a later one replaces an earlier one of the same name.
     pub(crate) fn new(
-        declared: Vec<Declared>,
+        declared: Vec<Arc<Declared>>,
         variants: &BTreeMap<String, String>,
         anonymous: String,
     ) -> Result<Self, ScriptError> {
@@ -76,6 +80,7 @@ impl Declarations {
             operations.retain(|operation| operation.declared.name() != declared.name());
             operations.push(Operation {
                 declared,
+                asked: 0,
                 jobs: Vec::new(),
                 by_id: HashMap::new(),
                 first_try: HashMap::new(),
@@ -128,7 +133,7 @@ impl Declarations {
 
     /// Finds out what a request is about; `None` if no declared operation has such a path.
     pub(crate) fn aim(
-        &self,
+        &mut self,
         place: Place,
         method: &Method,
         path: &str,
@@ -165,6 +170,10 @@ impl Declarations {
                 best
             }
         })?;
+        if candidate.verb == Verb::Start {
+            let last = self.operations.iter().map(|one| one.asked).max();
+            self.operations[operation].asked = last.unwrap_or(0) + 1;
+        }
         let name = self.operations[operation].declared.name();
         let verb = match candidate.verb {
             Verb::Start => "start",
@@ -192,12 +201,15 @@ impl Declarations {
         token: Kind,
         aim: &Aim,
     ) -> Result<Answer, Failure> {
-        match aim.verb {
+        let mut answer = match aim.verb {
             Verb::Start => self.start(backend, call, token, aim),
             Verb::Poll => self.poll(backend, call, aim),
             Verb::Find => self.find(backend, call, aim),
             Verb::Then(stage) => self.then(backend, call, aim, stage),
-        }
+        }?;
+        let simulation = &self.operations[aim.operation].declared.simulation;
+        evolvable::conceal(&mut answer, call.headers, &simulation.evolvable);
+        Ok(answer)
     }
 
     pub(super) fn hosts(&self, call: &Call<'_>) -> Hosts {
@@ -223,8 +235,8 @@ struct Candidate {
     verb: Verb,
     job: Option<usize>,
     variables: BTreeMap<String, String>,
-    /// A job that there is, the newest; then the call that fits best.
-    rank: (Option<usize>, bool, Verb),
+    /// A job that there is, the newest; then the call that fits best, of the operation that was asked for last.
+    rank: (Option<usize>, bool, u64, Verb),
 }
 
 impl Operation {
@@ -273,11 +285,13 @@ impl Operation {
         let search = &self.declared.find_query;
         let fits =
             verb == Verb::Find && !search.is_empty() && request.query.starts_with(search.as_str());
+        // Two starts of one path are told apart by their condition.
+        let asked = if verb == Verb::Start { 0 } else { self.asked };
         Candidate {
             verb,
             job,
             variables: variables.collect(),
-            rank: (job.map(|job| self.jobs[job].run), fits, verb),
+            rank: (job.map(|job| self.jobs[job].run), fits, asked, verb),
         }
     }
 

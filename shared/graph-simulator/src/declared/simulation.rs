@@ -15,6 +15,9 @@ pub(crate) struct Simulation {
     pub(crate) token: Option<TokenKind>,
     #[serde(default)]
     pub(crate) duplicate: Duplicate,
+    /// Newer words of enumerations, by the name of the member: a client sees them only if it prefers to.
+    #[serde(default)]
+    pub(crate) evolvable: BTreeMap<String, Vec<String>>,
     pub(crate) start: Start,
     #[serde(default)]
     pub(crate) example: Example,

@@ -43,7 +43,7 @@ fn shipped() -> Vec<Files> {
 #[test]
 fn every_simulation_is_embedded_and_read() {
     let embedded = Declared::shipped();
-    let embedded: Vec<&str> = embedded.iter().map(Declared::name).collect();
+    let embedded: Vec<&str> = embedded.iter().map(|declared| declared.name()).collect();
     let files = shipped();
     let names: Vec<&str> = files.iter().map(|files| files.declared.name()).collect();
     assert_eq!(embedded, names);
@@ -58,6 +58,13 @@ async fn every_operation_goes_through_its_phases_to_each_of_its_ends() {
             run(&files, Some(&end)).await;
         }
     }
+}
+
+/// Returns the files of one operation.
+pub(crate) fn operation(name: &str) -> Files {
+    let mut files = shipped().into_iter();
+    let found = files.find(|files| files.declared.name() == name);
+    found.unwrap_or_else(|| panic!("{name}.toml is not in the catalogue"))
 }
 
 /// Follows one job to its end, along the monitor that the catalogue names.
@@ -77,7 +84,7 @@ async fn run(files: &Files, end: Option<&str>) {
         let at = phase["seconds"].as_integer().unwrap();
         world.advance(at - seconds);
         seconds = at;
-        let reply = world.get(&monitor, token).await;
+        let reply = world.look(&monitor, token).await;
         let status = phase
             .get("status")
             .map_or(200, |status| status.as_integer().unwrap());
@@ -159,10 +166,9 @@ impl Files {
         let media_type = start
             .get("content_type")
             .map_or("application/json", |text| text.as_str().unwrap());
-        let reply = world
-            .send_as(method, &path, token, body, media_type)
-            .await
-            .unwrap();
+        let headers = [("content-type", media_type)];
+        let sent = world.send_with(method, &path, token, body, &headers);
+        let reply = sent.await.unwrap();
         let status = start["status"].as_integer().unwrap();
         assert_eq!(
             i64::from(reply.status),
@@ -198,7 +204,7 @@ impl Files {
         let mut url = self.filled(find["path"].as_str().unwrap(), &Json::Null);
         let job = world.simulator.jobs()[0].id.clone();
         loop {
-            let reply = world.get(&url, token).await;
+            let reply = world.look(&url, token).await;
             assert_eq!(reply.status, 200, "{url}: {reply:?}");
             let json = reply.json();
             let monitor = find["monitor"].as_str().unwrap();
