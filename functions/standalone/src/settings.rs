@@ -43,11 +43,7 @@ pub(crate) fn load_config(path: Option<PathBuf>) -> anyhow::Result<(Config, Stri
 
 /// Returns the shipped operations and those in the directory that the configuration names, relative to its own.
 fn own_operations(text: &str, directory: &Path) -> anyhow::Result<&'static Catalogue> {
-    let own = OwnOperations::named_in(text);
-    let Some(named) = own.directory else {
-        return Ok(Catalogue::shipped());
-    };
-    let catalogue = Catalogue::with_directory(&directory.join(named), &own.monitor_hosts);
+    let catalogue = OwnOperations::named_in(text).catalogue(directory);
     catalogue.map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow!(
