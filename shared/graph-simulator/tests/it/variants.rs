@@ -273,7 +273,7 @@ async fn variant_is_chosen_by_the_script_by_http_and_in_the_request() {
 }
 
 #[tokio::test]
-async fn test_can_end_a_job() {
+async fn job_can_be_ended_by_hand() {
     for (word, status) in [
         ("failed", "failed"),
         ("succeeded", "succeeded"),
