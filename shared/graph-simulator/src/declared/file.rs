@@ -115,15 +115,16 @@ impl Declared {
 
     /// Returns the method, the path and the body of a request that starts the operation.
     pub fn example(&self) -> (Method, String, Option<&str>) {
-        let example = &self.simulation.example;
-        let path = self
-            .start_path
-            .with(|name| match example.variables.get(name) {
-                Some(key) => key,
-                None => "c37c9b61-7762-4fff-a156-afc0005847a0",
-            });
+        let path = self.start_path.with(|name| self.key(name));
         let path = format!("/{}{path}", self.version.segment());
-        (self.method.clone(), path, example.body.as_deref())
+        let body = self.simulation.example.body.as_deref();
+        (self.method.clone(), path, body)
+    }
+
+    /// Returns the key that the example has for a parameter of the path.
+    pub(super) fn key(&self, parameter: &str) -> &str {
+        let given = self.simulation.example.variables.get(parameter);
+        given.map_or("c37c9b61-7762-4fff-a156-afc0005847a0", String::as_str)
     }
 
     /// Returns the names of the ends, besides the ordinary one, that a variant can choose.
@@ -147,6 +148,10 @@ impl Declared {
             if !(200..600).contains(&status) || StatusCode::from_u16(status).is_err() {
                 return Some(format!("{status} is no status of an answer"));
             }
+        }
+        let example = simulation.example.body.as_deref();
+        if example.is_some_and(|body| serde_json::from_str::<serde_json::Value>(body).is_err()) {
+            return Some("the body of [example] is no JSON".to_owned());
         }
         if !simulation.phase.iter().any(|phase| phase.outcome.is_some()) {
             return Some("no [[phase]] has an outcome".to_owned());

@@ -145,6 +145,16 @@ pub(crate) fn ending<'d>(phases: &[&'d Phase]) -> (&'d Phase, Ending) {
 }
 
 impl Ending {
+    /// Returns the word of the catalogue for the end.
+    pub(super) fn in_the_catalogue(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::PartiallySucceeded => "partially_succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Returns the name of the end in the list of jobs.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

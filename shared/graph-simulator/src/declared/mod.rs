@@ -8,6 +8,7 @@ mod hole;
 mod job;
 mod look;
 mod path;
+mod samples;
 mod service;
 mod simulation;
 mod start;
@@ -15,6 +16,7 @@ mod template;
 mod variant;
 
 pub use file::{CatalogueError, Declared};
+pub use samples::Sample;
 pub(crate) use service::{Aim, Declarations, Place};
 
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));

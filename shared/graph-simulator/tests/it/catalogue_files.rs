@@ -158,6 +158,29 @@ async fn start(options: Options) -> io::Result<Simulator> {
     Simulator::start(listener, options).await
 }
 
+#[test]
+fn samples_are_what_is_sent() {
+    for declared in Declared::shipped() {
+        let samples = declared.samples("2026-03-01T10:00:00Z".parse().unwrap());
+        assert!(
+            samples
+                .iter()
+                .any(|sample| sample.variant == "ordinary" && sample.outcome == Some("succeeded"))
+        );
+        let ends: Vec<&str> = declared.ends().collect();
+        for sample in &samples {
+            assert!(sample.variant == "ordinary" || ends.contains(&sample.variant.as_str()));
+            let text = sample
+                .document
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string);
+            assert!(!text.contains("{{"), "{}: {text}", declared.name());
+        }
+        let search = declared.search_in_vain("2026-03-01T10:00:00Z".parse().unwrap());
+        assert!(!search.is_some_and(|document| document.to_string().contains("{{")));
+    }
+}
+
 /// A simulator without a listener knows the other host by its name.
 #[test]
 fn host_decides_where_there_is_no_listener() {
