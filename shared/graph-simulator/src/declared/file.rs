@@ -153,8 +153,8 @@ impl Declared {
         if example.is_some_and(|body| serde_json::from_str::<serde_json::Value>(body).is_err()) {
             return Some("the body of [example] is no JSON".to_owned());
         }
-        if !simulation.phase.iter().any(|phase| phase.outcome.is_some()) {
-            return Some("no [[phase]] has an outcome".to_owned());
+        if let Some(reason) = disorder(simulation) {
+            return Some(reason);
         }
         let headers = phases().flat_map(|phase| &phase.headers);
         let headers = headers.chain(&simulation.start.headers);
@@ -196,6 +196,29 @@ impl Declared {
             "{name:?} is no placeholder and no parameter of the start's path"
         ))
     }
+}
+
+/// Returns what is wrong with the order of the phases.
+fn disorder(simulation: &Simulation) -> Option<String> {
+    if simulation.phase.first().map(|phase| phase.seconds) != Some(0.0) {
+        return Some("the first [[phase]] must have seconds = 0".to_owned());
+    }
+    let ends = simulation
+        .end
+        .iter()
+        .map(|(name, phases)| (format!("end.{name}"), phases));
+    let lists = [("phase".to_owned(), &simulation.phase)]
+        .into_iter()
+        .chain(ends);
+    for (name, phases) in lists {
+        if !phases.is_sorted_by(|one, next| one.seconds < next.seconds) {
+            return Some(format!("the seconds of [[{name}]] do not grow"));
+        }
+        if !phases.iter().any(|phase| phase.outcome.is_some()) {
+            return Some(format!("no [[{name}]] has an outcome"));
+        }
+    }
+    None
 }
 
 fn combine(name: &str, catalogue: &Value, simulation: Simulation) -> Result<Declared, String> {

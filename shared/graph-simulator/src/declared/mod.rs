@@ -6,6 +6,7 @@ mod evolvable;
 mod file;
 mod hole;
 mod job;
+mod limits;
 mod look;
 mod path;
 mod samples;

@@ -95,6 +95,8 @@ fn mistake_in_a_file_is_named() {
         ("\"{{each}}\"", "\"{{colour}}\"", "colour"),
         ("status = 202", "status = 99", "99"),
         ("outcome = \"succeeded\"", "", "outcome"),
+        ("seconds = 0", "seconds = 1", "seconds = 0"),
+        ("seconds = 10", "seconds = 0", "do not grow"),
         ("outcome = \"succeeded\"", "outcome = \"done\"", "done"),
         ("Retry-After", "\"Retry After\"", "Retry After"),
         (
