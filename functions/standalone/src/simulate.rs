@@ -38,8 +38,9 @@ pub(crate) async fn run(
         .with_context(|| format!("cannot listen at {listen}"))?;
     let simulator = Simulator::start(listener, options).await?;
     output::print(&format!(
-        "simulating Microsoft Graph at {}\n",
-        simulator.base_url()
+        "simulating Microsoft Graph at {}\nmonitors that take no token are at http://{}\n",
+        simulator.base_url(),
+        simulator.anonymous_address()
     ))?;
     stop.asked().await;
     simulator.stop().await;

@@ -41,7 +41,7 @@ pub use behaviour::{
     Behaviour, Casing, ExportBehaviour, GoalsBehaviour, InnerError, LocationForm, LocationVersion,
     NotProvisioned, Outcome, Progress, ScheduleBehaviour, Timestamps,
 };
-pub use declared::{CatalogueError, Declared};
+pub use declared::{CatalogueError, Declared, Sample};
 pub use delivery::Delivery;
 pub use fault::{Action, Fault, ScriptError, StatusAction};
 pub use jobs::Job;

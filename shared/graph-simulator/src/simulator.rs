@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::header::HOST;
-use http::uri::Authority;
 use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::behaviour::Behaviour;
+use crate::declared::Place;
 use crate::delivery::Delivery;
 use crate::exchange::World;
 use crate::fault::{Fault, ScriptError};
@@ -77,10 +76,7 @@ impl Simulator {
     /// cannot be written.
     pub fn exchange(&self, request: Request<Bytes>) -> io::Result<(Response<Bytes>, Delivery)> {
         let (head, body) = request.into_parts();
-        let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let host = host.or_else(|| head.uri.authority().map(Authority::as_str));
-        let place = self.running.shared.world().declared.place(host);
-        self.running.shared.exchange(head, &body, place)
+        self.running.shared.exchange(head, &body, Place::Graph)
     }
 
     /// Returns the address of the monitors that take no token.

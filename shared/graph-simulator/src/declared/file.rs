@@ -115,15 +115,16 @@ impl Declared {
 
     /// Returns the method, the path and the body of a request that starts the operation.
     pub fn example(&self) -> (Method, String, Option<&str>) {
-        let example = &self.simulation.example;
-        let path = self
-            .start_path
-            .with(|name| match example.variables.get(name) {
-                Some(key) => key,
-                None => "c37c9b61-7762-4fff-a156-afc0005847a0",
-            });
+        let path = self.start_path.with(|name| self.key(name));
         let path = format!("/{}{path}", self.version.segment());
-        (self.method.clone(), path, example.body.as_deref())
+        let body = self.simulation.example.body.as_deref();
+        (self.method.clone(), path, body)
+    }
+
+    /// Returns the key that the example has for a parameter of the path.
+    pub(super) fn key(&self, parameter: &str) -> &str {
+        let given = self.simulation.example.variables.get(parameter);
+        given.map_or("c37c9b61-7762-4fff-a156-afc0005847a0", String::as_str)
     }
 
     /// Returns the names of the ends, besides the ordinary one, that a variant can choose.
@@ -148,8 +149,12 @@ impl Declared {
                 return Some(format!("{status} is no status of an answer"));
             }
         }
-        if !simulation.phase.iter().any(|phase| phase.outcome.is_some()) {
-            return Some("no [[phase]] has an outcome".to_owned());
+        let example = simulation.example.body.as_deref();
+        if example.is_some_and(|body| serde_json::from_str::<serde_json::Value>(body).is_err()) {
+            return Some("the body of [example] is no JSON".to_owned());
+        }
+        if let Some(reason) = disorder(simulation) {
+            return Some(reason);
         }
         let headers = phases().flat_map(|phase| &phase.headers);
         let headers = headers.chain(&simulation.start.headers);
@@ -191,6 +196,29 @@ impl Declared {
             "{name:?} is no placeholder and no parameter of the start's path"
         ))
     }
+}
+
+/// Returns what is wrong with the order of the phases.
+fn disorder(simulation: &Simulation) -> Option<String> {
+    if simulation.phase.first().map(|phase| phase.seconds) != Some(0.0) {
+        return Some("the first [[phase]] must have seconds = 0".to_owned());
+    }
+    let ends = simulation
+        .end
+        .iter()
+        .map(|(name, phases)| (format!("end.{name}"), phases));
+    let lists = [("phase".to_owned(), &simulation.phase)]
+        .into_iter()
+        .chain(ends);
+    for (name, phases) in lists {
+        if !phases.is_sorted_by(|one, next| one.seconds < next.seconds) {
+            return Some(format!("the seconds of [[{name}]] do not grow"));
+        }
+        if !phases.iter().any(|phase| phase.outcome.is_some()) {
+            return Some(format!("no [[{name}]] has an outcome"));
+        }
+    }
+    None
 }
 
 fn combine(name: &str, catalogue: &Value, simulation: Simulation) -> Result<Declared, String> {

@@ -71,8 +71,11 @@ impl Job {
         if let Some(word) = run.said() {
             return self.said(declared, word, run, now, age);
         }
-        let phases = timeline(&declared.simulation, self.variant.end.as_deref());
+        let mut phases = timeline(&declared.simulation, self.variant.end.as_deref());
         let end = ending(&phases);
+        if self.variant.endless {
+            phases.retain(|phase| phase.outcome.is_none());
+        }
         if self.variant.terminal_at_once {
             return View {
                 phase: end.0,
@@ -81,10 +84,12 @@ impl Job {
                 age,
             };
         }
-        let shown = phases.iter().rev().find(|phase| phase.seconds <= age);
-        let ended = (age >= end.0.seconds).then_some((end.1, age - end.0.seconds));
+        let mut shown = phases.iter().rev().copied();
+        let shown = shown.find(|phase| phase.seconds <= age);
+        let over = age >= end.0.seconds && !self.variant.endless;
+        let ended = over.then_some((end.1, age - end.0.seconds));
         View {
-            phase: shown.unwrap_or(&phases[0]),
+            phase: shown.unwrap_or(&declared.simulation.phase[0]),
             ended,
             word: None,
             age,
@@ -145,6 +150,16 @@ pub(crate) fn ending<'d>(phases: &[&'d Phase]) -> (&'d Phase, Ending) {
 }
 
 impl Ending {
+    /// Returns the word of the catalogue for the end.
+    pub(super) fn in_the_catalogue(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::PartiallySucceeded => "partially_succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Returns the name of the end in the list of jobs.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

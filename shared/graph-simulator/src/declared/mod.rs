@@ -6,8 +6,10 @@ mod evolvable;
 mod file;
 mod hole;
 mod job;
+mod limits;
 mod look;
 mod path;
+mod samples;
 mod service;
 mod simulation;
 mod start;
@@ -15,6 +17,7 @@ mod template;
 mod variant;
 
 pub use file::{CatalogueError, Declared};
+pub use samples::Sample;
 pub(crate) use service::{Aim, Declarations, Place};
 
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));

@@ -11,6 +11,7 @@ use super::evolvable;
 use super::file::Declared;
 use super::hole::Scope;
 use super::job::{Hosts, Job};
+use super::limits::Limits;
 use super::path::{Captured, Pattern};
 use super::variant::Variant;
 use crate::answer::{Answer, Call, Failure, Payload};
@@ -23,6 +24,7 @@ use crate::version::Version;
 /// The declared operations and their jobs.
 pub(crate) struct Declarations {
     pub(super) operations: Vec<Operation>,
+    limits: Limits,
     /// The origin of the host that takes no token.
     pub(crate) anonymous: String,
 }
@@ -91,6 +93,7 @@ impl Declarations {
         operations.sort_by_key(|operation| operation.declared.simulation.start.when.is_none());
         let mut declarations = Self {
             operations,
+            limits: Limits::default(),
             anonymous,
         };
         for (operation, variant) in variants {
@@ -201,6 +204,9 @@ impl Declarations {
         token: Kind,
         aim: &Aim,
     ) -> Result<Answer, Failure> {
+        if backend.behaviour.limits {
+            self.limit(call, aim)?;
+        }
         let mut answer = match aim.verb {
             Verb::Start => self.start(backend, call, token, aim),
             Verb::Poll => self.poll(backend, call, aim),
@@ -210,6 +216,18 @@ impl Declarations {
         let simulation = &self.operations[aim.operation].declared.simulation;
         evolvable::conceal(&mut answer, call.headers, &simulation.evolvable);
         Ok(answer)
+    }
+
+    fn limit(&mut self, call: &Call<'_>, aim: &Aim) -> Result<(), Failure> {
+        let simulation = &self.operations[aim.operation].declared.simulation;
+        let Some(limit) = &simulation.limit else {
+            return Ok(());
+        };
+        let verb = aim.call.rsplit('.').next().unwrap_or_default();
+        match &limit.calls {
+            Some(calls) if !calls.iter().any(|name| name == verb) => Ok(()),
+            Some(_) | None => self.limits.count(limit, call.now),
+        }
     }
 
     pub(super) fn hosts(&self, call: &Call<'_>) -> Hosts {

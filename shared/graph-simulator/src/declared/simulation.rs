@@ -18,6 +18,7 @@ pub(crate) struct Simulation {
     /// Newer words of enumerations, by the name of the member: a client sees them only if it prefers to.
     #[serde(default)]
     pub(crate) evolvable: BTreeMap<String, Vec<String>>,
+    pub(crate) limit: Option<Limit>,
     pub(crate) start: Start,
     #[serde(default)]
     pub(crate) example: Example,
@@ -39,6 +40,18 @@ pub(crate) struct Simulation {
 pub(crate) enum TokenKind {
     Application,
     Delegated,
+}
+
+/// A limit that the behaviour of the simulator can enforce.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limit {
+    /// Operations with the same name share it.
+    pub(crate) name: String,
+    pub(crate) requests: usize,
+    pub(crate) seconds: f64,
+    /// The calls that count; all if not given.
+    pub(crate) calls: Option<Vec<String>>,
 }
 
 /// The answer to a second start of the same thing.

@@ -161,7 +161,11 @@ impl Operation {
             operation: self.declared.name(),
             id: job.id.clone(),
             key: job.key.clone(),
-            outcome: Outcome::Succeeded,
+            outcome: if job.variant.endless {
+                Outcome::Endless
+            } else {
+                Outcome::Succeeded
+            },
             seconds,
             now: call.now,
             client_request_id: call.client_request_id,
@@ -169,7 +173,9 @@ impl Operation {
         job.run = backend
             .jobs
             .start(start, &backend.durations, &backend.behaviour);
-        backend.jobs.end_as(job.run, outcome.as_str());
+        if !job.variant.endless {
+            backend.jobs.end_as(job.run, outcome.as_str());
+        }
         let index = self.jobs.len();
         self.by_id.insert(job.id.clone(), index);
         self.jobs.push(job);

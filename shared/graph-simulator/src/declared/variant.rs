@@ -11,6 +11,7 @@ pub(crate) struct Variant {
     pub(crate) no_location: bool,
     pub(crate) no_content: bool,
     pub(crate) terminal_at_once: bool,
+    pub(crate) endless: bool,
     pub(crate) shape: Option<Shape>,
     pub(crate) at_end: Option<AtEnd>,
     /// Seconds for which the monitor answers 404, and for which a search does not find the job.
@@ -65,6 +66,7 @@ impl Variant {
                 "no-location" => variant.no_location = true,
                 "204" => variant.no_content = true,
                 "terminal-at-once" => variant.terminal_at_once = true,
+                "endless" => variant.endless = true,
                 "envelope" => variant.shape = Some(Shape::Envelope),
                 "bare" => variant.shape = Some(Shape::Bare),
                 "redirect" => variant.at_end = Some(AtEnd::Redirect),

@@ -95,6 +95,8 @@ fn mistake_in_a_file_is_named() {
         ("\"{{each}}\"", "\"{{colour}}\"", "colour"),
         ("status = 202", "status = 99", "99"),
         ("outcome = \"succeeded\"", "", "outcome"),
+        ("seconds = 0", "seconds = 1", "seconds = 0"),
+        ("seconds = 10", "seconds = 0", "do not grow"),
         ("outcome = \"succeeded\"", "outcome = \"done\"", "done"),
         ("Retry-After", "\"Retry After\"", "Retry After"),
         (
@@ -156,6 +158,29 @@ async fn script_for_an_operation_that_is_not_there_is_refused() {
 async fn start(options: Options) -> io::Result<Simulator> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     Simulator::start(listener, options).await
+}
+
+#[test]
+fn samples_are_what_is_sent() {
+    for declared in Declared::shipped() {
+        let samples = declared.samples("2026-03-01T10:00:00Z".parse().unwrap());
+        assert!(
+            samples
+                .iter()
+                .any(|sample| sample.variant == "ordinary" && sample.outcome == Some("succeeded"))
+        );
+        let ends: Vec<&str> = declared.ends().collect();
+        for sample in &samples {
+            assert!(sample.variant == "ordinary" || ends.contains(&sample.variant.as_str()));
+            let text = sample
+                .document
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string);
+            assert!(!text.contains("{{"), "{}: {text}", declared.name());
+        }
+        let search = declared.search_in_vain("2026-03-01T10:00:00Z".parse().unwrap());
+        assert!(!search.is_some_and(|document| document.to_string().contains("{{")));
+    }
 }
 
 /// A simulator without a listener knows the other host by its name.

@@ -267,3 +267,24 @@ async fn log_has_the_rows_of_every_upload() {
     let other = monitor.replace("API2AAD", "API3AAD");
     assert_eq!(case.look(&other).await.status, 404);
 }
+
+#[tokio::test]
+async fn documented_limit_is_shared_and_enforced_if_asked_for() {
+    let case = Case::new("ediscovery.purge", "ordinary").await;
+    let estimate = operation("ediscovery.estimate");
+    case.world
+        .simulator
+        .set_behaviour(|behaviour| behaviour.limits = true);
+    let monitor = case.started().await;
+    estimate.start(&case.world, &case.token).await;
+    case.world.advance(30);
+    for expected in [200, 200, 200, 429] {
+        assert_eq!(case.look(&monitor).await.status, expected);
+    }
+    let refused = case.look(&monitor).await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.header("retry-after"), Some("30"));
+    assert_eq!(refused.string("/error/innerError/code"), "429");
+    case.world.advance(60);
+    assert_eq!(case.look(&monitor).await.status, 200);
+}

@@ -273,7 +273,7 @@ async fn variant_is_chosen_by_the_script_by_http_and_in_the_request() {
 }
 
 #[tokio::test]
-async fn test_can_end_a_job() {
+async fn job_can_be_ended_by_hand() {
     for (word, status) in [
         ("failed", "failed"),
         ("succeeded", "succeeded"),
@@ -306,4 +306,16 @@ async fn word_is_put_where_the_status_is() {
         .await
         .unwrap();
     assert_eq!(missing.status, 400);
+}
+
+#[tokio::test]
+async fn job_can_go_on_for_ever() {
+    let case = Case::new("access.request", "endless").await;
+    let monitor = case.started().await;
+    case.world.advance(365 * 86_400);
+    // The first token has had its day.
+    let token = case.world.application().await;
+    let seen = case.world.look(&monitor, &token).await;
+    assert_eq!(seen.string("/state"), "delivering");
+    assert_eq!(case.world.simulator.jobs()[0].status, "running");
 }
