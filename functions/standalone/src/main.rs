@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use courier_core::catalogue::Faults;
 use courier_core::config::ConfigErrors;
 use courier_core::engine::deployment::DeploymentError;
 
@@ -126,6 +127,7 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "courier: {error:#}");
             let wrong_key = error.downcast_ref::<DeploymentError>();
             let wrong_config = error.is::<ConfigErrors>()
+                || error.is::<Faults>()
                 || matches!(wrong_key, Some(DeploymentError::WrongSealKey { .. }));
             ExitCode::from(if wrong_config { 2 } else { 1 })
         }

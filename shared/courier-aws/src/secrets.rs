@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use aws_config::SdkConfig;
-use courier_core::catalogue::{Catalogue, Fault};
+use courier_core::catalogue::{Catalogue, Fault, Faults};
 use courier_core::config::{Config, ConfigErrors, Finding, OwnOperations};
 use courier_core::crypto::secret::{Secret, SecretReference};
 use courier_core::error_chain::chain;
@@ -125,17 +125,19 @@ fn catalogue(text: &str) -> Result<&'static Catalogue, ConfigErrors> {
         Some((known, catalogue)) if *known == named => return Ok(catalogue),
         Some(_) | None => {}
     }
-    let catalogue = named.catalogue(Path::new(LAYERS)).map_err(|faults| {
-        let mistake = |fault: &Fault| Finding {
-            line: 1,
-            column: 1,
-            text: format!("catalogue: {fault}"),
-        };
-        ConfigErrors {
-            document: None,
-            mistakes: faults.iter().map(mistake).collect(),
-        }
-    })?;
+    let catalogue = named
+        .catalogue(Path::new(LAYERS))
+        .map_err(|Faults(faults)| {
+            let mistake = |fault: &Fault| Finding {
+                line: 1,
+                column: 1,
+                text: format!("catalogue: {fault}"),
+            };
+            ConfigErrors {
+                document: None,
+                mistakes: faults.iter().map(mistake).collect(),
+            }
+        })?;
     let _ = OWN.set((named, catalogue));
     Ok(catalogue)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::catalogue::{Catalogue, Fault};
+use crate::catalogue::{Catalogue, Faults};
 
 /// Where an operator's own operations are, and the hosts that they may follow jobs at.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl OwnOperations {
     /// Returns the shipped operations with these; a relative directory is below `beside`.
     ///
     /// It is kept for as long as the program runs.
-    pub fn catalogue(&self, beside: &Path) -> Result<&'static Catalogue, Vec<Fault>> {
+    pub fn catalogue(&self, beside: &Path) -> Result<&'static Catalogue, Faults> {
         match &self.directory {
             Some(directory) => {
                 Catalogue::with_directory(&beside.join(directory), &self.monitor_hosts)

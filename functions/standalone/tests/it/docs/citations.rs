@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-
 /// The page whose headings code cites.
 const BEHAVIOUR: &str = "docs/graph-behaviour.md";
 
