@@ -4,6 +4,7 @@ mod documented;
 mod elsewhere;
 mod endings;
 mod losses;
+mod own;
 mod secrets;
 
 use std::fs;
