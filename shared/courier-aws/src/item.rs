@@ -228,11 +228,7 @@ mod tests {
         for before in [plain, newer] {
             let item = item(&before, RETENTION).unwrap();
             assert_eq!(record(before.id.as_str(), &item).unwrap(), before);
-            let (stored, whole) = (
-                string(&item, RECORD).unwrap(),
-                serde_json::to_string(&before).unwrap(),
-            );
-            assert!(stored.len() + 250 < whole.len(), "{stored}\n{whole}");
+            let stored = string(&item, RECORD).unwrap();
             assert_eq!(
                 stored.matches("null").count(),
                 stored.matches("\"newer\"").count()
