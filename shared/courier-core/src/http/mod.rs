@@ -110,7 +110,8 @@ async fn route(
     check_form(route, request)?;
     let query = request.uri().query().unwrap_or_default();
     match route {
-        Route::Operations if starts => create(app, caller, request, times).await,
+        // In a box, so that a connection between two requests needs no room for it.
+        Route::Operations if starts => Box::pin(create(app, caller, request, times)).await,
         Route::Operations => list(app, client, query).await,
         Route::Operation(id) if method == Method::DELETE => {
             erase(app, own(app, client, id).await?).await

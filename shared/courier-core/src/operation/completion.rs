@@ -67,10 +67,13 @@ pub struct FrozenEvent {
 pub struct Delivery {
     pub attempts: u32,
     /// HTTP status of the last attempt; `None` when there was no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_status: Option<u16>,
     /// Start of the present retry schedule; a re-delivery begins a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_since: Option<Timestamp>,
     pub scheduled_attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
     /// Milliseconds by which attempts of the present schedule came later than planned; the schedule ends later by them.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -16,10 +16,10 @@ pub fn random_ids() -> Ids {
     Arc::new(uuid::Uuid::new_v4)
 }
 
-/// The id of an operation: `op_` and 32 hexadecimal digits.
+/// The id of an operation: `op_` and 32 hexadecimal digits. Copies share one text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct OperationId(String);
+pub struct OperationId(Arc<str>);
 
 impl OperationId {
     /// Returns what identifies the requests of this client with this idempotency key.
@@ -47,7 +47,9 @@ impl OperationId {
     }
 
     fn derived(&self, purpose: &[u8]) -> Self {
-        let hash = Sha256::new().chain_update(purpose).chain_update(&self.0);
+        let hash = Sha256::new()
+            .chain_update(purpose)
+            .chain_update(self.0.as_bytes());
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hash.finalize()[..16]);
         Self::unique(uuid::Uuid::from_bytes(bytes))
@@ -71,13 +73,13 @@ impl OperationId {
 
     /// Returns the id of a request without an idempotency key, from a unique id.
     pub fn unique(id: uuid::Uuid) -> Self {
-        Self(format!("op_{}", id.simple()))
+        Self(format!("op_{}", id.simple()).into())
     }
 
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("op_")?;
         let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        (digits.len() == 32 && digits.bytes().all(hex)).then(|| Self(text.to_owned()))
+        (digits.len() == 32 && digits.bytes().all(hex)).then(|| Self(text.into()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -100,7 +102,7 @@ impl TryFrom<String> for OperationId {
 
 impl From<OperationId> for String {
     fn from(id: OperationId) -> Self {
-        id.0
+        id.as_str().to_owned()
     }
 }
 

@@ -10,6 +10,7 @@ mod completion;
 mod error;
 mod follow_up;
 pub(crate) mod forecast;
+mod graph_view;
 mod history;
 mod id;
 pub mod message;
@@ -21,12 +22,15 @@ pub use completion::{CallbackTarget, Delivery, FrozenEvent};
 pub use error::OperationError;
 pub use follow_up::FollowUp;
 pub use forecast::Forecast;
+pub use graph_view::GraphView;
 pub use history::HistoryEntry;
 pub use id::{Ids, OperationId, random_ids};
 pub use reason::Reason;
 pub use sealed_field::SealedField;
 
 /// The stored record. Every write raises `revision` by one; `decide` is the only author of a new state.
+///
+/// An empty field is not stored. A missing one is read as empty, by earlier versions too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub id: OperationId,
@@ -37,19 +41,24 @@ pub struct Record {
     pub tenant: String,
     /// Name of the operation in the catalogue.
     pub operation: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// Hash of the payload without SAS signature fields.
     pub fingerprint: String,
     /// Parameters that may be read; of a SAS URL only the container's URL appears.
     pub parameters: Map<String, Value>,
     /// Secret parameters; they are dropped when the start phase ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_parameters: Option<Sealed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<CallbackTarget>,
     /// W3C trace context of the request, passed on with the callback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     pub created_at: Timestamp,
     pub deadline: Timestamp,
     /// Time by which the operation needs its next step; some time after it the sweep steps in. `None` once Closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Timestamp>,
     pub state: State,
     /// Number of the last claimed start, which fences off earlier ones.
@@ -64,10 +73,13 @@ pub struct Record {
     /// Number of consecutive steps that panicked or hung.
     #[serde(rename = "stumbles", default)]
     pub step_crashes: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// A job that already ran was found and is followed.
     pub adopted: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     pub graph: GraphView,
     /// How long such jobs took when this one started; its looks follow from it. `None` where too little was known.
@@ -82,6 +94,7 @@ pub struct Record {
     /// The operation that ended before its job did; this one follows the same job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed_from: Option<OperationId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Map<String, Value>>,
     /// Secrets of the result, sealed; they are given once, in the callback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,8 +102,10 @@ pub struct Record {
     /// The look after the job's success that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_up: Option<FollowUp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<OperationError>,
     /// The completion, frozen by the write into Ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<FrozenEvent>,
     pub delivery: Delivery,
     pub history: Vec<HistoryEntry>,
@@ -307,35 +322,4 @@ pub enum DeliveryOutcome {
     /// The request named no callback.
     #[serde(rename = "none")]
     NotRequested,
-}
-
-/// The state of the job, as Graph last reported it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GraphView {
-    pub status: Option<String>,
-    pub progress: Option<f64>,
-    pub client_request_id: Option<String>,
-    pub request_id: Option<String>,
-    pub polls: u32,
-    /// The next poll; after the end of an operation that may be resumed, the time before which Graph wants none.
-    pub next_poll_at: Option<Timestamp>,
-    /// Seconds that Graph asked to wait, in the answer after which the record was last written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<u64>,
-    /// At least one poll was answered 200.
-    pub seen: bool,
-    /// Number of consecutive polls that found no operation resource.
-    pub missing: u32,
-    /// Time of the first of these polls.
-    pub missing_since: Option<Timestamp>,
-    /// Number of consecutive polls that could not be made or got no status.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub unanswered: u32,
-    #[serde(flatten)]
-    pub unknown: Unknown,
-}
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }

@@ -224,7 +224,7 @@ fn timetable_of(connection: &Connection, catalogue: &Catalogue) -> rusqlite::Res
     let timetable = Timetable::default();
     let seen = last_seen::read(connection)?;
     let mut statement =
-        connection.prepare("SELECT record FROM operations WHERE due_at IS NOT NULL")?;
+        connection.prepare("SELECT record FROM operations WHERE open IS NOT NULL")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let record = row.get_ref(0)?.as_bytes().unwrap_or_default();

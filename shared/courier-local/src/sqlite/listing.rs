@@ -1,48 +1,59 @@
 //! Reads pages of a client's records, newest first, and counts the open ones.
 //!
-//! A filtered page is merged from groups: all records of one client that have the same operation, status and status of
-//! the callback (and the same reference, where the filter names one). An index holds each group in the order of the list,
-//! so a page reads only the newest entries of a few dozen groups, however many records there are and however few match.
+//! Closed records are most of a file. A filtered page of them is merged from groups: all closed records of one client that
+//! have the same operation, status and status of the callback. An index holds each group in the order of the list, so a
+//! page reads only the newest entries of a few dozen groups, however many records there are and however few match.
+//!
+//! Open records change too often to be kept in groups. They, and those of one reference, are looked through in the order
+//! of the list, a bounded number for each page: a page with more to look through ends early, with a cursor.
 
-use courier_core::operation::{CALLBACK_STATUSES, OperationId, Outcome, STATUSES};
+use courier_core::operation::{CALLBACK_STATUSES, OperationId, STATUSES};
 use courier_core::ports::{Filter, Page};
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 
 use crate::sqlite::failure::Failure;
 use crate::sqlite::schema::callback_status;
 use crate::sqlite::store::load;
 
-/// Most rounds of one page: a page behind many records that cannot be read ends early, with a cursor.
+/// Most rounds of one page: a page behind many records that cannot be read, or do not match, ends early, with a cursor.
 const MAX_ROUNDS: usize = 10;
+/// Most records that are looked through in one round.
+const LOOKED_THROUGH: usize = 500;
 
-const NEWEST: &str = "SELECT created_at, id FROM operations
+const NEWEST: &str = "SELECT created_at, id, 1 FROM operations
     WHERE client = :client AND (created_at, id) < (:created, :after)
     ORDER BY created_at DESC, id DESC LIMIT :limit";
-const NEXT_OPERATION: &str =
-    "SELECT min(operation) FROM operations WHERE client = :client AND operation > :after";
-const NEXT_OPERATION_OF_REFERENCE: &str = "SELECT min(operation) FROM operations
-    WHERE client = :client AND reference = :reference AND operation > :after";
-const COUNT: &str = concat!(
-    "SELECT count(*) FROM (SELECT 1 FROM operations
-    WHERE client = :client AND operation = :operation AND status = :status AND ",
+const NEXT_OPERATION: &str = "SELECT min(operation) FROM operations
+    WHERE client = :client AND due_at IS NULL AND operation > :after";
+const COUNT_OPEN: &str = "SELECT count(*) FROM
+    (SELECT 1 FROM operations WHERE client = :client AND open IS NOT NULL LIMIT :limit)";
+const NEWEST_OF_GROUP: &str = concat!(
+    "SELECT created_at, id, 1 FROM operations
+    WHERE client = :client AND due_at IS NULL AND operation = :operation AND status = :status AND ",
     callback_status!(),
-    " = :callback LIMIT :limit)"
+    " = :callback AND (created_at, id) < (:created, :after)
+    ORDER BY created_at DESC, id DESC LIMIT :limit"
 );
 
-macro_rules! newest_of_group {
-    ($reference:literal) => {
+/// Looks through records in the order of the list and says of each whether it matches; the stored JSON is read last.
+macro_rules! look_through {
+    ($among:literal) => {
         concat!(
-            "SELECT created_at, id FROM operations WHERE client = :client ",
-            $reference,
-            " AND operation = :operation AND status = :status AND ",
+            "SELECT created_at, id, CASE
+                WHEN operation <> :operation OR status <> :status THEN 0
+                WHEN :callback IS NULL THEN 1
+                ELSE ",
             callback_status!(),
-            " = :callback AND (created_at, id) < (:created, :after)
+            " IN (:callback, CASE :callback WHEN 'pending' THEN 'retrying' ELSE :callback END) END
+            FROM operations WHERE client = :client AND ",
+            $among,
+            " AND (created_at, id) < (:created, :after)
             ORDER BY created_at DESC, id DESC LIMIT :limit"
         )
     };
 }
-const NEWEST_OF_GROUP: &str = newest_of_group!("");
-const NEWEST_OF_REFERENCE: &str = newest_of_group!("AND reference = :reference");
+const LOOK_THROUGH_OPEN: &str = look_through!("open IS NOT NULL");
+const LOOK_THROUGH_REFERENCE: &str = look_through!("reference = :reference");
 
 /// Returns the page that follows `after`.
 ///
@@ -62,9 +73,8 @@ pub(super) fn page(
         unreadable: 0,
     };
     for _ in 0..MAX_ROUNDS {
-        let positions = positions(&snapshot, client, filter, &after, limit + 1)?;
-        let last = positions.len() <= limit;
-        for position in positions {
+        let found = positions(&snapshot, client, filter, &after, limit + 1)?;
+        for position in found.positions {
             if page.records.len() == limit {
                 page.next = Some(after.text());
                 return Ok(page);
@@ -76,8 +86,9 @@ pub(super) fn page(
             }
             after = position;
         }
-        if last {
-            return Ok(page);
+        match found.more_after {
+            Some(position) => after = position,
+            None => return Ok(page),
         }
     }
     page.next = Some(after.text());
@@ -90,76 +101,108 @@ pub(super) fn count_open(
     client: &str,
     at_most: usize,
 ) -> Result<usize, Failure> {
-    let snapshot = connection.unchecked_transaction()?;
-    let ended = |status: &str| Outcome::ALL.iter().any(|one| one.as_str() == status);
-    let mut statement = snapshot.prepare_cached(COUNT)?;
-    let mut left = at_most;
-    for operation in operations(&snapshot, client, None)? {
-        for status in STATUSES {
-            for callback in CALLBACK_STATUSES {
-                let is_owed = ["pending", "retrying"].contains(&callback);
-                if left == 0 || (ended(status) && !is_owed) {
-                    continue;
-                }
-                let found = statement.query_row(
-                    named_params! {
-                        ":client": client, ":operation": operation, ":status": status,
-                        ":callback": callback, ":limit": sql_limit(left),
-                    },
-                    |row| row.get::<_, i64>(0),
-                )?;
-                left = left.saturating_sub(usize::try_from(found).unwrap_or(usize::MAX));
-            }
-        }
-    }
-    Ok(at_most - left)
+    let limits = named_params! { ":client": client, ":limit": sql_limit(at_most) };
+    let mut statement = connection.prepare_cached(COUNT_OPEN)?;
+    let count = statement.query_row(limits, |row| row.get::<_, i64>(0))?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// Returns the first `limit` positions after `after`, newest first.
+/// The positions of records that match a filter, newest first.
+struct Found {
+    positions: Vec<Cursor>,
+    /// The position up to which all of them were found; `None` if there are no more behind it.
+    more_after: Option<Cursor>,
+}
+
+/// Returns the first `limit` positions after `after`, or fewer if too many records do not match.
 fn positions(
     connection: &Connection,
     client: &str,
     filter: &Filter,
     after: &Cursor,
     limit: usize,
-) -> Result<Vec<Cursor>, Failure> {
-    let all = [&filter.status, &filter.operation, &filter.reference];
-    let reference = filter.reference.as_deref();
-    if all.iter().all(|wish| wish.is_none()) && filter.callback.is_none() {
-        let group = named_params! {
-            ":client": client, ":created": after.created, ":after": after.id, ":limit": sql_limit(limit),
-        };
-        return read(connection, NEWEST, group);
+) -> Result<Found, Failure> {
+    let place = named_params! { ":client": client, ":created": after.created, ":after": after.id };
+    let wishes = named_params! {
+        ":operation": filter.operation, ":status": filter.status, ":callback": filter.callback,
+    };
+    if let Some(reference) = &filter.reference {
+        let among: &[(&str, &dyn ToSql)] = named_params! { ":reference": reference };
+        let among = [place, wishes, among].concat();
+        return look_through(connection, LOOK_THROUGH_REFERENCE, &among, limit);
     }
+    let is_filtered =
+        filter.status.is_some() || filter.operation.is_some() || filter.callback.is_some();
+    if !is_filtered {
+        let positions = matching(connection, NEWEST, place, limit, limit)?.0;
+        return Ok(Found::all(positions, limit));
+    }
+    let mut found = look_through(
+        connection,
+        LOOK_THROUGH_OPEN,
+        &[place, wishes].concat(),
+        limit,
+    )?;
     let operations = match &filter.operation {
         Some(operation) => vec![operation.clone()],
-        None => operations(connection, client, reference)?,
+        None => operations(connection, client)?,
     };
-    let mut found = Vec::new();
     for operation in &operations {
         for status in wanted(&STATUSES, filter.status.as_deref()) {
             for callback in callbacks(filter) {
-                let after_id: &str = &after.id;
-                let limit = sql_limit(limit);
-                let mut group = named_params! {
-                    ":client": client, ":operation": operation, ":status": status,
-                    ":callback": callback, ":created": after.created, ":after": after_id,
-                    ":limit": limit,
-                }
-                .to_vec();
-                match &reference {
-                    None => found.extend(read(connection, NEWEST_OF_GROUP, &group)?),
-                    Some(reference) => {
-                        group.push((":reference", reference));
-                        found.extend(read(connection, NEWEST_OF_REFERENCE, &group)?);
-                    }
-                }
+                let group = named_params! {
+                    ":operation": operation, ":status": status, ":callback": callback,
+                };
+                let group = [place, group].concat();
+                let newest = matching(connection, NEWEST_OF_GROUP, &group, limit, limit)?.0;
+                found.positions.extend(newest);
             }
         }
     }
-    found.sort_unstable_by(|a, b| b.cmp(a));
-    found.truncate(limit);
-    Ok(found)
+    Ok(found.in_order(limit))
+}
+
+impl Found {
+    /// Of positions that are all there are unless there are `limit` of them.
+    fn all(positions: Vec<Cursor>, limit: usize) -> Self {
+        let last = (positions.len() >= limit).then(|| positions.last().cloned());
+        Self {
+            more_after: last.flatten(),
+            positions,
+        }
+    }
+
+    /// Sorts what was found in several places, and leaves out what may come behind something that was not found.
+    fn in_order(self, limit: usize) -> Self {
+        let Self {
+            mut positions,
+            more_after,
+        } = self;
+        positions.sort_unstable_by(|a, b| b.cmp(a));
+        if let Some(end) = &more_after {
+            positions.retain(|position| position >= end);
+        }
+        positions.truncate(limit);
+        let cut = Self::all(positions, limit);
+        Self {
+            more_after: cut.more_after.or(more_after),
+            ..cut
+        }
+    }
+}
+
+/// Looks through records until `limit` match.
+fn look_through(
+    connection: &Connection,
+    sql: &str,
+    values: &[(&str, &dyn ToSql)],
+    limit: usize,
+) -> Result<Found, Failure> {
+    let (positions, last) = matching(connection, sql, values, limit, LOOKED_THROUGH)?;
+    Ok(Found {
+        positions,
+        more_after: last,
+    })
 }
 
 /// Returns the values that a filter admits.
@@ -179,27 +222,14 @@ fn callbacks(filter: &Filter) -> impl Iterator<Item = &str> {
     CALLBACK_STATUSES.iter().copied().filter(is_wanted)
 }
 
-/// Returns the names of the operations that the client's records have, by one look into the index for each.
-fn operations(
-    connection: &Connection,
-    client: &str,
-    reference: Option<&str>,
-) -> Result<Vec<String>, Failure> {
+/// Returns the names of the operations that the client's closed records have, by one look into the index for each.
+fn operations(connection: &Connection, client: &str) -> Result<Vec<String>, Failure> {
     let mut names = Vec::new();
+    let mut statement = connection.prepare_cached(NEXT_OPERATION)?;
     loop {
         let after = names.last().map_or("", String::as_str);
-        let next = match reference {
-            None => connection.prepare_cached(NEXT_OPERATION)?.query_row(
-                named_params! { ":client": client, ":after": after },
-                |row| row.get::<_, Option<String>>(0),
-            ),
-            Some(reference) => connection
-                .prepare_cached(NEXT_OPERATION_OF_REFERENCE)?
-                .query_row(
-                    named_params! { ":client": client, ":reference": reference, ":after": after },
-                    |row| row.get::<_, Option<String>>(0),
-                ),
-        };
+        let place = named_params! { ":client": client, ":after": after };
+        let next = statement.query_row(place, |row| row.get::<_, Option<String>>(0));
         match next.optional()?.flatten() {
             Some(name) => names.push(name),
             None => return Ok(names),
@@ -207,19 +237,35 @@ fn operations(
     }
 }
 
-fn read(
+/// Returns the first `limit` matching positions among `rows` rows, and the last row's if there may be more behind it.
+fn matching(
     connection: &Connection,
     sql: &str,
-    values: &[(&str, &dyn rusqlite::ToSql)],
-) -> Result<Vec<Cursor>, Failure> {
+    values: &[(&str, &dyn ToSql)],
+    limit: usize,
+    rows: usize,
+) -> Result<(Vec<Cursor>, Option<Cursor>), Failure> {
+    let row_limit = sql_limit(rows);
+    let row_limit: &[(&str, &dyn ToSql)] = named_params! { ":limit": row_limit };
+    let values = [values, row_limit].concat();
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(values, |row| {
-        Ok(Cursor {
+    let mut found = statement.query(values.as_slice())?;
+    let (mut positions, mut last, mut count) = (Vec::new(), None, 0);
+    while let Some(row) = found.next()? {
+        let position = Cursor {
             created: row.get(0)?,
             id: row.get(1)?,
-        })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+        };
+        count += 1;
+        if row.get::<_, bool>(2)? {
+            positions.push(position.clone());
+        }
+        last = Some(position);
+        if positions.len() == limit {
+            return Ok((positions, last));
+        }
+    }
+    Ok((positions, last.filter(|_| count == rows)))
 }
 
 fn sql_limit(limit: usize) -> i64 {
@@ -268,22 +314,22 @@ mod tests {
     fn every_query_of_a_list_finds_its_entries_in_one_index_and_in_order() {
         let mut connection = Connection::open_in_memory().unwrap();
         schema::migrate(&mut connection).unwrap();
-        let group = "operation=? AND status=? AND <expr>=?";
+        let order = "client=? AND (created_at,id)<(?,?)";
         for (sql, index, terms) in [
+            (NEWEST, "operations_newest", order),
+            (LOOK_THROUGH_OPEN, "operations_open_newest", order),
+            (COUNT_OPEN, "operations_open_newest", "client=?"),
             (
-                NEWEST,
-                "operations_newest",
-                "client=? AND (created_at,id)<(?,?)",
+                NEWEST_OF_GROUP,
+                "operations_closed_by_group",
+                "operation=? AND status=? AND <expr>=?",
             ),
-            (NEWEST_OF_GROUP, "operations_by_group", group),
-            (COUNT, "operations_by_group", group),
-            (NEWEST_OF_REFERENCE, "operations_of_reference", group),
-            (NEXT_OPERATION, "operations_by_group", "operation>?"),
             (
-                NEXT_OPERATION_OF_REFERENCE,
-                "operations_of_reference",
-                "reference=? AND operation>?",
+                LOOK_THROUGH_REFERENCE,
+                "operations_newest_of_reference",
+                "client=? AND reference=? AND (created_at,id)<(?,?)",
             ),
+            (NEXT_OPERATION, "operations_closed_by_group", "operation>?"),
         ] {
             let mut plan = connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))

@@ -25,36 +25,47 @@ macro_rules! callback_status {
 }
 pub(crate) use callback_status;
 
-/// The indexes of lists, made in a file of any version.
+/// The column `open`: 1 until the record is closed, then NULL. Unlike `due_at` it says so without changing in between, and
+/// SQLite rewrites the entries of an index whenever a column of its condition is written.
 ///
-/// They do not raise the version: SQLite keeps them up to date whoever writes, so the program of the version before still
-/// works on the file.
-const LIST_INDEXES: [(&str, &str); 3] = [
+/// It does not raise the version: the program of the version before leaves it out and can still use the file. That program
+/// makes [`FORMER_INDEXES`] again, by which this one knows that the column has to be set right.
+const ADD_OPEN: &str = "ALTER TABLE operations ADD COLUMN open INTEGER";
+const SET_OPEN: &str = "UPDATE operations SET open = CASE WHEN due_at IS NOT NULL THEN 1 END
+    WHERE (open IS NULL) <> (due_at IS NULL)";
+
+/// Indexes that are made in a file of any version. No update of an open record touches one of them.
+const INDEXES: [(&str, &str); 4] = [
     (
         "operations_newest",
         "CREATE INDEX operations_newest ON operations (client, created_at, id)",
     ),
     (
-        "operations_by_group",
+        "operations_open_newest",
+        "CREATE INDEX operations_open_newest ON operations (client, created_at, id) WHERE open IS NOT NULL",
+    ),
+    (
+        "operations_closed_by_group",
         concat!(
-            "CREATE INDEX operations_by_group ON operations (client, operation, status, ",
+            "CREATE INDEX operations_closed_by_group ON operations (client, operation, status, ",
             callback_status!(),
-            ", created_at, id)"
+            ", created_at, id) WHERE due_at IS NULL"
         ),
     ),
     (
-        "operations_of_reference",
-        concat!(
-            "CREATE INDEX operations_of_reference ON operations (client, reference, operation, status, ",
-            callback_status!(),
-            ", created_at, id) WHERE reference IS NOT NULL"
-        ),
+        "operations_newest_of_reference",
+        "CREATE INDEX operations_newest_of_reference ON operations (client, reference, created_at, id)
+            WHERE reference IS NOT NULL",
     ),
 ];
-/// Those that the three indexes of lists replace.
-const DROP_OLD_INDEXES: &str = "
+/// Those that the program of the version before makes in every file that lacks them.
+const FORMER_INDEXES: [&str; 2] = ["operations_by_group", "operations_of_reference"];
+const DROP_FORMER_INDEXES: &str = "
 DROP INDEX IF EXISTS operations_by_client;
 DROP INDEX IF EXISTS operations_by_reference;
+DROP INDEX IF EXISTS operations_by_group;
+DROP INDEX IF EXISTS operations_of_reference;
+DROP INDEX IF EXISTS operations_open;
 ";
 
 const V1: &str = "
@@ -125,22 +136,39 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), MigrationError>
         transaction.execute_batch(migration)?;
     }
     former_queue::take_over(&transaction)?;
-    for (name, sql) in LIST_INDEXES {
-        let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?)";
-        if !transaction.query_row(exists, [name], |row| row.get::<_, bool>(0))? {
-            if found > 0 {
-                tracing::info!(
-                    index = name,
-                    "building an index for lists in the data file; a million records take about a minute"
-                );
-            }
-            transaction.execute_batch(sql)?;
-        }
-    }
-    transaction.execute_batch(DROP_OLD_INDEXES)?;
+    index(&transaction, found > 0)?;
     if found < VERSION {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", VERSION as i64)?;
     }
     Ok(transaction.commit()?)
+}
+
+/// Brings the column `open` and the indexes up to date; `is_old` for a file that was there before.
+fn index(connection: &Connection, is_old: bool) -> rusqlite::Result<()> {
+    let exists = |name: &str| {
+        let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?)";
+        connection.query_row(sql, [name], |row| row.get::<_, bool>(0))
+    };
+    let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('operations') WHERE name = 'open')";
+    let is_new_column = !connection.query_row(sql, [], |row| row.get::<_, bool>(0))?;
+    if is_new_column {
+        connection.execute_batch(ADD_OPEN)?;
+    }
+    if is_new_column || exists(FORMER_INDEXES[0])? || exists(FORMER_INDEXES[1])? {
+        connection.execute(SET_OPEN, [])?;
+    }
+    connection.execute_batch(DROP_FORMER_INDEXES)?;
+    for (name, sql) in INDEXES {
+        if !exists(name)? {
+            if is_old {
+                tracing::info!(
+                    index = name,
+                    "building an index of the data file; a million records take about a minute"
+                );
+            }
+            connection.execute_batch(sql)?;
+        }
+    }
+    Ok(())
 }

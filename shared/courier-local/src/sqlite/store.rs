@@ -19,13 +19,24 @@ use crate::timetable::Carried;
 const MAX_RECORDS_PER_CALL: usize = 1000;
 
 const INSERT: &str = "INSERT INTO operations
-    (id, client, operation, reference, status, created_at, due_at, ended_at, revision, record)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+    (id, client, operation, reference, status, created_at, due_at, ended_at, revision, record, open)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+/// An update of an open record that stays open. A column that is not named leaves the indexes alone that have it.
+const UPDATE_OPEN: &str = "UPDATE operations
+    SET status = :status, due_at = :due, ended_at = :ended, revision = :revision, record = :record
+    WHERE id = :id AND revision = :revision - 1 AND reference IS :reference AND open IS :open";
+/// An update after which the record is closed.
+const UPDATE_CLOSED: &str = "UPDATE operations
+    SET status = :status, due_at = :due, ended_at = :ended, revision = :revision, record = :record, open = :open
+    WHERE id = :id AND revision = :revision - 1 AND reference IS :reference";
+/// Any update.
 const UPDATE: &str = "UPDATE operations
-    SET reference = :reference, status = :status, due_at = :due, ended_at = :ended, revision = :revision, record = :record
+    SET status = :status, due_at = :due, ended_at = :ended, revision = :revision, record = :record, open = :open,
+    reference = :reference
     WHERE id = :id AND revision = :revision - 1";
 const LOAD: &str = "SELECT id, record FROM operations WHERE id = ?";
-const OVERDUE: &str = "SELECT id, record FROM operations WHERE due_at < ? ORDER BY due_at LIMIT ?";
+const OVERDUE: &str = "SELECT id, record FROM operations INDEXED BY operations_open_newest
+    WHERE open IS NOT NULL AND due_at < ? ORDER BY due_at LIMIT ?";
 /// The record itself keeps its due time, so that it is unchanged for a newer program that can read it.
 const SET_ASIDE: &str = "UPDATE operations SET due_at = ?2 WHERE id = ?1 AND due_at < ?2";
 
@@ -190,7 +201,7 @@ impl Store for Database {
 impl Database {
     /// Returns the number of operations that are not closed.
     pub async fn count_open(&self) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM operations WHERE due_at IS NOT NULL";
+        let sql = "SELECT count(*) FROM operations WHERE open IS NOT NULL";
         let count = self.read(move |connection| {
             let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
             Ok(count.unsigned_abs())
@@ -249,11 +260,23 @@ impl Columns {
             self.ended,
             self.revision,
             self.record,
+            self.open(),
         ])
     }
 
     fn update(&self, connection: &Connection) -> rusqlite::Result<usize> {
-        connection.prepare_cached(UPDATE)?.execute(named_params! {
+        let sql = match self.open() {
+            Some(_) => UPDATE_OPEN,
+            None => UPDATE_CLOSED,
+        };
+        match self.execute(connection, sql)? {
+            0 => self.execute(connection, UPDATE),
+            changed => Ok(changed),
+        }
+    }
+
+    fn execute(&self, connection: &Connection, sql: &str) -> rusqlite::Result<usize> {
+        connection.prepare_cached(sql)?.execute(named_params! {
             ":id": self.id.as_str(),
             ":reference": self.reference,
             ":status": self.status,
@@ -261,7 +284,12 @@ impl Columns {
             ":ended": self.ended,
             ":revision": self.revision,
             ":record": self.record,
+            ":open": self.open(),
         })
+    }
+
+    fn open(&self) -> Option<i64> {
+        self.due.map(|_| 1)
     }
 }
 
@@ -290,4 +318,38 @@ fn decode(row: &Row<'_>) -> Result<Record, Failure> {
 
 fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::schema;
+
+    /// An index that an update opens for writing has its pages written for each change of an operation.
+    #[test]
+    fn an_update_of_an_open_record_touches_no_index_that_every_record_is_in() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection).unwrap();
+        let touched = |sql: &str| {
+            let mut names = Vec::new();
+            let mut program = connection.prepare(&format!("EXPLAIN {sql}")).unwrap();
+            let mut steps = program.raw_query();
+            while let Some(step) = steps.next().unwrap() {
+                if step.get::<_, String>(1).unwrap() == "OpenWrite" {
+                    let root: i64 = step.get(3).unwrap();
+                    let sql =
+                        "SELECT name FROM sqlite_schema WHERE rootpage = ? AND type = 'index'";
+                    let name = connection.query_row(sql, [root], |row| row.get::<_, String>(0));
+                    names.extend(name.optional().unwrap());
+                }
+            }
+            names.sort();
+            names
+        };
+        // The one by id is only looked up; the other two have only closed records.
+        let by_id = "sqlite_autoindex_operations_1";
+        let touched_while_open = ["operations_closed", "operations_closed_by_group", by_id];
+        assert_eq!(touched(UPDATE_OPEN), touched_while_open);
+        assert!(touched(UPDATE_CLOSED).contains(&"operations_open_newest".to_owned()));
+    }
 }

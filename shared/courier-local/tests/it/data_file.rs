@@ -143,7 +143,7 @@ async fn a_record_whose_text_is_damaged_is_left_out_of_lists_and_can_be_replaced
     // A file with such a record can still be opened, also by the version that first builds the indexes of lists.
     let sqlite = workspace.sqlite();
     sqlite
-        .execute_batch("DROP INDEX operations_by_group")
+        .execute_batch("DROP INDEX operations_closed_by_group")
         .unwrap();
     let workspace = workspace.reopened();
     let update = next(&damaged);

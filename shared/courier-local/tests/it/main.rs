@@ -10,6 +10,7 @@ mod listener;
 mod listener_host;
 mod listener_limits;
 mod listener_rude;
+mod lists;
 mod messages;
 mod previous_version;
 mod worker;

@@ -93,10 +93,11 @@ pub async fn guarded_step(
     receives: u32,
     ends_at: Timestamp,
 ) -> Disposition {
+    // In a box, because the host moves what this returns several times before it runs.
     let work = AssertUnwindSafe(async {
         match record {
-            Some(record) => step_on(app, record, message, receives, ends_at).await,
-            None => step(app, message, receives, ends_at).await,
+            Some(record) => Box::pin(step_on(app, record, message, receives, ends_at)).await,
+            None => Box::pin(step(app, message, receives, ends_at)).await,
         }
     });
     let worked = timeout(elapsed(app.now(), ends_at), work.catch_unwind()).await;
