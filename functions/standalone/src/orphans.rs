@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use courier_core::config::Config;
 use courier_core::crypto::seal::Sealed;
+use courier_core::graph::foreign;
 use courier_core::operation::{Record, SealedField, State};
 use courier_local::DataFile;
 
@@ -61,6 +62,16 @@ impl Orphans {
         let parameters = record.sealed_parameters.as_ref();
         if !parameters.is_none_or(|sealed| opens(SealedField::Parameters, sealed)) {
             self.orphan("open operations whose parameters no configured seal key opens");
+        }
+        let monitor = foreign::sealed_monitor(record);
+        if !monitor.is_none_or(|sealed| opens(SealedField::Monitor, &sealed)) {
+            self.orphan("open operations whose monitor no configured seal key opens");
+        }
+        let secrets = record.sealed_result.iter().flatten();
+        let mut secrets =
+            secrets.filter_map(|(_, secret)| serde_json::from_value::<Sealed>(secret.clone()).ok());
+        if !secrets.all(|sealed| opens(SealedField::Result, &sealed)) {
+            self.orphan("open operations whose secrets no configured seal key opens");
         }
         if config.catalogue.find(&record.operation).is_none() {
             let name = &record.operation;

@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::crypto::seal::{SealError, Sealed, Sealer};
 use crate::crypto::secret::Secret;
-use crate::operation::{OperationId, SealedField};
+use crate::operation::{OperationId, Record, SealedField, State};
 
 /// What a stored monitor begins with if the rest is a sealed URL.
 const SEALED: &str = "sealed:";
@@ -61,6 +61,14 @@ pub(crate) fn opened(
     let text = monitor.strip_prefix(SEALED).ok_or(SealError::Unreadable)?;
     let place = SealedField::Monitor.seal_context(id);
     sealer.open(&place, &Sealed::from_stored(text))
+}
+
+/// Returns the sealed URL of a record's monitor, if that is on another host.
+pub fn sealed_monitor(record: &Record) -> Option<Sealed> {
+    let State::Running { monitor } = &record.state else {
+        return None;
+    };
+    monitor.strip_prefix(SEALED).map(Sealed::from_stored)
 }
 
 /// Returns a stored monitor as another operation stores it, as what is sealed is bound to the id of its operation.

@@ -5,7 +5,7 @@ pub(crate) mod client;
 pub(crate) mod described;
 pub mod error;
 mod finding;
-pub(crate) mod foreign;
+pub mod foreign;
 pub mod monitor;
 mod monitor_source;
 mod reading;

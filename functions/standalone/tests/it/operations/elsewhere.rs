@@ -1,9 +1,10 @@
 //! Monitors on other hosts than Graph's: no token goes there, and their URL is kept sealed.
 
-use courier_testkit::tenants::config_with_all_operations;
+use courier_testkit::tenants::{SEAL_KEY, config_with_all_operations};
 use courier_testkit::world::World;
 
 use super::{request, world};
+use crate::process::program::run;
 
 #[tokio::test]
 async fn the_monitor_of_a_copy_is_asked_without_a_token_and_its_url_is_stored_sealed() {
@@ -41,4 +42,30 @@ async fn a_host_that_nobody_has_permitted_is_not_called() {
     assert_eq!(ended["status"], "unknown", "{ended}");
     assert_eq!(ended["reason"], "location_untrusted");
     assert!(world.simulator.calls("drive.copyItem.poll").is_empty());
+}
+
+#[tokio::test]
+async fn check_counts_monitors_that_no_configured_key_opens() {
+    let world = world().await;
+    let answer = world.post(&request(&world, "drive.copyItem")).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let (data, _) = world.stop().await;
+    let text = config_with_all_operations()
+        .replace("{graph}", "http://127.0.0.1:9")
+        .replace("{anonymous}", "http://127.0.0.1:7")
+        .replace("{receiver}", "http://127.0.0.1:8");
+    let path = data.path().join("courier.toml");
+    std::fs::write(&path, text).unwrap();
+    let (path, directory) = (
+        path.display().to_string(),
+        data.path().display().to_string(),
+    );
+    let arguments = ["check", "--config", &path, "--data", &directory];
+    let line = "orphaned: 1 open operations whose monitor no configured seal key opens";
+    let found = run(&arguments, &[("SEAL_KEY", SEAL_KEY)]).await;
+    assert!(!found.stdout.contains("monitor no configured"), "{found:?}");
+    // By default the program has another key than a World.
+    let found = run(&arguments, &[]).await;
+    assert_eq!(found.code, Some(2), "{found:?}");
+    assert!(found.stdout.contains(line), "{found:?}");
 }

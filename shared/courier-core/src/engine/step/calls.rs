@@ -76,15 +76,16 @@ pub(crate) fn prepare_at_once(
     record: &Record,
     operation: &Operation,
 ) -> Option<StartRequest> {
-    let waits = operation.serialize_by.is_some() || operation.budget.is_some();
-    if waits || check_throttling(app, record).is_err() {
+    if operation.serialize_by.is_some() || check_throttling(app, record).is_err() {
         return None;
     }
     let tenant = tenant(app, record).ok()?;
     let token = app.tokens.current(tenant, tenant.token_kind(operation))?;
     let parameters = open_parameters(app, record).ok()?;
     let subject = subject(app, record, operation);
-    app.graph.start_request(subject, &parameters, &token).ok()
+    let request = app.graph.start_request(subject, &parameters, &token).ok()?;
+    take_turn(app, record, operation).ok()?;
+    Some(request)
 }
 
 fn subject<'a>(app: &'a App, record: &'a Record, operation: &'a Operation) -> Subject<'a> {
