@@ -1,9 +1,11 @@
 //! Parses a schema from JSON.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde_json::{Map, Value};
 
+use super::values::has_repeated;
 use super::{Format, Kind, Schema};
 use crate::strict_json::child;
 
@@ -35,19 +37,23 @@ fn read_keyword(
 ) -> Result<(), String> {
     let place = child(parent, keyword);
     let wrong = |expected: &str| format!("{place}: must be {expected}");
+    let flag = || value.as_bool().ok_or_else(|| wrong("true or false"));
     let whole = || value.as_u64().ok_or_else(|| wrong("a whole number"));
-    let number = || value.as_f64().ok_or_else(|| wrong("a number"));
+    let number = || value.as_number().cloned().ok_or_else(|| wrong("a number"));
     match keyword {
-        "type" => parsed.types = types(value).ok_or_else(|| wrong("a type or a list of types"))?,
+        "type" => {
+            parsed.types =
+                types(value).ok_or_else(|| wrong("a type or a list of different types"))?
+        }
         "properties" => {
             let fields = value.as_object().ok_or_else(|| wrong("an object"))?;
             parsed.properties = properties(&place, fields)?;
         }
         "required" => {
-            parsed.required = names(value).ok_or_else(|| wrong("a list of names"))?;
+            parsed.required = names(value).ok_or_else(|| wrong("a list of different names"))?;
         }
         "additionalProperties" => {
-            parsed.closed = !value.as_bool().ok_or_else(|| wrong("true or false"))?;
+            parsed.closed = !flag()?;
         }
         "items" => parsed.items = Some(Box::new(schema(&place, value)?)),
         "enum" => {
@@ -55,25 +61,33 @@ fn read_keyword(
             parsed.choices = Some(choices.ok_or_else(|| wrong("a list of values"))?.clone());
         }
         "const" => parsed.constant = Some(value.clone()),
+        "minProperties" => parsed.min_properties = Some(whole()?),
+        "maxProperties" => parsed.max_properties = Some(whole()?),
         "minLength" => parsed.min_length = Some(whole()?),
         "maxLength" => parsed.max_length = Some(whole()?),
         "minItems" => parsed.min_items = Some(whole()?),
         "maxItems" => parsed.max_items = Some(whole()?),
+        "uniqueItems" => parsed.unique_items = flag()?,
         "minimum" => parsed.minimum = Some(number()?),
+        "exclusiveMinimum" => parsed.exclusive_minimum = Some(number()?),
         "maximum" => parsed.maximum = Some(number()?),
-        "format" => {
-            parsed.format = Some(match value.as_str() {
-                Some("uuid") => Format::Uuid,
-                Some("date-time") => Format::DateTime,
-                Some("secret") => Format::Secret,
-                Some("container-sas") => Format::ContainerSas,
-                Some(_) | None => {
-                    return Err(wrong("uuid, date-time, secret or container-sas"));
-                }
-            });
+        "exclusiveMaximum" => parsed.exclusive_maximum = Some(number()?),
+        "multipleOf" => {
+            let divisor =
+                divisor(value).ok_or_else(|| wrong("a whole number from 1 to 4294967295"));
+            parsed.multiple_of = Some(divisor?);
         }
-        "title" | "description" if value.is_string() => {}
-        "title" | "description" => return Err(wrong("a string")),
+        "format" => {
+            let known = || wrong("uuid, date-time, secret or container-sas");
+            parsed.format = Some(format_of(value).ok_or_else(known)?);
+        }
+        // Annotations, which check nothing.
+        "title" | "description" | "$comment" if value.is_string() => {}
+        "title" | "description" | "$comment" => return Err(wrong("a string")),
+        "default" => {}
+        "examples" if value.is_array() => {}
+        "examples" => return Err(wrong("a list of values")),
+        "deprecated" => drop(flag()?),
         _ => return Err(format!("{place}: the keyword is not supported")),
     }
     Ok(())
@@ -92,7 +106,7 @@ fn properties(
 fn types(value: &Value) -> Option<Vec<Kind>> {
     match value {
         Value::String(name) => Some(vec![kind(name)?]),
-        Value::Array(names) if !names.is_empty() => {
+        Value::Array(names) if !names.is_empty() && !has_repeated(names) => {
             names.iter().map(|name| kind(name.as_str()?)).collect()
         }
         Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
@@ -102,7 +116,7 @@ fn types(value: &Value) -> Option<Vec<Kind>> {
 }
 
 fn names(value: &Value) -> Option<Vec<String>> {
-    let list = value.as_array()?;
+    let list = value.as_array().filter(|list| !has_repeated(list))?;
     list.iter()
         .map(|name| name.as_str().map(str::to_owned))
         .collect()
@@ -119,4 +133,67 @@ fn kind(name: &str) -> Option<Kind> {
         "null" => Kind::Null,
         _ => return None,
     })
+}
+
+fn format_of(value: &Value) -> Option<Format> {
+    Some(match value.as_str()? {
+        "uuid" => Format::Uuid,
+        "date-time" => Format::DateTime,
+        "secret" => Format::Secret,
+        "container-sas" => Format::ContainerSas,
+        _ => return None,
+    })
+}
+
+fn divisor(value: &Value) -> Option<NonZeroU32> {
+    NonZeroU32::new(u32::try_from(value.as_u64()?).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn unsupported_or_invalid_schema_is_refused_with_its_place() {
+        for (schema, place) in [
+            (json!(true), ": a schema"),
+            (json!({"pattern":"a"}), "/pattern: the keyword"),
+            (json!({"Type":"string"}), "/Type: the keyword"),
+            (json!({"type":"text"}), "/type"),
+            (json!({"type":[]}), "/type"),
+            (json!({"type":["string",1]}), "/type"),
+            (
+                json!({"properties":{"a/b":{"minlength":1}}}),
+                "/properties/a~1b/minlength: the keyword",
+            ),
+            (json!({"type":["string","string"]}), "/type"),
+            (json!({"properties":[]}), "/properties"),
+            (json!({"required":["a"]}), "/required: a is not"),
+            (json!({"required":"a"}), "/required"),
+            (
+                json!({"properties":{"a":{}},"required":["a","a"]}),
+                "/required: must be",
+            ),
+            (json!({"additionalProperties":{}}), "/additionalProperties"),
+            (json!({"items":{"format":"date"}}), "/items/format"),
+            (json!({"enum":[]}), "/enum"),
+            (json!({"minLength":-1}), "/minLength"),
+            (json!({"maxItems":1.5}), "/maxItems"),
+            (json!({"maximum":"9"}), "/maximum"),
+            (json!({"multipleOf":0}), "/multipleOf"),
+            (json!({"multipleOf":0.5}), "/multipleOf"),
+            (json!({"uniqueItems":1}), "/uniqueItems"),
+            (json!({"$comment":1}), "/$comment"),
+            (json!({"examples":1}), "/examples"),
+            (json!({"deprecated":1}), "/deprecated"),
+            (json!({"oneOf":[]}), "/oneOf: the keyword"),
+            (json!({"$ref":"#"}), "/$ref: the keyword"),
+            (json!({"title":1}), "/title"),
+        ] {
+            let error = Schema::parse(&schema).unwrap_err();
+            assert!(error.starts_with(place), "{schema}: {error}");
+        }
+    }
 }
