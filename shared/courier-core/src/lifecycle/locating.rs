@@ -54,7 +54,6 @@ impl Rules<'_> {
         let verdict = classify_find(reply, find, self.subject());
         if let FindVerdict::Found(monitor) = verdict {
             self.note_call(&mut record, "jobFound", None, request_id, reply);
-            record.graph.missing = 0;
             return self.run(record, found(monitor), None);
         }
         if is_settled && verdict == FindVerdict::Absent {

@@ -378,6 +378,8 @@ impl Rules<'_> {
             monitor: started.monitor,
         };
         record.sealed_parameters = None;
+        // Looks that have not found the job say nothing about its monitor.
+        record.graph.missing = 0;
         let event = if started.adopted {
             "adopted"
         } else {

@@ -1,11 +1,11 @@
 //! Tests the looks for a job whose URL is not known, and those after a job's success: which answers count, and for what.
 
 use courier_core::graph::unavailable::{Cause, NotReady};
-use courier_core::graph::verdict::GraphReply;
+use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::{Asked, Decision, Event, Next};
 use courier_core::operation::{FollowUp, Outcome, Reason, Record, State};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{GRAPH, MONITOR, answer, at, decided, nothing, record, replied};
 
@@ -131,4 +131,26 @@ fn poll_that_could_not_be_made_of_another_monitor_changes_nothing() {
     let other = event(job(100));
     let decision = decided(&followed(), &other, at(1000));
     assert_eq!(decision, nothing(Next::Redecide));
+}
+
+#[test]
+fn looks_that_did_not_find_the_job_are_no_polls_that_miss_its_monitor() {
+    let mut record = locating();
+    record.graph.missing = 2;
+    let late = Event::Started {
+        attempt: 1,
+        client_request_id: "c".to_owned(),
+        start_url: format!("{GRAPH}/v1.0/security"),
+        reply: GraphReply::Answer(Box::new(Answer {
+            status: 202,
+            locations: vec![format!("{GRAPH}/v1.0/security/operations/1")],
+            body: Some(Value::Null),
+            ..Answer::default()
+        })),
+        forecast: None,
+    };
+    let after = decided(&record, &late, at(200)).write.unwrap();
+    assert!(matches!(after.state, State::Running { .. }), "{after:?}");
+    assert_eq!(after.graph.missing, 0);
+    assert!(!after.is_silent());
 }
