@@ -3,11 +3,12 @@
 use courier_core::graph::unavailable::{Cause, NotReady};
 use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::{Asked, Decision, Event, Next};
+use courier_core::operation::message::Message;
 use courier_core::operation::{FollowUp, Outcome, Reason, Record, State};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{GRAPH, MONITOR, answer, at, decided, nothing, record, replied};
+use crate::{GRAPH, MONITOR, answer, at, decided, nothing, poll, record, replied, watchdog};
 
 const EDISCOVERY: &str = "ediscovery.exportResult";
 const TEAM: &str = "team.fromGroup";
@@ -153,4 +154,43 @@ fn looks_that_did_not_find_the_job_are_no_polls_that_miss_its_monitor() {
     assert!(matches!(after.state, State::Running { .. }), "{after:?}");
     assert_eq!(after.graph.missing, 0);
     assert!(!after.is_silent());
+}
+
+#[test]
+fn message_of_an_earlier_stage_carries_on_until_the_one_of_this_stage_is_used() {
+    let record = followed();
+    let earlier = |epoch| {
+        Event::Arrived(Message::PollV1 {
+            operation_id: record.id.clone(),
+            epoch,
+            location: Some(MONITOR.to_owned()),
+            receives_before: 0,
+        })
+    };
+    assert_eq!(
+        decided(&record, &earlier(3), at(100)),
+        nothing(Next::Poll),
+        "the message of this stage may never have been sent"
+    );
+    let outdated = decided(&record, &earlier(2), at(100));
+    assert_eq!(outdated, nothing(Next::Drop));
+    assert_eq!(
+        decided(&record, &poll(&record, 9), at(100)),
+        nothing(Next::Poll)
+    );
+    assert_eq!(
+        decided(&record, &watchdog(&record), at(100)),
+        nothing(Next::Drop)
+    );
+}
+
+#[test]
+fn message_of_a_new_stage_outdates_one_that_was_renewed_often() {
+    let mut record = followed();
+    record.epoch = 50;
+    let cancelled = decided(&record, &Event::Cancelled, at(100));
+    let Some((Message::PollV1 { epoch, .. }, _)) = cancelled.send else {
+        panic!("{cancelled:?}");
+    };
+    assert!(epoch > 50, "{epoch}");
 }
