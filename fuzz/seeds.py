@@ -43,7 +43,7 @@ def answers():
     """Yields bodies of answers after two bytes, which select the operation and the HTTP status."""
     events = [path.read_bytes() for path in (HERE / "../events/graph").glob("*.json")]
     for body in inputs("json") + inputs("answers") + events:
-        yield from (bytes([operation, 0]) + body for operation in range(3))
+        yield from (bytes([operation, 0]) + body for operation in range(32))
         yield bytes([0, 8]) + body
 
 
@@ -87,7 +87,12 @@ def signatures():
     yield b"x-signature: %plain\nx-hub-signature-256: %github\n\n{}"
 
 
+def catalogue_files():
+    return [path.read_bytes() for path in sorted((HERE / "../shared/courier-core/catalogue").glob("*.toml"))]
+
+
 SEEDS = {
+    "catalogue": catalogue_files,
     "callback_url": lambda: inputs("urls") + hosts(),
     "decide": lambda: [bytes([seed * 37 % 256] * 64) + bytes(range(seed, seed + 64)) for seed in range(64)],
     "http_event": events,

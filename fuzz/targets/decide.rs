@@ -43,6 +43,7 @@ fn walk(bytes: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let timing = Timing::default();
     let policy = Policy {
         operation,
+        token: operation.default_token(),
         graph: &graph,
         timing: &timing,
         shelve_from: None,

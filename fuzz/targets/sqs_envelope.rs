@@ -35,6 +35,7 @@ fuzz_target!(|data: &[u8]| {
     let timing = Timing::default();
     let policy = Policy {
         operation,
+        token: operation.default_token(),
         graph: &graph,
         timing: &timing,
         shelve_from: None,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use courier_core::catalogue::Faults;
 use courier_core::config::ConfigErrors;
 use courier_core::engine::deployment::DeploymentError;
 
@@ -80,6 +81,10 @@ enum Command {
         /// A file that gets a line of JSON for every call, before the call is answered.
         #[arg(long, value_name = "FILE")]
         journal: Option<PathBuf>,
+        /// A folder with operations of your own: NAME.toml of the catalogue, and beside it NAME.sim.toml with the answers
+        /// (docs/reference/simulator.md). It may be given several times.
+        #[arg(long, value_name = "DIR")]
+        catalogue: Vec<PathBuf>,
     },
     /// Validates a configuration and says how each client proves itself and what it may do.
     ///
@@ -122,6 +127,7 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "courier: {error:#}");
             let wrong_key = error.downcast_ref::<DeploymentError>();
             let wrong_config = error.is::<ConfigErrors>()
+                || error.is::<Faults>()
                 || matches!(wrong_key, Some(DeploymentError::WrongSealKey { .. }));
             ExitCode::from(if wrong_config { 2 } else { 1 })
         }
@@ -144,7 +150,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 listen,
                 script,
                 journal,
-            } => simulate::run(listen, script, journal).await,
+                catalogue,
+            } => simulate::run(listen, script, journal, &catalogue).await,
             Command::Check { config, data } => check::run(config, data.as_deref()),
             Command::Key {
                 command: KeyCommand::New(kind),

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use courier_core::catalogue::Catalogue;
 use courier_core::config::{Config, OwnOperations, log_filter_mistake};
 use courier_core::crypto::secret::{Secret, SecretReference};
 use courier_core::time::Clock;
@@ -33,28 +32,12 @@ pub(crate) fn load_config(path: Option<PathBuf>) -> anyhow::Result<(Config, Stri
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
     let document = path.display().to_string();
-    let catalogue = own_operations(&text, path.parent().unwrap_or_else(|| Path::new(".")))?;
+    let catalogue = OwnOperations::named_in(&text).catalogue(Path::new(""))?;
     let config = Config::parse(&text, catalogue, &|reference| resolve(reference, &variable));
     match config {
         Ok(config) => Ok((config, document)),
         Err(errors) => Err(errors.of(document).into()),
     }
-}
-
-/// Returns the shipped operations and those in the directory that the configuration names, relative to its own.
-fn own_operations(text: &str, directory: &Path) -> anyhow::Result<&'static Catalogue> {
-    let own = OwnOperations::named_in(text);
-    let Some(named) = own.directory else {
-        return Ok(Catalogue::shipped());
-    };
-    let catalogue = Catalogue::with_directory(&directory.join(named), &own.monitor_hosts);
-    catalogue.map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        anyhow!(
-            "the catalogue of operations is not valid:\n{}",
-            lines.join("\n")
-        )
-    })
 }
 
 fn config_path(variable: Option<String>) -> anyhow::Result<PathBuf> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use graph_simulator::{Options, Simulator};
+use graph_simulator::{Declared, Options, Simulator};
 use tokio::net::TcpListener;
 
 use crate::serve::Stop;
@@ -15,6 +15,7 @@ pub(crate) async fn run(
     listen: SocketAddr,
     script: Option<PathBuf>,
     journal: Option<PathBuf>,
+    catalogue: &[PathBuf],
 ) -> anyhow::Result<ExitCode> {
     let mut options = match script {
         None => Options::new(settings::clock()),
@@ -25,6 +26,11 @@ pub(crate) async fn run(
                 .with_context(|| format!("the script {} is wrong", path.display()))?
         }
     };
+    for folder in catalogue {
+        let declared = Declared::folder(folder)
+            .with_context(|| format!("the catalogue {} cannot be simulated", folder.display()))?;
+        options.catalogue.extend(declared);
+    }
     options.journal_file = journal.or(options.journal_file);
     let mut stop = Stop::listen()?;
     let listener = TcpListener::bind(listen)
@@ -32,8 +38,9 @@ pub(crate) async fn run(
         .with_context(|| format!("cannot listen at {listen}"))?;
     let simulator = Simulator::start(listener, options).await?;
     output::print(&format!(
-        "simulating Microsoft Graph at {}\n",
-        simulator.base_url()
+        "simulating Microsoft Graph at {}\nmonitors that take no token are at http://{}\n",
+        simulator.base_url(),
+        simulator.anonymous_address()
     ))?;
     stop.asked().await;
     simulator.stop().await;

@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::OnceLock;
 
 use aws_config::SdkConfig;
-use courier_core::catalogue::Catalogue;
-use courier_core::config::{Config, ConfigErrors};
+use courier_core::catalogue::{Catalogue, Fault, Faults};
+use courier_core::config::{Config, ConfigErrors, Finding, OwnOperations};
 use courier_core::crypto::secret::{Secret, SecretReference};
 use courier_core::error_chain::chain;
 use futures_util::future::join_all;
@@ -57,7 +59,7 @@ impl Sources {
 
     pub(crate) fn config(&self, variable: Variable<'_>) -> Result<Config, ConfigErrors> {
         let text = self.document.expose();
-        let config = Config::parse(text, Catalogue::shipped(), &|reference| match reference {
+        let config = Config::parse(text, catalogue(text)?, &|reference| match reference {
             SecretReference::AwsSecret { arn, key } => pick(&self.fetched, arn, key.as_deref()),
             SecretReference::Env(_) | SecretReference::File(_) => local_secret(reference, variable),
         });
@@ -108,6 +110,36 @@ impl Vault {
             .map_err(|error| format!("the parameter {name} cannot be read: {}", chain(&*error)))?;
         got.ok_or_else(|| format!("the parameter {name} is empty"))
     }
+}
+
+/// Directory in which a layer's files are.
+const LAYERS: &str = "/opt";
+
+/// Returns the operations of a configuration: the shipped ones, and those that a layer has brought.
+///
+/// They are read once: the files of a function that runs do not change.
+fn catalogue(text: &str) -> Result<&'static Catalogue, ConfigErrors> {
+    static OWN: OnceLock<(OwnOperations, &'static Catalogue)> = OnceLock::new();
+    let named = OwnOperations::named_in(text);
+    match OWN.get() {
+        Some((known, catalogue)) if *known == named => return Ok(catalogue),
+        Some(_) | None => {}
+    }
+    let catalogue = named
+        .catalogue(Path::new(LAYERS))
+        .map_err(|Faults(faults)| {
+            let mistake = |fault: &Fault| Finding {
+                line: 1,
+                column: 1,
+                text: format!("catalogue: {fault}"),
+            };
+            ConfigErrors {
+                document: None,
+                mistakes: faults.iter().map(mistake).collect(),
+            }
+        })?;
+    let _ = OWN.set((named, catalogue));
+    Ok(catalogue)
 }
 
 /// Returns the ARNs that a document names. The parse that follows reports what is wrong with the document.

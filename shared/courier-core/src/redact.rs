@@ -120,13 +120,21 @@ fn ends_value(letter: char) -> bool {
     letter.is_whitespace() || matches!(letter, '&' | '"' | '\'' | '<' | '>' | ',' | ';' | ')' | '}')
 }
 
+/// Reports whether a word contains the beginning of a JWT: base64 of `{"`, and dots between its parts (RFC 7519, section 3).
+///
+/// Ids of Graph may begin like one, but have no dots.
+fn has_jwt(word: &str) -> bool {
+    let begins = word.find("eyJ");
+    begins.is_some_and(|at| word[at..].contains('.'))
+}
+
 /// Replaces the token after `Bearer`, and every word that contains the beginning of a JWT.
 fn without_bearers(text: &str) -> String {
     let mut after_bearer = false;
     text.split_inclusive(char::is_whitespace)
         .map(|word| {
             let bare = word.trim_end();
-            let is_token = bare.len() >= MIN_TOKEN_BYTES && (after_bearer || bare.contains("eyJ"));
+            let is_token = bare.len() >= MIN_TOKEN_BYTES && (after_bearer || has_jwt(bare));
             after_bearer = bare.to_ascii_lowercase().ends_with("bearer");
             if is_token {
                 word.replace(bare, REDACTED)
@@ -250,6 +258,10 @@ mod tests {
         check(
             "Authorization: Bearer abcdefghijklmnopqrstuvwxyz refused",
             "Authorization: Bearer [redacted] refused",
+        );
+        check(
+            "id eyJfdHlwZSI6Ikdyb3VwIiwiaWQiOiI4MzIxMjc1In0 of a community",
+            "id eyJfdHlwZSI6Ikdyb3VwIiwiaWQiOiI4MzIxMjc1In0 of a community",
         );
         check(
             "got eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2ln\nnext",

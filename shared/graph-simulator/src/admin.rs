@@ -17,6 +17,13 @@ struct Finish {
     word: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    operation: String,
+    variant: String,
+}
+
 /// Returns the answer to a path below `/__`, or `None` for any other path.
 pub(crate) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Option<Answer> {
     let path = head.uri.path().strip_prefix("/__")?;
@@ -30,8 +37,22 @@ pub(crate) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Option<Answe
         (&Method::POST, "script") => match Fault::from_json(body) {
             Ok(faults) => {
                 let mut world = shared.world();
+                let unknown =
+                    |fault: &Fault| fault.check_name(|name| world.declared.knows(name)).err();
+                if let Some(error) = faults.iter().find_map(unknown) {
+                    return Some(refused(&error.to_string()));
+                }
                 faults.into_iter().for_each(|fault| world.script.add(fault));
                 Answer::new(StatusCode::NO_CONTENT, Content::Empty)
+            }
+            Err(error) => refused(&error.to_string()),
+        },
+        (&Method::POST, "variant") => match serde_json::from_slice::<Choice>(body) {
+            Ok(Choice { operation, variant }) => {
+                match shared.world().declared.set_variant(&operation, &variant) {
+                    Ok(()) => Answer::new(StatusCode::NO_CONTENT, Content::Empty),
+                    Err(error) => refused(&error.to_string()),
+                }
             }
             Err(error) => refused(&error.to_string()),
         },

@@ -48,6 +48,8 @@ pub(crate) struct Answer {
     pub(crate) job: Option<String>,
     /// The label of the access token that was handed out.
     pub(crate) issued: Option<String>,
+    /// Where the status of a poll is, if it is in no usual place.
+    pub(crate) word_at: Option<String>,
 }
 
 /// A refusal in Graph's format.
@@ -94,6 +96,7 @@ impl Answer {
             content,
             job: None,
             issued: None,
+            word_at: None,
         }
     }
 

@@ -16,8 +16,11 @@ pub struct Behaviour {
     pub location: LocationForm,
     pub location_version: LocationVersion,
     pub inner_error: InnerError,
-    /// User ids, goals organizations and team ids whose jobs fail whatever `outcome` is set to.
+    /// User ids, goals organizations and team ids whose jobs fail whatever `outcome` is set to. A declared operation fails
+    /// if its path or body contains one of these texts.
     pub failing: Vec<String>,
+    /// Answers 429 where a declared operation exceeds the limit that is documented for it.
+    pub limits: bool,
     /// Refuses a used refresh token with `invalid_grant`; by default Entra leaves it valid.
     pub revoke_old_refresh: bool,
 }

@@ -197,12 +197,13 @@ fn say(answer: &mut Answer, name: &str, word: &str) {
     let Content::Json(body) = &mut answer.content else {
         return;
     };
-    if answer.status != StatusCode::OK {
+    if !answer.status.is_success() {
         return;
     }
-    let pointers = match name {
-        "schedule.poll" | "schedule.start" => ["/provisionStatus", ""],
-        _ => ["/value/status", "/status"],
+    let pointers = match (&answer.word_at, name) {
+        (Some(pointer), _) => [pointer.as_str(), ""],
+        (None, "schedule.poll" | "schedule.start") => ["/provisionStatus", ""],
+        (None, _) => ["/value/status", "/status"],
     };
     for pointer in pointers.into_iter().filter(|pointer| !pointer.is_empty()) {
         if let Some(status) = body.pointer_mut(pointer) {

@@ -2,13 +2,14 @@
 
 use std::io;
 
-use http::header::{HOST, RETRY_AFTER};
+use http::header::{AUTHORIZATION, HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::answer::{Answer, Call, Content, Failure, Payload};
 use crate::backend::Backend;
+use crate::declared::{Declarations, Place};
 use crate::delivery::Delivery;
 use crate::effect;
 use crate::entra::openid_configuration;
@@ -27,6 +28,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const DIAGNOSTIC: HeaderName = HeaderName::from_static("x-ms-ags-diagnostic");
 
+/// The host of the monitors that take no token, where the simulator has no listener of its own for them.
+const ANONYMOUS_ORIGIN: &str = "https://contoso.sharepoint.com";
+
 /// The state behind all endpoints.
 pub(crate) struct World {
     pub(crate) backend: Backend,
@@ -34,6 +38,7 @@ pub(crate) struct World {
     pub(crate) goals: Goals,
     pub(crate) schedules: Schedules,
     pub(crate) tokens: Tokens,
+    pub(crate) declared: Declarations,
     pub(crate) script: Script,
     pub(crate) request_id: Option<String>,
     pub(crate) journal: Journal,
@@ -42,6 +47,7 @@ pub(crate) struct World {
 /// A request whose body has been read.
 pub(crate) struct Incoming {
     pub(crate) method: Method,
+    pub(crate) place: Place,
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
@@ -56,7 +62,19 @@ pub(crate) struct Outgoing {
 
 impl World {
     pub(crate) fn new(options: Options) -> io::Result<Self> {
+        let anonymous = options.anonymous_origin;
+        let declared = Declarations::new(
+            options.catalogue,
+            &options.variants,
+            anonymous.unwrap_or_else(|| ANONYMOUS_ORIGIN.to_owned()),
+        );
+        let declared = declared.map_err(io::Error::other)?;
+        for fault in &options.faults {
+            let known = fault.check_name(|operation| declared.knows(operation));
+            known.map_err(io::Error::other)?;
+        }
         Ok(Self {
+            declared,
             backend: Backend::new(options.durations, options.behaviour),
             exports: Exports::default(),
             goals: Goals::default(),
@@ -74,8 +92,8 @@ impl World {
 
     /// Serves one request. When this returns, the journal has its entry.
     pub(crate) fn exchange(&mut self, incoming: &Incoming, now: Timestamp) -> io::Result<Outgoing> {
-        let route = Route::parse(&incoming.method, &incoming.path);
-        let name = route.call();
+        let route = self.route(incoming);
+        let name = &route.call().to_owned();
         let action = self.script.take(name, &incoming.target());
         let bearer = self.tokens.bearer(&incoming.headers, now);
         let request_id = self.request_id.clone();
@@ -92,7 +110,7 @@ impl World {
             client_request_id: text(&incoming.headers, "client-request-id"),
         };
         let mut answer = if action.as_ref().is_none_or(Action::processes) {
-            self.serve(route, &bearer, &call)
+            self.serve(route, incoming.place, &bearer, &call)
         } else {
             Answer::new(StatusCode::OK, Content::Empty)
         };
@@ -118,7 +136,31 @@ impl World {
         Ok(Outgoing { answer, delivery })
     }
 
-    fn serve(&mut self, route: Route, bearer: &Bearer, call: &Call<'_>) -> Answer {
+    /// Returns the call that a request makes. What no code knows, files may declare.
+    fn route(&mut self, incoming: &Incoming) -> Route {
+        let refused = match incoming.place {
+            Place::Graph => match Route::parse(&incoming.method, &incoming.path) {
+                Route::Refused(failure) => failure,
+                route @ (Route::Discovery { .. }
+                | Route::Token { .. }
+                | Route::Graph { .. }
+                | Route::Declared(_)) => return route,
+            },
+            Place::Anonymous => Failure::new(StatusCode::NOT_FOUND, "itemNotFound", "Not found"),
+        };
+        let Incoming {
+            place,
+            method,
+            path,
+            query,
+            payload,
+            ..
+        } = incoming;
+        let aim = self.declared.aim(*place, method, path, query, payload);
+        aim.map_or(Route::Refused(refused), Route::Declared)
+    }
+
+    fn serve(&mut self, route: Route, place: Place, bearer: &Bearer, call: &Call<'_>) -> Answer {
         let spelling = self.backend.behaviour.inner_error;
         let served = match route {
             Route::Discovery { tenant } => {
@@ -133,7 +175,9 @@ impl World {
                     .grant(call, &tenant, &self.backend.durations, revoke);
                 return granted.unwrap_or_else(|refusal| refusal.into_answer(call));
             }
-            Route::Refused(failure) => bearer.kind().and(Err(failure)),
+            Route::Declared(aim) => admit(place, bearer, call)
+                .and_then(|token| self.declared.serve(&mut self.backend, call, token, &aim)),
+            Route::Refused(failure) => admit(place, bearer, call).and(Err(failure)),
             Route::Graph { target, .. } => bearer
                 .kind()
                 .and_then(|token| self.operate(&target, token, call)),
@@ -197,8 +241,23 @@ impl Route {
     fn version(&self) -> Version {
         match self {
             Self::Graph { version, .. } => *version,
+            Self::Declared(aim) => aim.version,
             Self::Discovery { .. } | Self::Token { .. } | Self::Refused(_) => Version::V1,
         }
+    }
+}
+
+/// Lets a request in: on Graph with a token, on the other host only without one.
+fn admit(place: Place, bearer: &Bearer, call: &Call<'_>) -> Result<Kind, Failure> {
+    match place {
+        Place::Graph => bearer.kind(),
+        Place::Anonymous if call.headers.contains_key(AUTHORIZATION) => Err(Failure::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "The audience of the token is not this service.",
+        )),
+        // Nobody asks there whose token started the job.
+        Place::Anonymous => Ok(Kind::Application),
     }
 }
 

@@ -10,7 +10,8 @@ use crate::route::CALLS;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// The calls it matches: one (`export.start`), all of an operation (`goals.*`), one verb (`*.poll`) or all (`*`).
+    /// The calls it matches: one (`export.start`, `team.create.find`), all of an operation (`goals.*`, `team.create.*`),
+    /// one verb (`*.poll`) or all (`*`).
     pub on: String,
     /// Number of matching calls that are let through first.
     #[serde(default)]
@@ -106,6 +107,8 @@ pub enum ScriptError {
     UnknownCall { on: String },
     #[error("`status` is not an HTTP status: {status}")]
     Status { status: u16 },
+    #[error("the operation {operation} has no variant {variant}, or is not there")]
+    Variant { operation: String, variant: String },
     #[error("`{key}` cannot be sent as a header")]
     Header { key: &'static str },
 }
@@ -150,9 +153,10 @@ impl Fault {
         Ok(faults)
     }
 
-    /// Refuses faults that could never occur: an unknown call, a status that HTTP does not have.
+    /// Refuses faults that could never occur: an unknown call, a status that HTTP does not have. The name of an operation
+    /// that files declare is looked up by whoever knows them.
     pub(crate) fn check(&self) -> Result<(), ScriptError> {
-        if !CALLS.iter().any(|call| matches(&self.on, call)) {
+        if self.declared().is_none() && !CALLS.iter().any(|call| matches(&self.on, call)) {
             let on = self.on.clone();
             return Err(ScriptError::UnknownCall { on });
         }
@@ -167,6 +171,24 @@ impl Fault {
             return Err(ScriptError::Header { key });
         }
         Ok(())
+    }
+
+    /// Returns the name of the declared operation that the fault is for, as `team.create` in `team.create.poll`.
+    pub(crate) fn declared(&self) -> Option<&str> {
+        let (operation, verb) = self.on.rsplit_once('.')?;
+        let is_verb = ["start", "poll", "find", "then", "*"].contains(&verb);
+        (is_verb && operation.contains('.')).then_some(operation)
+    }
+
+    /// Refuses a fault for a declared operation that is not there.
+    pub(crate) fn check_name(&self, knows: impl Fn(&str) -> bool) -> Result<(), ScriptError> {
+        match self.declared() {
+            Some(operation) if !knows(operation) => {
+                let on = self.on.clone();
+                Err(ScriptError::UnknownCall { on })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn hits(&self, call: &str, path: &str) -> bool {
@@ -328,7 +350,7 @@ fn matches(pattern: &str, call: &str) -> bool {
     if pattern == "*" || pattern == call {
         return true;
     }
-    match (pattern.split_once('.'), call.split_once('.')) {
+    match (pattern.rsplit_once('.'), call.rsplit_once('.')) {
         (Some((operation, "*")), Some((of, _))) => operation == of,
         (Some(("*", verb)), Some((_, of))) => verb == of,
         (Some(_) | None, Some(_) | None) => false,

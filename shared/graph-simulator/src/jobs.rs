@@ -12,11 +12,11 @@ use crate::options::Durations;
 /// A job as a test sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// The operation: `user.exportPersonalData`, `goals.exportJob` or `team.schedule`.
+    /// The operation's name in the catalogue: `user.exportPersonalData`, `team.create`, …
     pub operation: String,
-    /// The operation id, the goals key, or the id of a schedule's provisioning.
+    /// The operation id, the goals key, the id of a schedule's provisioning, or what the simulation calls the job.
     pub id: String,
-    /// The user id, `organization/view`, or the team id.
+    /// The user id, `organization/view`, the team id, or what the simulation says that a duplicate shares.
     pub key: String,
     pub created_at: Timestamp,
     /// The `client-request-id` of the call that started the job.
@@ -36,20 +36,22 @@ pub(crate) enum Phase {
 }
 
 pub(crate) struct Run {
-    operation: &'static str,
+    operation: String,
     pub(crate) id: String,
     key: String,
     pub(crate) created_at: Timestamp,
     running_from: Timestamp,
     pub(crate) ends_at: Timestamp,
     outcome: Outcome,
+    /// The status in which it ends, where that is neither success nor failure.
+    ends_as: Option<&'static str>,
     client_request_id: Option<String>,
     said: Option<String>,
 }
 
 /// The attributes of a new job.
 pub(crate) struct Start<'a> {
-    pub(crate) operation: &'static str,
+    pub(crate) operation: &'a str,
     pub(crate) id: String,
     pub(crate) key: String,
     pub(crate) outcome: Outcome,
@@ -104,6 +106,9 @@ impl Run {
             return Phase::Said(word.clone());
         }
         if now >= self.ends_at {
+            if let Some(word) = self.ends_as {
+                return Phase::Said(word.to_owned());
+            }
             match self.outcome {
                 Outcome::Succeeded => return Phase::Succeeded,
                 Outcome::Failed => return Phase::Failed,
@@ -115,6 +120,11 @@ impl Run {
         } else {
             Phase::Running
         }
+    }
+
+    /// Returns the status that a test gave the job.
+    pub(crate) fn said(&self) -> Option<&str> {
+        self.said.as_deref()
     }
 
     /// Returns the fraction of its duration that has passed, 0 to 1; an endless job never reaches 1.
@@ -146,7 +156,7 @@ impl Jobs {
         let index = self.runs.len();
         self.by_id.insert(start.id.clone(), index);
         self.runs.push(Run {
-            operation: start.operation,
+            operation: start.operation.to_owned(),
             id: start.id,
             key: start.key,
             created_at: start.now,
@@ -157,10 +167,16 @@ impl Jobs {
             } else {
                 start.outcome
             },
+            ends_as: None,
             client_request_id: start.client_request_id.map(str::to_owned),
             said: None,
         });
         index
+    }
+
+    /// Makes a job end with this status, unless a test ends it before.
+    pub(crate) fn end_as(&mut self, index: usize, word: &'static str) {
+        self.runs[index].ends_as = Some(word);
     }
 
     pub(crate) fn run(&self, index: usize) -> &Run {
@@ -179,7 +195,7 @@ impl Jobs {
 
     pub(crate) fn all(&self, now: Timestamp) -> Vec<Job> {
         let job = |run: &Run| Job {
-            operation: run.operation.to_owned(),
+            operation: run.operation.clone(),
             id: run.id.clone(),
             key: run.key.clone(),
             created_at: run.created_at,

@@ -1,6 +1,7 @@
 //! A simulator of Microsoft Graph and an Entra token endpoint on loopback HTTP, as faithful as the evidence allows,
-//! with scripted faults and a journal of every request. It knows three long-running operations: the export of a
-//! person's data, the goals export and the schedule of a team. Time comes from the caller's clock, so a test can let a
+//! with scripted faults and a journal of every request. Three long-running operations are written in code: the export of
+//! a person's data, the goals export and the schedule of a team. The others are two TOML files each, which
+//! docs/reference/simulator.md describes. Time comes from the caller's clock, so a test can let a
 //! month pass at once.
 
 mod options;
@@ -22,6 +23,7 @@ mod entra;
 mod tokens;
 
 mod backend;
+mod declared;
 mod export;
 mod goals;
 mod jobs;
@@ -39,6 +41,7 @@ pub use behaviour::{
     Behaviour, Casing, ExportBehaviour, GoalsBehaviour, InnerError, LocationForm, LocationVersion,
     NotProvisioned, Outcome, Progress, ScheduleBehaviour, Timestamps,
 };
+pub use declared::{CatalogueError, Declared, Sample};
 pub use delivery::Delivery;
 pub use fault::{Action, Fault, ScriptError, StatusAction};
 pub use jobs::Job;

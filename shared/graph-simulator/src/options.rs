@@ -1,5 +1,6 @@
 //! The options of a simulator, and the TOML script they can be read from.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::behaviour::Behaviour;
+use crate::declared::Declared;
 use crate::fault::{Fault, ScriptError};
 
 /// The source of the simulator's time.
@@ -31,6 +33,13 @@ pub struct Options {
     pub journal_keep: Option<usize>,
     /// The `request-id` of every answer; without it each answer gets a new one.
     pub request_id: Option<String>,
+    /// The operations that TOML files declare: those of the shipped catalogue, and what a caller adds. A later one replaces
+    /// an earlier one of the same name.
+    pub catalogue: Vec<Arc<Declared>>,
+    /// How the jobs of declared operations depart from the ordinary case, by the operation's name.
+    pub variants: BTreeMap<String, String>,
+    /// The origin of the monitors that take no token, if clients reach them under another one than the simulator knows.
+    pub anonymous_origin: Option<String>,
 }
 
 /// The durations of jobs and tokens. A change applies to what starts after it.
@@ -46,6 +55,8 @@ pub struct Durations {
     pub enabled_lag_seconds: f64,
     /// Seconds for which a goals job can be queried.
     pub goals_kept_seconds: f64,
+    /// What the seconds in the simulations of the catalogue are multiplied by.
+    pub catalogue_factor: f64,
     pub access_token_seconds: u32,
     pub refresh_token_seconds: f64,
 }
@@ -63,6 +74,9 @@ impl Options {
             request_id: None,
             journal_file: None,
             journal_keep: None,
+            catalogue: Declared::shipped(),
+            variants: BTreeMap::new(),
+            anonymous_origin: None,
         }
     }
 
@@ -70,6 +84,7 @@ impl Options {
     pub fn from_toml(text: &str, clock: Clock) -> Result<Self, ScriptError> {
         let script: ScriptFile = toml::from_str(text)?;
         script.faults.iter().try_for_each(Fault::check)?;
+        let catalogue = Declared::shipped();
         Ok(Self {
             clock,
             durations: script.durations,
@@ -81,6 +96,9 @@ impl Options {
             journal_file: script.journal_file,
             journal_keep: script.journal_keep,
             request_id: None,
+            catalogue,
+            variants: script.variant,
+            anonymous_origin: script.anonymous_origin,
         })
     }
 }
@@ -96,6 +114,8 @@ struct ScriptFile {
     faults: Vec<Fault>,
     journal_file: Option<PathBuf>,
     journal_keep: Option<usize>,
+    variant: BTreeMap<String, String>,
+    anonymous_origin: Option<String>,
 }
 
 impl Default for Durations {
@@ -108,6 +128,7 @@ impl Default for Durations {
             not_started_seconds: 0.0,
             enabled_lag_seconds: 0.0,
             goals_kept_seconds: 40.0 * DAY,
+            catalogue_factor: 1.0,
             access_token_seconds: 3599,
             refresh_token_seconds: 90.0 * DAY,
         }

@@ -5,9 +5,10 @@
 use http::{Method, StatusCode};
 
 use crate::answer::Failure;
+use crate::declared::Aim;
 use crate::version::Version;
 
-/// The names of all calls, as the journal and the faults use them.
+/// The names of the calls that no file declares, as the journal and the faults use them.
 pub(crate) const CALLS: [&str; 12] = [
     "discovery",
     "token",
@@ -36,6 +37,8 @@ pub(crate) enum Route {
         version: Version,
         target: Target,
     },
+    /// A call of an operation that files declare.
+    Declared(Aim),
     Refused(Failure),
 }
 
@@ -73,11 +76,12 @@ impl Route {
         }
     }
 
-    pub(crate) fn call(&self) -> &'static str {
+    pub(crate) fn call(&self) -> &str {
         match self {
             Self::Discovery { .. } => "discovery",
             Self::Token { .. } => "token",
             Self::Graph { target, .. } => target.call(),
+            Self::Declared(aim) => &aim.call,
             Self::Refused(_) => "other",
         }
     }
@@ -149,17 +153,27 @@ fn refused(status: StatusCode, message: String) -> Route {
     Route::Refused(Failure::new(status, code, message))
 }
 
-fn segments(path: &str) -> Vec<String> {
+/// Splits a path into its decoded segments; a key in parentheses is one of its own.
+pub(crate) fn segments(path: &str) -> Vec<String> {
     let mut segments = Vec::new();
     for segment in path.split('/').filter(|segment| !segment.is_empty()) {
         let segment = decode(segment);
-        let key = segment.strip_suffix("')").and_then(|s| s.split_once("('"));
-        match key {
+        match keyed(&segment) {
             Some((name, key)) => segments.extend([name.to_owned(), key.to_owned()]),
             None => segments.push(segment),
         }
     }
     segments
+}
+
+/// Returns the name and the key of `name('key')`, or of `name(key)` as some of Graph's Locations have it.
+fn keyed(segment: &str) -> Option<(&str, &str)> {
+    if let Some(quoted) = segment.strip_suffix("')") {
+        return quoted.split_once("('");
+    }
+    let (name, key) = segment.strip_suffix(')')?.split_once('(')?;
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic());
+    (is_name && !key.is_empty()).then_some((name, key))
 }
 
 fn decode(segment: &str) -> String {

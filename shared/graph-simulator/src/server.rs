@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::admin;
 use crate::body::AnswerBody;
+use crate::declared::Place;
 use crate::delivery::Delivery;
 use crate::shared::Shared;
 use crate::socket::Socket;
@@ -21,28 +22,30 @@ use crate::socket::Socket;
 const REQUEST_BODY_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Serves until dropped; all its connections end with it.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub(crate) async fn serve(graph: TcpListener, anonymous: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(converse(stream, Arc::clone(&shared)));
-                }
-                // No file descriptor is free: another connection must end first.
-                Err(_) => tokio::task::yield_now().await,
-            },
-            Some(_) = connections.join_next() => {}
+        let (accepted, place) = tokio::select! {
+            accepted = graph.accept() => (accepted, Place::Graph),
+            accepted = anonymous.accept() => (accepted, Place::Anonymous),
+            Some(_) = connections.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn(converse(stream, place, Arc::clone(&shared)));
+            }
+            // No file descriptor is free: another connection must end first.
+            Err(_) => tokio::task::yield_now().await,
         }
     }
 }
 
-async fn converse(stream: TcpStream, shared: Arc<Shared>) {
+async fn converse(stream: TcpStream, place: Place, shared: Arc<Shared>) {
     // Nagle's algorithm would add delays that hide the timing faults.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
     let socket = Socket::new(stream, Arc::clone(&reset));
-    let service = service_fn(|request| answer(&shared, &reset, request));
+    let service = service_fn(|request| answer(&shared, place, &reset, request));
     let mut http = http1::Builder::new();
     // The result is ignored: half of the faults end the connection with an error.
     let _ = http
@@ -53,6 +56,7 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>) {
 
 async fn answer(
     shared: &Shared,
+    place: Place,
     reset: &AtomicBool,
     request: Request<Wire>,
 ) -> io::Result<Response<AnswerBody>> {
@@ -64,7 +68,7 @@ async fn answer(
     if let Some(answer) = admin::answer(shared, &head, &body) {
         return Ok(answer.into_response().map(AnswerBody::Whole));
     }
-    let (response, delivery) = shared.exchange(head, &body)?;
+    let (response, delivery) = shared.exchange(head, &body, place)?;
     match delivery {
         Delivery::Prompt | Delivery::Drip(_) | Delivery::Half => {}
         Delivery::Late(pause) => tokio::time::sleep(pause).await,

@@ -10,9 +10,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::behaviour::Behaviour;
+use crate::declared::Place;
 use crate::delivery::Delivery;
 use crate::exchange::World;
-use crate::fault::Fault;
+use crate::fault::{Fault, ScriptError};
 use crate::jobs::Job;
 use crate::journal::Entry;
 use crate::options::{Durations, Options};
@@ -27,20 +28,28 @@ pub struct Simulator {
 
 struct Running {
     address: SocketAddr,
+    anonymous: SocketAddr,
     shared: Arc<Shared>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Simulator {
-    /// Serves on `listener` until stopped. Fails if the journal's file cannot be opened.
-    pub async fn start(listener: TcpListener, options: Options) -> io::Result<Self> {
+    /// Serves on `listener`, and on a second port the monitors that take no token, until stopped.
+    ///
+    /// Fails if the journal's file cannot be opened, and if a fault or a variant is for an operation that is not there.
+    pub async fn start(listener: TcpListener, mut options: Options) -> io::Result<Self> {
         let address = listener.local_addr()?;
+        let second = TcpListener::bind((address.ip(), 0)).await?;
+        let anonymous = second.local_addr()?;
+        let origin = &mut options.anonymous_origin;
+        origin.get_or_insert_with(|| format!("http://{anonymous}"));
         let clock = Arc::clone(&options.clock);
         let shared = Arc::new(Shared::new(clock, World::new(options)?));
-        let task = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
+        let task = tokio::spawn(server::serve(listener, second, Arc::clone(&shared)));
         let task = Mutex::new(Some(task));
         let running = Arc::new(Running {
             address,
+            anonymous,
             shared,
             task,
         });
@@ -51,8 +60,10 @@ impl Simulator {
     pub fn detached(options: Options) -> io::Result<Self> {
         let clock = Arc::clone(&options.clock);
         let shared = Arc::new(Shared::new(clock, World::new(options)?));
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let running = Arc::new(Running {
-            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            address: nowhere,
+            anonymous: nowhere,
             shared,
             task: Mutex::new(None),
         });
@@ -61,10 +72,22 @@ impl Simulator {
 
     /// Answers a request that did not come through a socket, and returns how the answer would be sent.
     ///
-    /// Fails only if the journal's file cannot be written.
+    /// Its host decides whether it is for Graph or for the monitors that take no token. Fails only if the journal's file
+    /// cannot be written.
     pub fn exchange(&self, request: Request<Bytes>) -> io::Result<(Response<Bytes>, Delivery)> {
         let (head, body) = request.into_parts();
-        self.running.shared.exchange(head, &body)
+        self.running.shared.exchange(head, &body, Place::Graph)
+    }
+
+    /// Returns the address of the monitors that take no token.
+    pub fn anonymous_address(&self) -> SocketAddr {
+        self.running.anonymous
+    }
+
+    /// Chooses how the jobs of a declared operation go that start from now on: `failed`, `lag=30+redirect`, `ordinary`.
+    pub fn set_variant(&self, operation: &str, variant: &str) -> Result<(), ScriptError> {
+        let mut world = self.running.shared.world();
+        world.declared.set_variant(operation, variant)
     }
 
     pub fn address(&self) -> SocketAddr {

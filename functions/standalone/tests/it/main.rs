@@ -7,6 +7,7 @@
 )]
 
 mod lifecycle;
+mod operations;
 
 mod callback;
 #[cfg(feature = "second-tier")]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Catalogue, Fault};
+use super::{Catalogue, Fault, Faults};
 
 impl Catalogue {
     /// Returns the shipped operations together with those of the files `*.toml` in `directory`.
@@ -12,10 +12,10 @@ impl Catalogue {
     pub fn with_directory(
         directory: &Path,
         monitor_hosts: &[String],
-    ) -> Result<&'static Self, Vec<Fault>> {
+    ) -> Result<&'static Self, Faults> {
         let unreadable = |path: &Path, error: &std::io::Error| {
             let fault = Fault::new("", "catalogue", &format!("cannot be read: {error}"));
-            vec![fault.in_file(&path.display().to_string())]
+            Faults(vec![fault.in_file(&path.display().to_string())])
         };
         let entries = fs::read_dir(directory).map_err(|error| unreadable(directory, &error))?;
         let mut files = Vec::new();
@@ -28,7 +28,7 @@ impl Catalogue {
             }
         }
         files.sort();
-        let catalogue = Self::with_files(&files, monitor_hosts)?;
+        let catalogue = Self::with_files(&files, monitor_hosts).map_err(Faults)?;
         Ok(Box::leak(Box::new(catalogue)))
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use self::check::{BUILT_IN_MONITOR_HOSTS, Fault, warnings};
+pub use self::check::{BUILT_IN_MONITOR_HOSTS, Fault, Faults, warnings};
 pub use self::specs::{
     Absent, AlreadySpec, BudgetSpec, EarlySpec, FindSpec, ItemsSpec, MonitorSource, PollSpec,
     QueryRule, Restart, ResultSpec, StartSpec, StatusMap, Success, ThenSpec, TokenKind,

@@ -1,9 +1,13 @@
 //! Reads from a configuration where an operator's own operations are, before the rest of it can be judged by them.
 
+use std::path::Path;
+
+use crate::catalogue::{Catalogue, Faults};
+
 /// Where an operator's own operations are, and the hosts that they may follow jobs at.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct OwnOperations {
-    /// Directory of the catalogue files, relative to that of the configuration.
+    /// Directory of the catalogue files, relative to the one that the host names.
     pub directory: Option<String>,
     pub monitor_hosts: Vec<String>,
 }
@@ -19,6 +23,18 @@ impl OwnOperations {
         Self {
             directory: directory.map(str::to_owned),
             monitor_hosts: hosts.map(str::to_owned).collect(),
+        }
+    }
+
+    /// Returns the shipped operations with these; a relative directory is below `beside`.
+    ///
+    /// It is kept for as long as the program runs.
+    pub fn catalogue(&self, beside: &Path) -> Result<&'static Catalogue, Faults> {
+        match &self.directory {
+            Some(directory) => {
+                Catalogue::with_directory(&beside.join(directory), &self.monitor_hosts)
+            }
+            None => Ok(Catalogue::shipped()),
         }
     }
 }

@@ -8,9 +8,15 @@ mod world;
 mod slice;
 
 #[cfg(test)]
+mod catalogue_files;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod declared;
+#[cfg(test)]
+mod declared_calls;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
@@ -25,3 +31,5 @@ mod schedule;
 mod script;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod variants;

@@ -65,6 +65,20 @@ impl World {
         token: &str,
         body: Option<&str>,
     ) -> Result<Reply, reqwest::Error> {
+        let headers = [("content-type", "application/json")];
+        let headers = if body.is_some() { &headers[..] } else { &[] };
+        self.send_with(method, path, token, body, headers).await
+    }
+
+    /// Sends a request with these headers besides.
+    pub(crate) async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<&str>,
+        headers: &[(&str, &str)],
+    ) -> Result<Reply, reqwest::Error> {
         let url = if path.starts_with('/') {
             format!("{}{path}", self.simulator.base_url())
         } else {
@@ -75,8 +89,10 @@ impl World {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/json");
             request = request.body(body.to_owned());
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let response = request.send().await?;
         let text = |value: &reqwest::header::HeaderValue| {
@@ -95,6 +111,13 @@ impl World {
 
     pub(crate) async fn get(&self, path: &str, token: &str) -> Reply {
         self.send(Method::GET, path, token, None).await.unwrap()
+    }
+
+    /// A GET as a client sends it that takes the newer words of enumerations.
+    pub(crate) async fn look(&self, path: &str, token: &str) -> Reply {
+        let headers = [("prefer", "include-unknown-enum-members")];
+        let sent = self.send_with(Method::GET, path, token, None, &headers);
+        sent.await.unwrap()
     }
 
     pub(crate) async fn post(&self, path: &str, token: &str, body: &str) -> Reply {

@@ -1,5 +1,6 @@
 //! The clients of a World (two of one tenant, one of another), their secrets, and valid requests of theirs.
 
+use courier_core::catalogue::Catalogue;
 use courier_core::crypto::secret::{Secret, SecretReference};
 use serde_json::{Value, json};
 
@@ -100,6 +101,21 @@ pub fn request(receiver: &Receiver, operation: &str) -> (String, Value) {
 pub fn sas(container: &str) -> String {
     format!(
         "https://contoso.blob.core.windows.net/{container}?sv=2024-11-04&sr=c&sp=acw&se=2028-01-01T00:00:00Z&sig={SAS_SIGNATURE}%3D"
+    )
+}
+
+/// Returns [`CONFIG`] with every operation of the catalogue for the client `tickets`, and with the hosts on which the
+/// simulator has monitors besides Graph's (`{anonymous}`).
+pub fn config_with_all_operations() -> String {
+    let names = Catalogue::shipped()
+        .iter()
+        .map(|operation| operation.name.as_str());
+    let names: Vec<&str> = names.collect();
+    let few = r#"["user.exportPersonalData", "goals.exportJob", "team.schedule"]"#;
+    CONFIG.replacen(few, &format!("{names:?}"), 1).replacen(
+        "[graph]\n",
+        "[graph]\nmonitor_hosts = [\"{anonymous}\"]\n",
+        1,
     )
 }
 

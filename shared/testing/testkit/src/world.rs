@@ -45,6 +45,8 @@ pub struct Setup {
     pub timeouts: Timeouts,
     /// The configuration document; `{graph}` and `{receiver}` are filled in.
     pub config: String,
+    /// The operations that can be run.
+    pub catalogue: &'static Catalogue,
     /// The directory of the database; by default the World makes one of its own, with the same deployment as every World.
     pub data: Option<TempDir>,
     /// Changes the data file before it is opened; gets its path, the URL of Graph and the receiver's origin.
@@ -131,6 +133,7 @@ impl World {
             },
             timeouts: Timeouts::default(),
             config: CONFIG.to_owned(),
+            catalogue: Catalogue::shipped(),
             data: None,
             prepare: |_, _, _| (),
             clock,
@@ -152,13 +155,21 @@ impl World {
         let text = setup
             .config
             .replace("{graph}", &simulator.base_url())
-            .replace("{receiver}", &receiver.origin());
-        let config = Config::parse(&text, Catalogue::shipped(), &resolve)?;
+            .replace("{receiver}", &receiver.origin())
+            .replace(
+                "{anonymous}",
+                &format!("http://{}", simulator.anonymous_address()),
+            );
+        let config = Config::parse(&text, setup.catalogue, &resolve)?;
         let is_own = setup.data.is_none();
         let data = setup.data.map_or_else(tempfile::tempdir, Ok)?;
         let file = data.path().join("courier.db");
         (setup.prepare)(&file, &simulator.base_url(), &receiver.origin());
-        let database = Database::open(&file)?;
+        let options = courier_local::Options {
+            catalogue: setup.catalogue,
+            ..courier_local::Options::default()
+        };
+        let database = Database::open_with(&file, &options)?;
         if is_own {
             // Jitter is a hash of the id, so with one key it is the same in every run.
             let key = config.sealer.seal(DOCUMENT, &Secret::new("a World's"));

@@ -16,7 +16,7 @@ use super::authentication::filled;
 use crate::rules::{read, root};
 
 /// Pages whose links and paths are checked; those of `docs/callers` have a test of their own.
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 23] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -34,6 +34,7 @@ const PAGES: [&str; 22] = [
     "docs/reference/command-line.md",
     "docs/reference/configuration.md",
     "docs/reference/problems.md",
+    "docs/reference/simulator.md",
     "docs/reliability.md",
     "docs/security.md",
     "events/README.md",

@@ -56,6 +56,22 @@ impl Fault {
     }
 }
 
+/// All mistakes in an operator's files.
+#[derive(Debug)]
+pub struct Faults(pub Vec<Fault>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(formatter, "the catalogue has {count} mistake(s):")?;
+        self.0
+            .iter()
+            .try_for_each(|fault| write!(formatter, "\n{fault}"))
+    }
+}
+
+impl std::error::Error for Faults {}
+
 /// Returns the line of a key or, if it stands inside another value, of the nearest key around it.
 fn line_of(text: &str, key: &str) -> usize {
     let mut around = key;

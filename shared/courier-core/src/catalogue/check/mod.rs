@@ -8,7 +8,7 @@ mod templates;
 #[cfg(test)]
 mod tests;
 
-pub use self::fault::Fault;
+pub use self::fault::{Fault, Faults};
 use super::pointer::is_pointer;
 use super::{Absent, ItemsSpec, MonitorSource, Operation, PollSpec, Restart, TokenKind};
 

@@ -1,0 +1,73 @@
+//! Every operation of the catalogue from the request that its page shows to its callback.
+
+use courier_core::catalogue::Catalogue;
+use serde_json::Value;
+
+use super::{documented_requests, request, world};
+
+#[test]
+fn every_operation_of_the_catalogue_has_a_request_on_its_page() {
+    let documented: Vec<String> = documented_requests()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    let mut names: Vec<String> = Catalogue::shipped()
+        .iter()
+        .map(|operation| operation.name.clone())
+        .collect();
+    names.sort();
+    assert_eq!(documented, names);
+}
+
+/// Fields that a job without errors and attachments does not have.
+const OPTIONAL: [&str; 5] = [
+    "errors",
+    "errorCode",
+    "attachment",
+    "generatedPassword",
+    "itemUrl",
+];
+
+/// Runs the documented request of an operation to its end, and returns what is not as it should be.
+async fn faults(name: &str) -> Vec<String> {
+    let world = world().await;
+    let answer = world.post(&request(&world, name)).await;
+    if answer.status / 100 != 2 {
+        return vec![format!("{name}: {} {}", answer.status, answer.body)];
+    }
+    let ended = world.closed(&answer.id()).await;
+    let mut faults = Vec::new();
+    for (pointer, expected) in [("/status", "succeeded"), ("/callback/status", "delivered")] {
+        if ended.pointer(pointer).and_then(Value::as_str) != Some(expected) {
+            let history = world.history(&answer.id()).await;
+            faults.push(format!(
+                "{name}: {pointer} is not {expected}: {ended} {history:?}"
+            ));
+        }
+    }
+    let operation = Catalogue::shipped().find(name).unwrap();
+    for field in operation.result.keys() {
+        let is_there = ended["result"]
+            .get(field)
+            .is_some_and(|value| !value.is_null());
+        if !is_there && !OPTIONAL.contains(&field.as_str()) {
+            faults.push(format!("{name}: no {field} in {}", ended["result"]));
+        }
+    }
+    if ended["result"]["verified"] == false {
+        faults.push(format!("{name}: nobody has seen what the job has made"));
+    }
+    if world.simulator.jobs().len() != 1 {
+        faults.push(format!("{name}: {:?}", world.simulator.jobs()));
+    }
+    faults
+}
+
+#[tokio::test]
+async fn every_operation_ends_as_succeeded_and_its_completion_has_what_the_job_has_made() {
+    let mut found = Vec::new();
+    for (name, _) in documented_requests() {
+        found.extend(faults(&name).await);
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
