@@ -97,9 +97,10 @@ pub(crate) fn event(work: Work, operation: u8, record: &Record, happening: Happe
             receives: 1,
             asked: question(work, record, asked, reply),
             client_request_id: "c".to_owned(),
-            reply: match reply {
-                PollReply::NotReady => Err(trouble()),
-                _ => Ok(polled(work, operation, reply)),
+            reply: if reply == PollReply::NotReady {
+                Err(trouble())
+            } else {
+                Ok(polled(work, operation, reply))
             },
         },
         Happening::Called {

@@ -133,10 +133,12 @@ impl Checked {
                     Place::Nowhere
                 };
                 let reply = self.process_start(world, operation, false);
-                match reply {
-                    StartReply::Pending(_) => StartReply::Pending(place),
-                    StartReply::Already => StartReply::Already,
-                    _ => StartReply::Accepted(place),
+                if matches!(reply, StartReply::Pending(_)) {
+                    StartReply::Pending(place)
+                } else if reply == StartReply::Already {
+                    reply
+                } else {
+                    StartReply::Accepted(place)
                 }
             }
         };
@@ -268,11 +270,11 @@ impl Checked {
             PollReply::Visible => looks::see(world, operation, place),
             PollReply::Found(_) | PollReply::Absent { .. } | PollReply::NotYet => {}
         }
-        let asked = match facts.phase {
-            Phase::Locating => Question::Job {
-                attempt: facts.attempt,
-            },
-            _ => Question::Monitor(place),
+        let asked = if facts.phase == Phase::Locating {
+            let attempt = facts.attempt;
+            Question::Job { attempt }
+        } else {
+            Question::Monitor(place)
         };
         let epoch = epoch(&process);
         process.doing = Doing::Decide(Happening::Polled {

@@ -16,10 +16,7 @@ use url::Url;
 use crate::bind;
 use crate::quick_hasher::QuickHasher;
 use crate::variants::Variant;
-use crate::words::{
-    CLOCKS, Clock, Facts, Happening, Kind, Phase, PollReply, Question, StartReply, Stored, Ticket,
-    Verdict,
-};
+use crate::words::{CLOCKS, Clock, Facts, Happening, Phase, Stored, Verdict};
 use crate::works::Work;
 
 /// The revision of a record that nobody has written since its insert; the others all have `LATER_REVISION`.
@@ -143,13 +140,10 @@ impl Rulebook {
 
     fn ask(&self, kept: &mut Kept, record: &Record, what: Happening, clock: Clock) -> Verdict {
         let (asked, what) = self.twisted(record, what);
-        let careless = match what {
-            Happening::Arrived(_) | Happening::Prepared => {
-                self.variant == Some(Variant::RerunOnExpiredLease)
-            }
-            Happening::Polled { .. } => self.variant == Some(Variant::AbsentIsRestart),
-            _ => false,
-        };
+        let arrived = matches!(what, Happening::Arrived(_) | Happening::Prepared);
+        let looked = matches!(what, Happening::Polled { .. });
+        let careless = (arrived && self.variant == Some(Variant::RerunOnExpiredLease))
+            || (looked && self.variant == Some(Variant::AbsentIsRestart));
         let policy = Policy {
             token: self.operation.default_token(),
             operation: [&self.operation, &self.careless][usize::from(careless)],
