@@ -10,7 +10,7 @@ mod walk;
 
 use courier_core::catalogue::Catalogue;
 use courier_core::graph::verdict::GraphReply;
-use courier_core::lifecycle::{Event, Next, Policy, Timing, decide};
+use courier_core::lifecycle::{Asked, Event, Next, Policy, Timing, decide};
 use courier_core::operation::message::Message;
 use courier_core::operation::{OperationId, State};
 use libfuzzer_sys::fuzz_target;
@@ -71,6 +71,7 @@ fuzz_target!(|data: &[u8]| {
             let polled = Event::Polled {
                 epoch: *sent,
                 receives: 1,
+                asked: Asked::of(&record, walk::began()),
                 client_request_id: "c".to_owned(),
                 reply: Ok(GraphReply::NotSent("no connection".to_owned())),
             };

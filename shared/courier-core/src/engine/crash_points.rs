@@ -260,6 +260,9 @@ fn transition(old: &Record, new: &Record) -> &'static str {
         (State::Closed { .. }, _) => "redelivery.write",
         (_, State::Closed { .. }) => "closed.write",
         (State::Ended { .. }, State::Ended { .. }) if history_changed => "attempt.write",
+        (State::Running { .. }, State::Running { .. }) if new.follow_up != old.follow_up => {
+            "stage.write"
+        }
         (State::Running { .. }, State::Running { .. }) if new.graph.polls > old.graph.polls => {
             "status.write"
         }
@@ -270,9 +273,6 @@ fn transition(old: &Record, new: &Record) -> &'static str {
         (State::Accepted { .. } | State::Starting { .. }, State::Locating { .. }) => "locate.write",
         (State::Locating { .. }, State::Locating { .. }) => "look.write",
         (State::Locating { .. }, State::Accepted { .. }) => "restart.write",
-        (State::Running { .. }, State::Running { .. }) if new.follow_up != old.follow_up => {
-            "stage.write"
-        }
         (State::Accepted { .. } | State::Starting { .. }, State::StartUnknown { .. }) => {
             "hold.write"
         }

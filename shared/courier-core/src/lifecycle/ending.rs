@@ -57,8 +57,9 @@ impl Rules<'_> {
             && record.due_at.is_some()
         {
             // The first use of an epoch is a write, so the revision is ahead of all epochs except the ones that
-            // `take_over` and `Message::renewed` give out.
-            let epoch = u32::try_from(record.revision).unwrap_or(u32::MAX);
+            // `take_over` and `Message::renewed` give out. One of those may be the record's.
+            let revision = u32::try_from(record.revision).unwrap_or(u32::MAX);
+            let epoch = revision.max(record.epoch);
             decision.send = Some((Message::poll(record, epoch.saturating_add(2)), due));
         }
         decision.next = Next::Drop;

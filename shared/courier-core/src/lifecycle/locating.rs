@@ -36,10 +36,13 @@ impl Rules<'_> {
         Some(self.look_later(record, Some(settle_until), None))
     }
 
-    /// Decides about the answer to a look for the job.
+    /// Decides about the answer to a look for the job that was made at `asked_at`.
+    ///
+    /// Only a look that was made when the job must have appeared proves its absence, however late its answer comes.
     pub(super) fn looked(
         &self,
         settle_until: Option<Timestamp>,
+        asked_at: Timestamp,
         request_id: &str,
         reply: &GraphReply,
     ) -> Decision {
@@ -47,11 +50,10 @@ impl Rules<'_> {
         let Some(find) = &self.policy.operation.find else {
             return self.not_found(record, settle_until);
         };
-        let is_settled = settle_until.is_some_and(|until| self.now >= until);
+        let is_settled = settle_until.is_some_and(|until| asked_at >= until);
         let verdict = classify_find(reply, find, self.subject());
         if let FindVerdict::Found(monitor) = verdict {
             self.note_call(&mut record, "jobFound", None, request_id, reply);
-            record.graph.missing = 0;
             return self.run(record, found(monitor), None);
         }
         if is_settled && verdict == FindVerdict::Absent {

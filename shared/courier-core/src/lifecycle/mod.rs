@@ -11,7 +11,7 @@ use crate::catalogue::{Operation, Restart, TokenKind};
 use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::GraphReply;
 use crate::operation::message::Message;
-use crate::operation::{CallbackTarget, Forecast, HistoryEntry, Outcome, Record};
+use crate::operation::{CallbackTarget, Forecast, HistoryEntry, Outcome, Record, State};
 use crate::time::later;
 
 mod delivering;
@@ -46,6 +46,7 @@ pub enum Event {
     Polled {
         epoch: u32,
         receives: u32,
+        asked: Asked,
         client_request_id: String,
         reply: Result<GraphReply, NotReady>,
     },
@@ -73,6 +74,30 @@ pub enum Event {
     Overdue,
     /// A step panicked, or hung until its host abandoned it.
     StepCrashed,
+}
+
+/// What a poll has asked Graph for. An answer counts only for a record that would still ask the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// This monitor: of the job, or of what it has made.
+    Monitor(String),
+    /// The job, whose URL was not known, at this time.
+    Job { at: Timestamp },
+}
+
+impl Asked {
+    /// Returns what a poll of `record` asks for at `now`.
+    pub fn of(record: &Record, now: Timestamp) -> Self {
+        match &record.state {
+            State::Running { monitor } => Self::Monitor(monitor.clone()),
+            State::Accepted { .. }
+            | State::Starting { .. }
+            | State::StartUnknown { .. }
+            | State::Locating { .. }
+            | State::Ended { .. }
+            | State::Closed { .. } => Self::Job { at: now },
+        }
+    }
 }
 
 /// The work to do, in this order: the write (guarded by the revision), then the message, then `next`.
@@ -174,12 +199,20 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
         Event::Polled {
             epoch,
             receives,
+            asked,
             client_request_id,
             reply,
-        } => match reply {
-            Ok(reply) => rules.polled(*epoch, *receives, client_request_id, reply),
-            Err(not_ready) => rules.poll_not_ready(*epoch, *receives, not_ready),
-        },
+        } => {
+            let polled = running::Polled {
+                epoch: *epoch,
+                receives: *receives,
+                asked,
+            };
+            match reply {
+                Ok(reply) => rules.polled(&polled, client_request_id, reply),
+                Err(not_ready) => rules.poll_not_ready(&polled, not_ready),
+            }
+        }
         Event::Called {
             epoch,
             target,

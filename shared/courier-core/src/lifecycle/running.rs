@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Decision, Next, Rules, only, written};
+use super::{Asked, Decision, Next, Rules, only, written};
 use crate::catalogue::Restart;
 use crate::graph::described::describe;
 use crate::graph::unavailable::{Cause, NotReady};
@@ -22,21 +22,29 @@ const MAX_COUNTED_TROUBLES: u32 = 8;
 /// Longest `Retry-After` that is not written to the record.
 const MAX_UNWRITTEN_RETRY_AFTER: Duration = Duration::from_secs(300);
 
+/// A poll: for which message, and what was asked.
+pub(super) struct Polled<'a> {
+    pub(super) epoch: u32,
+    pub(super) receives: u32,
+    pub(super) asked: &'a Asked,
+}
+
 impl Rules<'_> {
     pub(super) fn polled(
         &self,
-        epoch: u32,
-        receives: u32,
+        polled: &Polled<'_>,
         request_id: &str,
         reply: &GraphReply,
     ) -> Decision {
-        if let State::Locating { settle_until, .. } = self.record.state {
-            return self.looked(settle_until, request_id, reply);
+        if let (State::Locating { settle_until, .. }, Asked::Job { at }) =
+            (&self.record.state, polled.asked)
+        {
+            return self.looked(*settle_until, *at, request_id, reply);
         }
-        if !matches!(self.record.state, State::Running { .. }) || epoch < self.record.epoch {
+        if !self.still_asks(polled) {
             return only(Next::Redecide);
         }
-        let mut record = self.polled_record(epoch, receives);
+        let mut record = self.polled_record(polled.epoch, polled.receives);
         if let Some(follow_up) = self.record.follow_up {
             return self.followed_up(record, follow_up, Some(reply));
         }
@@ -146,19 +154,28 @@ impl Rules<'_> {
         record.reason != self.record.reason || !self.is_noted(event_of(reason), came)
     }
 
-    pub(super) fn poll_not_ready(
-        &self,
-        epoch: u32,
-        receives: u32,
-        not_ready: &NotReady,
-    ) -> Decision {
-        if let State::Locating { settle_until, .. } = self.record.state {
-            return self.look_not_ready(settle_until, not_ready);
+    /// Reports whether the record would poll the same monitor, for a message of no lower epoch than its own.
+    ///
+    /// An answer about another monitor says nothing: the job's end is not that what it has made is there.
+    fn still_asks(&self, polled: &Polled<'_>) -> bool {
+        match (&self.record.state, polled.asked) {
+            (State::Running { monitor }, Asked::Monitor(asked)) => {
+                asked == monitor && polled.epoch >= self.record.epoch
+            }
+            _ => false,
         }
-        if !matches!(self.record.state, State::Running { .. }) || epoch < self.record.epoch {
+    }
+
+    pub(super) fn poll_not_ready(&self, polled: &Polled<'_>, not_ready: &NotReady) -> Decision {
+        if let (State::Locating { settle_until, .. }, Asked::Job { .. }) =
+            (&self.record.state, polled.asked)
+        {
+            return self.look_not_ready(*settle_until, not_ready);
+        }
+        if !self.still_asks(polled) {
             return only(Next::Redecide);
         }
-        let mut record = self.polled_record(epoch, receives);
+        let mut record = self.polled_record(polled.epoch, polled.receives);
         if let Some(follow_up) = self.record.follow_up {
             return self.followed_up(record, follow_up, None);
         }

@@ -67,7 +67,10 @@ impl Rules<'_> {
         };
         // An operation past its deadline is polled once more before it ends: its job may have ended in time.
         let next = self.record.graph.next_poll_at.unwrap_or(self.now);
-        if location.is_some_and(|location| location != monitor) {
+        // The message of an earlier stage goes on if the one of this stage was never sent. Once that is used, its epoch is
+        // the record's.
+        let may_be_earlier = self.record.follow_up.is_some();
+        if location.is_some_and(|location| location != monitor) && !may_be_earlier {
             // The record is the authority: a message with another URL changes nothing, and the URL is not called. One
             // without a URL was sent by the sweep, which has not read the record.
             only(Next::Drop)
@@ -378,6 +381,8 @@ impl Rules<'_> {
             monitor: started.monitor,
         };
         record.sealed_parameters = None;
+        // Looks that have not found the job say nothing about its monitor.
+        record.graph.missing = 0;
         let event = if started.adopted {
             "adopted"
         } else {

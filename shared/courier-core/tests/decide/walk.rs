@@ -8,7 +8,7 @@ use courier_core::callback::CallbackReply;
 use courier_core::catalogue::{Operation, Restart};
 use courier_core::graph::unavailable::{Cause, NotReady};
 use courier_core::graph::verdict::{Answer, GraphReply};
-use courier_core::lifecycle::{Decision, Event, Next};
+use courier_core::lifecycle::{Asked, Decision, Event, Next};
 use courier_core::operation::message::Message;
 use courier_core::operation::{
     CallbackTarget, Delivery, Forecast, GraphView, OperationId, Outcome, Reason, Record, State,
@@ -146,6 +146,10 @@ pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
         Happening::Polled { epoch, reply } => Event::Polled {
             epoch,
             receives: 1,
+            asked: Asked::of(
+                record,
+                began() + Duration::from_secs(900 * u64::from(epoch)),
+            ),
             client_request_id: "c".to_owned(),
             reply: Ok(reply),
         },

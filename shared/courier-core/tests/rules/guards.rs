@@ -3,14 +3,14 @@
 use courier_core::callback::CallbackReply;
 use courier_core::graph::unavailable::{Cause, NotReady};
 use courier_core::graph::verdict::GraphReply;
-use courier_core::lifecycle::{Event, Next};
+use courier_core::lifecycle::{Asked, Event, Next};
 use courier_core::operation::{DeliveryOutcome, Outcome, Record, State};
 use courier_core::ports::Write;
 use serde_json::json;
 
 use crate::{
-    EXPORT, SCHEDULE, accepted, answer, at, decided, ended, held, nothing, record, replied,
-    running, starting,
+    EXPORT, MONITOR, SCHEDULE, accepted, answer, at, decided, ended, held, nothing, record,
+    replied, running, starting,
 };
 
 #[test]
@@ -76,6 +76,7 @@ fn polled(epoch: u32, reply: Result<GraphReply, NotReady>) -> Event {
     Event::Polled {
         epoch,
         receives: 1,
+        asked: Asked::Monitor(MONITOR.to_owned()),
         client_request_id: "p".to_owned(),
         reply,
     }

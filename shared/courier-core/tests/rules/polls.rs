@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use courier_core::graph::verdict::{Answer, GraphReply};
 use courier_core::lifecycle::schedule;
-use courier_core::lifecycle::{Decision, Event, Next};
+use courier_core::lifecycle::{Asked, Decision, Event, Next};
 use courier_core::operation::{HistoryEntry, Outcome, Reason, Record, State};
 use serde_json::{Value, json};
 
@@ -25,6 +25,7 @@ pub(crate) fn polled_at(
     let event = Event::Polled {
         epoch,
         receives,
+        asked: Asked::of(record, at(now)),
         client_request_id: "p".to_owned(),
         reply: Ok(reply),
     };

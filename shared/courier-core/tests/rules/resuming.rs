@@ -6,7 +6,7 @@ use std::time::Duration;
 use courier_core::catalogue::{Catalogue, TokenKind};
 use courier_core::graph::verdict::GraphReply;
 use courier_core::lifecycle::resuming::{LastSeen, resume};
-use courier_core::lifecycle::{Decision, Event, Next, Policy, Timing, decide};
+use courier_core::lifecycle::{Asked, Decision, Event, Next, Policy, Timing, decide};
 use courier_core::operation::{Forecast, Record};
 use jiff::Timestamp;
 use serde_json::json;
@@ -41,6 +41,7 @@ fn polled(record: &Record, now: Timestamp, retry_after: Option<u64>) -> Decision
     let event = Event::Polled {
         epoch: record.epoch,
         receives: 1,
+        asked: Asked::of(record, now),
         client_request_id: "p".to_owned(),
         reply: Ok(says_again(retry_after)),
     };

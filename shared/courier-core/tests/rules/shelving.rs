@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use courier_core::catalogue::TokenKind;
-use courier_core::lifecycle::{Decision, Event, Next, Policy, Timing, decide};
+use courier_core::lifecycle::{Asked, Decision, Event, Next, Policy, Timing, decide};
 use courier_core::operation::Record;
 use courier_core::operation::message::Message;
 use url::Url;
@@ -24,6 +24,7 @@ fn looked(record: &Record, shelve_from: u64) -> Decision {
     let event = Event::Polled {
         epoch: record.epoch,
         receives: 1,
+        asked: Asked::of(record, at(NOW)),
         client_request_id: "p".to_owned(),
         reply: Ok(says("running", 20.0)),
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use courier_core::graph::error::GraphError;
 use courier_core::graph::unavailable::{Cause, NotReady};
 use courier_core::graph::verdict::{Answer, GraphReply};
-use courier_core::lifecycle::{Decision, Event, Next};
+use courier_core::lifecycle::{Asked, Decision, Event, Next};
 use courier_core::operation::{OperationError, Outcome, Reason, Record, State};
 use courier_core::outbound::answer_body::Unreadable;
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ fn not_asked(now: u64, record: &Record, not_ready: NotReady) -> Decision {
     let event = Event::Polled {
         epoch: record.epoch,
         receives: 1,
+        asked: Asked::of(record, at(now)),
         client_request_id: String::new(),
         reply: Err(not_ready),
     };

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::asked::{Asked, Reply};
 use crate::checks;
+use crate::plan::KINDS;
 use crate::process::Incoming;
 use crate::receivers::Manner;
 use crate::world::{RECEIVER, World, lock};
@@ -147,6 +148,7 @@ fn asked(world: &World, index: u64) -> Asked {
     let (client, kinds): (_, &[&str]) = match random.within(0..10) {
         0 => ("fabrikam", &["schedule"]),
         1 | 2 => ("hr", &["schedule", "goals"]),
+        3 => ("tickets", &["wipe", "workflow", "ediscovery", "team"]),
         _ => ("tickets", &["export", "export", "goals", "schedule"]),
     };
     let (client, kind) = match world.plan.operation {
@@ -159,24 +161,45 @@ fn asked(world: &World, index: u64) -> Asked {
         None => random.within(0..5),
     };
     let guid = |number: u64| format!("6e7b768e-07e2-4810-8459-{number:012}");
-    let (resource, operation, parameters) = match kind {
+    // None of the views and teams that several ask for.
+    let alone = 1_000_000 + index;
+    let (resource, parameters) = match kind {
         "export" => {
             let container = format!("dsar-{index}");
             let parameters = json!({ "userId": guid(index), "storageLocation": sas(&container) });
-            (container, "user.exportPersonalData", parameters)
+            (container, parameters)
         }
         "goals" => {
             let parameters =
                 json!({ "goalsOrganizationId": guid(few / 3), "explorerViewId": guid(few) });
-            (guid(few), "goals.exportJob", parameters)
+            (guid(few), parameters)
         }
+        "wipe" => (guid(alone), json!({ "deviceId": guid(alone) })),
+        "workflow" => {
+            let subjects = json!([{ "id": guid(alone) }]);
+            let parameters = json!({ "workflowId": guid(alone), "subjects": subjects });
+            (guid(alone), parameters)
+        }
+        "ediscovery" => {
+            let parameters = json!({
+                "caseId": guid(alone),
+                "searchId": guid(alone),
+                "exportCriteria": "searchHits",
+                "additionalOptions": "splitSource",
+                "exportFormat": "pst",
+            });
+            (guid(alone), parameters)
+        }
+        "team" => (guid(alone), json!({ "groupId": guid(alone) })),
         _ => {
             let zone = *random.pick(&["America/Chicago", "Europe/Berlin", "Asia/Tokyo"]);
             let schedule = json!({ "enabled": true, "timeZone": zone });
             let parameters = json!({ "teamId": guid(few), "schedule": schedule });
-            (guid(few), "team.schedule", parameters)
+            (guid(few), parameters)
         }
     };
+    let operation = KINDS.iter().find(|(short, _)| *short == kind);
+    let operation = operation.map_or(kind, |(_, name)| *name);
     let mut body = json!({ "operation": operation, "parameters": parameters });
     // The other clients of `CONFIG` have no receiver.
     if client == "tickets" && random.chance(0.9) {
@@ -190,7 +213,8 @@ fn asked(world: &World, index: u64) -> Asked {
         };
         lock(&world.receivers).manners.insert(path, manner);
     }
-    let keyed = kind == "export" || random.chance(0.7);
+    let is_shared = ["goals", "schedule"].contains(&kind);
+    let keyed = !is_shared || random.chance(0.7);
     if random.chance(0.3) {
         body["reference"] = json!(format!("RITM-{index}"));
     }

@@ -72,9 +72,17 @@ pub(crate) fn container(url: &str) -> &str {
     url.split('?').next().unwrap_or(url)
 }
 
-/// The resource of an operation, as Graph's journal names it: a container, a view or a team.
+/// The resource of an operation, as Graph's journal names it: a container, a view, a team, a device.
 pub(crate) fn resource(record: &Record) -> &str {
-    let names = ["storageLocation", "explorerViewId", "teamId"];
+    let names = [
+        "storageLocation",
+        "explorerViewId",
+        "teamId",
+        "deviceId",
+        "workflowId",
+        "caseId",
+        "groupId",
+    ];
     let mut values = names.iter().filter_map(|name| record.parameters.get(*name));
     values.find_map(Value::as_str).unwrap_or_default()
 }

@@ -7,6 +7,7 @@
 mod asked;
 mod caller;
 mod checks;
+mod looks;
 mod messages;
 mod network;
 mod plan;

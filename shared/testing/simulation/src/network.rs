@@ -103,6 +103,9 @@ impl SimulatedNetwork {
             if let Some(throttled) = self.storm(&call) {
                 return Ok(throttled);
             }
+            if world.plan.sabotage == Some(Sabotage::EmptyList) && is_list(&call) {
+                return Ok(empty_list());
+            }
         }
         let mut request = Request::new(Bytes::from(call.body));
         *request.method_mut() = call.method;
@@ -247,6 +250,20 @@ impl SimulatedNetwork {
             headers,
             body: Ok(Vec::new()),
         })
+    }
+}
+
+/// The look for an export of an eDiscovery search.
+fn is_list(call: &Call) -> bool {
+    let path = call.url.path();
+    path.contains("/ediscoveryCases/") && path.ends_with("/operations")
+}
+
+fn empty_list() -> Answered {
+    Answered {
+        status: StatusCode::OK,
+        headers: HeaderMap::new(),
+        body: Ok(br#"{"value":[]}"#.to_vec()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The choices of a seed before anything runs: how many operations, which faults and how often.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use graph_simulator::{Action, Durations, Fault};
@@ -13,12 +14,30 @@ pub enum Host {
     Functions,
 }
 
+/// What is asked for, by its short name and its name in the catalogue.
+pub(crate) const KINDS: [(&str, &str); 7] = [
+    ("export", "user.exportPersonalData"),
+    ("goals", "goals.exportJob"),
+    ("schedule", "team.schedule"),
+    // Looked for after a lost answer, and never sent twice.
+    ("wipe", "device.wipe"),
+    // Accepted without a word, so always looked for.
+    ("workflow", "lifecycle.runWorkflow"),
+    // Looked for, and sent again if it is not there.
+    ("ediscovery", "ediscovery.exportResult"),
+    // Refused when it is too early or there already, and followed until it can be seen.
+    ("team", "team.fromGroup"),
+];
+
+/// Seconds after which Graph's lists show every job.
+pub(crate) const LONGEST_LAG: u64 = 100;
+
 /// Chances are per call, from 0 to 1; all are 0 once the faults stop.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub seed: u64,
     pub operations: u64,
-    /// `export`, `goals` or `schedule`, each for something else; all of them otherwise.
+    /// The short name of one kind, each for something else; all of them otherwise.
     pub operation: Option<&'static str>,
     pub host: Host,
     /// Faults stop so long after the beginning.
@@ -62,6 +81,8 @@ pub struct Plan {
     /// For a while Graph answers every poll 429.
     pub storm: Option<Storm>,
     pub durations: Durations,
+    /// How the jobs of the catalogue's operations depart from the ordinary case, by the operation's name.
+    pub variants: BTreeMap<String, String>,
     /// Messages in flight at which the queue would hand out no more, for functions that keep below it. So few that long
     /// waits are shelved.
     pub in_flight_limit: Option<u64>,
@@ -90,6 +111,8 @@ pub enum Sabotage {
     HiddenRetry,
     /// A message is deleted before its step, and nobody sweeps.
     DeletedFirst,
+    /// Graph's lists of jobs are empty.
+    EmptyList,
 }
 
 impl Plan {
@@ -153,6 +176,7 @@ impl Plan {
                 ..Durations::default()
             },
             in_flight_limit: random.chance(0.3).then(|| random.within(1..40)),
+            variants: variants(seed, calm),
             sabotage: None,
         }
     }
@@ -196,6 +220,22 @@ impl Plan {
     }
 }
 
+/// Graph names no job, lists it late, or finds that a team comes too early: no faults.
+fn variants(seed: u64, calm: bool) -> BTreeMap<String, String> {
+    let mut random = Random::new(seed ^ 0x100c);
+    let lag = random.within(1..LONGEST_LAG);
+    let all = [
+        ("ediscovery.exportResult", "no-location".to_owned()),
+        ("ediscovery.exportResult", format!("no-location+lag={lag}")),
+        ("lifecycle.runWorkflow", format!("lag={lag}")),
+        ("team.fromGroup", "early".to_owned()),
+    ];
+    let chosen = all.into_iter().filter(|_| random.chance(0.5) && !calm);
+    chosen
+        .map(|(operation, variant)| (operation.to_owned(), variant))
+        .collect()
+}
+
 /// Faults of the Graph simulator and of its token endpoint, each of its kinds.
 fn graph_faults(random: &mut Random) -> Vec<Fault> {
     let calls = [
@@ -207,6 +247,7 @@ fn graph_faults(random: &mut Random) -> Vec<Fault> {
         "schedule.poll",
         "*.start",
         "*.poll",
+        "*.then",
         "token",
         "*",
     ];

@@ -24,6 +24,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::network::SimulatedNetwork;
+use crate::plan::KINDS;
 use crate::plan::{Host, Sabotage};
 use crate::queue::{self, Received, SimulatedQueue};
 use crate::store::SimulatedStore;
@@ -78,7 +79,7 @@ pub(crate) async fn keep(world: Arc<World>, work: Work, number: u32, inbox: Opti
 }
 
 fn app(life: &Arc<Life>) -> App {
-    let text = CONFIG
+    let text = with_more_operations()
         .replace("{graph}", GRAPH)
         .replace("{receiver}", RECEIVER);
     let config = Config::parse(&text, Catalogue::shipped(), &resolve)
@@ -98,6 +99,14 @@ fn app(life: &Arc<Life>) -> App {
         (Host::Functions, Some(limit)) => app.with_in_flight_limit(limit),
         (Host::Functions, None) | (Host::Machine, _) => app,
     }
+}
+
+/// The configuration of every test, with the operations that are looked for or followed for one of the clients.
+fn with_more_operations() -> String {
+    let few = r#"["user.exportPersonalData", "goals.exportJob", "team.schedule"]"#;
+    let names: Vec<&str> = KINDS.iter().map(|(_, name)| *name).collect();
+    assert!(CONFIG.contains(few), "the client with all operations");
+    CONFIG.replacen(few, &format!("{names:?}"), 1)
 }
 
 /// The time when the host ends what begins now, by the clock of the process.

@@ -9,6 +9,7 @@ use courier_core::ports::{Document, Filter, Overdue, Page, Shelved, Store, Store
 use jiff::Timestamp;
 
 use crate::checks;
+use crate::looks;
 use crate::plan::Sabotage;
 use crate::world::{GRAPH, Life, lock};
 
@@ -50,7 +51,9 @@ impl SimulatedStore {
         if current.revision + 1 != record.revision && !unguarded {
             return Ok(Write::settle(record, current.clone()));
         }
-        let broken = broken_promise(current, record);
+        let broken = broken_promise(current, record)
+            .or_else(|| looks::broken_follow_up(current, record))
+            .or_else(|| looks::broken_restart(world, current, record));
         self.0.report(format_args!(
             "{} {} -> {} r{} a{} h{}",
             world.name(&record.id),

@@ -10,7 +10,8 @@ use graph_simulator::{Entry, Job};
 use serde_json::{Value, json};
 
 use crate::asked::Asked;
-use crate::checks::{container, no_secret, resource};
+use crate::checks::{no_secret, resource};
+use crate::looks;
 use crate::world::{World, lock};
 
 /// The counts of what came about, by name.
@@ -36,12 +37,22 @@ pub(crate) fn ends(world: &World) -> BTreeMap<&'static str, usize> {
             delivery,
             record.adopted.then_some("adopted"),
             (record.attempt > 1).then_some("claimedAgain"),
+            was(record, "jobLookedFor").then_some("lookedFor"),
+            was(record, "jobFound").then_some("found"),
+            was(record, "jobNotFound").then_some("startedAgain"),
+            was(record, "startTooEarly").then_some("tooEarly"),
+            was(record, "jobSucceeded").then_some("followed"),
         ];
         for word in words.into_iter().flatten() {
             *ends.entry(word).or_default() += 1;
         }
     }
     ends
+}
+
+/// The history has a line of this event.
+fn was(record: &Record, event: &str) -> bool {
+    record.history.iter().any(|line| line.event == event)
 }
 
 /// Everything that must be true when the faults have stopped and nothing is left to do.
@@ -63,6 +74,7 @@ pub(crate) fn in_the_end(world: &World, asked: &[Asked]) {
         no_secret(world, "the store", &json!(record).to_string());
         let starts = starts.get(resource(record)).map_or(&[][..], Vec::as_slice);
         sent_once(world, record, starts);
+        looks::seen(world, record, &calls);
         truthful(world, record, starts, &by_id);
         if world.plan.is_calm() {
             undisturbed(world, record);
@@ -128,7 +140,7 @@ fn truthful(world: &World, record: &Record, starts: &[&Entry], jobs: &BTreeMap<S
     }
 }
 
-/// I1, and more: after a call that may have started an export there is no other. Graph's own refusal of a used container
+/// I1, and more: after a call that may have started what must not run twice there is no other. Graph's own refusal of a used container
 /// would hide the second.
 fn sent_once(world: &World, record: &Record, starts: &[&Entry]) {
     let answers: Vec<_> = starts.iter().map(|call| call.status).collect();
@@ -137,7 +149,7 @@ fn sent_once(world: &World, record: &Record, starts: &[&Entry]) {
     let is_refusal = |status: &Option<u16>| {
         status.is_some_and(|status| (300..500).contains(&status) && status != 408)
     };
-    if is_export(record) && !answers[..before].iter().all(is_refusal) {
+    if looks::is_sent_once(record) && !answers[..before].iter().all(is_refusal) {
         world.broken(format_args!("I1: {} was sent {answers:?}", record.id));
     }
 }
@@ -150,17 +162,7 @@ fn is_export(record: &Record) -> bool {
 fn starts(calls: &[Entry]) -> BTreeMap<&str, Vec<&Entry>> {
     let mut starts: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     for call in calls {
-        let field = |name: &str| call.body.as_ref()?.get(name)?.as_str();
-        let resource = match call.call.as_str() {
-            "export.start" => field("storageLocation").map(container),
-            "goals.start" => field("explorerViewId"),
-            "schedule.start" => call.path.split('/').nth(3),
-            _ => None,
-        };
-        starts
-            .entry(resource.unwrap_or_default())
-            .or_default()
-            .push(call);
+        starts.entry(looks::about(call)).or_default().push(call);
     }
     starts
 }

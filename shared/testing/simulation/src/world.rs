@@ -79,6 +79,7 @@ impl World {
         options.refresh_token = Some(REFRESH_TOKEN.to_owned());
         options.faults.clone_from(&plan.graph_faults);
         options.durations = plan.durations.clone();
+        options.variants.clone_from(&plan.variants);
         let graph = Simulator::detached(options)
             .unwrap_or_else(|error| panic!("a simulator without a file: {error}"));
         Arc::new(Self {

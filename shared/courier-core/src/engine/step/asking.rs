@@ -15,7 +15,7 @@ use crate::graph::foreign;
 use crate::graph::results::{SEALED, SHOWN, without_query};
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::graph::verdict::{GraphReply, Subject};
-use crate::lifecycle::{Event, schedule};
+use crate::lifecycle::{Asked, Event, schedule};
 use crate::operation::{Record, SealedField, State};
 
 /// Asks once, and once more with a new token when Graph refuses the first one.
@@ -27,6 +27,7 @@ pub(super) async fn poll(
     ends_at: Timestamp,
 ) -> Event {
     let kind = app.token_kind(record, operation);
+    let asked = Asked::of(record, app.now());
     let polled = match try_poll(app, record, operation).await {
         // The token may have been revoked before it expired, so the poll is repeated with a new one if there is time.
         Ok((id, reply, Some(token))) if is_unauthorized(&reply) => match tenant(app, record) {
@@ -64,6 +65,7 @@ pub(super) async fn poll(
     Event::Polled {
         epoch,
         receives,
+        asked,
         client_request_id,
         reply,
     }

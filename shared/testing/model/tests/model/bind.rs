@@ -1,21 +1,22 @@
 //! From the model's small words to the real events, messages and answers that `decide` and its judge read, and back.
 
 use courier_core::callback::CallbackReply;
-use courier_core::catalogue::Restart;
 use courier_core::graph::error::GraphError;
 use courier_core::graph::unavailable::{Cause, NotReady};
 use courier_core::graph::verdict::{Answer, GraphReply};
-use courier_core::lifecycle::{Event, Next};
+use courier_core::lifecycle::{Asked, Event, Next};
 use courier_core::operation::message::Message;
 use courier_core::operation::{CallbackTarget, Forecast, OperationId, Record, State};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use crate::rulebook::base;
-use crate::words::{CallReply, Happening, Kind, Place, PollReply, StartReply, Then, Ticket};
+use crate::rulebook::{base, time};
+use crate::words::{
+    CallReply, Clock, Happening, Kind, Place, PollReply, Question, StartReply, Then, Ticket,
+};
+use crate::works::Work;
 
 pub(crate) const GRAPH: &str = "https://graph.microsoft.com";
-const FOREIGN: &str = "https://graph.microsoft.com.evil.example/v1.0/dataPolicyOperations/0";
 /// More jobs of one operation are outside the model's boundary.
 pub(crate) const JOBS: u8 = 4;
 
@@ -23,31 +24,9 @@ pub(crate) fn id(operation: u8) -> OperationId {
     OperationId::from_key("tickets", &operation.to_string())
 }
 
-fn url(class: Restart, place: Place) -> Option<String> {
-    let path = match (class, place) {
-        (_, Place::Nowhere) => return None,
-        (_, Place::Foreign) => return Some(FOREIGN.to_owned()),
-        (Restart::Never, Place::Job(job)) => format!("/v1.0/dataPolicyOperations/{job}"),
-        (Restart::Adopt, Place::Job(job)) => {
-            format!("/beta/employeeExperience/goals/exportJobs/{job}")
-        }
-        (Restart::Idempotent, Place::Job(job)) => format!("/v1.0/teams/{job}/schedule"),
-    };
-    Some(format!("{GRAPH}{path}"))
-}
-
-fn place(class: Restart, location: Option<&str>) -> Place {
-    let Some(location) = location else {
-        return Place::Nowhere;
-    };
-    let mut jobs = (0..JOBS).map(Place::Job);
-    let job = jobs.find(|job| url(class, *job).as_deref() == Some(location));
-    job.unwrap_or(Place::Foreign)
-}
-
-pub(crate) fn monitor(class: Restart, record: &Record) -> Place {
+pub(crate) fn monitor(work: Work, record: &Record) -> Place {
     match &record.state {
-        State::Running { monitor } => place(class, Some(monitor)),
+        State::Running { monitor } => work.place(Some(monitor)),
         State::Accepted { .. }
         | State::Starting { .. }
         | State::StartUnknown { .. }
@@ -57,20 +36,20 @@ pub(crate) fn monitor(class: Restart, record: &Record) -> Place {
     }
 }
 
-pub(crate) fn message(class: Restart, ticket: Ticket) -> Message {
+pub(crate) fn message(work: Work, ticket: Ticket) -> Message {
     let operation_id = id(ticket.operation);
     match ticket.kind {
         Kind::Watchdog => Message::WatchdogV1 { operation_id },
         Kind::Poll { epoch, place } => Message::PollV1 {
             operation_id,
             epoch: epoch.into(),
-            location: url(class, place),
+            location: work.url(place),
             receives_before: 0,
         },
     }
 }
 
-pub(crate) fn ticket(class: Restart, operation: u8, message: &Message) -> Ticket {
+pub(crate) fn ticket(work: Work, operation: u8, message: &Message) -> Ticket {
     assert_eq!(*message.operation_id(), id(operation));
     let kind = match message {
         Message::WatchdogV1 { .. } => Kind::Watchdog,
@@ -78,7 +57,7 @@ pub(crate) fn ticket(class: Restart, operation: u8, message: &Message) -> Ticket
             epoch, location, ..
         } => Kind::Poll {
             epoch: small(*epoch),
-            place: place(class, location.as_deref()),
+            place: work.place(location.as_deref()),
         },
     };
     Ticket { operation, kind }
@@ -96,28 +75,33 @@ pub(crate) fn then(next: &Next) -> Then {
     }
 }
 
-pub(crate) fn event(class: Restart, happening: Happening) -> Event {
+/// The event for a record of `operation`.
+pub(crate) fn event(work: Work, operation: u8, record: &Record, happening: Happening) -> Event {
     match happening {
-        Happening::Arrived(ticket) => Event::Arrived(message(class, ticket)),
+        Happening::Arrived(ticket) => Event::Arrived(message(work, ticket)),
         Happening::Prepared => Event::Prepared,
-        Happening::NotReady => Event::NotReady(NotReady {
-            reason: None,
-            detail: None,
-            retry_after: None,
-            cause: Cause::Trouble,
-        }),
+        Happening::NotReady => Event::NotReady(trouble()),
         Happening::Started { attempt, reply } => Event::Started {
             attempt: attempt.into(),
             client_request_id: "c".to_owned(),
-            start_url: url(class, Place::Job(0)).unwrap_or_default(),
-            reply: started(class, reply),
+            start_url: work.url(Place::Job(0)).unwrap_or_default(),
+            reply: started(work, reply),
             forecast: Some(forecast()),
         },
-        Happening::Polled { epoch, reply } => Event::Polled {
+        Happening::Polled {
+            epoch,
+            asked,
+            reply,
+        } => Event::Polled {
             epoch: epoch.into(),
             receives: 1,
+            asked: question(work, record, asked, reply),
             client_request_id: "c".to_owned(),
-            reply: Ok(polled(class, reply)),
+            reply: if reply == PollReply::NotReady {
+                Err(trouble())
+            } else {
+                Ok(polled(work, operation, reply))
+            },
         },
         Happening::Called {
             epoch,
@@ -141,12 +125,29 @@ pub(crate) fn event(class: Restart, happening: Happening) -> Event {
     }
 }
 
-fn started(class: Restart, reply: StartReply) -> GraphReply {
-    let accepted = match class {
-        Restart::Never => 202,
-        Restart::Adopt => 201,
-        Restart::Idempotent => 200,
-    };
+fn trouble() -> NotReady {
+    NotReady {
+        reason: None,
+        detail: None,
+        retry_after: None,
+        cause: Cause::Trouble,
+    }
+}
+
+/// A question about an earlier start was asked before the job of this one must have appeared.
+fn question(work: Work, record: &Record, asked: Question, reply: PollReply) -> Asked {
+    match asked {
+        Question::Monitor(place) => Asked::Monitor(work.url(place).unwrap_or_default()),
+        Question::Job { attempt } => {
+            let settled = reply.is_settled() && u32::from(attempt) == record.attempt;
+            let clock = if settled { Clock::Due } else { Clock::Early };
+            Asked::Job { at: time(clock) }
+        }
+    }
+}
+
+fn started(work: Work, reply: StartReply) -> GraphReply {
+    let accepted = work.accepted();
     let (status, place, body) = match reply {
         StartReply::NotSent => return GraphReply::NotSent("no connection".to_owned()),
         StartReply::Lost => return GraphReply::Lost("no answer in time"),
@@ -154,28 +155,41 @@ fn started(class: Restart, reply: StartReply) -> GraphReply {
         StartReply::Throttled => (429, Place::Nowhere, None),
         StartReply::Unauthorized => (401, Place::Nowhere, None),
         StartReply::Refused => (400, Place::Nowhere, None),
-        StartReply::Accepted(place) => (accepted, place, Some("pending")),
+        StartReply::Early => (404, Place::Nowhere, None),
+        StartReply::Already => (409, Place::Nowhere, None),
+        StartReply::Accepted(place) => (accepted, place, says("pending")),
         StartReply::Pending(place) => (409, place, None),
-        StartReply::Done(place) => (accepted, place, Some("completed")),
+        StartReply::Done(place) => (accepted, place, says("completed")),
     };
-    answer(status, url(class, place), body)
+    // A 204 has no body.
+    answer(status, work.url(place), body.filter(|_| status != 204))
 }
 
-fn polled(class: Restart, reply: PollReply) -> GraphReply {
-    let succeeded = match class {
-        Restart::Never => "complete",
-        Restart::Adopt => "succeeded",
-        Restart::Idempotent => "completed",
+fn polled(work: Work, operation: u8, reply: PollReply) -> GraphReply {
+    let (status, body) = match reply {
+        PollReply::Running => (200, says("running")),
+        PollReply::Succeeded => (200, says(work.success())),
+        PollReply::Failed => (200, says("failed")),
+        PollReply::Missing | PollReply::NotYet => (404, None),
+        PollReply::Unauthorized | PollReply::Hidden { .. } => (403, None),
+        PollReply::Lost | PollReply::NotReady => return GraphReply::Lost("no answer in time"),
+        PollReply::Found(job) => (200, Some(work.list(operation, Some(job)))),
+        PollReply::Absent { .. } => (200, Some(work.list(operation, None))),
+        PollReply::Visible => (
+            200,
+            Some(json!({ "id": "1", "webUrl": "https://t.example" })),
+        ),
     };
-    let (status, word) = match reply {
-        PollReply::Running => (200, Some("running")),
-        PollReply::Succeeded => (200, Some(succeeded)),
-        PollReply::Failed => (200, Some("failed")),
-        PollReply::Missing => (404, None),
-        PollReply::Unauthorized => (403, None),
-        PollReply::Lost => return GraphReply::Lost("no answer in time"),
-    };
-    answer(status, None, word)
+    answer(status, None, body)
+}
+
+fn says(word: &str) -> Option<Value> {
+    Some(json!({
+        "status": word,
+        "provisionStatus": word,
+        "processingStatus": word,
+        "enabled": true,
+    }))
 }
 
 fn called(reply: CallReply) -> CallbackReply {
@@ -191,7 +205,6 @@ fn called(reply: CallReply) -> CallbackReply {
     }
 }
 
-/// The caller's receiver; another one after each change.
 /// The forecast that most of the jobs take between one and two hours.
 fn forecast() -> Forecast {
     Forecast {
@@ -201,6 +214,7 @@ fn forecast() -> Forecast {
     }
 }
 
+/// The caller's receiver; another one after each change.
 pub(crate) fn receiver() -> CallbackTarget {
     let sealed = serde_json::from_value(json!("v1.sealed")).expect("a sealed text");
     CallbackTarget::new(sealed, "https://tickets.example")
@@ -216,8 +230,7 @@ fn parked() -> Timestamp {
     base() + SignedDuration::from_hours(2)
 }
 
-fn answer(status: u16, location: Option<String>, word: Option<&str>) -> GraphReply {
-    let body = word.map(|word| json!({ "status": word, "provisionStatus": word, "enabled": true }));
+fn answer(status: u16, location: Option<String>, body: Option<Value>) -> GraphReply {
     let error = (status >= 400).then(|| GraphError {
         code: "refused".to_owned(),
         message: "Graph says no".to_owned(),

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use courier_core::catalogue::Restart;
 use stateright::{Model, Property};
 
 use crate::actions::{Action, VISITS};
@@ -11,12 +10,13 @@ use crate::properties;
 use crate::rulebook::Rulebook;
 use crate::variants::Variant;
 use crate::words::{Clock, Happening, Kind, Place, Ticket};
+use crate::works::Work;
 use crate::world::{Broken, Budget, Chance, Doing, Operation, Process, Role, View, World};
 
 /// One configuration of the model.
 #[derive(Debug, Clone)]
 pub(crate) struct Configuration {
-    pub(crate) class: Restart,
+    pub(crate) work: Work,
     pub(crate) operations: u8,
     pub(crate) with_callback: bool,
     /// Poll messages stay in the queue; that they lead to the end is asked of every state all the same (I8).
@@ -53,7 +53,7 @@ impl Checked {
         let variant = configuration.variant;
         Self {
             rules: Rulebook::new(
-                configuration.class,
+                configuration.work,
                 configuration.with_callback,
                 configuration.clocks,
                 variant,
@@ -204,6 +204,9 @@ impl Model for Checked {
             taken: 0,
             ended_writes: 0,
             came_late: false,
+            may_have_run: false,
+            restarted: 0,
+            seen: 0,
         };
         vec![World {
             operations: vec![operation; self.configuration.operations.into()],
@@ -278,7 +281,8 @@ impl Model for Checked {
         self.within_jobs(world)
             && world.operations.iter().all(|operation| {
                 let facts = operation.record.map(|record| self.rules.facts(record));
-                facts.is_none_or(|facts| facts.attempt <= 3 && facts.epoch <= 12)
+                // The epochs of messages that replace others begin after the revision, which is 100.
+                facts.is_none_or(|facts| facts.attempt <= 3 && facts.epoch % 100 <= 12)
             })
     }
 }

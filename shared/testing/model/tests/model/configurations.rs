@@ -1,9 +1,8 @@
 //! The configurations: small worlds, each with a few faults, instead of one with all of them.
 
-use courier_core::catalogue::Restart;
-
 use crate::checked::Configuration;
 use crate::words::Clock;
+use crate::works::Work;
 use crate::world::{Budget, Chance};
 
 /// The size of the part that is explored.
@@ -15,7 +14,10 @@ pub(crate) enum Size {
     Full,
 }
 
-pub(crate) const CLASSES: [Restart; 3] = [Restart::Never, Restart::Adopt, Restart::Idempotent];
+pub(crate) const CLASSES: [Work; 3] = [Work::Export, Work::Goals, Work::Schedule];
+
+/// What is looked for, or followed by looks after its success.
+pub(crate) const LOOKS: [Work; 3] = [Work::Workflow, Work::Ediscovery, Work::Team];
 
 const DUE: &[Clock] = &[Clock::Due];
 const BEFORE_DEADLINE: &[Clock] = &[Clock::Early, Clock::Due];
@@ -23,9 +25,9 @@ const EVER: &[Clock] = &[Clock::Early, Clock::Due, Clock::Late];
 
 impl Configuration {
     /// One operation, a caller with one retry, two workers; `faults` of the `chances` that are faults.
-    pub(crate) fn of(class: Restart, faults: u8, chances: &[(Chance, u8)]) -> Self {
+    pub(crate) fn of(work: Work, faults: u8, chances: &[(Chance, u8)]) -> Self {
         Self {
-            class,
+            work,
             operations: 1,
             with_callback: true,
             only_starts: false,
@@ -50,13 +52,32 @@ impl Configuration {
         larger
     }
 
+    /// What comes after the end is left to the other worlds.
+    fn without_callback(mut self) -> Self {
+        self.with_callback = false;
+        self.reached = vec!["all closed"];
+        self
+    }
+
+    /// A team goes through two more looks: what comes after its end, the caller's retry and polls that find the job
+    /// still running are left to the other worlds.
+    fn smaller(self, work: Work, size: Size) -> Self {
+        if work != Work::Team || size == Size::Full {
+            return self;
+        }
+        let mut smaller = self.without_callback();
+        smaller.requests = 1;
+        smaller.budget = smaller.budget.without(Chance::Running);
+        smaller
+    }
+
     fn reaching(mut self, reached: &[&'static str]) -> Self {
         self.reached.extend(reached);
         self
     }
 }
 
-pub(crate) fn base(class: Restart, size: Size) -> Configuration {
+pub(crate) fn base(work: Work, size: Size) -> Configuration {
     let chances = [
         (Chance::Running, 1),
         (Chance::Crash, 1),
@@ -64,16 +85,21 @@ pub(crate) fn base(class: Restart, size: Size) -> Configuration {
         (Chance::LostAnswer, 1),
         (Chance::Callback, 1),
     ];
-    let base = Configuration::of(class, 1, &chances).at(size);
-    match class {
-        Restart::Never => base.reaching(&["called twice", "unknown"]),
-        Restart::Adopt => base.reaching(&["called twice", "adopted"]),
-        Restart::Idempotent => base.reaching(&["called twice"]),
+    let base = Configuration::of(work, 1, &chances)
+        .at(size)
+        .smaller(work, size);
+    match work {
+        Work::Export => base.reaching(&["called twice", "unknown"]),
+        Work::Goals => base.reaching(&["called twice", "adopted"]),
+        Work::Schedule => base.reaching(&["called twice"]),
+        Work::Workflow => base.reaching(&["called twice", "looked for", "unknown"]),
+        Work::Ediscovery => base.reaching(&["looked for", "started again after a look"]),
+        Work::Team => base.reaching(&["adopted", "seen by the last look", "unverified"]),
     }
 }
 
 /// A start outlives its lease, and a message its deletion.
-pub(crate) fn zombie(class: Restart, size: Size) -> Configuration {
+pub(crate) fn zombie(work: Work, size: Size) -> Configuration {
     let chances = [
         (Chance::Outlived, 1),
         (Chance::Duplicate, 1),
@@ -81,17 +107,18 @@ pub(crate) fn zombie(class: Restart, size: Size) -> Configuration {
     ];
     let zombie = Configuration {
         requests: if size == Size::Full { 2 } else { 1 },
-        ..Configuration::of(class, 2, &chances).at(size)
+        ..Configuration::of(work, 2, &chances).at(size)
     };
-    match class {
-        Restart::Never => zombie.reaching(&["late answer", "unknown"]),
-        Restart::Adopt => zombie.reaching(&["adopted"]),
-        Restart::Idempotent => zombie,
+    match work {
+        Work::Export => zombie.reaching(&["late answer", "unknown"]),
+        Work::Goals | Work::Team => zombie.reaching(&["adopted"]),
+        Work::Workflow | Work::Ediscovery => zombie.reaching(&["looked for"]),
+        Work::Schedule => zombie,
     }
 }
 
 /// Writes of which nobody knows whether, or when, the store applies them.
-pub(crate) fn ambiguous_write(class: Restart, size: Size) -> Configuration {
+pub(crate) fn ambiguous_write(work: Work, size: Size) -> Configuration {
     let chances = [
         (Chance::Unanswered, 1),
         (Chance::Hiccup, 1),
@@ -100,26 +127,32 @@ pub(crate) fn ambiguous_write(class: Restart, size: Size) -> Configuration {
     ];
     Configuration {
         requests: if size == Size::Full { 2 } else { 1 },
-        ..Configuration::of(class, 2, &chances).at(size)
+        ..Configuration::of(work, 2, &chances).at(size)
     }
 }
 
 /// Whatever Graph may say to a start, at once or late.
-pub(crate) fn start(class: Restart, size: Size) -> Configuration {
+pub(crate) fn start(work: Work, size: Size) -> Configuration {
     let chances = [
         (Chance::Hiccup, 1),
         (Chance::Refusal, 1),
         (Chance::LostAnswer, 1),
         (Chance::SlowStart, 1),
         (Chance::Untrackable, 1),
+        (Chance::Early, 1),
         (Chance::Outlived, 1),
     ];
-    Configuration::of(class, 2, &chances)
+    let start = Configuration::of(work, 2, &chances)
         .at(size)
-        .reaching(&["unknown"])
+        .smaller(work, size);
+    match work {
+        Work::Export | Work::Goals | Work::Schedule => start.reaching(&["unknown"]),
+        Work::Workflow | Work::Ediscovery => start.reaching(&["unknown", "looked for"]),
+        Work::Team => start.reaching(&["unknown", "rejected", "adopted"]),
+    }
 }
 
-pub(crate) fn poll(class: Restart, size: Size) -> Configuration {
+pub(crate) fn poll(work: Work, size: Size) -> Configuration {
     let chances = [
         (Chance::Running, 1),
         (Chance::Missing, 2),
@@ -127,14 +160,37 @@ pub(crate) fn poll(class: Restart, size: Size) -> Configuration {
     ];
     Configuration {
         requests: 1,
-        ..Configuration::of(class, 2, &chances)
+        ..Configuration::of(work, 2, &chances)
             .at(size)
             .reaching(&["unknown"])
     }
 }
 
+/// Whatever Graph may say to a look, for a job or after its success, with workers that have the same message.
+pub(crate) fn look(work: Work, size: Size) -> Configuration {
+    let chances = [
+        (Chance::LostAnswer, 1),
+        (Chance::Duplicate, 1),
+        (Chance::Hiccup, 1),
+    ];
+    // Two workers with one message are a fault, and so is what one of them meets: a lost answer, or a hiccup.
+    let faults = if work == Work::Team { 1 } else { 2 };
+    let look = Configuration {
+        requests: 1,
+        ..Configuration::of(work, faults, &chances)
+            .at(size)
+            .without_callback()
+    };
+    match work {
+        Work::Export | Work::Goals | Work::Schedule => look,
+        Work::Workflow => look.reaching(&["looked for", "unknown"]),
+        Work::Ediscovery => look.reaching(&["looked for", "started again after a look"]),
+        Work::Team => look.reaching(&["seen by the last look", "unverified"]),
+    }
+}
+
 /// Messages that are renewed, forged, or whose step panics.
-pub(crate) fn message(class: Restart, size: Size) -> Configuration {
+pub(crate) fn message(work: Work, size: Size) -> Configuration {
     let chances = [
         (Chance::Renewal, 1),
         (Chance::Forged, 1),
@@ -143,12 +199,14 @@ pub(crate) fn message(class: Restart, size: Size) -> Configuration {
     ];
     Configuration {
         requests: 1,
-        ..Configuration::of(class, 1, &chances).at(size)
+        ..Configuration::of(work, 1, &chances)
+            .at(size)
+            .smaller(work, size)
     }
 }
 
 /// The deadline and the end of the callback window.
-pub(crate) fn deadline(class: Restart, size: Size) -> Configuration {
+pub(crate) fn deadline(work: Work, size: Size) -> Configuration {
     let chances = [
         (Chance::Crash, 1),
         (Chance::LostAnswer, 1),
@@ -157,14 +215,15 @@ pub(crate) fn deadline(class: Restart, size: Size) -> Configuration {
     ];
     Configuration {
         clocks: EVER,
-        ..Configuration::of(class, 1, &chances)
+        ..Configuration::of(work, 1, &chances)
             .at(size)
             .reaching(&["undeliverable"])
+            .smaller(work, size)
     }
 }
 
 /// The sweeper comes when it likes, with or without a lost message.
-pub(crate) fn sweeper(class: Restart, size: Size) -> Configuration {
+pub(crate) fn sweeper(work: Work, size: Size) -> Configuration {
     let chances = [
         (Chance::Sweep, 1),
         (Chance::LostMessage, 1),
@@ -173,22 +232,25 @@ pub(crate) fn sweeper(class: Restart, size: Size) -> Configuration {
     Configuration {
         swept: true,
         requests: 1,
-        ..Configuration::of(class, 1, &chances).at(size)
+        ..Configuration::of(work, 1, &chances).at(size)
     }
 }
 
 /// A cancelled operation's message is queued after the write: a crash between the two leaves it to the older message.
-pub(crate) fn cancel(class: Restart, size: Size) -> Configuration {
+pub(crate) fn cancel(work: Work, size: Size) -> Configuration {
     let chances = [(Chance::Cancel, 1), (Chance::Crash, 1)];
-    Configuration {
+    let cancel = Configuration {
         requests: 1,
-        ..Configuration::of(class, 1, &chances)
-            .at(size)
-            .reaching(&["cancelled"])
-    }
+        ..Configuration::of(work, 1, &chances).at(size)
+    };
+    let cancel = match work {
+        Work::Export | Work::Goals | Work::Schedule => cancel,
+        Work::Workflow | Work::Ediscovery | Work::Team => cancel.without_callback(),
+    };
+    cancel.reaching(&["cancelled"])
 }
 
-pub(crate) fn redelivery(class: Restart, size: Size) -> Configuration {
+pub(crate) fn redelivery(work: Work, size: Size) -> Configuration {
     let chances = [
         (Chance::Redelivery, 1),
         (Chance::Crash, 1),
@@ -197,14 +259,14 @@ pub(crate) fn redelivery(class: Restart, size: Size) -> Configuration {
     Configuration {
         swept: true,
         requests: 1,
-        ..Configuration::of(class, 1, &chances)
+        ..Configuration::of(work, 1, &chances)
             .at(size)
             .reaching(&["called twice", "undeliverable"])
     }
 }
 
 /// The receiver is left alone for a while, and changed for another.
-pub(crate) fn receiver(class: Restart, size: Size) -> Configuration {
+pub(crate) fn receiver(work: Work, size: Size) -> Configuration {
     let chances = [
         (Chance::Retarget, 1),
         (Chance::Park, 1),
@@ -215,7 +277,7 @@ pub(crate) fn receiver(class: Restart, size: Size) -> Configuration {
     Configuration {
         swept: true,
         requests: 1,
-        ..Configuration::of(class, 1, &chances).at(size).reaching(&[
+        ..Configuration::of(work, 1, &chances).at(size).reaching(&[
             "called twice",
             "undeliverable",
             "delivered to the second receiver",
@@ -243,7 +305,7 @@ pub(crate) fn line(size: Size) -> Configuration {
             DUE
         },
         reached: vec!["all closed"],
-        ..Configuration::of(Restart::Idempotent, 1, &chances)
+        ..Configuration::of(Work::Schedule, 1, &chances)
     }
 }
 
@@ -251,6 +313,16 @@ pub(crate) fn line(size: Size) -> Configuration {
 pub(crate) fn line_with_cancel() -> Configuration {
     Configuration {
         budget: Budget::new(0, &[(Chance::Cancel, 1)]),
+        ..line(Size::Quick)
+    }
+}
+
+/// Two runs of one workflow: the second waits while the first is looked for.
+pub(crate) fn line_of_looks() -> Configuration {
+    Configuration {
+        work: Work::Workflow,
+        budget: Budget::none(),
+        reached: vec!["looked for"],
         ..line(Size::Quick)
     }
 }

@@ -1,14 +1,13 @@
 //! The larger budget: one fault more and an impatient caller. See the head of `main.rs` for the command.
 
-use courier_core::catalogue::Restart;
-
 use crate::checked::Configuration;
-use crate::configurations::{self as worlds, CLASSES, Size};
+use crate::configurations::{self as worlds, CLASSES, LOOKS, Size};
 use crate::report::holds;
+use crate::works::Work;
 
-fn check(name: &str, configuration: fn(Restart, Size) -> Configuration) {
-    for class in CLASSES {
-        holds(name, configuration(class, Size::Full));
+fn check(name: &str, configuration: fn(Work, Size) -> Configuration) {
+    for work in CLASSES {
+        holds(name, configuration(work, Size::Full));
     }
 }
 
@@ -52,4 +51,17 @@ fn nothing_breaks_when_the_api_is_used() {
 #[ignore = "minutes; see main.rs"]
 fn nothing_breaks_with_two_schedules_of_one_team() {
     holds("line", worlds::line(Size::Full));
+}
+
+#[test]
+#[ignore = "minutes; see main.rs"]
+fn nothing_breaks_when_jobs_are_looked_for_or_followed() {
+    for work in LOOKS {
+        holds("base", worlds::base(work, Size::Full));
+        holds("start", worlds::start(work, Size::Full));
+        holds("look", worlds::look(work, Size::Full));
+        holds("zombie", worlds::zombie(work, Size::Quick));
+        holds("sweeper", worlds::sweeper(work, Size::Quick));
+        holds("redelivery", worlds::redelivery(work, Size::Quick));
+    }
 }

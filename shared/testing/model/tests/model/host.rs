@@ -175,6 +175,7 @@ impl Checked {
         kept.ended_writes += u8::from(ends);
         kept.came_late |= late;
         world.broken.delivered_elsewhere |= elsewhere;
+        self.note_look(world, operation, old, new);
     }
 
     fn written(&self, world: &mut World, mut process: Process, verdict: Verdict) {
@@ -347,7 +348,7 @@ impl Checked {
     /// As `courier_core::lifecycle::may_start` has it: a lease lasts as long as its start is under way.
     fn may_start(&self, world: &World, operation: u8, record: Stored) -> bool {
         let facts = self.rules.facts(record);
-        facts.is_starting() || facts.may_start && is_start_under_way(world, operation)
+        self.is_starting(facts) || facts.may_start && is_start_under_way(world, operation)
     }
 
     fn turned(&self, world: &mut World, mut process: Process, line: Line, joining: bool) {
@@ -374,7 +375,7 @@ impl Checked {
     fn comes_late(&self, old: Stored, new: Stored) -> bool {
         use crate::words::Phase::{Running, StartUnknown};
         let (old, new) = (self.rules.facts(old).phase, self.rules.facts(new).phase);
-        self.rules.class == Restart::Never && old == StartUnknown && new == Running
+        self.rules.work.class() == Restart::Never && old == StartUnknown && new == Running
     }
 
     /// The target of a poll: the record says it. A message's word counts only in a broken variant.

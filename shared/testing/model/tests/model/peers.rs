@@ -4,8 +4,10 @@ use courier_core::catalogue::Restart;
 
 use crate::bind::JOBS;
 use crate::checked::Checked;
-use crate::words::{CallReply, Happening, Place, PollReply, StartReply};
-use crate::world::{Chance, Doing, Job, Process, Role, World};
+use crate::looks;
+use crate::words::{CallReply, Happening, Phase, Place, PollReply, Question, StartReply};
+use crate::works::Work;
+use crate::world::{Chance, Doing, Job, Operation, Process, Role, World};
 
 /// The fate of one start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,7 @@ pub(crate) enum Fate {
     Throttled,
     Unauthorized,
     Refused,
+    TooEarly,
     WithoutLocation,
     ForeignLocation,
 }
@@ -34,12 +37,31 @@ impl Fate {
             Self::Slow => Some(Chance::SlowStart),
             Self::NotSent | Self::Throttled | Self::Unauthorized => Some(Chance::Hiccup),
             Self::Refused => Some(Chance::Refusal),
+            Self::TooEarly => Some(Chance::Early),
             Self::WithoutLocation | Self::ForeignLocation => Some(Chance::Untrackable),
+        }
+    }
+
+    /// Whether Graph may have begun what was asked for, as far as the sender can know.
+    fn may_have_run(self) -> bool {
+        match self {
+            Self::NotSent
+            | Self::Throttled
+            | Self::Unauthorized
+            | Self::Refused
+            | Self::TooEarly => false,
+            Self::Answered
+            | Self::AnsweredLater
+            | Self::LostAfter
+            | Self::LostBefore
+            | Self::Slow
+            | Self::WithoutLocation
+            | Self::ForeignLocation => true,
         }
     }
 }
 
-const FATES: [Fate; 11] = [
+const FATES: [Fate; 12] = [
     Fate::Answered,
     Fate::AnsweredLater,
     Fate::LostAfter,
@@ -49,6 +71,7 @@ const FATES: [Fate; 11] = [
     Fate::Throttled,
     Fate::Unauthorized,
     Fate::Refused,
+    Fate::TooEarly,
     Fate::WithoutLocation,
     Fate::ForeignLocation,
 ];
@@ -59,12 +82,12 @@ impl Checked {
         world: &'a World,
         process: &'a Process,
     ) -> impl Iterator<Item = Fate> + 'a {
-        let class = self.rules.class;
+        let work = self.rules.work;
         let jobs = &world.operations[usize::from(process.operation)].jobs;
-        let later = match class {
-            Restart::Never => false,
-            Restart::Adopt => jobs.contains(&Job::Pending),
-            Restart::Idempotent => true,
+        let later = match work {
+            Work::Export | Work::Workflow | Work::Ediscovery | Work::Team => false,
+            Work::Goals => jobs.contains(&Job::Pending),
+            Work::Schedule => true,
         };
         FATES.into_iter().filter(move |fate| {
             let affordable = fate
@@ -73,7 +96,8 @@ impl Checked {
             let untrackable = fate.chance() == Some(Chance::Untrackable);
             affordable
                 && (*fate != Fate::AnsweredLater || later)
-                && !(untrackable && class == Restart::Idempotent)
+                && (*fate != Fate::TooEarly || work == Work::Team)
+                && !(untrackable && matches!(work, Work::Schedule | Work::Workflow))
         })
     }
 
@@ -83,6 +107,7 @@ impl Checked {
         }
         world.broken.start_without_secrets |= !self.rules.facts(process.copy).sealed;
         let operation = process.operation;
+        self.note_start(world, operation, fate);
         let reply = match fate {
             Fate::Answered => self.process_start(world, operation, false),
             Fate::AnsweredLater => self.process_start(world, operation, true),
@@ -99,6 +124,7 @@ impl Checked {
             Fate::Throttled => StartReply::Throttled,
             Fate::Unauthorized => StartReply::Unauthorized,
             Fate::Refused => StartReply::Refused,
+            Fate::TooEarly => StartReply::Early,
             Fate::WithoutLocation | Fate::ForeignLocation => {
                 let foreign = fate == Fate::ForeignLocation;
                 let place = if foreign {
@@ -109,6 +135,8 @@ impl Checked {
                 let reply = self.process_start(world, operation, false);
                 if matches!(reply, StartReply::Pending(_)) {
                     StartReply::Pending(place)
+                } else if reply == StartReply::Already {
+                    reply
                 } else {
                     StartReply::Accepted(place)
                 }
@@ -118,6 +146,21 @@ impl Checked {
         world.add(process);
     }
 
+    fn note_start(&self, world: &mut World, operation: u8, fate: Fate) {
+        let place = |who| world.joined.iter().position(|other| *other == Some(who));
+        let is_ahead = |(other, kept): (u8, &Operation)| {
+            let phase = kept.record.map(|record| self.rules.facts(record).phase);
+            let ahead = other != operation && place(other) < place(operation);
+            ahead && place(other).is_some() && phase == Some(Phase::Locating)
+        };
+        let out_of_turn = (0..).zip(&world.operations).any(is_ahead);
+        world.broken.out_of_turn |= out_of_turn;
+        if self.rules.work.class() == Restart::Never && fate.may_have_run() {
+            world.broken.sent_twice |= world.operation(operation).may_have_run;
+            world.operation(operation).may_have_run = true;
+        }
+    }
+
     /// Graph processes a start.
     pub(crate) fn process_start(
         &self,
@@ -125,7 +168,7 @@ impl Checked {
         operation: u8,
         later: bool,
     ) -> StartReply {
-        if self.rules.class == Restart::Idempotent {
+        if self.rules.work == Work::Schedule {
             let job = if later { Job::Succeeded } else { Job::Pending };
             world.put(operation, job);
             let place = Place::Job(0);
@@ -135,7 +178,11 @@ impl Checked {
             };
         }
         let jobs = &mut world.operation(operation).jobs;
-        if self.rules.class == Restart::Adopt
+        let is_there = |job: &Job| matches!(job, Job::Pending | Job::Succeeded);
+        if self.rules.work == Work::Team && jobs.iter().any(is_there) {
+            return StartReply::Already;
+        }
+        if self.rules.work == Work::Goals
             && !self.forgetful_graph
             && let Some(pending) = jobs.iter().position(|job| *job == Job::Pending)
         {
@@ -145,11 +192,22 @@ impl Checked {
             jobs[pending] = Job::Succeeded;
         }
         jobs.push(Job::Pending);
-        StartReply::Accepted(Place::Job(index(jobs.len() - 1)))
+        let job = Place::Job(index(jobs.len() - 1));
+        let is_named = self.rules.work != Work::Workflow;
+        StartReply::Accepted(if is_named { job } else { Place::Nowhere })
     }
 
+    /// The answers that Graph may give; without faults the first one leads on.
     pub(crate) fn poll_replies(&self, world: &World, process: &Process) -> Vec<PollReply> {
-        let Some(job) = self.monitor(process).job() else {
+        let facts = self.rules.facts(process.copy);
+        if facts.phase == Phase::Locating {
+            return self.look_replies(world, process, facts);
+        }
+        let monitor = self.monitor(process);
+        if matches!(monitor, Place::Made(_)) {
+            return looks::made_replies(world, process);
+        }
+        let Some(job) = monitor.job() else {
             return vec![PollReply::Lost];
         };
         let mut replies = match self.job(world, process.operation, job) {
@@ -174,9 +232,9 @@ impl Checked {
     }
 
     fn job(&self, world: &World, operation: u8, job: usize) -> Option<Job> {
-        match self.rules.class {
-            Restart::Idempotent => world.schedule.map(|(_, job)| job),
-            Restart::Never | Restart::Adopt => {
+        match self.rules.work {
+            Work::Schedule => world.schedule.map(|(_, job)| job),
+            Work::Export | Work::Goals | Work::Workflow | Work::Ediscovery | Work::Team => {
                 let jobs = &world.operations[usize::from(operation)].jobs;
                 jobs.get(job).copied()
             }
@@ -185,31 +243,51 @@ impl Checked {
 
     pub(crate) fn ask(&self, world: &mut World, mut process: Process, reply: PollReply) {
         let operation = process.operation;
+        let facts = self.rules.facts(process.copy);
         let place = self.monitor(&process);
         let stored = world.operation(operation).record;
         let trusted = stored.map_or(Place::Nowhere, |record| self.rules.facts(record).monitor);
-        world.broken.token_elsewhere |=
-            place == Place::Foreign || (trusted != Place::Nowhere && place != trusted);
+        // Whoever has read the record before its last look was done asks for what it said then.
+        let is_earlier = matches!(trusted, Place::Made(_)) && place < trusted;
+        world.broken.token_elsewhere |= place == Place::Foreign
+            || (trusted != Place::Nowhere
+                && place != Place::Nowhere
+                && place != trusted
+                && !is_earlier);
         match reply {
             PollReply::Succeeded => self.job_is_done(world, operation, place, Job::Succeeded),
             PollReply::Failed => self.job_is_done(world, operation, place, Job::Failed),
             PollReply::Running => world.budget.take(Chance::Running),
             PollReply::Missing => world.budget.take(Chance::Missing),
-            PollReply::Unauthorized => world.budget.take(Chance::Hiccup),
+            PollReply::Unauthorized | PollReply::NotReady | PollReply::Hidden { .. } => {
+                world.budget.take(Chance::Hiccup);
+            }
             PollReply::Lost => {
                 if place != Place::Foreign {
                     world.budget.take(Chance::Hiccup);
                 }
             }
+            PollReply::Visible => looks::see(world, operation, place),
+            PollReply::Found(_) | PollReply::Absent { .. } | PollReply::NotYet => {}
         }
+        let asked = if facts.phase == Phase::Locating {
+            let attempt = facts.attempt;
+            Question::Job { attempt }
+        } else {
+            Question::Monitor(place)
+        };
         let epoch = epoch(&process);
-        process.doing = Doing::Decide(Happening::Polled { epoch, reply });
+        process.doing = Doing::Decide(Happening::Polled {
+            epoch,
+            asked,
+            reply,
+        });
         world.add(process);
     }
 
     /// A pending job is done at the latest when somebody sees that it is.
     fn job_is_done(&self, world: &mut World, operation: u8, place: Place, end: Job) {
-        if self.rules.class == Restart::Idempotent {
+        if self.rules.work == Work::Schedule {
             world.settle_schedule(end);
         } else if let Some(job) = place.job() {
             world.operation(operation).jobs[job] = end;
@@ -277,6 +355,6 @@ fn epoch(process: &Process) -> u8 {
     }
 }
 
-fn index(job: usize) -> u8 {
+pub(crate) fn index(job: usize) -> u8 {
     u8::try_from(job).expect("few jobs")
 }

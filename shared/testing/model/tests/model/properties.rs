@@ -7,8 +7,9 @@ use stateright::{Model, Property};
 use crate::actions::Action;
 use crate::checked::Checked;
 use crate::peers::Fate;
-use crate::words::{CallReply, Clock, Facts, Happening, Phase, PollReply};
-use crate::world::{Budget, Doing, Job, Operation, World};
+use crate::words::{CallReply, Clock, Facts, Happening, Phase};
+use crate::works::{STAGES, Work};
+use crate::world::{Budget, Chance, Doing, Job, Operation, Process, World};
 
 type Condition = fn(&Checked, &World) -> bool;
 
@@ -26,14 +27,26 @@ pub(crate) const I14: &str = "I14 a look or a start that has brought nothing => 
 pub(crate) const RECEIVER: &str = "delivered => the receiver of that time has taken it";
 pub(crate) const SECRETS: &str = "no start without its secrets";
 pub(crate) const ORDER: &str = "an old schedule never overwrites a newer one";
+pub(crate) const SENT_ONCE: &str =
+    "class never: at most one start is sent that Graph may have processed";
+pub(crate) const RESTART: &str =
+    "started again after a look: at most once for each lost start, never of class never";
+pub(crate) const NO_SECOND_JOB: &str =
+    "started again after a look: never while the job is there to be found";
+pub(crate) const STAGE: &str = "the number of the look after a success never falls";
+pub(crate) const KEPT: &str = "the outcome of a job that is followed up is the operation's";
+pub(crate) const SEEN: &str =
+    "succeeded, and not said to be unverified => what the job made was seen";
+pub(crate) const LANE: &str = "no start is sent while one before it in line is looked for";
 
-const ALWAYS: [(&str, Condition); 13] = [
+const ALWAYS: [(&str, Condition); 20] = [
     (I1, |model, world| {
-        model.rules.class != Restart::Never || each(world, |operation| operation.jobs.len() <= 1)
+        model.rules.work.class() != Restart::Never
+            || each(world, |operation| operation.jobs.len() <= 1)
     }),
     (I2, |model, world| {
         let pending = |job: &&Job| **job == Job::Pending;
-        model.rules.class != Restart::Adopt
+        model.rules.work.class() != Restart::Adopt
             || each(world, |operation| {
                 operation.jobs.iter().filter(pending).count() <= 1
             })
@@ -52,11 +65,23 @@ const ALWAYS: [(&str, Condition); 13] = [
     (RECEIVER, |_, world| !world.broken.delivered_elsewhere),
     (SECRETS, |_, world| !world.broken.start_without_secrets),
     (ORDER, |_, world| !world.broken.old_over_new),
+    (SENT_ONCE, |_, world| !world.broken.sent_twice),
+    (RESTART, |_, world| !world.broken.restarted_twice),
+    // A lease is longer than a start can live; a start that outlives it all the same may come after the look.
+    (NO_SECOND_JOB, |model, world| {
+        model.configuration.budget.allows(Chance::Outlived) || !world.broken.restarted_over_job
+    }),
+    (STAGE, |_, world| !world.broken.stage_fell),
+    (KEPT, |_, world| !world.broken.outcome_changed),
+    (SEEN, |model, world| {
+        each(world, |operation| is_seen(model, operation))
+    }),
+    (LANE, |_, world| !world.broken.out_of_turn),
     // Where messages are lost, the sweeper is the net.
     (I5_SWEPT, |model, world| nothing_stuck(model, world, true)),
 ];
 
-const REACHED: [(&str, Condition); 9] = [
+const REACHED: [(&str, Condition); 14] = [
     ("all closed", |model, world| {
         each(world, |operation| {
             operation
@@ -92,6 +117,24 @@ const REACHED: [(&str, Condition); 9] = [
     }),
     ("late answer", |model, world| {
         !each(world, |operation| !operation.came_late) && any(model, world, Facts::is_closed)
+    }),
+    ("looked for", |model, world| {
+        any(model, world, |facts| facts.phase == Phase::Locating)
+    }),
+    ("started again after a look", |model, world| {
+        !each(world, |operation| operation.restarted == 0) && any(model, world, Facts::is_closed)
+    }),
+    ("seen by the last look", |model, world| {
+        any(model, world, |facts| facts.verified && facts.is_closed())
+            && !each(world, |operation| operation.seen & (1 << STAGES) == 0)
+    }),
+    ("unverified", |model, world| {
+        any(model, world, |facts| !facts.verified && facts.is_closed())
+    }),
+    ("rejected", |model, world| {
+        any(model, world, |facts| {
+            facts.reason == Some(Reason::StartRejected) && facts.is_closed()
+        })
     }),
     ("cancelled", |model, world| {
         any(model, world, |facts| {
@@ -152,6 +195,15 @@ fn nothing_stuck(model: &Checked, world: &World, swept: bool) -> bool {
     })
 }
 
+fn is_seen(model: &Checked, operation: &Operation) -> bool {
+    let facts = operation.record.map(|record| model.rules.facts(record));
+    let claims =
+        facts.is_some_and(|facts| facts.outcome == Some(Outcome::Succeeded) && facts.verified);
+    let is_followed = model.rules.work == Work::Team;
+    let all = (1..=STAGES).all(|stage| operation.seen & (1 << stage) != 0);
+    !is_followed || !claims || all
+}
+
 fn is_truthful(model: &Checked, operation: &Operation) -> bool {
     let Some(record) = operation.record else {
         return true;
@@ -159,10 +211,13 @@ fn is_truthful(model: &Checked, operation: &Operation) -> bool {
     let facts = model.rules.facts(record);
     let jobs = &operation.jobs;
     match (facts.outcome, facts.reason) {
-        (Some(Outcome::Succeeded), _) => jobs.contains(&Job::Succeeded) || operation.completed,
+        // What is there already may only be on its way: the result then says that nobody has seen it.
+        (Some(Outcome::Succeeded), _) => {
+            jobs.contains(&Job::Succeeded) || operation.completed || !facts.verified
+        }
         (Some(Outcome::Failed), Some(Reason::OperationFailed)) => {
             // A schedule may be put again after it failed.
-            model.rules.class == Restart::Idempotent || jobs.contains(&Job::Failed)
+            model.rules.work == Work::Schedule || jobs.contains(&Job::Failed)
         }
         (Some(Outcome::Failed), Some(Reason::StartRejected)) => {
             jobs.is_empty() && operation.on_the_wire == 0
@@ -192,6 +247,9 @@ fn finally_closed(model: &Checked, world: &World) -> bool {
         operation.taken = 0;
         operation.ended_writes = 0;
         operation.came_late = false;
+        operation.may_have_run = false;
+        operation.restarted = 0;
+        operation.seen = 0;
     }
     let mut drained = model.drained.lock().expect("no panic while it was held");
     if let Some(closed) = drained.get(&calm) {
@@ -216,7 +274,7 @@ fn drain(model: &Checked, mut world: World, owed: impl Fn(&Operation) -> bool) -
             return true;
         }
         let next = if let Some(process) = world.processes.first() {
-            model.next_state(&world, calm_action(process.doing))
+            model.next_state(&world, calm_action(model, &world, process))
         } else {
             deliveries += 1;
             match world.queue.len() {
@@ -233,11 +291,11 @@ fn drain(model: &Checked, mut world: World, owed: impl Fn(&Operation) -> bool) -
     false
 }
 
-fn calm_action(doing: Doing) -> Action {
-    match doing {
+fn calm_action(model: &Checked, world: &World, process: &Process) -> Action {
+    match process.doing {
         Doing::Decide(_) => Action::Commit(0, Clock::Due),
         Doing::Post(_) => Action::Post(0, Fate::Answered),
-        Doing::Ask => Action::Ask(0, PollReply::Succeeded),
+        Doing::Ask => Action::Ask(0, model.poll_replies(world, process)[0]),
         Doing::Call => Action::Call(0, CallReply::Taken),
         Doing::Insert
         | Doing::Join

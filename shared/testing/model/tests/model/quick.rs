@@ -1,14 +1,13 @@
 //! The quick budget: every configuration with every class, in the normal test run.
 
-use courier_core::catalogue::Restart;
-
 use crate::checked::Configuration;
-use crate::configurations::{self as worlds, CLASSES, Size};
+use crate::configurations::{self as worlds, CLASSES, LOOKS, Size};
 use crate::report::holds;
+use crate::works::Work;
 
-fn check(name: &str, configuration: fn(Restart, Size) -> Configuration) {
-    for class in CLASSES {
-        holds(name, configuration(class, Size::Quick));
+fn check(name: &str, configuration: fn(Work, Size) -> Configuration) {
+    for work in CLASSES {
+        holds(name, configuration(work, Size::Quick));
     }
 }
 
@@ -75,4 +74,37 @@ fn nothing_breaks_with_two_schedules_of_one_team() {
 #[test]
 fn a_cancel_in_mid_start_lets_no_old_schedule_overwrite_a_newer_one() {
     holds("line with a cancel", worlds::line_with_cancel());
+}
+
+fn check_looks(name: &str, configuration: fn(Work, Size) -> Configuration) {
+    for work in LOOKS {
+        holds(name, configuration(work, Size::Quick));
+    }
+}
+
+#[test]
+fn nothing_breaks_when_jobs_are_looked_for_or_followed() {
+    check_looks("base", worlds::base);
+    check_looks("deadline", worlds::deadline);
+}
+
+#[test]
+fn nothing_breaks_whatever_graph_says_to_a_start_that_is_looked_for_or_followed() {
+    check_looks("start", worlds::start);
+}
+
+#[test]
+fn nothing_breaks_whatever_graph_says_to_a_look() {
+    check_looks("look", worlds::look);
+    check_looks("message", worlds::message);
+}
+
+#[test]
+fn nothing_breaks_when_the_caller_cancels_what_is_looked_for_or_followed() {
+    check_looks("cancel", worlds::cancel);
+}
+
+#[test]
+fn no_run_of_a_workflow_starts_while_the_one_before_it_is_looked_for() {
+    holds("line of looks", worlds::line_of_looks());
 }

@@ -11,7 +11,7 @@ use crate::world::World;
 
 /// Explores all of it: nothing may break, and everything named must be reached.
 pub(crate) fn holds(name: &str, configuration: Configuration) {
-    let name = format!("{name} {:?}", configuration.class);
+    let name = format!("{name} {:?}", configuration.work);
     let checker = explore(&name, configuration, HasDiscoveries::AnyFailures);
     let found = checker.discoveries();
     let mut broken = found.iter().filter(|(name, _)| is_invariant(name));

@@ -6,7 +6,7 @@ use std::hash::BuildHasherDefault;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use courier_core::catalogue::{Operation, Restart};
+use courier_core::catalogue::{Absent, Operation, Restart};
 use courier_core::lifecycle::{Policy, Timing, decide, may_start};
 use courier_core::operation::{Delivery, FrozenEvent, GraphView, Record, State};
 use jiff::{SignedDuration, Timestamp};
@@ -16,9 +16,8 @@ use url::Url;
 use crate::bind;
 use crate::quick_hasher::QuickHasher;
 use crate::variants::Variant;
-use crate::words::{
-    CLOCKS, Clock, Facts, Happening, Kind, Phase, StartReply, Stored, Ticket, Verdict, name,
-};
+use crate::words::{CLOCKS, Clock, Facts, Happening, Phase, Stored, Verdict};
+use crate::works::Work;
 
 /// The revision of a record that nobody has written since its insert; the others all have `LATER_REVISION`.
 const FIRST_REVISION: u64 = 1;
@@ -28,7 +27,7 @@ const MISSING_LOOKS: u32 = 2;
 
 #[derive(Debug)]
 pub(crate) struct Rulebook {
-    pub(crate) class: Restart,
+    pub(crate) work: Work,
     operation: Operation,
     /// With the restart rule of another class, for the variant that breaks it.
     careless: Operation,
@@ -36,7 +35,7 @@ pub(crate) struct Rulebook {
     timing: Timing,
     with_callback: bool,
     clocks: &'static [Clock],
-    variant: Option<Variant>,
+    pub(crate) variant: Option<Variant>,
     kept: Mutex<Kept>,
 }
 
@@ -62,28 +61,19 @@ type Quickly = BuildHasherDefault<QuickHasher>;
 
 impl Rulebook {
     pub(crate) fn new(
-        class: Restart,
+        work: Work,
         with_callback: bool,
         clocks: &'static [Clock],
         variant: Option<Variant>,
     ) -> Self {
-        let text = match class {
-            Restart::Never => {
-                include_str!("../../../../courier-core/catalogue/user.exportPersonalData.toml")
-            }
-            Restart::Adopt => {
-                include_str!("../../../../courier-core/catalogue/goals.exportJob.toml")
-            }
-            Restart::Idempotent => {
-                include_str!("../../../../courier-core/catalogue/team.schedule.toml")
-            }
-        };
-        let operation = || Operation::parse(text, &[]).expect("a shipped file");
-        let mut careless = operation();
+        let mut careless = work.operation();
         careless.restart = Restart::Idempotent;
+        if let Some(find) = &mut careless.find {
+            find.absent = Absent::Restart;
+        }
         Self {
-            class,
-            operation: operation(),
+            work,
+            operation: work.operation(),
             careless,
             graph: Url::parse(bind::GRAPH).expect("a URL"),
             timing: Timing {
@@ -100,7 +90,7 @@ impl Rulebook {
 
     /// The record as a request puts it into the store.
     pub(crate) fn first(&self, operation: u8) -> Stored {
-        let record = accepted(operation, name(self.class), self.with_callback);
+        let record = accepted(operation, self.work, self.with_callback);
         self.number(&mut self.kept(), record)
     }
 
@@ -150,8 +140,10 @@ impl Rulebook {
 
     fn ask(&self, kept: &mut Kept, record: &Record, what: Happening, clock: Clock) -> Verdict {
         let (asked, what) = self.twisted(record, what);
-        let careless = self.variant == Some(Variant::RerunOnExpiredLease)
-            && matches!(what, Happening::Arrived(_) | Happening::Prepared);
+        let arrived = matches!(what, Happening::Arrived(_) | Happening::Prepared);
+        let looked = matches!(what, Happening::Polled { .. });
+        let careless = (arrived && self.variant == Some(Variant::RerunOnExpiredLease))
+            || (looked && self.variant == Some(Variant::AbsentIsRestart));
         let policy = Policy {
             token: self.operation.default_token(),
             operation: [&self.operation, &self.careless][usize::from(careless)],
@@ -159,17 +151,19 @@ impl Rulebook {
             timing: &self.timing,
             shelve_from: None,
         };
-        let decision = decide(&asked, &bind::event(self.class, what), time(clock), &policy);
         let operation = u8::from(record.id != bind::id(0));
+        let event = bind::event(self.work, operation, &asked, what);
+        let decision = decide(&asked, &event, time(clock), &policy);
         let mut verdict = Verdict {
             write: None,
             send: decision
                 .send
-                .map(|(message, _)| bind::ticket(self.class, operation, &message)),
+                .map(|(message, _)| bind::ticket(self.work, operation, &message)),
             next: bind::then(&decision.next),
         };
         if let Some(after) = decision.write {
             let mut after = cut_down(record, *after);
+            self.spoil(record, &mut after);
             if self.variant == Some(Variant::NewEventIdPerAttempt)
                 && let (Happening::Called { .. }, Some(event)) = (what, &mut after.event)
             {
@@ -184,57 +178,19 @@ impl Rulebook {
         {
             verdict.next = crate::words::Then::Drop;
         }
+        if self.variant == Some(Variant::LookIsLast)
+            && matches!(record.state, State::Locating { .. })
+            && matches!(what, Happening::Polled { .. })
+            && verdict.next == crate::words::Then::Wait
+        {
+            verdict.next = crate::words::Then::Drop;
+        }
         if self.variant == Some(Variant::ParkedIsGivenUp)
             && matches!(what, Happening::Deferred { .. })
         {
             verdict.next = crate::words::Then::Drop;
         }
         verdict
-    }
-
-    /// The beliefs that the broken variants give to `decide`.
-    fn twisted(&self, record: &Record, what: Happening) -> (Record, Happening) {
-        let mut asked = record.clone();
-        let what = match (self.variant, what) {
-            (
-                Some(Variant::RefusalAfterLossIsRejection),
-                Happening::Started {
-                    reply: StartReply::Refused,
-                    ..
-                },
-            ) => {
-                asked.maybe_started = false;
-                what
-            }
-            (
-                Some(Variant::LossIsFailure),
-                Happening::Started {
-                    attempt,
-                    reply: StartReply::Lost,
-                },
-            ) => {
-                let reply = StartReply::Refused;
-                Happening::Started { attempt, reply }
-            }
-            (Some(Variant::AnyReceiverCloses), Happening::Called { epoch, reply, .. }) => {
-                let target = bind::target(record);
-                Happening::Called {
-                    epoch,
-                    target,
-                    reply,
-                }
-            }
-            (Some(Variant::LocationFromMessage), Happening::Arrived(ticket)) => match ticket.kind {
-                Kind::Poll { epoch, .. } => {
-                    let place = bind::monitor(self.class, record);
-                    let kind = Kind::Poll { epoch, place };
-                    Happening::Arrived(Ticket { kind, ..ticket })
-                }
-                Kind::Watchdog => what,
-            },
-            _ => what,
-        };
-        (asked, what)
     }
 
     fn number(&self, kept: &mut Kept, record: Record) -> Stored {
@@ -275,6 +231,18 @@ impl Rulebook {
             outcome: record.state.outcome(),
             reason: record.reason,
             silent: record.is_silent(),
+            starting: record.state.is_starting(),
+            settles: matches!(
+                record.state,
+                State::Locating {
+                    settle_until: Some(_),
+                    ..
+                }
+            ),
+            follow_up: record
+                .follow_up
+                .map(|follow_up| (bind::small(follow_up.stage), follow_up.outcome)),
+            verified: record.result.is_none(),
             attempt: bind::small(record.attempt),
             epoch: bind::small(record.epoch),
             may_start: may_start(record, base(), &self.timing),
@@ -282,7 +250,7 @@ impl Rulebook {
             watched: record.due_at.is_some(),
             adopted: record.adopted,
             sealed: record.sealed_parameters.is_some(),
-            monitor: bind::monitor(self.class, record),
+            monitor: bind::monitor(self.work, record),
             target: bind::target(record),
             event: event.map(|event| (known(&event.id), known(&event.body))),
         }
@@ -298,7 +266,7 @@ fn timer() -> Timestamp {
     base() + SignedDuration::from_hours(1)
 }
 
-fn time(clock: Clock) -> Timestamp {
+pub(crate) fn time(clock: Clock) -> Timestamp {
     base()
         + match clock {
             Clock::Early => SignedDuration::from_mins(1),
@@ -322,7 +290,13 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
     after.revision = LATER_REVISION;
     after.history.clear();
     after.error = None;
-    after.result = None;
+    // What counts of a result is whether it says that nobody has seen what the job has made.
+    after.result = after
+        .result
+        .filter(|result| result.contains_key("verified"));
+    if let Some(follow_up) = &mut after.follow_up {
+        follow_up.until = timer();
+    }
     after.step_crashes = after.step_crashes.min(1);
     after.due_at = after.due_at.map(|_| timer());
     after.started_at = written(after.started_at);
@@ -362,7 +336,7 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
     after
 }
 
-fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
+fn accepted(operation: u8, work: Work, with_callback: bool) -> Record {
     let sealed = || serde_json::from_value(json!("v1.sealed")).expect("a sealed text");
     Record {
         id: bind::id(operation),
@@ -370,10 +344,10 @@ fn accepted(operation: u8, name: &str, with_callback: bool) -> Record {
         writer: "w".to_owned(),
         client: "tickets".to_owned(),
         tenant: "contoso".to_owned(),
-        operation: name.to_owned(),
+        operation: work.name().to_owned(),
         reference: None,
         fingerprint: "f".to_owned(),
-        parameters: Map::new(),
+        parameters: work.parameters(),
         sealed_parameters: Some(sealed()),
         callback: with_callback.then(bind::receiver),
         traceparent: None,

@@ -1,6 +1,5 @@
 //! The small words of the model: what may happen, as values that are cheap to copy, compare and hash.
 
-use courier_core::catalogue::Restart;
 use courier_core::operation::{Outcome, Reason};
 
 /// Where a monitor URL leads.
@@ -9,6 +8,8 @@ pub(crate) enum Place {
     Nowhere,
     /// A job of this operation at Graph; for a schedule, the schedule itself.
     Job(u8),
+    /// What a job has made, as the look of this number after its success sees it.
+    Made(u8),
     /// A host that is not Graph's: nobody may ever be sent there.
     Foreign,
 }
@@ -61,11 +62,25 @@ pub(crate) enum StartReply {
     Throttled,
     Unauthorized,
     Refused,
+    /// 404: too early after what it builds on was made.
+    Early,
     Accepted(Place),
     /// 409: this job is pending.
     Pending(Place),
+    /// 409: what it would make is there, or on its way.
+    Already,
     /// The answer itself says that the schedule is done.
     Done(Place),
+}
+
+/// What a poll asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Question {
+    Monitor(Place),
+    /// The job of the start with this number, whose URL is not known.
+    Job {
+        attempt: u8,
+    },
 }
 
 /// The result of a poll.
@@ -77,6 +92,40 @@ pub(crate) enum PollReply {
     Missing,
     Unauthorized,
     Lost,
+    /// It could not be asked.
+    NotReady,
+    /// The list names this job.
+    Found(u8),
+    /// The list has no job; `settled` if one must have appeared by the time of the question.
+    Absent {
+        settled: bool,
+    },
+    /// 403: the list may not be read.
+    Hidden {
+        settled: bool,
+    },
+    /// What the job has made can be seen, or not yet.
+    Visible,
+    NotYet,
+}
+
+impl PollReply {
+    /// Whether it was asked when a job of a lost start must have appeared.
+    pub(crate) fn is_settled(self) -> bool {
+        match self {
+            Self::Absent { settled } | Self::Hidden { settled } => settled,
+            Self::Running
+            | Self::Succeeded
+            | Self::Failed
+            | Self::Missing
+            | Self::Unauthorized
+            | Self::Lost
+            | Self::NotReady
+            | Self::Found(_)
+            | Self::Visible
+            | Self::NotYet => false,
+        }
+    }
 }
 
 /// The answer of the receiver.
@@ -100,6 +149,7 @@ pub(crate) enum Happening {
     },
     Polled {
         epoch: u8,
+        asked: Question,
         reply: PollReply,
     },
     Called {
@@ -174,6 +224,14 @@ pub(crate) struct Facts {
     pub(crate) silent: bool,
     pub(crate) attempt: u8,
     pub(crate) epoch: u8,
+    /// No start has succeeded or been given up yet, in the words of the core.
+    pub(crate) starting: bool,
+    /// A job that does not appear in time means that a lost start did nothing.
+    pub(crate) settles: bool,
+    /// The number of the look after the job's success, and the job's outcome.
+    pub(crate) follow_up: Option<(u8, Outcome)>,
+    /// The result does not say that nobody has seen what the job has made.
+    pub(crate) verified: bool,
     /// While its lease lasts, whoever stands behind it in line waits.
     pub(crate) may_start: bool,
     /// Nobody has written it since it was inserted.
@@ -191,23 +249,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn is_starting(&self) -> bool {
-        match self.phase {
-            Phase::Accepted | Phase::Starting | Phase::StartUnknown | Phase::Locating => true,
-            Phase::Running | Phase::Ended | Phase::Closed { .. } => false,
-        }
-    }
-
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed { .. })
-    }
-}
-
-/// The name in the catalogue.
-pub(crate) fn name(class: Restart) -> &'static str {
-    match class {
-        Restart::Never => "user.exportPersonalData",
-        Restart::Adopt => "goals.exportJob",
-        Restart::Idempotent => "team.schedule",
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Chance {
     Hiccup,
     /// Graph refuses a start for good.
     Refusal,
+    /// Graph refuses a start because it comes too early.
+    Early,
     /// Graph accepts a start with no Location, or one on another host.
     Untrackable,
     /// A poll is answered 404.
@@ -49,7 +51,7 @@ pub(crate) enum Chance {
     Renewal,
 }
 
-const CHANCES: usize = 22;
+const CHANCES: usize = 23;
 
 /// The number of times that each chance may still be taken, and the number of faults that may still happen in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,6 +74,11 @@ impl Budget {
 
     pub(crate) fn none() -> Self {
         Self::new(0, &[])
+    }
+
+    pub(crate) fn without(mut self, chance: Chance) -> Self {
+        self.chances[chance as usize] = 0;
+        self
     }
 
     pub(crate) fn allows(&self, chance: Chance) -> bool {
@@ -125,6 +132,12 @@ pub(crate) struct Operation {
     pub(crate) ended_writes: u8,
     /// Went from the hold to Running.
     pub(crate) came_late: bool,
+    /// A start of class never was sent that Graph may have processed.
+    pub(crate) may_have_run: bool,
+    /// The start after whose loss the operation was last to be started again, because no job had appeared.
+    pub(crate) restarted: u8,
+    /// The looks after the success that have seen what the job has made, a bit for each.
+    pub(crate) seen: u8,
 }
 
 /// The relation of a process's copy of the record to the store. The guard of a write asks no more than this.
@@ -220,6 +233,18 @@ pub(crate) struct Broken {
     pub(crate) start_without_secrets: bool,
     /// An old schedule over a newer one.
     pub(crate) old_over_new: bool,
+    /// A second start of class never that Graph may have processed.
+    pub(crate) sent_twice: bool,
+    /// Started again after a look of class never, or twice after one lost answer.
+    pub(crate) restarted_twice: bool,
+    /// Started again although the job was there to be found.
+    pub(crate) restarted_over_job: bool,
+    /// A look after the success came after one of a higher number.
+    pub(crate) stage_fell: bool,
+    /// The outcome of the job is not the operation's.
+    pub(crate) outcome_changed: bool,
+    /// A start was sent while one before it in line was looked for.
+    pub(crate) out_of_turn: bool,
 }
 
 /// More copies of one message than this are not told apart.
@@ -341,7 +366,7 @@ impl Place {
     pub(crate) fn job(self) -> Option<usize> {
         match self {
             Self::Job(job) => Some(job.into()),
-            Self::Nowhere | Self::Foreign => None,
+            Self::Nowhere | Self::Made(_) | Self::Foreign => None,
         }
     }
 }

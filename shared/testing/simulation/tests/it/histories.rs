@@ -62,6 +62,11 @@ fn five_hundred_histories_keep_every_promise() {
         "undeliverable",
         "adopted",
         "claimedAgain",
+        "lookedFor",
+        "found",
+        "startedAgain",
+        "tooEarly",
+        "followed",
     ] {
         assert!(ends.contains_key(word), "no history has seen {word}");
     }

@@ -36,6 +36,12 @@ fn a_hidden_retry_of_a_start_is_detected() {
 }
 
 #[test]
+fn lists_that_hide_the_jobs_are_detected() {
+    let promise = first_broken(Sabotage::EmptyList);
+    assert!(promise.starts_with("I1: a job that was there"), "{promise}");
+}
+
+#[test]
 fn messages_deleted_before_their_step_are_detected() {
     assert!(first_broken(Sabotage::DeletedFirst).starts_with("I8"));
 }
