@@ -20,6 +20,7 @@ mod erasing;
 mod following;
 pub mod forecast;
 mod locating;
+mod losing;
 pub mod resuming;
 mod running;
 pub mod schedule;

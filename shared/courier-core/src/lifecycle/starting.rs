@@ -9,7 +9,7 @@ use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::{self, GraphReply, StartVerdict, Started};
 use crate::lifecycle::schedule;
 use crate::operation::message::Message;
-use crate::operation::{Forecast, Outcome, Reason, Record, State};
+use crate::operation::{Forecast, OperationError, Outcome, Reason, Record, State};
 use crate::time::{later, whole_seconds};
 
 /// Time by which a first poll may be late before its message counts as lost.
@@ -196,10 +196,6 @@ impl Rules<'_> {
         let verdict = verdict::classify_start(reply, self.subject(), url, self.now);
         let mut record = self.changed();
         record.step_crashes = 0;
-        let retry_after = match reply {
-            GraphReply::Answer(answer) => answer.retry_after,
-            GraphReply::NotSent(_) | GraphReply::Lost(_) => None,
-        };
         record.graph.client_request_id = Some(request_id.to_owned());
         // The id belongs to this call: without an answer there is none, and the id of an earlier call would mislead.
         record.graph.request_id = match reply {
@@ -225,6 +221,8 @@ impl Rules<'_> {
                 )
             }
             StartVerdict::Early(pause) => {
+                // Some services say "not yet" and do it all the same.
+                record.maybe_started = true;
                 record.reason = Some(Reason::NoUsableAnswer);
                 self.again(record, ("startTooEarly", reply), Some(pause))
             }
@@ -242,30 +240,7 @@ impl Rules<'_> {
                 self.again(record, ("startUnauthorized", reply), None)
             }
             StartVerdict::Unauthorized(_) => self.await_authorization(record, reply),
-            // The monitor is the resource itself, so its state tells what became of the start whose answer was lost.
-            StartVerdict::Refused(error)
-                if error.http_status == Some(409)
-                    && record.maybe_started
-                    && self.is_its_own_monitor() =>
-            {
-                let adopted = Started {
-                    monitor: url.to_owned(),
-                    adopted: true,
-                    retry_after,
-                    snapshot: None,
-                    secrets: serde_json::Map::new(),
-                    note: Some(describe(reply, None)),
-                };
-                self.run(record, adopted, forecast)
-            }
-            StartVerdict::Refused(error) => {
-                let (outcome, reason) = if record.maybe_started {
-                    (Outcome::Unknown, Reason::StartOutcomeUnknown)
-                } else {
-                    (Outcome::Failed, Reason::StartRejected)
-                };
-                self.end_as(record, outcome, reason, Some(error))
-            }
+            StartVerdict::Refused(error) => self.refused(record, error, (url, reply), forecast),
             StartVerdict::Untrackable(reason) => {
                 self.end_as(record, Outcome::Unknown, reason, None)
             }
@@ -276,9 +251,42 @@ impl Rules<'_> {
         }
     }
 
+    /// Ends an operation whose start Graph has refused for good; or follows the job that the refusal tells of.
+    fn refused(
+        &self,
+        record: Record,
+        error: OperationError,
+        (url, reply): (&str, &GraphReply),
+        forecast: Option<&Forecast>,
+    ) -> Decision {
+        let exists = error.http_status == Some(409) && record.maybe_started;
+        // The monitor is the resource itself, so its state tells what became of the start whose answer was lost.
+        if exists && self.is_its_own_monitor() {
+            let retry_after = match reply {
+                GraphReply::Answer(answer) => answer.retry_after,
+                GraphReply::NotSent(_) | GraphReply::Lost(_) => None,
+            };
+            let adopted = Started {
+                monitor: url.to_owned(),
+                adopted: true,
+                retry_after,
+                snapshot: None,
+                secrets: serde_json::Map::new(),
+                note: Some(describe(reply, None)),
+            };
+            return self.run(record, adopted, forecast);
+        }
+        let (outcome, reason) = if record.maybe_started {
+            (Outcome::Unknown, Reason::StartOutcomeUnknown)
+        } else {
+            (Outcome::Failed, Reason::StartRejected)
+        };
+        self.end_as(record, outcome, reason, Some(error))
+    }
+
     /// Reports whether a start whose answer was lost is not simply sent again: it would run a second job, or the job can
     /// be looked for first.
-    fn is_sent_once(&self) -> bool {
+    pub(super) fn is_sent_once(&self) -> bool {
         self.class() == Restart::Never || self.policy.operation.find.is_some()
     }
 
@@ -313,58 +321,6 @@ impl Rules<'_> {
         record.due_at = Some(not_before);
         self.note(&mut record, event, Some(describe(reply, None)));
         written(record, Next::Wait(not_before))
-    }
-
-    /// Records that the answer to a start was lost; from then on a refusal does not prove that no job runs.
-    pub(super) fn lose(
-        &self,
-        mut record: Record,
-        detail: String,
-        retry_after: Option<Duration>,
-    ) -> Decision {
-        record.maybe_started = true;
-        record.reason = Some(Reason::NoUsableAnswer);
-        self.note(&mut record, "startAnswerLost", Some(detail));
-        if self.is_sent_once() {
-            return self.hold_as(record);
-        }
-        let lease_until = schedule::start_again(&record, retry_after, self.now);
-        record.state = State::Starting { lease_until };
-        record.due_at = Some(lease_until);
-        written(record, Next::Wait(lease_until))
-    }
-
-    /// Records a lost answer and waits in StartUnknown for a late one.
-    pub(super) fn hold(&self, why: &str) -> Decision {
-        let mut record = self.changed();
-        record.maybe_started = true;
-        record.reason = Some(Reason::NoUsableAnswer);
-        self.note(&mut record, "startAnswerLost", Some(why.to_owned()));
-        self.hold_as(record)
-    }
-
-    /// Looks for the job, if the catalogue says how, or waits for a late answer.
-    pub(super) fn hold_as(&self, mut record: Record) -> Decision {
-        if let Some(decision) = self.locate_lost(record.clone()) {
-            return decision;
-        }
-        // The start is not sent again, so its secrets are no longer needed.
-        record.sealed_parameters = None;
-        let hold_until = later(self.now, self.policy.timing.hold);
-        record.state = State::StartUnknown { hold_until };
-        record.due_at = Some(hold_until);
-        written(record, Next::Wait(hold_until))
-    }
-
-    /// Ends an operation whose deadline has passed before a start succeeded.
-    pub(super) fn give_up_start(&self) -> Decision {
-        // A claim whose lease is over may have led to a call.
-        let claimed = matches!(self.record.state, State::Starting { .. });
-        if self.record.maybe_started || claimed {
-            self.end(Outcome::Unknown, Reason::StartOutcomeUnknown, None)
-        } else {
-            self.end(Outcome::Expired, Reason::DeadlinePassed, None)
-        }
     }
 
     pub(super) fn run(
