@@ -55,6 +55,12 @@ pub struct App {
     deployment: OnceCell<Deployment>,
 }
 
+/// Returns the origins, with scheme and port, that a configuration for a test host permits for monitors.
+fn test_origins(config: &Config) -> Vec<String> {
+    let hosts = config.graph.monitor_hosts.iter();
+    hosts.filter(|host| host.contains("://")).cloned().collect()
+}
+
 /// Time that a step needs after a call to write the result to the record.
 const WRITE_RESULT_TIME: Duration = Duration::from_secs(2);
 
@@ -86,7 +92,7 @@ impl App {
             timeout: timeouts.graph,
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
-            test_origins: config.graph.monitor_hosts.clone(),
+            test_origins: test_origins(&config),
         };
         let key_sets = KeySets::new(
             Arc::clone(&transport),
