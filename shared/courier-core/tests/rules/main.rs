@@ -29,6 +29,7 @@ mod pacing;
 mod polls;
 mod resuming;
 mod shelving;
+mod snapshots;
 mod spelling;
 mod starts;
 mod troubles;
