@@ -81,7 +81,7 @@ pub fn schedule(receiver: &Receiver, team: &str) -> Value {
 /// The names of the three operations in the simulator.
 pub const OPERATIONS: [&str; 3] = ["export", "goals", "schedule"];
 
-/// Returns a valid request for one of [`OPERATIONS`], and the key by which Graph knows its resource.
+/// Returns a valid request for one of [`OPERATIONS`], for `ediscovery` or for `team`, and the key by which Graph knows its resource.
 pub fn request(receiver: &Receiver, operation: &str) -> (String, Value) {
     let (organization, id) = (
         "94a356ab-53d5-40e7-8a85-053d6d3b9eb3",
@@ -93,6 +93,29 @@ pub fn request(receiver: &Receiver, operation: &str) -> (String, Value) {
             format!("{organization}/{id}"),
             goals(receiver, organization, id),
         ),
+        "ediscovery" => {
+            let parameters = json!({
+                "caseId": organization,
+                "searchId": id,
+                "exportCriteria": "searchHits",
+                "additionalOptions": "splitSource",
+                "exportFormat": "pst",
+            });
+            let body = json!({
+                "operation": "ediscovery.exportResult",
+                "parameters": parameters,
+                "callback": callback(receiver),
+            });
+            (format!("{organization}/{id}"), body)
+        }
+        "team" => {
+            let body = json!({
+                "operation": "team.fromGroup",
+                "parameters": { "groupId": id },
+                "callback": callback(receiver),
+            });
+            (id.to_owned(), body)
+        }
         _ => (id.to_owned(), schedule(receiver, id)),
     }
 }

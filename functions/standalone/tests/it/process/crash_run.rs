@@ -50,11 +50,13 @@ retry_after_poll = 1400
 /// The crashes and faults that one operation meets.
 #[derive(Clone, Default)]
 pub(crate) struct Scenario {
-    /// One of [`tenants::OPERATIONS`].
+    /// One of [`tenants::OPERATIONS`], or what is looked for or followed: `ediscovery` or `team`.
     pub(crate) operation: &'static str,
     /// Crashes, one after the other; afterwards the program runs on.
     pub(crate) crashes: Vec<Crash>,
     pub(crate) fault: Option<Fault>,
+    /// How the jobs of an operation depart from the ordinary case, by its name in the catalogue.
+    pub(crate) variant: Option<(&'static str, &'static str)>,
     /// First answer of the receiver.
     pub(crate) receiver: Option<Reply>,
 }
@@ -115,6 +117,10 @@ impl Run {
         let mut options = Options::from_toml(GRAPH, clock.function()).unwrap();
         options.client_secret = Some(GRAPH_SECRET.to_owned());
         options.refresh_token = Some(REFRESH_TOKEN.to_owned());
+        let variants = scenario.variant.iter();
+        options.variants = variants
+            .map(|(operation, variant)| ((*operation).to_owned(), (*variant).to_owned()))
+            .collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let simulator = Simulator::start(listener, options).await.unwrap();
         scenario
@@ -128,6 +134,8 @@ impl Run {
             .for_each(|reply| receiver.answer_next(reply.clone()));
         let directory = tempfile::tempdir().unwrap();
         let config = config(&simulator.base_url(), &receiver.origin());
+        let more = r#"operations = ["ediscovery.exportResult", "team.fromGroup", "#;
+        let config = config.replacen("operations = [", more, 1);
         std::fs::write(directory.path().join("courier.toml"), config).unwrap();
         let (resource, body) = tenants::request(&receiver, scenario.operation);
         Self {

@@ -8,6 +8,8 @@ mod command_line;
 #[cfg(feature = "second-tier")]
 mod crash;
 #[cfg(feature = "second-tier")]
+mod crash_looks;
+#[cfg(feature = "second-tier")]
 mod crash_recovery;
 #[cfg(feature = "second-tier")]
 mod crash_run;
