@@ -1,3 +1,5 @@
+//! Breaks a good catalogue file in one place after the other, and judges the permissions of the shipped ones.
+
 use serde_json::Value;
 
 use super::super::{Catalogue, Operation, TokenKind};

@@ -64,4 +64,5 @@ fn nothing_breaks_when_jobs_are_looked_for_or_followed() {
         holds("sweeper", worlds::sweeper(work, Size::Quick));
         holds("redelivery", worlds::redelivery(work, Size::Quick));
     }
+    holds("cancel", worlds::cancel(Work::Team, Size::Quick));
 }
