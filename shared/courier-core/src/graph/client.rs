@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Map, Value};
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::catalogue::Operation;
@@ -122,7 +123,8 @@ impl Graph {
 
     /// Polls a URL of Graph once. Returns the `client-request-id` and the answer.
     ///
-    /// Of a collection, `at` is where the answer has its array: the pages after the first are read too, up to ten.
+    /// Of a collection, `at` is where the answer has its array: the pages after the first are read too, up to ten, and all
+    /// of them within the time of one call. What is left out then keeps its link, so that nothing counts as absent.
     pub(crate) async fn poll(
         &self,
         subject: Subject<'_>,
@@ -138,13 +140,13 @@ impl Graph {
             "prefer",
             HeaderValue::from_static("include-unknown-enum-members"),
         );
+        let ends_at = Instant::now() + self.timeout;
         let mut first = self.get(location, version, &headers).await?;
         for _ in 1..MAX_PAGES {
             let Some(next) = at.and_then(|at| next_page(&first, at)) else {
                 break;
             };
-            // The pages are one answer: without one of them it says nothing of what is not there.
-            let Ok(page) = self.get(&next, version, &headers).await else {
+            let Ok(Ok(page)) = timeout_at(ends_at, self.get(&next, version, &headers)).await else {
                 break;
             };
             if !append(&mut first, page, at.unwrap_or_default()) {

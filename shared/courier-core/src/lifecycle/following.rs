@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Decision, Next, Rules, written};
 use crate::catalogue::places::unwrapped;
+use crate::graph::described::describe;
 use crate::graph::monitor;
 use crate::graph::results;
 use crate::graph::verdict::{GraphReply, Subject};
@@ -42,6 +43,8 @@ impl Rules<'_> {
             return self.next_stage(record, follow_up.outcome, follow_up.stage + 1);
         }
         if self.now >= follow_up.until || self.overdue() {
+            let came = reply.map(|reply| describe(reply, None));
+            self.note(&mut record, "notVerified", came);
             unverified(&mut record);
             return self.next_stage(record, follow_up.outcome, follow_up.stage + 1);
         }

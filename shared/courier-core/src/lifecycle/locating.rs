@@ -63,10 +63,15 @@ impl Rules<'_> {
         if self.overdue() || (is_settled && cannot_look) {
             return self.not_found(record, settle_until);
         }
-        if verdict != FindVerdict::Absent {
-            let came = Some(describe(reply, None));
-            if !self.is_noted("noUsableAnswer", came.as_deref()) {
-                self.note_call(&mut record, "noUsableAnswer", came, request_id, reply);
+        let (reason, event) = why_not_found(settle_until, &verdict, reply);
+        record.reason = Some(reason);
+        if let Some(event) = event {
+            let mut came = Some(describe(reply, None));
+            if reason == Reason::AuthorizationLost {
+                came = self.lacking(came);
+            }
+            if !self.is_noted(event, came.as_deref()) {
+                self.note_call(&mut record, event, came, request_id, reply);
             }
         }
         let retry_after = match reply {
@@ -142,6 +147,29 @@ impl Rules<'_> {
         };
         record.due_at = Some(next_look_at);
         written(record, Next::Wait(next_look_at))
+    }
+}
+
+/// Returns the reason that is shown after a look without a job, and the line of the history if the look itself failed.
+fn why_not_found(
+    settle_until: Option<Timestamp>,
+    verdict: &FindVerdict,
+    reply: &GraphReply,
+) -> (Reason, Option<&'static str>) {
+    let status = match reply {
+        GraphReply::Answer(answer) => answer.status,
+        GraphReply::NotSent(_) | GraphReply::Lost(_) => 0,
+    };
+    match (verdict, status) {
+        (FindVerdict::Refused, 401 | 403) => (Reason::AuthorizationLost, Some("authorizationLost")),
+        (_, 429) => (Reason::Throttled, Some("throttled")),
+        (FindVerdict::Refused | FindVerdict::Nothing, _) => {
+            (Reason::NoUsableAnswer, Some("noUsableAnswer"))
+        }
+        (FindVerdict::Found(_) | FindVerdict::Absent, _) => match settle_until {
+            None => (Reason::StartUntrackable, None),
+            Some(_) => (Reason::NoUsableAnswer, None),
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use courier_testkit::tenants::config_with_all_operations;
 use courier_testkit::world::World;
 use graph_simulator::{Action, Fault};
 use serde_json::Value;
@@ -191,4 +192,43 @@ async fn a_group_that_is_too_young_is_asked_for_again_until_it_can_become_a_team
                 .contains(&"startTooEarly".to_owned())
         );
     }
+}
+
+#[tokio::test]
+async fn a_list_whose_second_page_does_not_come_proves_no_absence() {
+    let world = World::with(|setup| {
+        setup.config = config_with_all_operations();
+        setup.timeouts.graph = Duration::from_millis(500);
+    })
+    .await;
+    let hang = Action::Hang { processed: false };
+    let pages = Fault::new("audit.query.find", hang).path_contains("skip");
+    world.simulator.script(pages.times(0));
+    let lost = Fault::new("audit.query.start", Action::LostBefore);
+    world.simulator.script(lost);
+    let answer = world.post(&request(&world, "audit.query")).await;
+    // The job would have appeared within five minutes.
+    for _ in 0..3 {
+        world.advance(Duration::from_secs(600)).await;
+    }
+    let waiting = world.operation(&answer.id()).await;
+    assert_eq!(waiting["status"], "starting", "{waiting}");
+    assert_eq!(waiting["reason"], "no_usable_answer");
+    assert_eq!(starts(&world, "audit.query"), 1);
+}
+
+#[tokio::test]
+async fn a_look_that_the_token_does_not_permit_says_which_permission_is_missing() {
+    let world = world().await;
+    let denied = Fault::new("audit.query.find", Action::status_only(403));
+    world.simulator.script(denied.times(0));
+    let lost = Fault::new("audit.query.start", Action::LostAfter);
+    world.simulator.script(lost);
+    let answer = world.post(&request(&world, "audit.query")).await;
+    world.advance(Duration::from_secs(60)).await;
+    let waiting = world.operation(&answer.id()).await;
+    assert_eq!(waiting["reason"], "authorization_lost", "{waiting}");
+    let path = format!("/v1/operations/{}/history", answer.id());
+    let history = world.get(&path).await.body.to_string();
+    assert!(history.contains("AuditLogsQuery.Read.All"), "{history}");
 }

@@ -42,9 +42,11 @@ impl Check<'_> {
             self.require(for_chosen || chosen, &key, "needs poll.items");
             let rule = "fields belong to at";
             self.require(fields.is_empty() || at.is_some(), &key, rule);
-            let is_single = fields.is_empty() && items.is_none();
-            let rule = "a secret must be one value";
-            self.require(!result.is_secret() || is_single, &key, rule);
+            let is_sealed = fields.is_empty() && (at.is_some() || start.is_some());
+            let rule = "a secret must be one value of the job's document (at) or of the answer to the start (start)";
+            self.require(!result.is_secret() || is_sealed, &key, rule);
+            let rule = "start is for secrets: say secret = true";
+            self.require(start.is_none() || result.is_secret(), &key, rule);
         }
     }
 }

@@ -240,6 +240,16 @@ fn every_fault_names_line_key_and_rule() {
             "36: result.bookingId: must be a parameter that is no secret",
         ),
         (
+            "{ at = \"/id\" }",
+            "{ url = \"/x\", secret = true }",
+            "36: result.bookingId: a secret must be one value",
+        ),
+        (
+            "{ at = \"/id\" }",
+            "{ start = \"/id\" }",
+            "36: result.bookingId: start is for secrets",
+        ),
+        (
             "type = \"string\" }",
             "type = \"string\", pattern = \"x\" }",
             "38: parameters: /properties/note/pattern: the keyword is not supported",
