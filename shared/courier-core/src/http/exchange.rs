@@ -28,6 +28,10 @@ pub struct Exchange {
 #[derive(Clone)]
 pub(super) struct CallerName(pub(super) String);
 
+/// Marks the answer to a request that a machine repeats all day, as an extension: its line in the log is at `debug`.
+#[derive(Clone)]
+pub struct Routine;
+
 impl Exchange {
     /// Begins with the arrival of a request's head.
     pub fn begin(head: &request::Parts, ids: &Ids) -> Self {
@@ -53,16 +57,15 @@ impl Exchange {
     /// The answer gets the request's id, also in a problem document. The answer to `HEAD` keeps only its headers.
     pub fn end(self, mut response: Response<Bytes>) -> Response<Bytes> {
         let client = response.extensions().get::<CallerName>();
-        tracing::info!(
-            target: "access",
-            method = self.method.as_str(),
-            path = self.path,
-            status = response.status().as_u16(),
-            milliseconds = u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX),
-            client = client.map(|name| name.0.as_str()),
-            request.id = self.id(),
-            "request answered"
-        );
+        let status = response.status().as_u16();
+        let milliseconds = u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (method, path, id) = (self.method.as_str(), self.path.as_str(), self.id());
+        let client = client.map(|name| name.0.as_str());
+        if response.extensions().get::<Routine>().is_some() {
+            tracing::debug!(target: "access", method, path, status, milliseconds, request.id = id, "request answered");
+        } else {
+            tracing::info!(target: "access", method, path, status, milliseconds, client, request.id = id, "request answered");
+        }
         let content = response.headers().get(header::CONTENT_TYPE);
         if content.is_some_and(|content| content == "application/problem+json")
             && let Ok(Value::Object(mut document)) = serde_json::from_slice(response.body())
