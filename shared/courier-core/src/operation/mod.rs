@@ -16,6 +16,7 @@ mod id;
 pub mod message;
 mod reason;
 mod sealed_field;
+pub mod trace_context;
 pub mod view;
 
 pub use completion::{CallbackTarget, Delivery, FrozenEvent};
@@ -52,9 +53,11 @@ pub struct Record {
     pub sealed_parameters: Option<Sealed>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<CallbackTarget>,
-    /// W3C trace context of the request, passed on with the callback.
+    /// W3C trace context of the request: each callback is a call of the same trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
     pub created_at: Timestamp,
     pub deadline: Timestamp,
     /// Time by which the operation needs its next step; some time after it the sweep steps in. `None` once Closed.

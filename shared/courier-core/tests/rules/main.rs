@@ -76,6 +76,7 @@ fn record(operation: &str, state: State) -> Record {
         sealed_parameters: state.is_starting().then(sealed),
         callback: Some(CallbackTarget::new(sealed(), "https://tickets.example")),
         traceparent: None,
+        tracestate: None,
         created_at: at(0),
         deadline: at(DEADLINE),
         due_at: Some(at(75)),

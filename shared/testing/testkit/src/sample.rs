@@ -46,6 +46,7 @@ pub fn sample_record(id: &OperationId) -> Record {
         reason: None,
         token_refused: false,
         traceparent: None,
+        tracestate: None,
         forecast: None,
         graph: GraphView::default(),
         last_monitor: None,
