@@ -86,6 +86,21 @@ impl Counts {
     }
 }
 
+/// The calls of Graph that are counted.
+pub const GRAPH_CALLS: [&str; 2] = ["start", "poll"];
+/// The results of a call of Graph: a status, a class of statuses, or why there is none.
+pub const GRAPH_RESULTS: [&str; 9] = [
+    "2xx",
+    "3xx",
+    "401",
+    "403",
+    "429",
+    "4xx",
+    "5xx",
+    "unanswered",
+    "not_sent",
+];
+
 /// What is counted in more detail than in [`Counts`], for a host that is asked. Nothing of it is ever reset.
 ///
 /// Names are those of the catalogue: no id, reference or person is in it.
@@ -95,7 +110,7 @@ pub struct Details {
     pub started: BTreeMap<String, u64>,
     /// Ended operations by name and outcome.
     pub ended: BTreeMap<(String, Outcome), u64>,
-    /// Calls of Graph by kind (`start` or `poll`) and result: the class of the status, `unanswered` or `not_sent`.
+    /// Calls of Graph, by one of [`GRAPH_CALLS`] and one of [`GRAPH_RESULTS`].
     pub graph_requests: BTreeMap<(&'static str, &'static str), u64>,
     /// Times from the end of an operation to the delivery of its completion.
     pub completion_lag: Histogram,

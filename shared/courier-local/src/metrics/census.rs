@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use courier_core::operation::{OperationId, Reason, Record};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 /// The days before a deadline for which [`Summary::near_deadline`] counts.
 pub(crate) const DEADLINE_DAYS: [i64; 3] = [1, 3, 7];
-/// The values of `status` of operations without an outcome.
-pub(crate) const OPEN_STATUSES: [&str; 3] = ["accepted", "starting", "running"];
-/// The statuses of a callback that is still to be made.
-pub(crate) const PENDING_STATUSES: [&str; 2] = ["pending", "retrying"];
+/// The statuses of operations without an outcome, then those of a callback that is still to be made.
+const STATUSES: [&str; 5] = ["accepted", "starting", "running", "pending", "retrying"];
+/// Number of [`STATUSES`] of operations without an outcome.
+const OPEN: usize = 3;
+const DAY_MILLISECONDS: i64 = 24 * 60 * 60 * 1000;
 
 /// The open operations: those without an outcome, and those whose completion is still to be delivered.
 #[derive(Default)]
@@ -22,24 +23,24 @@ pub(crate) struct Census(Mutex<Book>);
 #[derive(Default)]
 struct Book {
     open: HashMap<OperationId, Facts>,
+    /// The names of operations and tenants, which the facts give by their place here.
     names: Vec<String>,
-    numbers: HashMap<String, u32>,
+    places: HashMap<String, usize>,
 }
 
-/// What is known of one open operation. Names of operations and tenants are numbers, because they repeat.
+/// What is known of one open operation, in little space. Times are in milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
     operation: u32,
     tenant: u32,
-    /// One of [`OPEN_STATUSES`], or of [`PENDING_STATUSES`] when there is an outcome.
-    status: &'static str,
-    has_ended: bool,
+    /// A place in [`STATUSES`].
+    status: u8,
     is_unauthorized: bool,
     /// Time at which it was accepted, or at which it ended.
-    since: Timestamp,
-    deadline: Timestamp,
-    /// Time from its acceptance to its deadline.
-    given: SignedDuration,
+    since: i64,
+    deadline: i64,
+    /// Milliseconds from its acceptance to its deadline.
+    given: i64,
 }
 
 /// The open operations at one moment.
@@ -48,15 +49,25 @@ pub(crate) struct Summary {
     /// Operations without an outcome, by name and status.
     pub(crate) open: BTreeMap<(String, &'static str), u64>,
     /// Completions that are still to be delivered, by status of the callback.
-    pub(crate) pending: BTreeMap<&'static str, u64>,
-    /// The oldest, by either status: time since it was accepted, or since it ended.
-    pub(crate) oldest: BTreeMap<&'static str, SignedDuration>,
-    /// The shortest time to a deadline, by name of the operation.
-    pub(crate) margin: BTreeMap<String, SignedDuration>,
+    pub(crate) pending: [(&'static str, u64); STATUSES.len() - OPEN],
+    /// Milliseconds since the oldest without an outcome was accepted, by status; 0 if there is none.
+    pub(crate) oldest: [(&'static str, i64); OPEN],
+    /// Milliseconds since the end of the oldest whose completion is still to be delivered; 0 if there is none.
+    pub(crate) oldest_pending: i64,
+    /// The milliseconds to the first deadline, by name of the operation.
+    pub(crate) margin: BTreeMap<String, i64>,
     /// Operations near their deadline, for each of [`DEADLINE_DAYS`]. One that was never given that long is left out.
     pub(crate) near_deadline: [u64; DEADLINE_DAYS.len()],
     /// Operations that wait because there is no usable token or no permission, by tenant.
     pub(crate) unauthorized: BTreeMap<String, u64>,
+}
+
+/// What a summary counts of one name.
+#[derive(Clone)]
+struct Tally {
+    open: [u64; OPEN],
+    deadline: i64,
+    unauthorized: u64,
 }
 
 impl Census {
@@ -64,20 +75,22 @@ impl Census {
     pub(crate) fn facts(&self, record: &Record) -> Option<Facts> {
         record.due_at?;
         let has_ended = record.state.outcome().is_some();
+        let status = if has_ended {
+            record.callback_status()
+        } else {
+            record.state.status()
+        };
+        let since = record.ended_at.unwrap_or(record.created_at);
+        let deadline = record.deadline.as_millisecond();
         let mut book = self.lock();
         Some(Facts {
-            operation: book.number(&record.operation),
-            tenant: book.number(&record.tenant),
-            status: if has_ended {
-                record.callback_status()
-            } else {
-                record.state.status()
-            },
-            has_ended,
+            operation: book.place(&record.operation),
+            tenant: book.place(&record.tenant),
+            status: STATUSES.iter().position(|known| *known == status)? as u8,
             is_unauthorized: !has_ended && record.reason == Some(Reason::AuthorizationLost),
-            since: record.ended_at.unwrap_or(record.created_at),
-            deadline: record.deadline,
-            given: record.deadline.duration_since(record.created_at),
+            since: since.as_millisecond(),
+            deadline,
+            given: deadline - record.created_at.as_millisecond(),
         })
     }
 
@@ -91,44 +104,59 @@ impl Census {
     }
 
     pub(crate) fn summary(&self, now: Timestamp) -> Summary {
+        let now = now.as_millisecond();
         let book = self.lock();
-        let mut counts: HashMap<(u32, &'static str), u64> = HashMap::new();
-        let mut margins: HashMap<u32, SignedDuration> = HashMap::new();
-        let mut tenants: HashMap<u32, u64> = HashMap::new();
-        let mut summary = Summary::default();
+        let none = Tally {
+            open: [0; OPEN],
+            deadline: i64::MAX,
+            unauthorized: 0,
+        };
+        let mut tallies = vec![none; book.names.len()];
+        let mut near_deadline = [0; DEADLINE_DAYS.len()];
+        let mut first = [now; STATUSES.len()];
+        let mut counts = [0; STATUSES.len()];
         for facts in book.open.values() {
-            let age = now.duration_since(facts.since);
-            let oldest = summary.oldest.entry(facts.status).or_insert(age);
-            *oldest = age.max(*oldest);
-            if facts.has_ended {
-                *summary.pending.entry(facts.status).or_default() += 1;
+            let status = usize::from(facts.status);
+            first[status] = facts.since.min(first[status]);
+            counts[status] += 1;
+            if status >= OPEN {
                 continue;
             }
-            *counts.entry((facts.operation, facts.status)).or_default() += 1;
-            let margin = facts.deadline.duration_since(now);
-            let least = margins.entry(facts.operation).or_insert(margin);
-            *least = margin.min(*least);
-            for (days, near) in DEADLINE_DAYS.iter().zip(&mut summary.near_deadline) {
-                let days = SignedDuration::from_hours(24 * days);
+            let tally = &mut tallies[facts.operation as usize];
+            tally.open[status] += 1;
+            tally.deadline = facts.deadline.min(tally.deadline);
+            let margin = facts.deadline - now;
+            for (days, near) in DEADLINE_DAYS.iter().zip(&mut near_deadline) {
+                let days = days * DAY_MILLISECONDS;
                 *near += u64::from(margin <= days && facts.given > days);
             }
             if facts.is_unauthorized {
-                *tenants.entry(facts.tenant).or_default() += 1;
+                tallies[facts.tenant as usize].unauthorized += 1;
             }
         }
-        let name = |number: u32| book.names[number as usize].clone();
-        summary.open = counts
-            .into_iter()
-            .map(|((operation, status), count)| ((name(operation), status), count))
-            .collect();
-        summary.margin = margins
-            .into_iter()
-            .map(|(operation, margin)| (name(operation), margin))
-            .collect();
-        summary.unauthorized = tenants
-            .into_iter()
-            .map(|(tenant, count)| (name(tenant), count))
-            .collect();
+        let age = |status: usize| now - first[status];
+        let mut summary = Summary {
+            pending: std::array::from_fn(|place| (STATUSES[OPEN + place], counts[OPEN + place])),
+            oldest: std::array::from_fn(|status| (STATUSES[status], age(status))),
+            oldest_pending: (OPEN..STATUSES.len()).map(age).max().unwrap_or_default(),
+            near_deadline,
+            ..Summary::default()
+        };
+        for (name, tally) in book.names.iter().zip(tallies) {
+            for (status, count) in STATUSES.iter().zip(tally.open) {
+                if count > 0 {
+                    summary.open.insert((name.clone(), status), count);
+                }
+            }
+            if tally.deadline < i64::MAX {
+                let margin = tally.deadline - now;
+                summary.margin.insert(name.clone(), margin);
+            }
+            if tally.unauthorized > 0 {
+                let count = tally.unauthorized;
+                summary.unauthorized.insert(name.clone(), count);
+            }
+        }
         summary
     }
 
@@ -138,21 +166,31 @@ impl Census {
 }
 
 impl Book {
-    fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.names.push(name.to_owned());
-        self.numbers.insert(name.to_owned(), number);
-        number
+    fn place(&mut self, name: &str) -> u32 {
+        let next = self.names.len();
+        let place = match self.places.get(name) {
+            Some(place) => *place,
+            None => {
+                self.names.push(name.to_owned());
+                self.places.insert(name.to_owned(), next);
+                next
+            }
+        };
+        // There are as many as the configuration and the catalogue have, and those had that the records name.
+        place as u32
     }
+}
+
+/// Returns the statuses of operations without an outcome.
+pub(crate) fn open_statuses() -> &'static [&'static str] {
+    &STATUSES[..OPEN]
 }
 
 #[cfg(test)]
 mod tests {
-    use courier_core::operation::State;
-    use courier_testkit::sample::sample_record;
+    use courier_core::operation::{Outcome, State};
+    use courier_testkit::sample::{sample_record, sample_target};
+    use jiff::SignedDuration;
 
     use super::*;
 
@@ -175,10 +213,8 @@ mod tests {
         let open = ("team.schedule".to_owned(), "accepted");
         assert_eq!(summary.open, [(open, 1)].into());
         assert_eq!(summary.near_deadline, [0, 1, 1]);
-        let margin = summary.margin["team.schedule"];
-        assert_eq!(margin, SignedDuration::from_hours(48));
-        let oldest = SignedDuration::from_hours(28 * 24);
-        assert_eq!(summary.oldest, [("accepted", oldest)].into());
+        assert_eq!(summary.margin["team.schedule"], 2 * DAY_MILLISECONDS);
+        assert_eq!(summary.oldest[0], ("accepted", 28 * DAY_MILLISECONDS));
 
         record.state = State::Running {
             monitor: "https://graph.example/x".to_owned(),
@@ -190,9 +226,20 @@ mod tests {
         assert_eq!(summary.open, [(open, 1)].into());
         assert_eq!(summary.unauthorized, [(record.tenant.clone(), 1)].into());
 
+        record.state = State::Ended {
+            outcome: Outcome::Succeeded,
+        };
+        record.ended_at = Some(record.created_at);
+        record.callback = Some(sample_target());
+        note(&record);
+        let summary = census.summary(now);
+        assert_eq!((summary.open.len(), summary.unauthorized.len()), (0, 0));
+        assert_eq!(summary.pending, [("pending", 1), ("retrying", 0)]);
+        assert_eq!(summary.oldest_pending, 28 * DAY_MILLISECONDS);
+
         record.due_at = None;
         note(&record);
-        assert_eq!(census.summary(now), Summary::default());
+        assert_eq!(census.summary(now), Census::default().summary(now));
     }
 
     /// An operation that is given an hour would otherwise be near its deadline from the first second.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use courier_core::engine::app::App;
+use courier_core::engine::metrics::{GRAPH_CALLS, GRAPH_RESULTS};
 use courier_core::operation::Outcome;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::metrics::census::{DEADLINE_DAYS, OPEN_STATUSES, PENDING_STATUSES, Summary};
+use crate::metrics::census::{DEADLINE_DAYS, Summary, open_statuses};
 use crate::metrics::families as f;
 use crate::metrics::text::{Family, Format, Text};
 use crate::sqlite::Database;
@@ -43,7 +44,7 @@ pub fn page(app: &App, database: &Database, host: &Host, format: Format, now: Ti
     if let Some(count) = host.undeliverable {
         undelivered.value(count);
     }
-    let behind = seconds(database.timetable().behind(now));
+    let behind = database.timetable().behind(now).as_secs_f64();
     text.family(&f::BEHIND).value(behind);
     text.family(&f::LATENESS).histogram(&database.lateness());
     counters(&mut text, app);
@@ -54,7 +55,7 @@ pub fn page(app: &App, database: &Database, host: &Host, format: Format, now: Ti
 fn open(text: &mut Text, app: &App, summary: &Summary) {
     let mut counts = summary.open.clone();
     for operation in permitted(app) {
-        for status in OPEN_STATUSES {
+        for status in open_statuses() {
             counts.entry((operation.to_owned(), status)).or_default();
         }
     }
@@ -62,13 +63,9 @@ fn open(text: &mut Text, app: &App, summary: &Summary) {
     for ((operation, status), count) in &counts {
         samples.labelled(&[("operation", operation), ("status", status)], count);
     }
-    let oldest = |status| {
-        let age = summary.oldest.get(status).copied();
-        seconds(age.unwrap_or_default())
-    };
     let mut samples = text.family(&f::OLDEST);
-    for status in OPEN_STATUSES {
-        samples.labelled(&[("status", status)], oldest(status));
+    for (status, age) in summary.oldest {
+        samples.labelled(&[("status", status)], seconds(age));
     }
     let mut samples = text.family(&f::MARGIN);
     for (operation, margin) in &summary.margin {
@@ -87,13 +84,11 @@ fn open(text: &mut Text, app: &App, summary: &Summary) {
         samples.labelled(&[("tenant", tenant)], count);
     }
     let mut samples = text.family(&f::PENDING);
-    for status in PENDING_STATUSES {
-        let count = summary.pending.get(status).copied().unwrap_or_default();
+    for (status, count) in summary.pending {
         samples.labelled(&[("status", status)], count);
     }
-    let ages = PENDING_STATUSES.map(oldest);
-    let oldest = ages.into_iter().fold(0.0, f64::max);
-    text.family(&f::OLDEST_PENDING).value(oldest);
+    let age = seconds(summary.oldest_pending);
+    text.family(&f::OLDEST_PENDING).value(age);
 }
 
 fn counters(text: &mut Text, app: &App) {
@@ -121,12 +116,13 @@ fn counters(text: &mut Text, app: &App) {
     }
     text.family(&f::START_UNKNOWN).value(totals.start_unknown);
     text.family(&f::POLLS).value(totals.polls);
-    by(
-        text,
-        &f::GRAPH_REQUESTS,
-        ["call", "result"],
-        &details.graph_requests,
-    );
+    let mut requests = details.graph_requests;
+    for call in GRAPH_CALLS {
+        for result in GRAPH_RESULTS {
+            requests.entry((call, result)).or_default();
+        }
+    }
+    by(text, &f::GRAPH_REQUESTS, ["call", "result"], &requests);
     text.family(&f::THROTTLED).value(totals.throttled);
 
     let mut tokens = app.token_requests();
@@ -199,6 +195,6 @@ fn permitted(app: &App) -> impl Iterator<Item = &str> {
     clients.flat_map(|client| client.operations.iter().map(String::as_str))
 }
 
-fn seconds(duration: SignedDuration) -> f64 {
-    duration.as_secs_f64()
+fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1000.0
 }

@@ -282,7 +282,7 @@ pub(super) fn note_reply(app: &App, record: &Record, call: &'static str, reply: 
     }
 }
 
-/// Names the result of a call in the metrics. Three statuses stand alone, because each has a cause and a cure of its own.
+/// Names the result of a call in the metrics, one of `GRAPH_RESULTS`. Three statuses stand alone, because each has a cause and a cure of its own.
 fn result_of(reply: &GraphReply) -> &'static str {
     match reply {
         GraphReply::NotSent(_) => "not_sent",
