@@ -24,7 +24,8 @@ async fn scrape(site: &Site, metrics: &str, accept: &str) -> (String, String) {
 
 #[tokio::test]
 async fn a_scrape_shows_every_metric_and_names_nobody() {
-    let site = Site::new(QUICK).await;
+    let endless = QUICK.replace("export_seconds = 2.0", "export_seconds = 1e6");
+    let site = Site::new(&endless).await;
     let mut owned = site.arguments("127.0.0.1:0");
     owned.push("--metrics-listen=127.0.0.1:0".to_owned());
     let arguments: Vec<&str> = owned.iter().map(String::as_str).collect();
@@ -36,9 +37,9 @@ async fn a_scrape_shows_every_metric_and_names_nobody() {
     let mut body = tenants::schedule(&site.receiver, TEAM);
     body["reference"] = "RITM0047110".into();
     let answer = site.post(&api, "key-0047110", &body).await.unwrap();
-    let open = r#"courier_operations_open{operation="team.schedule",status="running"} 1"#;
-    let (_, text) = scrape(&site, &metrics, "").await;
-    assert!(text.contains(open), "{text}");
+    let export = tenants::export(&site.receiver, TEAM, "dsar-1");
+    let export = site.post(&api, "another-key", &export).await.unwrap();
+    assert_eq!(export.body["status"], "running", "{export:?}");
     site.closed(&api, &answer.id()).await;
 
     // Scrapers that hang harm neither others nor the API.
@@ -62,13 +63,15 @@ async fn a_scrape_shows_every_metric_and_names_nobody() {
     let lines: BTreeSet<&str> = text.lines().collect();
     for line in [
         r#"courier_operations_open{operation="team.schedule",status="running"} 0"#,
+        r#"courier_operations_open{operation="user.exportPersonalData",status="running"} 1"#,
+        r#"courier_operations_near_deadline{days="7"} 0"#,
         r#"courier_operations_authorization_lost{tenant="contoso"} 0"#,
         r#"courier_started_total{operation="team.schedule"} 1"#,
         r#"courier_ended_total{operation="team.schedule",outcome="succeeded"} 1"#,
-        r#"courier_graph_requests_total{call="start",result="2xx"} 1"#,
+        r#"courier_graph_requests_total{call="start",result="2xx"} 2"#,
         r#"courier_token_requests_total{tenant="contoso",result="granted"} 1"#,
         r#"courier_callbacks_total{result="delivered"} 1"#,
-        r#"courier_http_requests_total{route="/v1/operations",code="2xx"} 1"#,
+        r#"courier_http_requests_total{route="/v1/operations",code="2xx"} 2"#,
         "courier_completion_lag_seconds_count 1",
         "courier_completions_undeliverable 0",
     ] {
@@ -78,6 +81,10 @@ async fn a_scrape_shows_every_metric_and_names_nobody() {
         ("courier_database_size_bytes", 1024.0),
         ("courier_database_wal_size_bytes", 1.0),
         ("courier_data_free_bytes", 1.0),
+        (
+            "courier_deadline_margin_seconds{operation=\"user.exportPersonalData\"}",
+            30.0 * 86_400.0,
+        ),
         ("courier_last_sweep_timestamp_seconds", 1.7e9),
         ("process_start_time_seconds", 1.7e9),
         ("process_resident_memory_bytes", 1e6),
