@@ -9,12 +9,14 @@ use anyhow::Context;
 use courier_core::config::Config;
 use courier_core::engine::app::App;
 use courier_core::engine::platform::Platform;
+use courier_core::engine::restoring::{self, Copied};
 use courier_core::engine::step::guarded_step;
 use courier_core::engine::sweep::sweep;
 use courier_core::error_chain::chain;
 use courier_core::lifecycle::Timing;
 use courier_core::operation::{OperationId, random_ids};
 use courier_core::outbound::{HttpTransport, Timeouts, certificates};
+use courier_core::ports::Store;
 use courier_core::time::{Clock, later};
 use courier_local::worker::{self, WorkerOptions};
 use courier_local::{Database, Options, ServingLock};
@@ -24,7 +26,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::{descriptors, settings};
+use crate::{backup, descriptors, settings};
 
 /// Number of connections that the kernel queues until they are accepted.
 ///
@@ -61,8 +63,6 @@ impl Machine {
         listen: SocketAddr,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let certificates = certificates::named(&settings::variable)?;
-        let tls = certificates.map(certificates::trusting).transpose()?;
         courier_local::create_private_directory(data)
             .with_context(|| format!("the directory {} cannot be made", data.display()))?;
         let lock = ServingLock::wait(data)
@@ -77,25 +77,13 @@ impl Machine {
                 ..Options::default()
             },
         )?;
+        let copied = copied(&database).await?;
+        backup::check_is_restored(copied.as_ref(), data)?;
         let open_operations = database.count_open().await?;
         let listener = bind(listen).with_context(|| format!("cannot listen at {listen}"))?;
         let address = listener.local_addr()?;
-        let timeouts = Timeouts::default();
-        let transport = HttpTransport::new(&timeouts, &tls, &config.allowed)
-            .context("no TLS roots can be used")?;
-        let platform = Platform {
-            store: Arc::new(database.clone()),
-            queue: Arc::new(database.clone()),
-            transport: Arc::new(transport),
-            clock: Arc::clone(&clock),
-            ids: random_ids(),
-            timing: Timing {
-                forgets_waits: true,
-                ..Timing::default()
-            },
-            timeouts,
-        };
-        let app = Arc::new(App::new(config, platform));
+        let app = app(config, &database, Arc::clone(&clock))?;
+        let app = Arc::new(app.with_copied(copied));
         app.deployment().await?;
         let (shutdown, stop) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -146,6 +134,37 @@ impl Machine {
         }
         self.database.close().await;
     }
+}
+
+/// Returns the `App` on a database.
+pub(crate) fn app(config: Config, database: &Database, clock: Clock) -> anyhow::Result<App> {
+    let certificates = certificates::named(&settings::variable)?;
+    let tls = certificates.map(certificates::trusting).transpose()?;
+    let timeouts = Timeouts::default();
+    let transport =
+        HttpTransport::new(&timeouts, &tls, &config.allowed).context("no TLS roots can be used")?;
+    let platform = Platform {
+        store: Arc::new(database.clone()),
+        queue: Arc::new(database.clone()),
+        transport: Arc::new(transport),
+        clock,
+        ids: random_ids(),
+        timing: Timing {
+            forgets_waits: true,
+            ..Timing::default()
+        },
+        timeouts,
+    };
+    Ok(App::new(config, platform))
+}
+
+/// Reads what the data says about the copy that it was restored from, or that it is.
+async fn copied(database: &Database) -> anyhow::Result<Option<Copied>> {
+    let document = database.load_document(restoring::DOCUMENT).await?;
+    let copied = document.map(|document| serde_json::from_str(&document.body));
+    copied
+        .transpose()
+        .context("the document about the backup cannot be read")
 }
 
 fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {

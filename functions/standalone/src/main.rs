@@ -10,6 +10,7 @@ use courier_core::catalogue::Faults;
 use courier_core::config::ConfigErrors;
 use courier_core::engine::deployment::DeploymentError;
 
+mod backup;
 mod check;
 mod demo;
 mod descriptors;
@@ -99,6 +100,17 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
+    /// Copies the data into one file, while it is served or not.
+    ///
+    /// The copy is one moment of the data. It is checked from end to end, and what it holds is counted. It holds personal
+    /// data and sealed secrets: keep it as you keep the data.
+    Backup(backup::Backup),
+    /// Puts a copy in place, so that `courier serve` goes on from it.
+    ///
+    /// What was done after the copy was made is not known to it. No operation that Graph would run twice is started from
+    /// it: it ends as `unknown`, and its history says why (docs/backup.md). The exit code is 2 when the configuration is
+    /// wrong or has not the seal key of the copy.
+    Restore(backup::Restore),
     /// Makes keys, passwords and secrets.
     Key {
         #[command(subcommand)]
@@ -152,6 +164,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 journal,
                 catalogue,
             } => simulate::run(listen, script, journal, &catalogue).await,
+            Command::Backup(arguments) => backup::back_up(&arguments),
+            Command::Restore(arguments) => backup::restore(arguments).await,
             Command::Check { config, data } => check::run(config, data.as_deref()),
             Command::Key {
                 command: KeyCommand::New(kind),

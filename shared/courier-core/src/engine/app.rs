@@ -17,6 +17,7 @@ use crate::engine::open_operations::OpenOperations;
 use crate::engine::overflow::Overflow;
 use crate::engine::platform::Platform;
 use crate::engine::rate_limit::{Budget, RateLimiter};
+use crate::engine::restoring::Copied;
 use crate::graph::client::Graph;
 use crate::graph::tokens::Tokens;
 use crate::lifecycle::{Policy, Timing, may_start};
@@ -48,6 +49,8 @@ pub struct App {
     pub(crate) durations: Durations,
     pub(crate) budget: Budget,
     pub overflow: Overflow,
+    /// The copy that the store was restored from.
+    pub(crate) copied: Option<Copied>,
     /// The tenants and operations that Graph throttles at present.
     pub(crate) throttled: Holds,
     /// The time by which everything in flight has to end, once the shutdown has begun.
@@ -107,6 +110,7 @@ impl App {
             durations: Durations::default(),
             budget: Budget::default(),
             overflow: Overflow::default(),
+            copied: None,
             throttled: Holds::default(),
             stops_at: watch::Sender::new(None),
             deployment: OnceCell::new(),
@@ -200,6 +204,12 @@ impl App {
             overflow: Overflow::of(limit),
             ..self
         }
+    }
+
+    /// Returns this `App` for a store that was restored from a copy.
+    #[must_use]
+    pub fn with_copied(self, copied: Option<Copied>) -> Self {
+        Self { copied, ..self }
     }
 
     pub(crate) fn may_start(&self, record: &Record) -> bool {

@@ -121,6 +121,7 @@ pub(crate) enum Happening {
     Cancelled,
     Redelivery,
     Overdue,
+    Restored,
 }
 
 /// Returns the event that `happening` is for `record`.
@@ -165,6 +166,7 @@ pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
         Happening::Cancelled => Event::Cancelled,
         Happening::Redelivery => Event::RedeliveryRequested,
         Happening::Overdue => Event::Overdue,
+        Happening::Restored => Event::Restored { copied_at: None },
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! `database` opens the file, `connection_threads` owns the connections and commits in groups, `store` and `queue`
 //! implement the ports (`queue` on the timetable), `listing` reads pages, `retention` deletes, `permissions` keeps the files private,
-//! `identity` notices that they were deleted or replaced, and `failure` holds the common errors.
+//! `identity` notices that they were deleted or replaced, `copying` makes and checks copies, and `failure` holds the common errors.
 
 mod connection_threads;
+pub mod copying;
 mod data_file;
 mod database;
 mod failure;

@@ -1,6 +1,7 @@
 //! The real program as a process: its command line, kills, crashes, a failing disk, a wrong clock, hostile clients.
 
 mod access_log;
+mod backups;
 mod certificates;
 #[cfg(feature = "second-tier")]
 mod clock_jump;

@@ -344,7 +344,8 @@ fn records_external_effect(event: &Event) -> bool {
         | Event::RedeliveryRequested
         | Event::Erased
         | Event::Overdue
-        | Event::StepCrashed => false,
+        | Event::StepCrashed
+        | Event::Restored { .. } => false,
     }
 }
 
