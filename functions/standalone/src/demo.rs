@@ -37,7 +37,7 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
         .tempdir()?;
     let config = config(&simulator.base_url(), receiver)?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let machine = Machine::start(config, data.path(), listen, settings::clock()).await?;
+    let machine = Machine::start(config, None, data.path(), listen, settings::clock()).await?;
     let api = Api::new(format!("http://{}", machine.address), API_KEY)?;
     timeline.say(&format!(
         "{}\n\n  API       {}   (X-Api-Key: {API_KEY})\n  Graph     {}   simulated\n  receiver  http://{receiver}   verifies every signature\n",

@@ -23,9 +23,11 @@ use courier_local::{Database, Options, ServingLock};
 use courier_local::{Limits, serve};
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::reload::{self, Current, Ground, Source};
 use crate::{backup, descriptors, settings};
 
 /// Number of connections that the kernel queues until they are accepted.
@@ -43,7 +45,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 
 pub(crate) struct Machine {
     pub(crate) address: SocketAddr,
-    app: Arc<App>,
+    current: Current,
     /// The data file was made at this start.
     pub(crate) is_new: bool,
     /// The number of operations that were open at this start.
@@ -56,9 +58,10 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Opens `data`/courier.db and starts serving at `listen`.
+    /// Opens `data`/courier.db and starts serving at `listen`. The configuration is read again when `source` changes.
     pub(crate) async fn start(
         config: Config,
+        source: Option<(Source, Signal)>,
         data: &Path,
         listen: SocketAddr,
         clock: Clock,
@@ -83,25 +86,36 @@ impl Machine {
         let listener = bind(listen).with_context(|| format!("cannot listen at {listen}"))?;
         let address = listener.local_addr()?;
         let app = app(config, &database, Arc::clone(&clock))?;
-        let app = Arc::new(app.with_copied(copied));
+        let app = app.with_copied(copied);
         app.deployment().await?;
         let (shutdown, stop) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen_for_requests(
-            Arc::clone(&app),
-            listener,
-            stop.clone(),
-        ));
+        let current = Current::new(app);
+        tasks.spawn(listen_for_requests(current.clone(), listener, stop.clone()));
         tasks.spawn(work(
-            Arc::clone(&app),
+            current.clone(),
             database.clone(),
-            clock,
+            Arc::clone(&clock),
             stop.clone(),
         ));
-        tasks.spawn(sweep_regularly(Arc::clone(&app), stop));
+        tasks.spawn(sweep_regularly(current.clone(), stop.clone()));
+        if let Some((source, hangup)) = source {
+            let ground = Ground {
+                database: database.clone(),
+                data: data.to_owned(),
+                clock,
+            };
+            tasks.spawn(reload::follow(
+                current.clone(),
+                source,
+                ground,
+                hangup,
+                stop,
+            ));
+        }
         Ok(Self {
             address,
-            app,
+            current,
             is_new,
             open_operations,
             database,
@@ -118,14 +132,14 @@ impl Machine {
                 "a thread of the data file has panicked, so nothing can be stored any more"
             }
             Some(_) = self.tasks.join_next() => {
-                "the listener, the worker or the sweeper has panicked"
+                "the listener, the worker, the sweeper or the reload has panicked"
             }
         }
     }
 
     /// Stops accepting work, finishes what is in flight within [`SHUTDOWN_TIME`] and closes the database.
     pub(crate) async fn stop(mut self) {
-        self.app.begin_shutdown(SHUTDOWN_TIME);
+        self.current.app().begin_shutdown(SHUTDOWN_TIME);
         self.shutdown.send_replace(true);
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(error) = ended {
@@ -181,9 +195,9 @@ fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(LISTEN_BACKLOG)
 }
 
-async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::Receiver<bool>) {
+async fn listen_for_requests(current: Current, listener: TcpListener, stop: watch::Receiver<bool>) {
     let handle = move |request| {
-        let app = Arc::clone(&app);
+        let app = current.app();
         async move { courier_core::http::handle(&app, request, Timestamp::MAX).await }
     };
     let defaults = Limits::default();
@@ -195,14 +209,14 @@ async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::
     serve(listener, limits, handle, stop).await;
 }
 
-async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Receiver<bool>) {
-    let store = Arc::clone(&app);
+async fn work(current: Current, database: Database, clock: Clock, stop: watch::Receiver<bool>) {
+    let loading = current.clone();
     let load = move |ids: Vec<OperationId>| {
-        let app = Arc::clone(&store);
+        let app = loading.app();
         async move { app.store.load_many(&ids).await.unwrap_or_default() }
     };
     let step = move |message, receives, record| {
-        let app = Arc::clone(&app);
+        let app = current.app();
         async move {
             let ends_at = later((app.clock)(), STEP_TIME);
             guarded_step(&app, record, &message, receives, ends_at).await
@@ -215,12 +229,12 @@ async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Rece
     worker::run(database, clock, options, (load, step), stop).await;
 }
 
-async fn sweep_regularly(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+async fn sweep_regularly(current: Current, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         let swept = async {
             ticks.tick().await;
-            sweep(&app, Timestamp::MAX).await
+            sweep(&current.app(), Timestamp::MAX).await
         };
         // A sweep with many old records to delete may take long; the next process goes on with it.
         let swept = tokio::select! {

@@ -19,6 +19,7 @@ mod machine;
 mod orphans;
 mod output;
 mod receiver;
+mod reload;
 mod serve;
 mod settings;
 mod show;
@@ -51,6 +52,9 @@ enum Command {
         once: bool,
     },
     /// Serves the HTTP API and does the work behind it, on one machine.
+    ///
+    /// It reads the configuration again when its file or a file of a secret changes, and on SIGHUP. A wrong one changes
+    /// nothing, and the log says what is wrong.
     ///
     /// It ends on Ctrl-C or SIGTERM, when what is in flight is finished. It may also be killed at any moment: the next
     /// one goes on where it was. What it does is logged on standard error; COURIER_LOG says how much.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::machine::Machine;
+use crate::reload::Source;
 use crate::settings;
 
 pub(crate) async fn run(
@@ -16,7 +17,10 @@ pub(crate) async fn run(
     listen: SocketAddr,
 ) -> anyhow::Result<ExitCode> {
     courier_core::arm_crash_points!(settings::variable);
-    let (config, document) = settings::load_config(config)?;
+    // From now on SIGHUP does not end the program.
+    let hangup = signal(SignalKind::hangup())?;
+    let (source, loaded) = Source::read(settings::document_path(config)?)?;
+    let (config, document) = (loaded.config, loaded.document);
     for warning in &config.warnings {
         tracing::warn!("{document}:{warning}");
     }
@@ -24,7 +28,7 @@ pub(crate) async fn run(
     let clients = config.clients.len();
     let mut stop = Stop::listen()?;
     let mut machine = tokio::select! {
-        machine = Machine::start(config, data, listen, settings::clock()) => machine?,
+        machine = Machine::start(config, Some((source, hangup)), data, listen, settings::clock()) => machine?,
         // It may be waiting for another process to end.
         () = stop.asked() => return Ok(ExitCode::SUCCESS),
     };

@@ -38,21 +38,21 @@ pub struct App {
     pub clock: Clock,
     pub(crate) ids: Ids,
     pub timing: Timing,
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     pub(crate) timeouts: Timeouts,
     pub(crate) graph: Graph,
     pub(crate) tokens: Tokens,
     pub(crate) callbacks: Callbacks,
     pub(crate) key_sets: KeySets,
-    pub(crate) requests: RateLimiter,
-    pub(crate) open: OpenOperations,
-    pub(crate) durations: Durations,
-    pub(crate) budget: Budget,
+    pub(crate) requests: Arc<RateLimiter>,
+    pub(crate) open: Arc<OpenOperations>,
+    pub(crate) durations: Arc<Durations>,
+    pub(crate) budget: Arc<Budget>,
     pub overflow: Overflow,
     /// The copy that the store was restored from.
     pub(crate) copied: Option<Copied>,
     /// The tenants and operations that Graph throttles at present.
-    pub(crate) throttled: Holds,
+    pub(crate) throttled: Arc<Holds>,
     /// The time by which everything in flight has to end, once the shutdown has begun.
     stops_at: watch::Sender<Option<Timestamp>>,
     deployment: OnceCell<Deployment>,
@@ -105,16 +105,16 @@ impl App {
         let callbacks = Callbacks::new(transport, &config, timeouts.callback, Arc::clone(&clock));
         Self {
             key_sets,
-            requests: RateLimiter::default(),
-            open: OpenOperations::default(),
-            durations: Durations::default(),
-            budget: Budget::default(),
+            requests: Arc::default(),
+            open: Arc::default(),
+            durations: Arc::default(),
+            budget: Arc::default(),
             overflow: Overflow::default(),
             copied: None,
-            throttled: Holds::default(),
+            throttled: Arc::default(),
             stops_at: watch::Sender::new(None),
             deployment: OnceCell::new(),
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
             timeouts,
             catalogue: config.catalogue,
             config,
@@ -194,6 +194,28 @@ impl App {
             graph: self.graph.base(),
             timing: &self.timing,
             shelve_from: self.overflow.shelve_from(self.now()),
+        }
+    }
+
+    /// Returns this `App` as the successor of `former`, which has the same store: with all that must outlive a change of the
+    /// configuration.
+    ///
+    /// These are the pauses that others have asked for, limits, counts, and the shutdown. What is in flight ends with
+    /// `former`.
+    #[must_use]
+    pub fn succeeding(self, former: &Self) -> Self {
+        Self {
+            tokens: self.tokens.succeeding(&former.tokens),
+            callbacks: self.callbacks.succeeding(&former.callbacks),
+            requests: Arc::clone(&former.requests),
+            open: Arc::clone(&former.open),
+            durations: Arc::clone(&former.durations),
+            budget: Arc::clone(&former.budget),
+            throttled: Arc::clone(&former.throttled),
+            metrics: Arc::clone(&former.metrics),
+            copied: former.copied.clone(),
+            stops_at: former.stops_at.clone(),
+            ..self
         }
     }
 

@@ -29,5 +29,6 @@ mod load;
 #[cfg(feature = "second-tier")]
 mod log_leaks;
 pub(crate) mod program;
+mod reload;
 mod seal_keys;
 mod slow_peers;
