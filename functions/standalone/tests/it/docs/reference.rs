@@ -16,7 +16,7 @@ use super::authentication::filled;
 use crate::rules::{read, root};
 
 /// Pages whose links and paths are checked; those of `docs/callers` have a test of their own.
-const PAGES: [&str; 23] = [
+const PAGES: [&str; 31] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -25,6 +25,7 @@ const PAGES: [&str; 23] = [
     "SECURITY.md",
     "docs/GLOSSARY.md",
     "docs/adr/README.md",
+    "docs/app-registration.md",
     "docs/authentication.md",
     "docs/graph-behaviour.md",
     "docs/mutants.md",
@@ -38,7 +39,14 @@ const PAGES: [&str; 23] = [
     "docs/reliability.md",
     "docs/security.md",
     "events/README.md",
+    "examples/README.md",
+    "examples/jira/README.md",
     "examples/local/README.md",
+    "examples/power-automate/README.md",
+    "examples/servicenow/README.md",
+    "examples/step-functions/README.md",
+    "examples/storage/README.md",
+    "examples/zendesk/README.md",
     "infra/README.md",
 ];
 
