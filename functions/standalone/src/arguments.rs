@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::client::arguments::{Acknowledge, Erase, List, Many, One, Redeliver, Submit, Watch};
-use crate::key;
+use crate::{key, listen, trigger};
 
 /// Starts long-running Microsoft Graph operations, follows them and calls back, whatever crashes in between.
 ///
@@ -116,6 +116,14 @@ pub(crate) enum Command {
     Acknowledge(Acknowledge),
     /// Erases what a closed operation says about people.
     Erase(Erase),
+    /// Receives callbacks, verifies them and says why a signature is wrong.
+    ///
+    /// For whoever builds a receiver, or wants to see what is sent. It answers 204 to what it has verified, else 401.
+    Listen(listen::Arguments),
+    /// Sends a signed example of a completion to a receiver, from here and without a server.
+    ///
+    /// The exit code is 0 when the receiver has taken it, else 1.
+    Trigger(trigger::Arguments),
 }
 
 #[derive(Subcommand)]

@@ -17,10 +17,13 @@ mod demo;
 mod descriptors;
 mod failure;
 mod key;
+mod listen;
 mod machine;
 mod orphans;
 mod output;
 mod receiver;
+mod sample;
+mod secret;
 mod serve;
 mod settings;
 mod show;
@@ -28,6 +31,7 @@ mod simulate;
 mod story;
 mod terminal;
 mod timeline;
+mod trigger;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -85,6 +89,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Resume(arguments) => client::acts::resume(&arguments).await,
             Command::Acknowledge(arguments) => client::acts::acknowledge(&arguments).await,
             Command::Erase(arguments) => client::acts::erase(&arguments).await,
+            Command::Listen(arguments) => listen::run(arguments).await,
+            Command::Trigger(arguments) => trigger::run(arguments).await,
         }
     })
 }

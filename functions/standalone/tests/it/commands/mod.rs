@@ -3,5 +3,6 @@
 
 mod answers;
 mod asking;
+mod receiving;
 mod stand_in;
 mod terminals;
