@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::client::arguments::{Acknowledge, Erase, List, Many, One, Redeliver, Submit, Watch};
-use crate::{key, listen, trigger};
+use crate::{doctor, key, listen, trigger};
 
 /// Starts long-running Microsoft Graph operations, follows them and calls back, whatever crashes in between.
 ///
@@ -124,6 +124,12 @@ pub(crate) enum Command {
     ///
     /// The exit code is 0 when the receiver has taken it, else 1.
     Trigger(trigger::Arguments),
+    /// Asks everything that a server with this configuration depends on, and says what is missing.
+    ///
+    /// A token for each tenant and what it permits, Graph, the clocks, the receivers of callbacks, the data directory: one
+    /// line for each, with what to do. It prints no secret and changes nothing. The exit code is 1 when a check has failed,
+    /// and 2 when the configuration is wrong.
+    Doctor(doctor::Arguments),
 }
 
 #[derive(Subcommand)]

@@ -15,6 +15,7 @@ mod check;
 mod client;
 mod demo;
 mod descriptors;
+mod doctor;
 mod failure;
 mod key;
 mod listen;
@@ -91,6 +92,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Erase(arguments) => client::acts::erase(&arguments).await,
             Command::Listen(arguments) => listen::run(arguments).await,
             Command::Trigger(arguments) => trigger::run(arguments).await,
+            Command::Doctor(arguments) => doctor::run(arguments).await,
         }
     })
 }

@@ -3,6 +3,7 @@
 
 mod answers;
 mod asking;
+mod diagnosis;
 mod receiving;
 mod stand_in;
 mod terminals;
