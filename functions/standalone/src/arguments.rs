@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::client::arguments::{Acknowledge, Erase, List, Many, One, Redeliver, Submit, Watch};
 use crate::{doctor, key, listen, trigger};
@@ -130,6 +131,17 @@ pub(crate) enum Command {
     /// line for each, with what to do. It prints no secret and changes nothing. The exit code is 1 when a check has failed,
     /// and 2 when the configuration is wrong.
     Doctor(doctor::Arguments),
+    /// Writes the completions of a shell to standard output.
+    Completions {
+        /// The shell whose completions are wanted.
+        shell: Shell,
+    },
+    /// Writes a manual page for each command into a directory.
+    Man {
+        /// The directory. It is made if it is missing.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]

@@ -20,6 +20,7 @@ mod failure;
 mod key;
 mod listen;
 mod machine;
+mod manual;
 mod orphans;
 mod output;
 mod receiver;
@@ -93,6 +94,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Listen(arguments) => listen::run(arguments).await,
             Command::Trigger(arguments) => trigger::run(arguments).await,
             Command::Doctor(arguments) => doctor::run(arguments).await,
+            Command::Completions { shell } => manual::completions(shell),
+            Command::Man { directory } => manual::pages(&directory),
         }
     })
 }
