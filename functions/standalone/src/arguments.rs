@@ -47,6 +47,10 @@ pub(crate) enum Command {
         /// The address and port at which the API is served. With port 0 the system picks one, and the log says which.
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
+        /// The address and port at which metrics are served, in the form of Prometheus, to everybody who can reach it.
+        /// Without it the environment may say COURIER_METRICS_LISTEN=ADDR; without both there are none.
+        #[arg(long, value_name = "ADDR")]
+        metrics_listen: Option<SocketAddr>,
     },
     /// Runs a simulated Microsoft Graph, for trying things out without an account.
     ///

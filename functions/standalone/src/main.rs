@@ -10,6 +10,8 @@ use courier_core::config::ConfigErrors;
 use courier_core::engine::deployment::DeploymentError;
 use failure::Usage;
 
+use crate::machine::Place;
+
 mod arguments;
 mod check;
 mod client;
@@ -21,6 +23,7 @@ mod key;
 mod listen;
 mod machine;
 mod manual;
+mod metrics;
 mod orphans;
 mod output;
 mod receiver;
@@ -70,7 +73,15 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 config,
                 data,
                 listen,
-            } => serve::run(config, &data, listen).await,
+                metrics_listen,
+            } => {
+                let place = Place {
+                    data: &data,
+                    listen,
+                    metrics: settings::metrics_listen(metrics_listen)?,
+                };
+                serve::run(config, place).await
+            }
             Command::SimulateGraph {
                 listen,
                 script,

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use courier_testkit::signing;
 use courier_testkit::world::{GRAPH_SECRET, REFRESH_TOKEN, SIGNING_SECRETS};
 use serde_json::{Value, json};
 
@@ -47,7 +48,21 @@ async fn a_deployment_that_works_passes_and_its_receiver_takes_a_signed_example(
     check(&ended, 0, &words);
     // The first request only looks whether somebody answers.
     let callbacks = site.receiver.arrived(2).await;
-    assert!(callbacks[1].verified, "{:?}", callbacks[1]);
+    assert_eq!(callbacks[0].method, "HEAD");
+    let ping = &callbacks[1];
+    let second = ping.header("webhook-timestamp").unwrap().parse().unwrap();
+    let body = std::str::from_utf8(&ping.body).unwrap();
+    let expected = signing::standard(
+        SIGNING_SECRETS[0],
+        ping.header("webhook-id").unwrap(),
+        second,
+        body,
+    );
+    assert!(
+        ping.header("webhook-signature")
+            .unwrap()
+            .contains(&expected)
+    );
     let json = run(&[&arguments[..5], &["--json"]].concat(), &[]).await;
     for line in json.stdout.lines() {
         let finding: Value = serde_json::from_str(line).unwrap();
