@@ -125,7 +125,7 @@ pub(crate) enum Command {
     ///
     /// For whoever builds a receiver, or wants to see what is sent. It answers 204 to what it has verified, else 401.
     Listen(listen::Arguments),
-    /// Sends a signed example of a completion to a receiver, from here and without a server.
+    /// Sends a signed example of a completion to a receiver, from here or from a server.
     ///
     /// The exit code is 0 when the receiver has taken it, else 1.
     Trigger(trigger::Arguments),

@@ -11,13 +11,16 @@ use courier_core::error_chain::chain;
 use courier_core::operation::Outcome;
 use courier_core::outbound::certificates;
 use courier_core::profile::{DEFAULT, Profile, Signature};
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
+use crate::client::arguments::Target;
+use crate::client::connection::{Call, Connection};
+use crate::client::document::text;
 use crate::failure::Usage;
 use crate::sample::{Sample, TIMEOUT};
 use crate::secret::{DEVELOPMENT_SECRET, SecretPlace};
-use crate::terminal::{Screen, Tone, json_line, shown, toned};
+use crate::terminal::{Screen, Tone, json_line, toned};
 use crate::{output, settings};
 
 /// Bytes of an answer that are shown.
@@ -28,32 +31,69 @@ pub(crate) struct Arguments {
     /// How the operation of the example ended: succeeded, partiallySucceeded, failed, expired, unknown or cancelled.
     outcome: String,
     /// The URL of the receiver.
-    url: Url,
-    /// The callback profile that gives the form. Credentials that a profile needs besides a signature are not sent.
-    #[arg(long, value_name = "NAME", default_value = DEFAULT)]
-    profile: String,
+    receiver: Url,
+    /// The callback profile that gives the form: standard-webhooks, or with --by-server the client's own. Credentials that
+    /// a profile needs besides a signature are sent by a server only.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// The reference of the example, such as the number of a ticket that may be changed.
     #[arg(long, value_name = "TEXT", default_value = "EXAMPLE-1")]
     reference: String,
     #[command(flatten)]
     secret: SecretPlace,
-    /// Prints what was answered as a line of JSON, for programs.
-    #[arg(long)]
-    json: bool,
+    /// Lets the server send it, with the profiles and secrets of its configuration: the receiver must be below one of the
+    /// client's callback origins.
+    #[arg(long, conflicts_with_all = ["secret_env", "secret_file"])]
+    by_server: bool,
+    /// With --by-server: the client for which an operator asks.
+    #[arg(long = "for", value_name = "CLIENT", requires = "by_server")]
+    client: Option<String>,
+    #[command(flatten)]
+    target: Target,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let outcome = outcome(&arguments.outcome)?;
-    let profile = Profile::find(&arguments.profile).ok_or_else(|| {
+    let url = &arguments.receiver;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(Usage::error("the URL must be an http or https URL"));
+    }
+    let answered = match arguments.by_server {
+        true => by_server(&arguments, outcome).await?,
+        false => from_here(&arguments, outcome).await?,
+    };
+    show(&answered, arguments.target.json)?;
+    Ok(match answered["delivered"] == true {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// Lets the server send the example; returns what it says of the receiver's answer.
+async fn by_server(arguments: &Arguments, outcome: &str) -> anyhow::Result<Value> {
+    let connection = Connection::open(&arguments.target)?;
+    let mut body = json!({
+        "url": arguments.receiver.as_str(), "outcome": outcome, "reference": arguments.reference,
+    });
+    if let Some(profile) = &arguments.profile {
+        body["profile"] = profile.as_str().into();
+    }
+    let call = Call::post("/v1/callbacks/test")
+        .query("client", arguments.client.as_deref())
+        .body(body);
+    Ok(connection.send(&call).await?.json()?)
+}
+
+/// Sends the example from here; returns what a server would say of the receiver's answer.
+async fn from_here(arguments: &Arguments, outcome: &str) -> anyhow::Result<Value> {
+    let name = arguments.profile.as_deref().unwrap_or(DEFAULT);
+    let profile = Profile::find(name).ok_or_else(|| {
         let names: Vec<&str> = Profile::shipped()
             .iter()
             .map(|one| one.name.as_str())
             .collect();
         Usage::error(format!("--profile must be one of {}", names.join(", ")))
     })?;
-    if !matches!(arguments.url.scheme(), "http" | "https") || !arguments.url.has_host() {
-        return Err(Usage::error("the URL must be an http or https URL"));
-    }
     let secret = secret(&arguments.secret, profile)?;
     let now = (settings::clock())();
     let sample = Sample::new(outcome, &arguments.reference, &digits()?, now);
@@ -63,13 +103,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .user_agent(concat!("graph-courier/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
-        .timeout(TIMEOUT);
+        .timeout(TIMEOUT.min(arguments.target.timeout));
     if let Some(roots) = certificates::named(&settings::variable)? {
         client = client.tls_backend_preconfigured(certificates::trusting(roots)?);
     }
     let request = client
         .build()?
-        .request(profile.method.clone(), arguments.url)
+        .request(profile.method.clone(), arguments.receiver.clone())
         .headers(headers)
         .body(body);
     let began = Instant::now();
@@ -86,36 +126,46 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     };
     let status = answer.status().as_u16();
-    let text = answer.bytes().await.unwrap_or_default();
-    let text = String::from_utf8_lossy(&text[..text.len().min(SHOWN_BYTES)]).into_owned();
-    let is_taken = profile.takes(status);
-    if arguments.json {
-        output::print(&json_line(&json!({
-            "status": status, "latencyMs": milliseconds, "delivered": is_taken,
-            "eventId": sample.event_id, "answer": text,
-        })))?;
-    } else {
-        let (tone, word) = match is_taken {
-            true => (Tone::Good, "taken"),
-            false => (Tone::Bad, "not taken"),
-        };
-        let word = toned(tone, word);
-        let mut line = format!(
-            "{word}: answered {status} after {milliseconds} ms, {}",
-            sample.event_id
-        );
-        if !text.is_empty() {
-            line.push_str(&format!("\n  {}", shown(&text)));
-        }
-        if !is_taken {
-            line.push_str("\n  in production this would be followed by further attempts");
-        }
-        output::print(&Screen::of_output().paint(&format!("{line}\n")))?;
+    let bytes = answer.bytes().await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_BYTES)]).into_owned();
+    Ok(json!({
+        "delivered": profile.takes(status), "eventId": sample.event_id, "status": status,
+        "latencyMs": u64::try_from(milliseconds).unwrap_or(u64::MAX), "answer": text,
+    }))
+}
+
+/// Says what the receiver answered.
+fn show(answered: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        return output::print(&json_line(answered));
     }
-    Ok(match is_taken {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    let is_taken = answered["delivered"] == true;
+    let word = match is_taken {
+        true => toned(Tone::Good, "taken"),
+        false => toned(Tone::Bad, "not taken"),
+    };
+    let status = match answered["status"].as_u64() {
+        Some(status) => format!(
+            "answered {status} after {} ms",
+            text(&answered["latencyMs"])
+        ),
+        None => text(&answered["error"]),
+    };
+    let mut lines = vec![format!("{word}: {status}, {}", text(&answered["eventId"]))];
+    let answer = text(&answered["answer"]);
+    if !answer.is_empty() {
+        lines.push(format!("  {answer}"));
+    }
+    if answered["notBefore"].is_string() {
+        lines.push(format!(
+            "  nothing was sent: the receiver is left alone until {}",
+            text(&answered["notBefore"])
+        ));
+    } else if !is_taken {
+        lines.push("  a real completion would be followed by further attempts".to_owned());
+    }
+    let line = lines.join("\n") + "\n";
+    output::print(&Screen::of_output().paint(&line))
 }
 
 /// Reads an outcome, in any case of its letters.

@@ -13,7 +13,7 @@ use crate::terminal::{Screen, json_line};
 
 pub(crate) mod acts;
 pub(crate) mod arguments;
-mod connection;
+pub(crate) mod connection;
 pub(crate) mod document;
 pub(crate) mod listing;
 mod moment;

@@ -52,6 +52,7 @@ impl Follower {
     pub(super) async fn run(self) {
         let mut etag: Option<String> = None;
         let mut hold: Option<Duration> = None;
+        let mut news = DEFAULT_PAUSE;
         let mut trouble = Trouble::default();
         loop {
             let answer = self.ask(hold, etag.as_deref()).await;
@@ -88,8 +89,10 @@ impl Follower {
             };
             let tag = headers.get(header::ETAG);
             etag = tag.and_then(|tag| Some(tag.to_str().ok()?.to_owned()));
-            let pause = self.pause(&headers, hold.is_none());
-            let news = self.asked(&headers);
+            // An answer that says only that nothing has changed may leave the suggestion out.
+            news = self.suggested(&headers).unwrap_or(news);
+            let held = headers.contains_key("preference-applied");
+            let pause = self.pause(news, held, hold.is_none());
             hold = self.holds.then(|| news.clamp(LEAST_HOLD, LONGEST_HOLD));
             tokio::time::sleep(pause).await;
         }
@@ -120,25 +123,22 @@ impl Follower {
     }
 
     /// Returns when the server expects news.
-    fn asked(&self, headers: &HeaderMap) -> Duration {
+    fn suggested(&self, headers: &HeaderMap) -> Option<Duration> {
         let now = (self.connection.clock)();
-        let asked = retry_after::parse(headers.get("retry-after"), headers.get("date"), now);
-        asked.unwrap_or(DEFAULT_PAUSE)
+        retry_after::parse(headers.get("retry-after"), headers.get("date"), now)
     }
 
     /// Returns the pause before the next request.
     ///
     /// An answer that is held until there may be news is a pause of itself, and comes as soon as there is an end.
-    fn pause(&self, headers: &HeaderMap, is_first: bool) -> Duration {
+    fn pause(&self, news: Duration, held: bool, is_first: bool) -> Duration {
         let least = Duration::from_secs(1);
-        let asked = self.asked(headers);
-        let held = headers.contains_key("preference-applied");
         if self.holds && is_first {
             Duration::ZERO
-        } else if held && asked <= LONGEST_HOLD {
+        } else if held && news <= LONGEST_HOLD {
             least
         } else {
-            asked.clamp(least, LONGEST_PAUSE).max(self.least_pause)
+            news.clamp(least, LONGEST_PAUSE).max(self.least_pause)
         }
     }
 

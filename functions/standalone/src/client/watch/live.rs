@@ -18,7 +18,7 @@ const BEGIN_PICTURE: &str = "\x1b[?2026h";
 const END_PICTURE: &str = "\x1b[?2026l";
 const TURNS: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 /// Cells of a bar that shows progress.
-const BAR: usize = 24;
+const BAR: u32 = 24;
 
 pub(super) struct Live {
     screen: Screen,
@@ -99,15 +99,13 @@ impl Live {
         let part = part.map(|part| if part > 1.0 { part / 100.0 } else { part });
         match (part, progress(operation)) {
             (Some(part), Some(percent)) => {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    clippy::cast_precision_loss,
-                    reason = "a part of a short bar"
-                )]
-                let full = (part.clamp(0.0, 1.0) * BAR as f64).round() as usize;
-                let done = toned(Tone::Busy, &"━".repeat(full));
-                let rest = toned(Tone::Dim, &"─".repeat(BAR - full));
+                let is_done = |cell: &u32| f64::from(*cell) + 0.5 <= part * f64::from(BAR);
+                let done: String = (0..BAR).filter(is_done).map(|_| '━').collect();
+                let rest: String = (0..BAR)
+                    .filter(|cell| !is_done(cell))
+                    .map(|_| '─')
+                    .collect();
+                let (done, rest) = (toned(Tone::Busy, &done), toned(Tone::Dim, &rest));
                 format!("{done}{rest} {percent}")
             }
             (Some(_) | None, _) => {

@@ -83,6 +83,20 @@ async fn an_operation_is_asked_for_watched_listed_and_erased_at_a_real_server() 
     );
     let listed = ask(&api, &["list", "--json"]).await;
     assert_eq!(id_of(&listed), id);
+    let csv = ask(&api, &["list", "--csv", "--created-after", "1h"]).await;
+    assert!(
+        csv.stdout.starts_with("id,") && csv.stdout.contains(&id),
+        "{csv:?}"
+    );
+    let open = [
+        "list", "--status", "open", "--sort", "deadline", "--limit", "1",
+    ];
+    check(&ask(&api, &open).await, 0, &["no operation is found"]);
+    let note = ["acknowledge", &id, "--note", "seen"];
+    check(&ask(&api, &note).await, 1, &["409 conflict"]);
+    let hook = format!("{}/hooks", site.receiver.origin());
+    let by_server = ["trigger", "failed", &hook, "--by-server"];
+    check(&ask(&api, &by_server).await, 0, &["taken: answered 2"]);
     check(
         &ask(&api, &["history", &id]).await,
         0,
@@ -104,7 +118,7 @@ async fn an_operation_is_asked_for_watched_listed_and_erased_at_a_real_server() 
         0,
         &["is delivered again"],
     );
-    site.receiver.arrived(2).await;
+    site.receiver.arrived(3).await;
     site.closed(&api, &id).await;
     check(&ask(&api, &["erase", &id]).await, 2, &["T-1", "give --yes"]);
     check(&ask(&api, &["erase", &id, "--yes"]).await, 0, &["erased"]);
