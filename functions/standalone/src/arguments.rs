@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::client::arguments::{Acknowledge, Erase, List, Many, One, Redeliver, Submit, Watch};
-use crate::{doctor, key, listen, trigger};
+use crate::{backup, doctor, key, listen, trigger};
 
 /// Starts long-running Microsoft Graph operations, follows them and calls back, whatever crashes in between.
 ///
@@ -34,6 +34,9 @@ pub(crate) enum Command {
         once: bool,
     },
     /// Serves the HTTP API and does the work behind it, on one machine.
+    ///
+    /// It reads the configuration again when its file or a file of a secret changes, and on SIGHUP. A wrong one changes
+    /// nothing, and the log says what is wrong.
     ///
     /// It ends on Ctrl-C or SIGTERM, when what is in flight is finished. It may also be killed at any moment: the next
     /// one goes on where it was. What it does is logged on standard error; COURIER_LOG says how much.
@@ -87,6 +90,17 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
+    /// Copies the data into one file, while it is served or not.
+    ///
+    /// The copy is one moment of the data. It is checked from end to end, and what it holds is counted. It holds personal
+    /// data and sealed secrets: keep it as you keep the data.
+    Backup(backup::Backup),
+    /// Puts a copy in place, so that `courier serve` goes on from it.
+    ///
+    /// What was done after the copy was made is not known to it. No operation that Graph would run twice is started from
+    /// it: it ends as `unknown`, and its history says why (docs/backup.md). The exit code is 2 when the configuration is
+    /// wrong or has not the seal key of the copy.
+    Restore(backup::Restore),
     /// Makes keys, passwords and secrets.
     Key {
         #[command(subcommand)]

@@ -13,6 +13,7 @@ use failure::Usage;
 use crate::machine::Place;
 
 mod arguments;
+mod backup;
 mod check;
 mod client;
 mod demo;
@@ -26,7 +27,9 @@ mod manual;
 mod metrics;
 mod orphans;
 mod output;
+mod pace;
 mod receiver;
+mod reload;
 mod sample;
 mod secret;
 mod serve;
@@ -43,7 +46,11 @@ fn main() -> ExitCode {
     let command = arguments.command.unwrap_or(Command::Demo { once: false });
     let quiet = !matches!(
         command,
-        Command::Serve { .. } | Command::SimulateGraph { .. } | Command::Check { .. }
+        Command::Serve { .. }
+            | Command::SimulateGraph { .. }
+            | Command::Check { .. }
+            | Command::Backup(_)
+            | Command::Restore(_)
     );
     let ended = settings::start_logging(quiet).and_then(|()| run(command));
     match ended {
@@ -76,9 +83,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 metrics_listen,
             } => {
                 let place = Place {
-                    data: &data,
-                    listen,
                     metrics: settings::metrics_listen(metrics_listen)?,
+                    ..Place::new(&data, listen)
                 };
                 serve::run(config, place).await
             }
@@ -88,6 +94,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 journal,
                 catalogue,
             } => simulate::run(listen, script, journal, &catalogue).await,
+            Command::Backup(arguments) => backup::back_up(&arguments),
+            Command::Restore(arguments) => backup::restore(arguments).await,
             Command::Check { config, data } => check::run(config, data.as_deref()),
             Command::Key {
                 command: KeyCommand::New(kind),

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use courier_core::engine::app::App;
 use courier_core::error_chain::chain;
 use courier_core::http::exchange::Routine;
 use courier_core::http::problem::Problem;
@@ -21,6 +20,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::reload::Current;
+
 /// Most connections of scrapers; one more closes the one that has waited longest for its client.
 const CONNECTIONS: usize = 16;
 /// Time that scrapes in flight get when the shutdown begins.
@@ -31,7 +32,7 @@ const SHOWN_AGAIN_FOR: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) struct Metrics {
-    app: Arc<App>,
+    current: Current,
     database: Database,
     file: PathBuf,
     started_at: Timestamp,
@@ -41,12 +42,13 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(app: &Arc<App>, database: &Database, file: PathBuf) -> Self {
+    pub(crate) fn new(current: Current, database: &Database, file: PathBuf) -> Self {
+        let started_at = (current.app().clock)();
         Self {
-            app: Arc::clone(app),
+            current,
             database: database.clone(),
             file,
-            started_at: (app.clock)(),
+            started_at,
             requests: Mutex::default(),
             undeliverable: tokio::sync::Mutex::default(),
         }
@@ -70,7 +72,7 @@ impl Metrics {
             return Problem::NotFound.into_response();
         }
         if ![Method::GET, Method::HEAD].contains(request.method()) {
-            let allow = "GET, HEAD";
+            let allow = "GET, HEAD".to_owned();
             return Problem::MethodNotAllowed { allow }.into_response();
         }
         let format = Format::accepted(request.headers());
@@ -108,7 +110,8 @@ impl Metrics {
             free_bytes: files.free,
             memory_bytes: files.memory,
         };
-        page(&self.app, &self.database, &host, format, (self.app.clock)())
+        let app = self.current.app();
+        page(&app, &self.database, &host, format, (app.clock)())
     }
 
     async fn count_undeliverable(&self) -> Option<u64> {
