@@ -23,6 +23,11 @@ pub(crate) const COURIER_CONFIG: &str = "COURIER_CONFIG";
 /// The log filter: a level, or `target=level,…`. Default `info`.
 pub(crate) const COURIER_LOG: &str = "COURIER_LOG";
 
+/// The URL of the API that the commands of the client ask.
+pub(crate) const COURIER_URL: &str = "COURIER_URL";
+/// The API key that they send.
+pub(crate) const COURIER_API_KEY: &str = "COURIER_API_KEY";
+
 /// The form of the log: `text` (the default) or `json`.
 pub(crate) const COURIER_LOG_FORMAT: &str = "COURIER_LOG_FORMAT";
 
@@ -166,10 +171,19 @@ pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && wants_colours(&variable)
 }
 
+/// Says whether lines of `stream` can be drawn anew: it is a terminal that can move its cursor.
+pub(crate) fn redraws(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && !is_dumb(&variable)
+}
+
+fn is_dumb(variable: &dyn Fn(&str) -> Option<String>) -> bool {
+    variable("TERM").as_deref() == Some("dumb")
+}
+
 /// Knows `NO_COLOR` with any text in it (<https://no-color.org>), and the terminal that can show letters only.
 fn wants_colours(variable: &dyn Fn(&str) -> Option<String>) -> bool {
     let refused = variable("NO_COLOR").is_some_and(|text| !text.is_empty());
-    !refused && variable("TERM").as_deref() != Some("dumb")
+    !refused && !is_dumb(variable)
 }
 
 /// The machine's clock, in milliseconds.

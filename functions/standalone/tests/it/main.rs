@@ -23,5 +23,7 @@ mod secrets;
 
 mod process;
 
+mod commands;
+
 mod docs;
 mod rules;
