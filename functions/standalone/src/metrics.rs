@@ -71,7 +71,7 @@ impl Metrics {
             return Problem::NotFound.into_response();
         }
         if ![Method::GET, Method::HEAD].contains(request.method()) {
-            let allow = "GET, HEAD";
+            let allow = "GET, HEAD".to_owned();
             return Problem::MethodNotAllowed { allow }.into_response();
         }
         let format = Format::accepted(request.headers());
