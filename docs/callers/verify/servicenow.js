@@ -53,6 +53,7 @@
     if (!task.get('number', event.data.reference)) { return answer(404, 'there is no such task'); }
     if (task.getValue('correlation_id') !== event.data.id) { // else it has come before
         task.setValue('correlation_id', event.data.id);
+        task.setValue('correlation_display', event.data.status); // a flow waits for it
         task.setValue('work_notes', 'Microsoft 365, ' + event.data.operation + ': ' + event.data.status);
         task.update();
     }

@@ -37,11 +37,7 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
         .tempdir()?;
     let config = config(&simulator.base_url(), receiver)?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let place = Place {
-        data: data.path(),
-        listen,
-        metrics: None,
-    };
+    let place = Place::new(data.path(), listen);
     let machine = Machine::start(config, place, settings::clock()).await?;
     let api = Api::new(format!("http://{}", machine.address), API_KEY)?;
     timeline.say(&format!(

@@ -9,23 +9,28 @@ use anyhow::Context;
 use courier_core::config::Config;
 use courier_core::engine::app::App;
 use courier_core::engine::platform::Platform;
+use courier_core::engine::restoring::{self, Copied};
 use courier_core::engine::step::guarded_step;
 use courier_core::engine::sweep::sweep;
 use courier_core::error_chain::chain;
 use courier_core::lifecycle::Timing;
 use courier_core::operation::{OperationId, random_ids};
 use courier_core::outbound::{HttpTransport, Timeouts, certificates};
+use courier_core::ports::Store;
 use courier_core::time::{Clock, later};
 use courier_local::worker::{self, WorkerOptions};
 use courier_local::{Database, Options, ServingLock};
 use courier_local::{Limits, serve};
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::metrics::{self, Metrics};
-use crate::{descriptors, settings};
+use crate::pace::Pace;
+use crate::reload::{self, Current, Ground, Source};
+use crate::{backup, descriptors, settings};
 
 /// Number of connections that the kernel queues until they are accepted.
 ///
@@ -46,12 +51,28 @@ pub(crate) struct Place<'a> {
     pub(crate) listen: SocketAddr,
     /// Where metrics are served, if they are.
     pub(crate) metrics: Option<SocketAddr>,
+    /// The configuration is read again when its files change, or on the signal.
+    pub(crate) source: Option<(Source, Signal)>,
+    pub(crate) pace: Pace,
+}
+
+impl<'a> Place<'a> {
+    /// Returns a place without metrics, whose configuration stays as it is.
+    pub(crate) fn new(data: &'a Path, listen: SocketAddr) -> Self {
+        Self {
+            data,
+            listen,
+            metrics: None,
+            source: None,
+            pace: Pace::default(),
+        }
+    }
 }
 
 pub(crate) struct Machine {
     pub(crate) address: SocketAddr,
     pub(crate) metrics_address: Option<SocketAddr>,
-    app: Arc<App>,
+    current: Current,
     /// The data file was made at this start.
     pub(crate) is_new: bool,
     /// The number of operations that were open at this start.
@@ -71,8 +92,6 @@ impl Machine {
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let data = place.data;
-        let certificates = certificates::named(&settings::variable)?;
-        let tls = certificates.map(certificates::trusting).transpose()?;
         courier_local::create_private_directory(data)
             .with_context(|| format!("the directory {} cannot be made", data.display()))?;
         let lock = ServingLock::wait(data)
@@ -87,49 +106,52 @@ impl Machine {
                 ..Options::default()
             },
         )?;
+        let copied = copied(&database).await?;
+        backup::check_is_restored(copied.as_ref(), data)?;
         let open_operations = database.count_open().await?;
         let (listener, address) = bind(place.listen)?;
         let (scraped, metrics_address) = place.metrics.map(bind).transpose()?.unzip();
-        let timeouts = Timeouts::default();
-        let transport = HttpTransport::new(&timeouts, &tls, &config.allowed)
-            .context("no TLS roots can be used")?;
-        let platform = Platform {
-            store: Arc::new(database.clone()),
-            queue: Arc::new(database.clone()),
-            transport: Arc::new(transport),
-            clock: Arc::clone(&clock),
-            ids: random_ids(),
-            timing: Timing {
-                forgets_waits: true,
-                ..Timing::default()
-            },
-            timeouts,
-        };
-        let app = Arc::new(App::new(config, platform));
+        let app = app(config, &database, Arc::clone(&clock))?;
+        let app = app.with_copied(copied);
         app.deployment().await?;
         let (shutdown, stop) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let metrics = Arc::new(Metrics::new(&app, &database, file));
+        let current = Current::new(app);
+        let metrics = Arc::new(Metrics::new(current.clone(), &database, file));
         tasks.spawn(listen_for_requests(
-            Arc::clone(&app),
+            current.clone(),
             Arc::clone(&metrics),
-            listener,
+            (listener, place.pace.clone()),
             stop.clone(),
         ));
         if let Some(listener) = scraped {
             tasks.spawn(metrics::serve(metrics, listener, stop.clone()));
         }
         tasks.spawn(work(
-            Arc::clone(&app),
+            current.clone(),
             database.clone(),
-            clock,
+            (Arc::clone(&clock), place.pace),
             stop.clone(),
         ));
-        tasks.spawn(sweep_regularly(Arc::clone(&app), stop));
+        tasks.spawn(sweep_regularly(current.clone(), stop.clone()));
+        if let Some((source, hangup)) = place.source {
+            let ground = Ground {
+                database: database.clone(),
+                data: data.to_owned(),
+                clock,
+            };
+            tasks.spawn(reload::follow(
+                current.clone(),
+                source,
+                ground,
+                hangup,
+                stop,
+            ));
+        }
         Ok(Self {
             address,
             metrics_address,
-            app,
+            current,
             is_new,
             open_operations,
             database,
@@ -146,14 +168,19 @@ impl Machine {
                 "a thread of the data file has panicked, so nothing can be stored any more"
             }
             Some(_) = self.tasks.join_next() => {
-                "the listener, the worker or the sweeper has panicked"
+                "the listener, the worker, the sweeper or the reload has panicked"
             }
         }
     }
 
+    /// Returns when the next message is due.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.database.next_due()
+    }
+
     /// Stops accepting work, finishes what is in flight within [`SHUTDOWN_TIME`] and closes the database.
     pub(crate) async fn stop(mut self) {
-        self.app.begin_shutdown(SHUTDOWN_TIME);
+        self.current.app().begin_shutdown(SHUTDOWN_TIME);
         self.shutdown.send_replace(true);
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(error) = ended {
@@ -162,6 +189,37 @@ impl Machine {
         }
         self.database.close().await;
     }
+}
+
+/// Returns the `App` on a database.
+pub(crate) fn app(config: Config, database: &Database, clock: Clock) -> anyhow::Result<App> {
+    let certificates = certificates::named(&settings::variable)?;
+    let tls = certificates.map(certificates::trusting).transpose()?;
+    let timeouts = Timeouts::default();
+    let transport =
+        HttpTransport::new(&timeouts, &tls, &config.allowed).context("no TLS roots can be used")?;
+    let platform = Platform {
+        store: Arc::new(database.clone()),
+        queue: Arc::new(database.clone()),
+        transport: Arc::new(transport),
+        clock,
+        ids: random_ids(),
+        timing: Timing {
+            forgets_waits: true,
+            ..Timing::default()
+        },
+        timeouts,
+    };
+    Ok(App::new(config, platform))
+}
+
+/// Reads what the data says about the copy that it was restored from, or that it is.
+async fn copied(database: &Database) -> anyhow::Result<Option<Copied>> {
+    let document = database.load_document(restoring::DOCUMENT).await?;
+    let copied = document.map(|document| serde_json::from_str(&document.body));
+    copied
+        .transpose()
+        .context("the document about the backup cannot be read")
 }
 
 /// Listens at an address, and says which port that is.
@@ -186,17 +244,19 @@ fn socket(listen: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 async fn listen_for_requests(
-    app: Arc<App>,
+    current: Current,
     metrics: Arc<Metrics>,
-    listener: TcpListener,
+    (listener, pace): (TcpListener, Pace),
     stop: watch::Receiver<bool>,
 ) {
     let handle = move |request: http::Request<_>| {
-        let (app, metrics) = (Arc::clone(&app), Arc::clone(&metrics));
+        let (app, metrics) = (current.app(), Arc::clone(&metrics));
+        let doing = pace.busy.begin();
         async move {
             let route = metrics::route(request.uri().path());
             let response = courier_core::http::handle(&app, request, Timestamp::MAX).await;
             metrics.count(route, response.status());
+            drop(doing);
             response
         }
     };
@@ -209,32 +269,41 @@ async fn listen_for_requests(
     serve(listener, limits, handle, stop).await;
 }
 
-async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Receiver<bool>) {
-    let store = Arc::clone(&app);
+async fn work(
+    current: Current,
+    database: Database,
+    (clock, pace): (Clock, Pace),
+    stop: watch::Receiver<bool>,
+) {
+    let loading = current.clone();
     let load = move |ids: Vec<OperationId>| {
-        let app = Arc::clone(&store);
+        let app = loading.app();
         async move { app.store.load_many(&ids).await.unwrap_or_default() }
     };
     let step = move |message, receives, record| {
-        let app = Arc::clone(&app);
+        let app = current.app();
+        let doing = pace.busy.begin();
         async move {
             let ends_at = later((app.clock)(), STEP_TIME);
-            guarded_step(&app, record, &message, receives, ends_at).await
+            let disposition = guarded_step(&app, record, &message, receives, ends_at).await;
+            drop(doing);
+            disposition
         }
     };
     let options = WorkerOptions {
         drain: SHUTDOWN_TIME,
+        max_idle: pace.max_idle,
         ..WorkerOptions::default()
     };
     worker::run(database, clock, options, (load, step), stop).await;
 }
 
-async fn sweep_regularly(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+async fn sweep_regularly(current: Current, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         let swept = async {
             ticks.tick().await;
-            sweep(&app, Timestamp::MAX).await
+            sweep(&current.app(), Timestamp::MAX).await
         };
         // A sweep with many old records to delete may take long; the next process goes on with it.
         let swept = tokio::select! {
@@ -242,7 +311,10 @@ async fn sweep_regularly(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             _ = stop.changed() => return,
         };
         match swept {
-            Ok(_) => app.metrics.details().swept_at = Some((app.clock)()),
+            Ok(_) => {
+                let app = current.app();
+                app.metrics.details().swept_at = Some((app.clock)());
+            }
             Err(error) => {
                 tracing::error!(error = %chain(&error), "sweep failed; trying again at the next interval");
             }

@@ -12,6 +12,7 @@ use courier_core::engine::deployment::DeploymentError;
 
 use crate::machine::Place;
 
+mod backup;
 mod check;
 mod demo;
 mod descriptors;
@@ -20,7 +21,9 @@ mod machine;
 mod metrics;
 mod orphans;
 mod output;
+mod pace;
 mod receiver;
+mod reload;
 mod serve;
 mod settings;
 mod show;
@@ -53,6 +56,9 @@ enum Command {
         once: bool,
     },
     /// Serves the HTTP API and does the work behind it, on one machine.
+    ///
+    /// It reads the configuration again when its file or a file of a secret changes, and on SIGHUP. A wrong one changes
+    /// nothing, and the log says what is wrong.
     ///
     /// It ends on Ctrl-C or SIGTERM, when what is in flight is finished. It may also be killed at any moment: the next
     /// one goes on where it was. What it does is logged on standard error; COURIER_LOG says how much.
@@ -106,6 +112,17 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
+    /// Copies the data into one file, while it is served or not.
+    ///
+    /// The copy is one moment of the data. It is checked from end to end, and what it holds is counted. It holds personal
+    /// data and sealed secrets: keep it as you keep the data.
+    Backup(backup::Backup),
+    /// Puts a copy in place, so that `courier serve` goes on from it.
+    ///
+    /// What was done after the copy was made is not known to it. No operation that Graph would run twice is started from
+    /// it: it ends as `unknown`, and its history says why (docs/backup.md). The exit code is 2 when the configuration is
+    /// wrong or has not the seal key of the copy.
+    Restore(backup::Restore),
     /// Makes keys, passwords and secrets.
     Key {
         #[command(subcommand)]
@@ -155,9 +172,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 metrics_listen,
             } => {
                 let place = Place {
-                    data: &data,
-                    listen,
                     metrics: settings::metrics_listen(metrics_listen)?,
+                    ..Place::new(&data, listen)
                 };
                 serve::run(config, place).await
             }
@@ -167,6 +183,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 journal,
                 catalogue,
             } => simulate::run(listen, script, journal, &catalogue).await,
+            Command::Backup(arguments) => backup::back_up(&arguments),
+            Command::Restore(arguments) => backup::restore(arguments).await,
             Command::Check { config, data } => check::run(config, data.as_deref()),
             Command::Key {
                 command: KeyCommand::New(kind),

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use courier_core::engine::app::App;
 use courier_core::error_chain::chain;
 use courier_core::http::exchange::Routine;
 use courier_core::http::problem::Problem;
@@ -22,6 +21,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::reload::Current;
+
 /// Most connections of scrapers; one more closes the one that has waited longest for its client.
 const CONNECTIONS: usize = 16;
 /// Time that scrapes in flight get when the shutdown begins.
@@ -32,7 +33,7 @@ const SHOWN_AGAIN_FOR: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) struct Metrics {
-    app: Arc<App>,
+    current: Current,
     database: Database,
     file: PathBuf,
     started_at: Timestamp,
@@ -42,12 +43,13 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(app: &Arc<App>, database: &Database, file: PathBuf) -> Self {
+    pub(crate) fn new(current: Current, database: &Database, file: PathBuf) -> Self {
+        let started_at = (current.app().clock)();
         Self {
-            app: Arc::clone(app),
+            current,
             database: database.clone(),
             file,
-            started_at: (app.clock)(),
+            started_at,
             requests: Mutex::default(),
             undeliverable: tokio::sync::Mutex::default(),
         }
@@ -109,7 +111,8 @@ impl Metrics {
             free_bytes: files.free,
             memory_bytes: files.memory,
         };
-        page(&self.app, &self.database, &host, format, (self.app.clock)())
+        let app = self.current.app();
+        page(&app, &self.database, &host, format, (app.clock)())
     }
 
     async fn count_undeliverable(&self) -> Option<u64> {

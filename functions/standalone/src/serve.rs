@@ -7,11 +7,15 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::machine::{Machine, Place};
+use crate::reload::Source;
 use crate::settings;
 
 pub(crate) async fn run(config: Option<PathBuf>, place: Place<'_>) -> anyhow::Result<ExitCode> {
     courier_core::arm_crash_points!(settings::variable);
-    let (config, document) = settings::load_config(config)?;
+    // From now on SIGHUP does not end the program.
+    let hangup = signal(SignalKind::hangup())?;
+    let (source, loaded) = Source::read(settings::document_path(config)?)?;
+    let (config, document) = (loaded.config, loaded.document);
     for warning in &config.warnings {
         tracing::warn!("{document}:{warning}");
     }
@@ -19,6 +23,10 @@ pub(crate) async fn run(config: Option<PathBuf>, place: Place<'_>) -> anyhow::Re
     let clients = config.clients.len();
     let mut stop = Stop::listen()?;
     let data = place.data;
+    let place = Place {
+        source: Some((source, hangup)),
+        ..place
+    };
     let mut machine = tokio::select! {
         machine = Machine::start(config, place, settings::clock()) => machine?,
         // It may be waiting for another process to end.

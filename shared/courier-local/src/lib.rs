@@ -12,6 +12,6 @@ pub mod worker;
 
 pub use http::{Limits, serve};
 pub use serving_lock::ServingLock;
-pub use sqlite::{DataFile, Database, OpenError, Options, create_private_directory};
+pub use sqlite::{DataFile, Database, OpenError, Options, copying, create_private_directory};
 pub use timetable::{Capacity, Flow, Receipt, Received};
 pub use worker::{WorkerOptions, drain, run};

@@ -4,6 +4,7 @@ pub mod app;
 pub mod deployment;
 pub mod overflow;
 pub mod platform;
+pub mod restoring;
 pub mod step;
 pub mod sweep;
 

@@ -23,7 +23,6 @@ use crate::graph::token_endpoint::{TokenEndpoint, refused, temporary};
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::operation::Reason;
 use crate::outbound::Transport;
-use crate::outbound::holds::Holds;
 use crate::outbound::token_answer::Grant;
 use crate::ports::{Document, Store};
 use crate::time::{Clock, elapsed, later};
@@ -80,7 +79,7 @@ impl Tokens {
                 login,
                 timeout,
                 clock: Arc::clone(&clock),
-                holds: Holds::default(),
+                holds: Arc::default(),
             },
             scope: format!("{}/.default", graph.origin().ascii_serialization()),
             store,
@@ -89,6 +88,12 @@ impl Tokens {
             refused: AtomicBool::new(false),
             requests: Mutex::default(),
         }
+    }
+
+    /// Returns these with the pauses that login hosts have asked `former` for.
+    pub(crate) fn succeeding(mut self, former: &Self) -> Self {
+        self.endpoint.holds = Arc::clone(&former.endpoint.holds);
+        self
     }
 
     /// Returns a token of the tenant, from memory if it is still valid.

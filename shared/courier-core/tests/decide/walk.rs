@@ -124,6 +124,7 @@ pub(crate) enum Happening {
     Cancelled,
     Redelivery,
     Overdue,
+    Restored,
 }
 
 /// Returns the event that `happening` is for `record`.
@@ -168,6 +169,7 @@ pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
         Happening::Cancelled => Event::Cancelled,
         Happening::Redelivery => Event::RedeliveryRequested,
         Happening::Overdue => Event::Overdue,
+        Happening::Restored => Event::Restored { copied_at: None },
     }
 }
 

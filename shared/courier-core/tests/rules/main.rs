@@ -27,6 +27,7 @@ mod looking;
 mod messages;
 mod pacing;
 mod polls;
+mod restoring;
 mod resuming;
 mod shelving;
 mod snapshots;

@@ -3,6 +3,7 @@
 pub(crate) mod authentication;
 mod caller_pages;
 mod citations;
+mod examples;
 mod graph_pages;
 #[cfg(feature = "second-tier")]
 mod local_example;

@@ -19,7 +19,7 @@ use super::authentication::filled;
 use crate::rules::{read, root};
 
 /// Pages whose links and paths are checked; those of `docs/callers` have a test of their own.
-const PAGES: [&str; 24] = [
+const PAGES: [&str; 32] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -28,6 +28,7 @@ const PAGES: [&str; 24] = [
     "SECURITY.md",
     "docs/GLOSSARY.md",
     "docs/adr/README.md",
+    "docs/app-registration.md",
     "docs/authentication.md",
     "docs/graph-behaviour.md",
     "docs/metrics.md",
@@ -42,7 +43,14 @@ const PAGES: [&str; 24] = [
     "docs/reliability.md",
     "docs/security.md",
     "events/README.md",
+    "examples/README.md",
+    "examples/jira/README.md",
     "examples/local/README.md",
+    "examples/power-automate/README.md",
+    "examples/servicenow/README.md",
+    "examples/step-functions/README.md",
+    "examples/storage/README.md",
+    "examples/zendesk/README.md",
     "infra/README.md",
 ];
 

@@ -4,6 +4,7 @@
 
 mod cloud_events;
 mod msal;
+mod openapi;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -349,7 +349,8 @@ fn records_external_effect(event: &Event) -> bool {
         | Event::Acknowledged { .. }
         | Event::Requested { .. }
         | Event::Overdue
-        | Event::StepCrashed => false,
+        | Event::StepCrashed
+        | Event::Restored { .. } => false,
     }
 }
 
