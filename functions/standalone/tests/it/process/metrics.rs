@@ -91,6 +91,9 @@ async fn a_scrape_shows_every_metric_and_names_nobody() {
     let export = site.post(&api, "another-key", &export).await.unwrap();
     assert_eq!(export.body["status"], "running", "{export:?}");
     site.closed(&api, &schedule.id()).await;
+    // Counters go on when the configuration is read again.
+    server.signal("HUP").await;
+    server.says("the configuration was read again").await;
 
     // Scrapers that hang harm neither others nor the API.
     let mut hanging = Vec::new();
