@@ -14,6 +14,7 @@ mod backup;
 mod check;
 mod demo;
 mod descriptors;
+mod healthcheck;
 mod key;
 mod machine;
 mod orphans;
@@ -62,12 +63,14 @@ enum Command {
         /// The configuration file. Without it the environment must say COURIER_CONFIG=file:PATH.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// The directory for the database, courier.db. It is made if it is missing.
-        #[arg(long, value_name = "DIR", default_value = "courier-data")]
-        data: PathBuf,
-        /// The address and port at which the API is served. With port 0 the system picks one, and the log says which.
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-        listen: SocketAddr,
+        /// The directory for the database, courier.db; else COURIER_DATA says it, or it is courier-data. It is made if
+        /// it is missing.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// The address and port at which the API is served; else COURIER_LISTEN says it, or it is 127.0.0.1:8080. With
+        /// port 0 the system picks one, and the log says which.
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
     },
     /// Runs a simulated Microsoft Graph, for trying things out without an account.
     ///
@@ -115,6 +118,8 @@ enum Command {
     /// it: it ends as `unknown`, and its history says why (docs/backup.md). The exit code is 2 when the configuration is
     /// wrong or has not the seal key of the copy.
     Restore(backup::Restore),
+    /// Asks a running server how it is; exit code 0 if it is well.
+    Healthcheck(healthcheck::Healthcheck),
     /// Makes keys, passwords and secrets.
     Key {
         #[command(subcommand)]
@@ -161,15 +166,16 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 config,
                 data,
                 listen,
-            } => serve::run(config, &data, listen).await,
+            } => serve::run(config, &settings::data(data)?, settings::listen(listen)?).await,
             Command::SimulateGraph {
                 listen,
                 script,
                 journal,
                 catalogue,
             } => simulate::run(listen, script, journal, &catalogue).await,
-            Command::Backup(arguments) => backup::back_up(&arguments),
+            Command::Backup(arguments) => backup::back_up(arguments),
             Command::Restore(arguments) => backup::restore(arguments).await,
+            Command::Healthcheck(arguments) => healthcheck::run(&arguments).await,
             Command::Check { config, data } => check::run(config, data.as_deref()),
             Command::Key {
                 command: KeyCommand::New(kind),

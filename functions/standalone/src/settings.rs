@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::io::IsTerminal;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,38 @@ pub(crate) const COURIER_LOG: &str = "COURIER_LOG";
 
 /// The form of the log: `text` (the default) or `json`.
 pub(crate) const COURIER_LOG_FORMAT: &str = "COURIER_LOG_FORMAT";
+
+/// The directory for the database, unless the command line names one.
+const COURIER_DATA: &str = "COURIER_DATA";
+/// The address at which the API is served, unless the command line names one.
+const COURIER_LISTEN: &str = "COURIER_LISTEN";
+
+/// Returns the directory of the database: of the command line, else `COURIER_DATA`, else `courier-data`.
+pub(crate) fn data(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let named = || given_variable(COURIER_DATA).map(|text| text.map(PathBuf::from));
+    let data = given.map_or_else(named, |given| Ok(Some(given)))?;
+    Ok(data.unwrap_or_else(|| PathBuf::from("courier-data")))
+}
+
+/// Returns the address of the API: of the command line, else `COURIER_LISTEN`, else `127.0.0.1:8080`.
+pub(crate) fn listen(given: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    match given_variable(COURIER_LISTEN)? {
+        Some(text) => text.trim().parse().with_context(|| {
+            format!("{COURIER_LISTEN} must be an address and a port such as 127.0.0.1:8080")
+        }),
+        None => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+    }
+}
+
+fn given_variable(name: &str) -> anyhow::Result<Option<String>> {
+    match variable(name) {
+        Some(text) if text.trim().is_empty() => bail!("{name} is set, but empty"),
+        text => Ok(text),
+    }
+}
 
 /// A configuration as it was read.
 pub(crate) struct Loaded {

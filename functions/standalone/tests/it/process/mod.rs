@@ -29,6 +29,7 @@ mod load;
 #[cfg(feature = "second-tier")]
 mod log_leaks;
 pub(crate) mod program;
+mod proxy;
 mod reload;
 mod seal_keys;
 mod slow_peers;
