@@ -196,8 +196,9 @@ pub(crate) fn app(config: Config, database: &Database, clock: Clock) -> anyhow::
     let certificates = certificates::named(&settings::variable)?;
     let tls = certificates.map(certificates::trusting).transpose()?;
     let timeouts = Timeouts::default();
-    let transport =
-        HttpTransport::new(&timeouts, &tls, &config.allowed).context("no TLS roots can be used")?;
+    let transport = HttpTransport::new(&timeouts, &tls, &config.allowed)
+        .and_then(|transport| transport.behind(config.proxy.as_ref(), &timeouts, &tls))
+        .context("no TLS roots can be used")?;
     let platform = Platform {
         store: Arc::new(database.clone()),
         queue: Arc::new(database.clone()),
