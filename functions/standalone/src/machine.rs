@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
 use courier_core::config::Config;
 use courier_core::engine::app::App;
 use courier_core::engine::platform::Platform;
@@ -19,10 +20,12 @@ use courier_core::time::{Clock, later};
 use courier_local::worker::{self, WorkerOptions};
 use courier_local::{Database, Options, ServingLock};
 use courier_local::{Limits, serve};
+use http::{Request, Response};
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use url::Url;
 
 use crate::{descriptors, settings};
 
@@ -165,7 +168,7 @@ fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
 async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::Receiver<bool>) {
     let handle = move |request| {
         let app = Arc::clone(&app);
-        async move { courier_core::http::handle(&app, request, Timestamp::MAX).await }
+        async move { answer(&app, request).await }
     };
     let defaults = Limits::default();
     let limits = Limits {
@@ -174,6 +177,21 @@ async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::
         ..defaults
     };
     serve(listener, limits, handle, stop).await;
+}
+
+/// Answers by the console what is for people, and by the API everything else.
+async fn answer(app: &App, request: Request<Bytes>) -> Response<Bytes> {
+    let api = |request| courier_core::http::handle(app, request, Timestamp::MAX);
+    if !courier_console::serves(&request) {
+        return api(request).await;
+    }
+    // Behind a proxy that serves a part of a host, links begin with that part.
+    let public = app.config.public_url.as_deref().map(Url::parse);
+    let public = public.and_then(Result::ok);
+    let prefix = public
+        .as_ref()
+        .map_or("", |url| url.path().trim_end_matches('/'));
+    courier_console::handle(request, prefix, (app.clock)(), api).await
 }
 
 async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Receiver<bool>) {
