@@ -52,6 +52,24 @@ fn report(config: &Config, document: &str) -> String {
         lines.push(String::new());
         lines.extend(describe(client, config));
     }
+    for operator in config.operators.values() {
+        lines.push(String::new());
+        lines.push(format!("operator {}", operator.name));
+        lines.extend(proofs(&operator.credentials));
+        let whose = match &operator.clients {
+            Some(clients) => {
+                let names: Vec<&str> = clients.iter().map(String::as_str).collect();
+                format!("the operations of {}", names.join(", "))
+            }
+            None => "the operations of every client".to_owned(),
+        };
+        let may = if operator.read_only {
+            "sees"
+        } else {
+            "sees and changes"
+        };
+        lines.push(format!("  {may} {whose}"));
+    }
     lines.push(String::new());
     lines.join("\n")
 }

@@ -32,7 +32,7 @@ fn repair_method(event: &mut Value) -> Result<(), Problem> {
         if Method::from_bytes(text.as_bytes()).is_err() {
             *method = "GET".into();
             repaired = Err(Problem::MethodNotAllowed {
-                allow: "GET, HEAD, OPTIONS, PATCH, POST",
+                allow: "DELETE, GET, HEAD, OPTIONS, PATCH, POST".to_owned(),
             });
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use courier_core::operation::{OperationId, Record, State};
-use courier_core::ports::{Filter, StoreError, Write};
+use courier_core::ports::{Position, StoreError, Write};
 use courier_core::time::{elapsed, later};
 use jiff::Timestamp;
 
@@ -136,26 +136,17 @@ pub(crate) fn listed(record: &Record) -> String {
     format!("{}/{}", instant(record.created_at), record.id.bare())
 }
 
-/// Checks a cursor, which is the list position of the last record of a page.
-pub(crate) fn cursor(text: &str) -> Option<&str> {
-    let (created, id) = text.split_once('/')?;
-    let time: Timestamp = created.parse().ok()?;
-    OperationId::parse(&format!("op_{id}"))?;
-    (instant(time) == created).then_some(text)
+/// Returns the attribute of a position in a client's list. The API's positions have no key of their own here.
+pub(crate) fn listed_at(position: &Position) -> String {
+    let bare = position.id.trim_start_matches("op_");
+    format!("{}/{bare}", instant(position.at))
 }
 
-/// Reports whether the record itself matches the filter: the index may be behind the table.
-pub(crate) fn filtered(record: &Record, filter: &Filter) -> bool {
-    let is = |wanted: &Option<String>, value: Option<&str>| {
-        wanted.is_none() || wanted.as_deref() == value
-    };
-    is(&filter.status, Some(record.state.status()))
-        && is(&filter.operation, Some(&record.operation))
-        && is(&filter.reference, record.reference.as_deref())
-        && filter
-            .callback
-            .as_deref()
-            .is_none_or(|wanted| record.matches_callback(wanted))
+/// Reads the position of a record in its client's list.
+pub(crate) fn position(listed: &str) -> Option<Position> {
+    let (created, id) = listed.split_once('/')?;
+    let id = OperationId::parse(&format!("op_{id}"))?;
+    Some(Position::new(created.parse().ok()?, id.as_str()))
 }
 
 /// Formats a time so that texts sort in the order of their times.
@@ -178,6 +169,7 @@ pub(crate) fn number(value: u64) -> AttributeValue {
 #[cfg(test)]
 mod tests {
     use courier_core::operation::{DeliveryOutcome, Outcome};
+    use courier_core::ports::Filter;
     use courier_testkit::sample::{at, closed, ended, running, sample_record};
     use serde_json::Value;
 
@@ -280,17 +272,13 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_cursors_are_read() {
-        let own = listed(&sample_record(&OperationId::random()));
-        assert_eq!(cursor(&own), Some(own.as_str()));
-        for bad in [
-            "",
-            "x",
-            "2026-11-21T20:00:00Z/0123456789abcdef0123456789abcdef",
-            &own[..40],
-            "\u{0}/",
-        ] {
-            assert_eq!(cursor(bad), None, "{bad}");
+    fn the_position_of_a_record_is_read_from_the_index_as_it_was_written() {
+        let record = sample_record(&OperationId::random());
+        let own = Position::of(&record, &Filter::default());
+        assert_eq!(listed_at(&own), listed(&record));
+        assert_eq!(position(&listed(&record)), Some(own));
+        for bad in ["", "x", "\u{0}/"] {
+            assert_eq!(position(bad), None, "{bad}");
         }
     }
 
@@ -298,28 +286,28 @@ mod tests {
     fn a_record_that_has_moved_on_since_the_index_is_not_listed() {
         let record = sample_record(&OperationId::random());
         let all = Filter::default();
-        assert!(filtered(&record, &all));
+        assert!(all.matches(&record));
         let status = |word: &str| Filter {
             status: Some(word.to_owned()),
             ..Filter::default()
         };
-        assert!(filtered(&record, &status("accepted")));
-        assert!(!filtered(&record, &status("running")));
+        assert!(status("accepted").matches(&record));
+        assert!(!status("running").matches(&record));
         let operation = |name: &str| Filter {
             operation: Some(name.to_owned()),
             ..status("accepted")
         };
-        assert!(filtered(&record, &operation("user.exportPersonalData")));
-        assert!(!filtered(&record, &operation("team.schedule")));
+        assert!(operation("user.exportPersonalData").matches(&record));
+        assert!(!operation("team.schedule").matches(&record));
         let reference = |text: &str| Filter {
             reference: Some(text.to_owned()),
             ..operation("user.exportPersonalData")
         };
-        assert!(filtered(&record, &reference("RITM0012345")));
-        assert!(!filtered(&record, &reference("RITM")));
+        assert!(reference("RITM0012345").matches(&record));
+        assert!(!reference("RITM").matches(&record));
         let mut unnamed = record;
         unnamed.reference = None;
-        assert!(!filtered(&unnamed, &reference("RITM0012345")));
-        assert!(filtered(&unnamed, &operation("user.exportPersonalData")));
+        assert!(!reference("RITM0012345").matches(&unnamed));
+        assert!(operation("user.exportPersonalData").matches(&unnamed));
     }
 }

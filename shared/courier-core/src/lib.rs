@@ -17,6 +17,7 @@ pub mod auth;
 pub mod config;
 
 pub mod ports;
+pub mod selection;
 
 pub mod catalogue;
 pub mod operation;

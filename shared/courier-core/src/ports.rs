@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use crate::operation::message::Message;
 use crate::operation::{OperationId, Record};
+pub use crate::selection::{Filter, OPEN, Page, Position};
 
 /// Keeps records durably. A write that returns `Applied` survives a crash of the process and of the machine.
 #[async_trait]
@@ -42,7 +43,7 @@ pub trait Store: Send + Sync {
     /// revision, and their next write sets a due time of its own.
     async fn set_aside(&self, ids: &[String], until: Timestamp) -> Result<(), StoreError>;
 
-    /// Returns a page of the client's records, newest first. The work for it is bounded however few records match.
+    /// Returns a page of the client's records in the filter's order. The work for it is bounded however few records match.
     async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError>;
 
     /// Counts the client's records that are not closed, up to `at_most`. The count may be some seconds old.
@@ -113,30 +114,6 @@ impl Write {
     }
 }
 
-/// Selects the records to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// A public status (`running`, `succeeded`, …).
-    pub status: Option<String>,
-    pub operation: Option<String>,
-    pub reference: Option<String>,
-    /// A status of the callback (`pending`, `undeliverable`, …).
-    pub callback: Option<String>,
-    /// The opaque `Page::next` of the page before.
-    pub cursor: Option<String>,
-    pub limit: usize,
-}
-
-/// One page of a list, and the cursor of the next one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page {
-    /// Fewer than the limit, or none, although there is a `next`, where the store has read as much as it may for a page.
-    pub records: Vec<Record>,
-    pub next: Option<String>,
-    /// Number of records that are left out because they cannot be read.
-    pub unreadable: usize,
-}
-
 /// Open records whose due time has passed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overdue {
@@ -169,8 +146,6 @@ pub enum StoreError {
     Corrupt(String, #[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the record {0} does not exist")]
     Missing(OperationId),
-    #[error("the cursor did not come from a page of this store")]
-    BadCursor,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -118,7 +118,7 @@ fn packages_depend_only_on_permitted_packages() {
 }
 
 /// The modules of the core, each before the modules that it may import.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     "http",
     "engine",
     "lifecycle",
@@ -127,6 +127,7 @@ const LAYERS: [&str; 17] = [
     "auth",
     "config",
     "ports",
+    "selection",
     "catalogue",
     "operation",
     "profile",

@@ -15,8 +15,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::cached::{Cached, Failure, Lease};
-use crate::config::Client;
-use crate::config::credentials::JwtAlgorithm;
+use crate::config::credentials::{JwtAlgorithm, JwtRule};
 use crate::outbound::{Call, Read, Route, Transport, retry_after};
 use crate::strict_json;
 use crate::time::{Clock, later};
@@ -46,10 +45,9 @@ pub(crate) struct Unreachable;
 impl KeySets {
     pub(crate) fn new<'a>(
         transport: Arc<dyn Transport>,
-        clients: impl Iterator<Item = &'a Client>,
+        rules: impl Iterator<Item = &'a JwtRule>,
         clock: Clock,
     ) -> Self {
-        let rules = clients.filter_map(|client| client.credentials.jwt.as_ref());
         Self {
             transport,
             clock,

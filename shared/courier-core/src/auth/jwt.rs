@@ -3,36 +3,33 @@
 //! The algorithm must be one that is configured for the client, and the key is one of its issuer's, found by `kid`.
 //! Everything else that a token's header says about keys is ignored.
 
-use std::collections::BTreeMap;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::jwks::{Key, KeySets};
-use super::{Caller, Denied};
-use crate::config::Client;
+use super::{Denied, Principal};
 use crate::config::credentials::{JwtAlgorithm, JwtRule, Right};
 use crate::strict_json;
 
 /// Accepted difference between the issuer's clock and ours, in seconds.
 const LEEWAY_SECONDS: f64 = 60.0;
 
-/// Returns the one client whose rule the token meets.
+/// Returns the one caller whose rule the token meets.
 ///
-/// The error names a broken rule only if the token's signature is valid for a client.
+/// The error names a broken rule only if the token's signature is valid for somebody.
 pub(super) async fn verify<'a>(
     text: &str,
-    clients: &'a BTreeMap<String, Client>,
+    known: &[Principal<'a>],
     key_sets: &KeySets,
     now: Timestamp,
-) -> Result<Caller<'a>, Denied<'a>> {
+) -> Result<Principal<'a>, Denied<'a>> {
     let token = Token::parse(text).ok_or(Denied::Unproven)?;
     let (mut keeping, mut breaking) = (Vec::new(), Vec::new());
     let mut is_unreachable = false;
-    for client in clients.values() {
-        let rule = client.credentials.jwt.as_ref();
+    for one in known {
+        let rule = one.credentials().jwt.as_ref();
         let Some(rule) = rule.filter(|rule| token.is_for(rule)) else {
             continue;
         };
@@ -48,22 +45,22 @@ pub(super) async fn verify<'a>(
             continue;
         }
         match token.judge(rule, now) {
-            Ok(()) => keeping.push(client),
-            Err(broken) => breaking.push((broken, client)),
+            Ok(()) => keeping.push(*one),
+            Err(broken) => breaking.push((broken, *one)),
         }
     }
     match (keeping.as_slice(), furthest(&breaking)) {
-        ([client], _) => Ok(Caller::from(*client)),
-        ([client, ..], _) => Err(Denied::Proven {
-            client,
+        ([one], _) => Ok(*one),
+        ([one, ..], _) => Err(Denied::Proven {
+            name: one.name(),
             rule: "the token fits several clients",
         }),
-        ([], Some((Broken::Right, client))) => Err(Denied::NotGranted {
-            client,
+        ([], Some((Broken::Right, one))) => Err(Denied::NotGranted {
+            name: one.name(),
             rule: Broken::Right.rule(),
         }),
-        ([], Some((broken, client))) => Err(Denied::Proven {
-            client,
+        ([], Some((broken, one))) => Err(Denied::Proven {
+            name: one.name(),
             rule: broken.rule(),
         }),
         ([], None) if is_unreachable => Err(Denied::Unreachable),
@@ -71,8 +68,8 @@ pub(super) async fn verify<'a>(
     }
 }
 
-/// Returns the client whose rule the token came closest to meeting, with the rule that it broke.
-fn furthest<'a>(breaking: &[(Broken, &'a Client)]) -> Option<(Broken, &'a Client)> {
+/// Returns the caller whose rule the token came closest to meeting, with the rule that it broke.
+fn furthest<'a>(breaking: &[(Broken, Principal<'a>)]) -> Option<(Broken, Principal<'a>)> {
     breaking.iter().copied().max_by_key(|(broken, _)| *broken)
 }
 

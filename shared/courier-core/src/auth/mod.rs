@@ -1,9 +1,7 @@
 //! Authenticates callers (`docs/adr/0017`).
 //!
-//! Everything fails closed and compares in constant time over all clients. The answer names the broken rule only for a
+//! Everything fails closed and compares in constant time over all clients and operators. The answer names the broken rule only for a
 //! caller that has proved to know the secret, or where the rule is about the number of credentials and not about any.
-
-use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +11,8 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::config::Client;
 use crate::config::credentials::Credentials;
+use crate::config::{Client, Config, Operator};
 
 pub(crate) mod jwks;
 mod jwt;
@@ -22,11 +20,58 @@ pub mod signed;
 
 use jwks::KeySets;
 
-/// The authenticated caller of a request.
+/// The client that an operation is started for.
 pub struct Caller<'a> {
     pub client: &'a Client,
     /// The signed identity of the request, if a signature authenticates it.
     pub signed: Option<Signed>,
+}
+
+/// Somebody whom the configuration knows, and who proves it with credentials.
+#[derive(Clone, Copy)]
+pub enum Principal<'a> {
+    /// A system that asks for operations, and sees its own.
+    Client(&'a Client),
+    /// Somebody who runs graph-courier, and sees the operations of many clients.
+    Operator(&'a Operator),
+}
+
+impl<'a> Principal<'a> {
+    /// Returns all clients and operators.
+    fn all(config: &'a Config) -> Vec<Self> {
+        let clients = config.clients.values().map(Self::Client);
+        let operators = config.operators.values().map(Self::Operator);
+        clients.chain(operators).collect()
+    }
+
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Client(client) => &client.name,
+            Self::Operator(operator) => &operator.name,
+        }
+    }
+
+    /// Returns kind and name, as histories and logs have them: `client tickets`, `operator night-shift`.
+    pub fn label(self) -> String {
+        match self {
+            Self::Client(client) => format!("client {}", client.name),
+            Self::Operator(operator) => format!("operator {}", operator.name),
+        }
+    }
+
+    pub(crate) fn credentials(self) -> &'a Credentials {
+        match self {
+            Self::Client(client) => &client.credentials,
+            Self::Operator(operator) => &operator.credentials,
+        }
+    }
+
+    pub(crate) fn requests_per_minute(self) -> u32 {
+        match self {
+            Self::Client(client) => client.requests_per_minute,
+            Self::Operator(operator) => operator.requests_per_minute,
+        }
+    }
 }
 
 /// The identity of a signed request, by which a repeat is recognised. The signature always covers it.
@@ -44,16 +89,10 @@ pub enum Denied<'a> {
     Unproven,
     /// The request has more than one credential; none of them was looked at.
     Several,
-    /// The caller has proved to know the client's secret, but breaks this rule.
-    Proven {
-        client: &'a Client,
-        rule: &'static str,
-    },
+    /// The caller has proved to know the secret of the client or operator of this name, but breaks this rule.
+    Proven { name: &'a str, rule: &'static str },
     /// The caller has proved who it is, but its token does not grant the right that is required.
-    NotGranted {
-        client: &'a Client,
-        rule: &'static str,
-    },
+    NotGranted { name: &'a str, rule: &'static str },
     /// The issuer's keys are unavailable, so the token can be neither accepted nor refused now.
     Unreachable,
 }
@@ -67,27 +106,34 @@ impl<'a> From<&'a Client> for Caller<'a> {
     }
 }
 
-/// Returns the caller of a request.
+/// Returns the caller of a request, and what identifies the request if a signature authenticates it.
 ///
 /// A request with `Authorization` or `X-Api-Key` must have exactly one of them, and that one decides. Without them a
 /// signature is checked, but only if the request `starts` an operation: it covers neither method nor path.
 pub(crate) async fn authenticate<'a>(
-    clients: &'a BTreeMap<String, Client>,
+    config: &'a Config,
     key_sets: &KeySets,
     request: &Request<Bytes>,
     starts: bool,
     now: Timestamp,
-) -> Result<Caller<'a>, Denied<'a>> {
+) -> Result<(Principal<'a>, Option<Signed>), Denied<'a>> {
+    let known = Principal::all(config);
     let credential = Credential::read(request.headers());
+    let unsigned = |found: Result<Principal<'a>, Denied<'a>>| found.map(|found| (found, None));
     let (kind, caller) = match &credential {
-        Credential::Key(key) => ("key", by_key(clients, key)),
-        Credential::Basic(text) => ("basic", by_password(clients, text)),
-        Credential::Bearer(text) => match by_key(clients, text.as_bytes()) {
-            Ok(caller) => ("key", Ok(caller)),
-            Err(_) => ("bearer", jwt::verify(text, clients, key_sets, now).await),
+        Credential::Key(key) => ("key", unsigned(by_key(&known, key))),
+        Credential::Basic(text) => ("basic", unsigned(by_password(&known, text))),
+        Credential::Bearer(text) => match by_key(&known, text.as_bytes()) {
+            Ok(caller) => ("key", Ok((caller, None))),
+            Err(_) => {
+                let verified = jwt::verify(text, &known, key_sets, now).await;
+                ("bearer", unsigned(verified))
+            }
         },
         Credential::Absent if starts => {
+            let clients = &config.clients;
             let signed = signed::verify(request.headers(), request.body(), clients, now);
+            let signed = signed.map(|caller| (Principal::Client(caller.client), caller.signed));
             ("signature", signed)
         }
         Credential::Absent => ("none", Err(Denied::Unproven)),
@@ -103,13 +149,8 @@ impl Denied<'_> {
             Self::Unproven | Self::Several => {
                 tracing::info!(credential = kind, "caller refused");
             }
-            Self::Proven { client, rule } | Self::NotGranted { client, rule } => {
-                tracing::info!(
-                    credential = kind,
-                    client = client.name,
-                    rule,
-                    "caller refused"
-                );
+            Self::Proven { name, rule } | Self::NotGranted { name, rule } => {
+                tracing::info!(credential = kind, client = name, rule, "caller refused");
             }
             Self::Unreachable => {
                 tracing::info!(
@@ -125,9 +166,9 @@ impl Denied<'_> {
 /// use, and one of our own where all clients sign, because a 401 must have one.
 ///
 /// Basic comes first: where a gateway joins the challenges to one line, some clients read only the beginning of it.
-pub(crate) fn challenges(clients: &BTreeMap<String, Client>) -> Vec<HeaderValue> {
-    let any =
-        |used: fn(&Credentials) -> bool| clients.values().any(|client| used(&client.credentials));
+pub(crate) fn challenges(config: &Config) -> Vec<HeaderValue> {
+    let known = Principal::all(config);
+    let any = |used: fn(&Credentials) -> bool| known.iter().any(|one| used(one.credentials()));
     let bearer = any(|known| !known.api_keys.is_empty() || known.jwt.is_some());
     let basic = any(|known| !known.api_keys.is_empty() || known.basic.is_some());
     let schemes = [
@@ -183,21 +224,16 @@ impl<'h> Credential<'h> {
     }
 }
 
-fn by_key<'a>(clients: &'a BTreeMap<String, Client>, key: &[u8]) -> Result<Caller<'a>, Denied<'a>> {
+fn by_key<'a>(known: &[Principal<'a>], key: &[u8]) -> Result<Principal<'a>, Denied<'a>> {
     let hash: [u8; 32] = Sha256::digest(key).into();
-    // Every key of every client is compared, so that the time taken reveals nothing.
-    let keys = |client: &Client| any_is(&client.credentials.api_keys, &hash);
-    only(clients, keys)
-        .map(Caller::from)
-        .ok_or(Denied::Unproven)
+    // Every key of everybody is compared, so that the time taken reveals nothing.
+    let keys = |one: &Principal<'_>| any_is(&one.credentials().api_keys, &hash);
+    only(known.iter().copied(), keys).ok_or(Denied::Unproven)
 }
 
-/// Returns the client with this user name and password (RFC 7617: the user name ends at the first colon), or with this
+/// Returns the caller with this user name and password (RFC 7617: the user name ends at the first colon), or with this
 /// user name as an API key, whatever the password: Freshservice and others send a key in this way.
-fn by_password<'a>(
-    clients: &'a BTreeMap<String, Client>,
-    text: &str,
-) -> Result<Caller<'a>, Denied<'a>> {
+fn by_password<'a>(known: &[Principal<'a>], text: &str) -> Result<Principal<'a>, Denied<'a>> {
     let pair = STANDARD.decode(text).map_err(|_| Denied::Unproven)?;
     // Some clients, such as Python's requests, send ISO 8859-1 although the challenge asks for UTF-8 (RFC 7617 §2.1).
     let pair = String::from_utf8(pair).unwrap_or_else(|error| {
@@ -210,10 +246,10 @@ fn by_password<'a>(
     let is_named = Choice::from(u8::from(!username.is_empty()));
     let username: [u8; 32] = Sha256::digest(username).into();
     let password: [u8; 32] = Sha256::digest(&password[1..]).into();
-    let matches = |client: &Client| {
+    let matches = |one: &Principal<'_>| {
         let Credentials {
             api_keys, basic, ..
-        } = &client.credentials;
+        } = one.credentials();
         let by_key = any_is(api_keys, &username) & is_named;
         match basic {
             Some(basic) => {
@@ -223,9 +259,7 @@ fn by_password<'a>(
             None => by_key,
         }
     };
-    only(clients, matches)
-        .map(Caller::from)
-        .ok_or(Denied::Unproven)
+    only(known.iter().copied(), matches).ok_or(Denied::Unproven)
 }
 
 fn any_is(known: &[[u8; 32]], hash: &[u8; 32]) -> Choice {
@@ -235,19 +269,16 @@ fn any_is(known: &[[u8; 32]], hash: &[u8; 32]) -> Choice {
         .fold(none, |found, known| found | known.ct_eq(hash))
 }
 
-/// Returns the client that matches, if exactly one does. All clients are checked, so that the time reveals nothing.
-fn only<'a>(
-    clients: &'a BTreeMap<String, Client>,
-    matches: impl Fn(&'a Client) -> Choice,
-) -> Option<&'a Client> {
+/// Returns the one that matches, if exactly one does. All are checked, so that the time reveals nothing.
+fn only<T>(all: impl Iterator<Item = T>, matches: impl Fn(&T) -> Choice) -> Option<T> {
     let mut found = Vec::new();
-    for client in clients.values() {
-        if bool::from(matches(client)) {
-            found.push(client);
+    for one in all {
+        if bool::from(matches(&one)) {
+            found.push(one);
         }
     }
-    match found.as_slice() {
-        [client] => Some(client),
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Some(one),
         _ => None,
     }
 }

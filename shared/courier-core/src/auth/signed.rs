@@ -34,7 +34,7 @@ pub fn verify<'a>(
         ))
     };
     let none = Choice::from(0);
-    let signer = only(clients, |client| {
+    let signer = only(clients.values(), |client| {
         claim(client).map_or(none, |(signed, claim)| claim.is_of(signed))
     });
     let client = signer.ok_or(Denied::Unproven)?;
@@ -45,7 +45,8 @@ pub fn verify<'a>(
         .is_some_and(|signed| signed.abs_diff(second) > TIMESTAMP_TOLERANCE_SECONDS)
     {
         let rule = "the signed timestamp is more than 5 minutes away";
-        return Err(Denied::Proven { client, rule });
+        let name = &client.name;
+        return Err(Denied::Proven { name, rule });
     }
     Ok(Caller {
         client,

@@ -133,6 +133,8 @@ pub struct Operation {
     pub restart: Restart,
     /// Parameter whose value serializes starts: those with the same value are made one after the other.
     pub serialize_by: Option<String>,
+    /// JSON Pointer, in the parameters, of the id or e-mail address of the person that the operation is about.
+    pub person: Option<String>,
     /// The kinds of token that it works with. The first is used unless the tenant's configuration says otherwise.
     pub token: Vec<TokenKind>,
     /// The permissions that all its calls need together, for each kind of token.

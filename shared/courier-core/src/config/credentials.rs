@@ -1,4 +1,4 @@
-//! Reads the credentials of a client: API keys, Basic, signed requests and JWTs, any of them at once. The module
+//! Reads the credentials of a caller: API keys, Basic, signed requests and JWTs, any of them at once. The module
 //! `auth` verifies requests by them.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use url::Url;
 
 use super::client::Client;
 use super::findings::did_you_mean;
+use super::operator::Operator;
 use super::reader::Reader;
 pub use crate::crypto::hmac::{Encoding, HmacAlgorithm};
 use crate::crypto::secret::Secret;
@@ -130,19 +131,40 @@ impl JwtAlgorithm {
     }
 }
 
+/// Reads the credentials of a client.
 pub(super) fn credentials(table: &mut Reader<'_>, allowed: &Allowed) -> Credentials {
-    const INSTEAD: [&str; 3] = ["basic", "signed", "jwt"];
     let rule = "at least one key is needed (or basic, signed or jwt instead), or nobody can call as this client";
+    let unsigned = read(table, allowed, &["basic", "signed", "jwt"], rule);
+    Credentials {
+        signed: table.optional_table("signed", signed).flatten(),
+        ..unsigned
+    }
+}
+
+/// Reads the credentials of an operator, who signs no requests: a signature proves only a request that starts something.
+pub(super) fn operator_credentials(table: &mut Reader<'_>, allowed: &Allowed) -> Credentials {
+    let rule =
+        "at least one key is needed (or basic or jwt instead), or nobody can call as this operator";
+    read(table, allowed, &["basic", "jwt"], rule)
+}
+
+/// Reads the credentials but signatures; `instead` names the keys that `api_keys` may be left out for.
+fn read(
+    table: &mut Reader<'_>,
+    allowed: &Allowed,
+    instead: &'static [&'static str],
+    rule: &str,
+) -> Credentials {
     let api_keys = table.texts("api_keys", |text| sha256(&text));
     if table.has("api_keys") {
         table.require_items("api_keys", rule);
-    } else if !INSTEAD.iter().any(|key| table.has(key)) {
-        table.missing("api_keys", &INSTEAD, rule);
+    } else if !instead.iter().any(|key| table.has(key)) {
+        table.missing("api_keys", instead, rule);
     }
     Credentials {
         api_keys,
         basic: table.optional_table("basic", basic).flatten(),
-        signed: table.optional_table("signed", signed).flatten(),
+        signed: None,
         jwt: table
             .optional_table("jwt", |table| jwt(table, allowed))
             .flatten(),
@@ -304,23 +326,31 @@ fn jwt(table: &mut Reader<'_>, allowed: &Allowed) -> Option<JwtRule> {
     })
 }
 
-/// Reports every credential that two clients share, because a request must identify exactly one client.
+/// Reports every credential that two callers share, because a request must identify exactly one caller.
 ///
 /// `table` is the root of the document.
-pub(super) fn check_ambiguity(clients: &BTreeMap<String, Client>, table: &mut Reader<'_>) {
-    let mut seen: BTreeMap<[u8; 32], (&str, String)> = BTreeMap::new();
-    for client in clients.values() {
-        for (key, identity) in identities(&client.credentials) {
-            let place = format!("clients.{}.{key}", client.name);
+pub(super) fn check_ambiguity(
+    clients: &BTreeMap<String, Client>,
+    operators: &BTreeMap<String, Operator>,
+    table: &mut Reader<'_>,
+) {
+    let clients = clients.iter();
+    let clients = clients.map(|(name, one)| ("clients", name.as_str(), &one.credentials));
+    let operators = operators.iter();
+    let operators = operators.map(|(name, one)| ("operators", name.as_str(), &one.credentials));
+    let mut seen: BTreeMap<[u8; 32], ((&str, &str), String)> = BTreeMap::new();
+    for (kind, name, credentials) in clients.chain(operators) {
+        for (key, identity) in identities(credentials) {
+            let place = format!("{kind}.{name}.{key}");
             match seen.get(&identity) {
-                Some((other, first)) if *other != client.name => {
+                Some((other, first)) if *other != (kind, name) => {
                     let rule = format!("is also {first}: who calls would be unclear");
-                    let offset = table.offset_within(&["clients", &client.name], &key);
+                    let offset = table.offset_within(&[kind, name], &key);
                     table.error_at(offset, &place, &rule);
                 }
                 Some(_) => {}
                 None => {
-                    seen.insert(identity, (&client.name, place));
+                    seen.insert(identity, ((kind, name), place));
                 }
             }
         }

@@ -19,6 +19,7 @@ pub mod credentials;
 mod findings;
 mod graph;
 mod log_filter;
+mod operator;
 mod own_operations;
 mod reader;
 mod values;
@@ -32,6 +33,8 @@ use findings::{Found, placed, syntax};
 pub use graph::{GraphConfig, Tenant};
 use graph::{WrittenGraph, graph};
 pub use log_filter::log_filter_mistake;
+pub use operator::Operator;
+use operator::operator;
 pub use own_operations::OwnOperations;
 use reader::Reader;
 pub use reader::Resolve;
@@ -42,6 +45,7 @@ pub struct Config {
     pub catalogue: &'static Catalogue,
     pub graph: GraphConfig,
     pub clients: BTreeMap<String, Client>,
+    pub operators: BTreeMap<String, Operator>,
     pub sealer: Sealer,
     /// The networks in which receivers may be, besides public addresses.
     pub allowed: Arc<Allowed>,
@@ -121,7 +125,11 @@ impl Config {
         {
             root.error("callbacks.origin", "is needed for handshake = true");
         }
-        check_ambiguity(&clients, &mut root);
+        let operators = root.tables("operators", |name, table| {
+            let limit = requests_per_minute;
+            Some(operator(name, table, &clients, &allowed, limit))
+        });
+        check_ambiguity(&clients, &operators, &mut root);
         written.warn_of_unused(&clients, catalogue, &mut root);
         let (mistakes, warnings) = root.finish();
         match (graph, sealer) {
@@ -129,6 +137,7 @@ impl Config {
                 catalogue,
                 graph,
                 clients,
+                operators,
                 sealer,
                 allowed: Arc::new(allowed),
                 callbacks,

@@ -20,8 +20,7 @@ use crate::engine::rate_limit::{Budget, RateLimiter};
 use crate::graph::client::Graph;
 use crate::graph::tokens::Tokens;
 use crate::lifecycle::{Policy, Timing, may_start};
-use crate::operation::Ids;
-use crate::operation::{OperationId, Record};
+use crate::operation::{Ids, Record};
 use crate::outbound::Timeouts;
 use crate::outbound::holds::Holds;
 use crate::ports::{Queue, Store};
@@ -94,11 +93,11 @@ impl App {
             ids: Arc::clone(&ids),
             test_origins: test_origins(&config),
         };
-        let key_sets = KeySets::new(
-            Arc::clone(&transport),
-            config.clients.values(),
-            Arc::clone(&clock),
-        );
+        let clients = config.clients.values().map(|client| &client.credentials);
+        let operators = config.operators.values();
+        let known = clients.chain(operators.map(|operator| &operator.credentials));
+        let rules = known.filter_map(|credentials| credentials.jwt.as_ref());
+        let key_sets = KeySets::new(Arc::clone(&transport), rules, Arc::clone(&clock));
         let callbacks = Callbacks::new(transport, &config, timeouts.callback, Arc::clone(&clock));
         Self {
             key_sets,
@@ -204,18 +203,5 @@ impl App {
 
     pub(crate) fn may_start(&self, record: &Record) -> bool {
         may_start(record, self.now(), &self.timing)
-    }
-
-    /// Loads a record of the client; a record of another client counts as missing.
-    pub(crate) async fn load_owned(
-        &self,
-        client: &str,
-        id: &OperationId,
-    ) -> Result<Option<Record>, crate::ports::StoreError> {
-        Ok(self
-            .store
-            .load(id)
-            .await?
-            .filter(|record| record.client == client))
     }
 }

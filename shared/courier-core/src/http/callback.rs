@@ -5,9 +5,9 @@ use http::{Request, Response};
 use serde_json::Value;
 
 use super::body::{self, PATCH_TYPES};
-use super::{change, pending, state};
+use super::looks::pending;
+use super::session::Session;
 use crate::catalogue::schema::Violation;
-use crate::config::Client;
 use crate::engine::app::App;
 use crate::http::problem::Problem;
 use crate::http::request::RequestedCallback;
@@ -16,7 +16,10 @@ use crate::operation::{CallbackTarget, Record, SealedField};
 use crate::strict_json;
 
 /// Answers `POST /v1/operations/{id}/callback/redeliver`: delivers the completion again.
-pub(super) async fn redeliver(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
+pub(super) async fn redeliver(
+    session: Session<'_>,
+    record: Record,
+) -> Result<Response<Bytes>, Problem> {
     if record.callback.is_none() {
         return Err(Problem::Conflict {
             rule: "the operation has no callback",
@@ -27,17 +30,21 @@ pub(super) async fn redeliver(app: &App, record: Record) -> Result<Response<Byte
             rule: "the operation has not ended",
         });
     }
-    let record = change(app, record, &Event::RedeliveryRequested).await?;
-    Ok(pending(app, &record))
+    let record = session.change(record, Event::RedeliveryRequested).await?;
+    Ok(pending(session, &record))
 }
 
 /// Answers `PATCH /v1/operations/{id}/callback`: changes URL, profile or token; a field that is left out stays.
 pub(super) async fn retarget(
-    app: &App,
-    client: &Client,
+    session: Session<'_>,
     record: Record,
     request: &Request<Bytes>,
 ) -> Result<Response<Bytes>, Problem> {
+    let app = session.app;
+    let client = app.config.clients.get(&record.client);
+    let client = client.ok_or(Problem::Conflict {
+        rule: "the operation's client is no longer configured, so no receiver of it is",
+    })?;
     let media_type = body::check(request, PATCH_TYPES)?;
     let value = strict_json::parse(request.body()).map_err(Problem::BadJson)?;
     let Value::Object(object) = value else {
@@ -88,8 +95,9 @@ pub(super) async fn retarget(
         return Err(Problem::InvalidRequest(errors));
     };
     let sealed = target.sealed(&record.id, &app.config.sealer);
-    let record = change(app, record, &Event::Retargeted(Box::new(sealed))).await?;
-    Ok(state(app, &record))
+    let event = Event::Retargeted(Box::new(sealed));
+    let record = session.change(record, event).await?;
+    Ok(session.state(&record))
 }
 
 /// Fills in the fields that the change leaves out from the current callback.

@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
-use super::{SOON, change, insert, json_response, list};
-use crate::config::Client;
-use crate::engine::app::App;
+use super::list::Selection;
+use super::session::Session;
+use super::{SOON, insert, json_response, list};
 use crate::http::problem::{Problem, seconds};
 use crate::lifecycle::Event;
 use crate::operation::Record;
-use crate::ports::Filter;
+use crate::ports::Position;
 use crate::time::{later, milliseconds};
 
 /// Time for which one call works; the next call goes on at the cursor `next`.
@@ -28,7 +28,7 @@ const MAX_REDELIVERED: usize = 1_000;
 
 /// What a bulk call asks for.
 struct Bulk {
-    filter: Filter,
+    selection: Selection,
     dry_run: bool,
     /// Only completions of operations that ended at this time or later.
     since: Option<Timestamp>,
@@ -42,13 +42,13 @@ struct Bulk {
 ///
 /// Repeating the call is safe.
 pub(super) async fn redeliver_all(
-    app: &App,
-    client: &Client,
+    session: Session<'_>,
     query: &str,
     ends_at: Timestamp,
 ) -> Result<Response<Bytes>, Problem> {
+    let app = session.app;
     let Bulk {
-        mut filter,
+        mut selection,
         dry_run,
         since,
         until,
@@ -63,18 +63,19 @@ pub(super) async fn redeliver_all(
     let begun = app.now();
     let (mut count, mut redelivered) = (0, Vec::new());
     loop {
-        let page = list::page(app, client, &filter).await?;
+        let page = list::page(session, &selection).await?;
         for record in page.records.into_iter().filter(is_meant) {
             count += 1;
             if !dry_run {
-                redelivered.push(change(app, record, &Event::RedeliveryRequested).await?.id);
+                let event = Event::RedeliveryRequested;
+                redelivered.push(session.change(record, event).await?.id);
             }
         }
-        filter.cursor = page.next;
+        selection.filter.cursor = page.next;
         let is_over = app.now() >= later(begun, WORKING_TIME)
             || !app.has_time_for(WORKING_TIME, ends_at)
             || redelivered.len() + RECORDS_AT_ONCE > MAX_REDELIVERED;
-        if filter.cursor.is_none() || is_over {
+        if selection.filter.cursor.is_none() || is_over {
             break;
         }
     }
@@ -87,9 +88,9 @@ pub(super) async fn redeliver_all(
         "filter": understood,
         "count": count,
         "redelivered": redelivered,
-        "next": filter.cursor,
+        "next": selection.filter.cursor.as_ref().map(Position::text),
     });
-    let mut response = json_response(status, &body);
+    let mut response = json_response(status, body);
     if !dry_run {
         let headers = response.headers_mut();
         insert(headers, "location", "/v1/operations?callback=pending");
@@ -112,22 +113,20 @@ impl Bulk {
                 return Err(list::bad_query(&name, "must be sent once"));
             }
         }
-        let mut filter = list::filter(&others.finish())?;
-        let callback = filter
+        let mut selection = Selection::read(&others.finish())?;
+        let callback = selection
+            .filter
             .callback
             .get_or_insert_with(|| "undeliverable".to_owned());
         understood.insert("callback".to_owned(), callback.as_str().into());
         understood.remove("cursor");
-        filter.limit = RECORDS_AT_ONCE;
+        selection.filter.limit = RECORDS_AT_ONCE;
         let mut time = |name: &str| -> Result<Option<Timestamp>, Problem> {
-            let Some(text) = own.get(name).and_then(Value::as_str) else {
-                return Ok(None);
-            };
-            let time: Timestamp = text
-                .parse()
-                .map_err(|_| list::bad_query(name, "must be an RFC 3339 time"))?;
-            understood.insert(name.to_owned(), milliseconds(time).into());
-            Ok(Some(time))
+            let time = list::time(name, own.get(name).and_then(Value::as_str))?;
+            if let Some(time) = time {
+                understood.insert(name.to_owned(), milliseconds(time).into());
+            }
+            Ok(time)
         };
         let (since, until) = (time("since")?, time("until")?);
         let dry_run = match own.get("dryRun").and_then(Value::as_str) {
@@ -136,7 +135,7 @@ impl Bulk {
             Some(_) => return Err(list::bad_query("dryRun", "must be true or false")),
         };
         Ok(Self {
-            filter,
+            selection,
             dry_run,
             since,
             until,

@@ -5,22 +5,25 @@ use http::{Request, Response};
 
 use super::body::{self, POST_TYPES};
 use super::prefer::{Preferences, Times, await_end};
-use super::{insert, path, state};
-use crate::auth::Caller;
-use crate::engine::app::App;
+use super::session::{Session, wished_client};
+use super::{insert, path};
+use crate::auth::{Caller, Principal, Signed};
 use crate::http::accept::{self, Begun};
 use crate::http::problem::Problem;
 use crate::http::request;
 use crate::operation::Reason;
-use crate::operation::view::document;
 
 pub(super) async fn create(
-    app: &App,
-    caller: Caller<'_>,
+    session: Session<'_>,
+    signed: Option<Signed>,
     request: &Request<Bytes>,
     times: Times,
 ) -> Result<Response<Bytes>, Problem> {
     body::check(request, POST_TYPES)?;
+    let app = session.app;
+    let wished = wished_client(request)?;
+    let client = session.client(wished.as_deref())?;
+    let caller = Caller { client, signed };
     let preferences = Preferences::read(request.headers());
     let mut new = request::parse(
         request.body(),
@@ -31,6 +34,9 @@ pub(super) async fn create(
         &app.ids,
         app.now(),
     )?;
+    if let Principal::Operator(_) = session.who {
+        new.asked_by(session.who.label());
+    }
     accept::identify(app, &mut new).await?;
     let Begun {
         mut record,
@@ -41,11 +47,11 @@ pub(super) async fn create(
     }
     let mut response = if record.reason == Some(Reason::StartRejected) {
         Problem::StartRejected {
-            operation: document(&record, app.now()),
+            operation: session.document(&record),
         }
         .into_response()
     } else {
-        state(app, &record)
+        session.state(&record)
     };
     let headers = response.headers_mut();
     insert(headers, "location", &path(&record));

@@ -1,106 +1,202 @@
-//! `GET /v1/operations`: lists the client's operations that match a filter, newest first.
+//! `GET /v1/operations`: lists the operations that match a filter.
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{json_response, store};
-use crate::config::Client;
-use crate::engine::app::App;
+use super::session::Session;
+use super::{conditional, csv, insert, json_response, store};
+use crate::auth::Principal;
 use crate::http::problem::Problem;
-use crate::operation::view::document;
-use crate::operation::{CALLBACK_STATUSES, STATUSES};
-use crate::ports::{Filter, Page, StoreError};
+use crate::operation::{CALLBACK_STATUSES, STATUSES, person_hash};
+use crate::ports::{Filter, OPEN, Page, Position};
 
-/// Most records on one page of the list.
+/// Most records on one page of the list, unless `limit` says another number.
 const PAGE_RECORDS: usize = 50;
+const MAX_PAGE_RECORDS: usize = 200;
 
+/// What a list asks for: the filter, and the client that an operator names.
+#[derive(Debug)]
+pub(super) struct Selection {
+    pub(super) filter: Filter,
+    pub(super) client: Option<String>,
+}
+
+/// Answers with a page, as JSON or, if `Accept` asks for it, as CSV.
 pub(super) async fn list(
-    app: &App,
-    client: &Client,
-    query: &str,
+    session: Session<'_>,
+    request: &Request<Bytes>,
 ) -> Result<Response<Bytes>, Problem> {
-    let page = page(app, client, &filter(query)?).await?;
-    let now = app.now();
-    let operations: Vec<Value> = page
-        .records
-        .iter()
-        .map(|record| document(record, now))
-        .collect();
-    let mut body = json!({ "operations": operations, "next": page.next });
-    if is_partial(&page) {
-        body["partial"] = true.into();
+    let query = request.uri().query().unwrap_or_default();
+    let selection = Selection::read(query)?;
+    let page = page(session, &selection).await?;
+    let records = page.records.iter();
+    let operations: Vec<Value> = records.map(|record| session.document(record)).collect();
+    let next = page.next.as_ref().map(Position::text);
+    let mut response = if wants_csv(request) {
+        let has_client = matches!(session.who, Principal::Operator(_));
+        let mut response = Response::new(Bytes::from(csv::table(&operations, has_client)));
+        let headers = response.headers_mut();
+        insert(
+            headers,
+            "content-type",
+            "text/csv; charset=utf-8; header=present",
+        );
+        insert(headers, "cache-control", "no-store");
+        response
+    } else {
+        let mut body = json!({ "operations": operations, "next": next });
+        if is_partial(&page, &selection.filter) {
+            body["partial"] = true.into();
+        }
+        json_response(StatusCode::OK, body)
+    };
+    let etag = conditional::etag(response.body());
+    let headers = response.headers_mut();
+    insert(headers, "etag", &etag);
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    if let Some(next) = next {
+        insert(headers, "link", &next_link(query, &next));
     }
-    Ok(json_response(StatusCode::OK, &body))
+    Ok(conditional::answer(request, response))
+}
+
+/// Returns a `Link` (RFC 8288) to the next page, relative to the request's own URL.
+fn next_link(query: &str, next: &str) -> String {
+    let mut link = form_urlencoded::Serializer::new(String::new());
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    link.extend_pairs(pairs.filter(|(name, _)| name != "cursor"));
+    link.append_pair("cursor", next);
+    format!("<?{}>; rel=\"next\"", link.finish())
+}
+
+/// Reports whether `Accept` names CSV and not JSON.
+fn wants_csv(request: &Request<Bytes>) -> bool {
+    let values = request.headers().get_all(header::ACCEPT).iter();
+    let mut types = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .filter_map(|one| one.split(';').next())
+        .map(str::trim);
+    let first = types.find(|one| ["text/csv", "application/json"].contains(one));
+    first == Some("text/csv")
 }
 
 /// Reports whether the search ended before the page was full, so that `next` may still lead to matching operations.
-pub(super) fn is_partial(page: &Page) -> bool {
-    page.next.is_some() && page.records.len() < PAGE_RECORDS
+pub(super) fn is_partial(page: &Page, filter: &Filter) -> bool {
+    page.next.is_some() && page.records.len() < filter.limit
 }
 
-/// Reads the filter from the query parameters `status`, `operation`, `reference`, `callback` and `cursor`.
-pub(super) fn filter(query: &str) -> Result<Filter, Problem> {
-    let mut filter = Filter {
-        limit: PAGE_RECORDS,
-        ..Filter::default()
-    };
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let slot = match name.as_ref() {
-            "status" => &mut filter.status,
-            "operation" => &mut filter.operation,
-            "reference" => &mut filter.reference,
-            "callback" => &mut filter.callback,
-            "cursor" => &mut filter.cursor,
-            _ => return Err(bad_query(&name, "is not a known parameter")),
+impl Selection {
+    /// Reads the query parameters of a list, each at most once.
+    pub(super) fn read(query: &str) -> Result<Self, Problem> {
+        let mut filter = Filter::default();
+        let (mut client, mut sort, mut limit, mut cursor) = (None, None, None, None);
+        let (mut from, mut before, mut deadline, mut person) = (None, None, None, None);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let slot = match name.as_ref() {
+                "status" => &mut filter.status,
+                "operation" => &mut filter.operation,
+                "reference" => &mut filter.reference,
+                "callback" => &mut filter.callback,
+                "client" => &mut client,
+                "person" => &mut person,
+                "createdAfter" => &mut from,
+                "createdBefore" => &mut before,
+                "deadlineBefore" => &mut deadline,
+                "sort" => &mut sort,
+                "limit" => &mut limit,
+                "cursor" => &mut cursor,
+                _ => return Err(bad_query(&name, "is not a known parameter")),
+            };
+            if slot.replace(value.into_owned()).is_some() {
+                return Err(bad_query(&name, "must be sent once"));
+            }
+        }
+        let is_one = |known: &[&str], value: &Option<String>| {
+            value.as_deref().is_none_or(|value| known.contains(&value))
         };
-        if slot.replace(value.into_owned()).is_some() {
-            return Err(bad_query(&name, "must be sent once"));
+        if !is_one(&STATUSES, &filter.status) && !is_one(&[OPEN], &filter.status) {
+            return Err(bad_query("status", "is not a status"));
         }
+        if !is_one(&CALLBACK_STATUSES, &filter.callback) {
+            return Err(bad_query("callback", "is not a status of a callback"));
+        }
+        if !is_one(&["created", "deadline"], &sort) {
+            return Err(bad_query("sort", "must be created or deadline"));
+        }
+        filter.person = person.as_deref().map(person_hash);
+        filter.created_from = time("createdAfter", from.as_deref())?;
+        filter.created_before = time("createdBefore", before.as_deref())?;
+        filter.deadline_before = time("deadlineBefore", deadline.as_deref())?;
+        filter.by_deadline =
+            sort.as_deref() == Some("deadline") || filter.deadline_before.is_some();
+        filter.check_order(sort.as_deref())?;
+        filter.limit = match limit.as_deref().map(str::parse) {
+            None => PAGE_RECORDS,
+            Some(Ok(limit)) if (1..=MAX_PAGE_RECORDS).contains(&limit) => limit,
+            Some(_) => return Err(bad_query("limit", "must be a whole number from 1 to 200")),
+        };
+        let cursor = cursor.map(|text| Position::parse(&text).ok_or(()));
+        filter.cursor = cursor
+            .transpose()
+            .map_err(|()| bad_query("cursor", "is not one of ours"))?;
+        Ok(Self { filter, client })
     }
-    if filter
-        .status
-        .as_deref()
-        .is_some_and(|status| !STATUSES.contains(&status))
-    {
-        return Err(bad_query("status", "is not a status"));
-    }
-    if filter
-        .callback
-        .as_deref()
-        .is_some_and(|status| !CALLBACK_STATUSES.contains(&status))
-    {
-        return Err(bad_query("callback", "is not a status of a callback"));
-    }
-    Ok(filter)
 }
 
-pub(super) async fn page(app: &App, client: &Client, filter: &Filter) -> Result<Page, Problem> {
-    let page = app.store.list(&client.name, filter).await;
-    let page = page.map_err(|error| match error {
-        StoreError::BadCursor => bad_query("cursor", "is not one of ours"),
-        StoreError::Unavailable(_) | StoreError::Corrupt(..) | StoreError::Missing(_) => {
-            store(&error)
+impl Filter {
+    /// Checks that a list by deadline asks only for what has no outcome yet.
+    fn check_order(&self, sort: Option<&str>) -> Result<(), Problem> {
+        if !self.by_deadline {
+            return Ok(());
         }
-    })?;
-    if page.unreadable > 0 {
-        app.metrics.counts().unusable += page.unreadable as u64;
-        tracing::error!(
-            records = page.unreadable,
-            client = client.name,
-            "records cannot be read; leaving them out of a list"
-        );
+        if sort == Some("created") {
+            let rule = "must be deadline, or left out, beside deadlineBefore";
+            return Err(bad_query("sort", rule));
+        }
+        let open = [OPEN, "accepted", "starting", "running"];
+        let status = self.status.as_deref();
+        if status.is_some_and(|status| !open.contains(&status)) {
+            let rule = "must be open, accepted, starting or running in a list by deadline";
+            return Err(bad_query("status", rule));
+        }
+        Ok(())
     }
-    Ok(page)
 }
 
-/// Refuses any query parameter, for resources that know none.
-pub(super) fn refuse_query(query: &str) -> Result<(), Problem> {
-    let first = form_urlencoded::parse(query.as_bytes()).next();
-    first.map_or(Ok(()), |(name, _)| {
-        Err(bad_query(&name, "is not a known parameter"))
+/// Reads a time of the query.
+pub(super) fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let time = text.map(str::parse).transpose();
+    time.map_err(|_| {
+        bad_query(
+            name,
+            "must be an RFC 3339 time such as 2026-12-20T00:00:00Z",
+        )
     })
+}
+
+/// Reads a page of the clients' operations, merged where there are several.
+pub(super) async fn page(session: Session<'_>, selection: &Selection) -> Result<Page, Problem> {
+    let Selection { filter, client } = selection;
+    let app = session.app;
+    let mut pages = Vec::new();
+    for client in session.clients(client.as_deref())? {
+        let page = app.store.list(&client, filter).await;
+        let page = page.map_err(|error| store(&error))?;
+        if page.unreadable > 0 {
+            app.metrics.counts().unusable += page.unreadable as u64;
+            tracing::error!(
+                records = page.unreadable,
+                client,
+                "records cannot be read; leaving them out of a list"
+            );
+        }
+        pages.push(page);
+    }
+    Ok(Page::merge(pages, filter))
 }
 
 pub(super) fn bad_query(name: &str, rule: &'static str) -> Problem {

@@ -7,12 +7,12 @@ use http::{HeaderMap, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 
 use super::request::FIRST_REVISION;
+use super::session::Session;
 use super::{insert, json_response, path};
 use crate::engine::app::App;
 use crate::engine::step::pause_of_calls;
 use crate::http::problem::seconds;
 use crate::lifecycle::schedule;
-use crate::operation::view::document;
 use crate::operation::{Reason, Record, State};
 use crate::time::{elapsed, later};
 
@@ -43,23 +43,24 @@ pub(super) fn complete_location(app: &App, request: &Request<Bytes>, headers: &m
 }
 
 /// Returns the operation's document: 202 while the operation is open, 200 once it has ended.
-pub(super) fn state(app: &App, record: &Record) -> Response<Bytes> {
+pub(super) fn state(session: Session<'_>, record: &Record) -> Response<Bytes> {
     if record.ended_at.is_some() {
-        json_response(StatusCode::OK, &document(record, app.now()))
+        json_response(StatusCode::OK, session.document(record))
     } else {
-        pending(app, record)
+        pending(session, record)
     }
 }
 
 /// Returns the operation's document as 202: `Location` says where to look again, `Retry-After` when there may be news.
-pub(super) fn pending(app: &App, record: &Record) -> Response<Bytes> {
+pub(super) fn pending(session: Session<'_>, record: &Record) -> Response<Bytes> {
+    let app = session.app;
     let now = app.now();
     let pause = elapsed(now, next_look(app, record, now)).clamp(MIN_PAUSE, MAX_PAUSE);
-    let mut document = document(record, now);
+    let mut document = session.document(record);
     if app.catalogue.find(&record.operation).is_none() {
         document["reason"] = Reason::NotInCatalogue.as_str().into();
     }
-    let mut response = json_response(StatusCode::ACCEPTED, &document);
+    let mut response = json_response(StatusCode::ACCEPTED, document);
     let headers = response.headers_mut();
     insert(headers, "location", &path(record));
     headers.insert(header::RETRY_AFTER, seconds(pause));

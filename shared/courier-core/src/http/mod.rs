@@ -5,42 +5,47 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, timeout};
+use url::form_urlencoded;
 
-use crate::auth::{authenticate, challenges};
-use crate::catalogue::Catalogue;
-use crate::config::Client;
+use crate::auth::{Principal, Signed, authenticate, challenges};
 use crate::engine::app::App;
-use crate::engine::step::{self, StepError};
 use crate::error_chain::chain;
 use crate::http::problem::Problem;
-use crate::lifecycle::Event;
-use crate::operation::{OperationId, Outcome, Record};
+use crate::operation::Record;
 use crate::ports::StoreError;
 
 mod accept;
 mod body;
 mod callback;
 mod callback_bulk;
+mod callback_test;
+mod catalogue;
+mod conditional;
 mod create;
+mod csv;
 pub mod exchange;
 mod list;
 mod looks;
+mod one;
+pub mod openapi;
 mod prefer;
 pub mod problem;
 pub mod request;
 mod resume;
-mod routes;
+pub mod routes;
+mod session;
 
 use create::create;
 use exchange::CallerName;
-use list::{list, refuse_query};
+use list::list;
 pub use looks::RemovedPrefix;
-use looks::{SOON, complete_location, pending, state};
-use prefer::{Preferences, Times, await_end};
+use looks::{SOON, complete_location};
+use prefer::Times;
 use request::BODY_BYTES;
-use routes::Route;
+use routes::{Access, Call, Handler, Resource};
+use session::Session;
 
 /// Longest time that the store may take to show that it can be read.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,7 +65,7 @@ pub async fn handle(app: &App, request: Request<Bytes>, ends_at: Timestamp) -> R
         problem.into_response()
     });
     if response.status() == StatusCode::UNAUTHORIZED {
-        for challenge in challenges(&app.config.clients) {
+        for challenge in challenges(&app.config) {
             response
                 .headers_mut()
                 .append(header::WWW_AUTHENTICATE, challenge);
@@ -80,77 +85,115 @@ async fn route(
     times: Times,
     caller_name: &mut Option<CallerName>,
 ) -> Result<Response<Bytes>, Problem> {
-    let route = Route::find(request.uri().path()).ok_or(Problem::NotFound)?;
+    let resource = Resource::find(request.uri().path()).ok_or(Problem::NotFound)?;
     let method = request.method();
-    if method == Method::OPTIONS && route.has(method) {
+    let allow = resource.methods();
+    if method == Method::OPTIONS && !allow.is_empty() {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NO_CONTENT;
-        insert(response.headers_mut(), "allow", route.methods());
+        insert(response.headers_mut(), "allow", &allow);
         return Ok(response);
     }
-    if matches!(route, Route::Health | Route::Readiness) {
-        check_form(route, request)?;
-        return health(app, route).await;
+    let found = resource.call(method);
+    if resource.is_open() {
+        return open(
+            app,
+            found.ok_or(Problem::MethodNotAllowed { allow })?,
+            request,
+        )
+        .await;
     }
     let now = app.now();
-    let starts = route == Route::Operations && method == Method::POST;
+    let starts = found.is_some_and(|call| call.handler == Handler::Create);
     if starts && request.body().len() > BODY_BYTES {
         return Err(Problem::PayloadTooLarge);
     }
-    let clients = &app.config.clients;
-    let caller = authenticate(clients, &app.key_sets, request, starts, now).await?;
-    let client = caller.client;
-    *caller_name = Some(CallerName(client.name.clone()));
+    let (who, signed) = authenticate(&app.config, &app.key_sets, request, starts, now).await?;
+    *caller_name = Some(CallerName(who.name().to_owned()));
+    let limited = match who {
+        Principal::Client(client) => client.name.clone(),
+        Principal::Operator(_) => who.label(),
+    };
     app.requests
-        .take(&client.name, client.requests_per_minute, now)
+        .take(&limited, who.requests_per_minute(), now)
         .map_err(|retry_after| Problem::RateLimited { retry_after })?;
-    if route == Route::Nothing {
+    if allow.is_empty() {
         return Err(Problem::NotFound);
     }
-    check_form(route, request)?;
-    let query = request.uri().query().unwrap_or_default();
-    match route {
-        // In a box, so that a connection between two requests needs no room for it.
-        Route::Operations if starts => Box::pin(create(app, caller, request, times)).await,
-        Route::Operations => list(app, client, query).await,
-        Route::Operation(id) if method == Method::DELETE => {
-            erase(app, own(app, client, id).await?).await
+    let call = found.ok_or(Problem::MethodNotAllowed { allow })?;
+    check_query(call, request)?;
+    let session = Session { app, who };
+    if call.access == Access::Writers && !session.may_write() {
+        return Err(Problem::ReadOnly);
+    }
+    let asked = (call.handler, resource.name);
+    // In a box, so that a connection between two requests needs no room for it.
+    Box::pin(answer(session, asked, signed, request, times)).await
+}
+
+/// Answers a call that needs no credentials.
+async fn open(
+    app: &App,
+    call: &Call,
+    request: &Request<Bytes>,
+) -> Result<Response<Bytes>, Problem> {
+    check_query(call, request)?;
+    match call.handler {
+        Handler::OpenApi => {
+            let mut response = json_response(StatusCode::OK, openapi::document(app.catalogue));
+            let etag = conditional::etag(response.body());
+            let headers = response.headers_mut();
+            insert(headers, "cache-control", "max-age=300");
+            insert(headers, "etag", &etag);
+            Ok(conditional::answer(request, response))
         }
-        Route::Operation(id) => read(app, own(app, client, id).await?, request, times).await,
-        Route::History(id) => {
-            let record = own(app, client, id).await?;
-            let body = json!({ "history": record.history });
-            Ok(json_response(StatusCode::OK, &body))
-        }
-        Route::Cancel(id) => cancel(app, own(app, client, id).await?).await,
-        Route::Resume(id) => resume::resume(app, own(app, client, id).await?).await,
-        Route::RedeliverAll => {
-            callback_bulk::redeliver_all(app, client, query, times.ends_at).await
-        }
-        Route::Callback(id) => {
-            callback::retarget(app, client, own(app, client, id).await?, request).await
-        }
-        Route::Redeliver(id) => callback::redeliver(app, own(app, client, id).await?).await,
-        Route::Health | Route::Readiness | Route::Nothing => Err(Problem::NotFound),
+        Handler::Readiness => health(app, true).await,
+        _ => health(app, false).await,
     }
 }
 
-/// Refuses a method that the resource does not have, and query parameters that mean nothing to it.
-fn check_form(route: Route<'_>, request: &Request<Bytes>) -> Result<(), Problem> {
-    let method = request.method();
-    if !route.has(method) {
-        let allow = route.methods();
-        return Err(Problem::MethodNotAllowed { allow });
+/// Answers the call of a known caller.
+async fn answer(
+    session: Session<'_>,
+    (handler, name): (Handler, &str),
+    signed: Option<Signed>,
+    request: &Request<Bytes>,
+    times: Times,
+) -> Result<Response<Bytes>, Problem> {
+    let query = request.uri().query().unwrap_or_default();
+    let record = || session.record(name);
+    match handler {
+        Handler::Create => create(session, signed, request, times).await,
+        Handler::List => list(session, request).await,
+        Handler::Read => one::read(session, record().await?, request, times).await,
+        Handler::History => Ok(one::history(&record().await?)),
+        Handler::Cancel => one::cancel(session, record().await?).await,
+        Handler::Erase => one::erase(session, record().await?).await,
+        Handler::Acknowledge => one::acknowledge(session, record().await?, request).await,
+        Handler::Resume => resume::resume(session, record().await?).await,
+        Handler::RedeliverAll => callback_bulk::redeliver_all(session, query, times.ends_at).await,
+        Handler::Retarget => callback::retarget(session, record().await?, request).await,
+        Handler::Redeliver => callback::redeliver(session, record().await?).await,
+        Handler::TestCallback => callback_test::send(session, request).await,
+        Handler::Catalogue => catalogue::list(session, request),
+        Handler::CatalogueEntry => catalogue::entry(session, name, request),
+        Handler::Health | Handler::Readiness | Handler::OpenApi => Err(Problem::NotFound),
     }
-    match request.uri().query() {
-        Some(query) if !route.reads_query(method) => refuse_query(query),
-        _ => Ok(()),
+}
+
+/// Refuses query parameters that mean nothing to the call.
+fn check_query(call: &Call, request: &Request<Bytes>) -> Result<(), Problem> {
+    let query = request.uri().query().unwrap_or_default();
+    let mut names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+    match names.find(|name| !call.query.contains(&name.as_ref())) {
+        Some(name) => Err(list::bad_query(&name, "is not a known parameter")),
+        None => Ok(()),
     }
 }
 
 /// Answers that the process runs, or, as readiness, that it can read the store too.
-async fn health(app: &App, route: Route<'_>) -> Result<Response<Bytes>, Problem> {
-    if route == Route::Readiness {
+async fn health(app: &App, is_readiness: bool) -> Result<Response<Bytes>, Problem> {
+    if is_readiness {
         let read = timeout(READINESS_TIMEOUT, app.store.load_document("readyz")).await;
         read.map_err(|_| {
             tracing::error!("the store does not answer; this process is not ready");
@@ -161,83 +204,9 @@ async fn health(app: &App, route: Route<'_>) -> Result<Response<Bytes>, Problem>
     Ok(json_response(StatusCode::OK, &json!({ "status": "ok" })))
 }
 
-/// Answers `GET /v1/operations/{id}`, with `Prefer: wait` when the operation has ended or the wait is over.
-async fn read(
-    app: &App,
-    record: Record,
-    request: &Request<Bytes>,
-    times: Times,
-) -> Result<Response<Bytes>, Problem> {
-    let preferences = Preferences {
-        respond_async: false,
-        ..Preferences::read(request.headers())
-    };
-    let record = match preferences.wait {
-        Some(wait) => await_end(app, record, wait, times).await,
-        None => record,
-    };
-    let mut response = state(app, &record);
-    if let Some(applied) = preferences.applied() {
-        insert(response.headers_mut(), "preference-applied", &applied);
-    }
-    Ok(response)
-}
-
 /// Returns the path at which an operation is read.
 fn path(record: &Record) -> String {
     format!("/v1/operations/{}", record.id)
-}
-
-async fn cancel(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
-    let record = change(app, record, &Event::Cancelled).await?;
-    if record.state.outcome() != Some(Outcome::Cancelled) {
-        return Err(Problem::Conflict {
-            rule: "the operation has already ended",
-        });
-    }
-    Ok(state(app, &record))
-}
-
-/// Erases what a closed operation says about people; a repeat of its request is still known.
-async fn erase(app: &App, record: Record) -> Result<Response<Bytes>, Problem> {
-    let record = change(app, record, &Event::Erased).await?;
-    if record.erased_at.is_none() {
-        return Err(Problem::Conflict {
-            rule: "the operation is open, or its completion is still being delivered: cancel it, or wait",
-        });
-    }
-    Ok(state(app, &record))
-}
-
-/// Applies an event of the API to a record and returns the changed record.
-async fn change(app: &App, record: Record, event: &Event) -> Result<Record, Problem> {
-    let id = record.id.clone();
-    // An operation that has left the catalogue can still be cancelled.
-    let operation = app.catalogue.find(&record.operation);
-    let operation = operation.unwrap_or_else(Catalogue::stand_in);
-    match step::commit(app, record, operation, event).await {
-        Ok((record, _)) => Ok(record),
-        Err(StepError::Queue(error)) => {
-            // The change is durable, and the sweeper will queue a message in place of this one.
-            tracing::error!(operation.id = %id, error = %chain(&error), "could not queue a message; the sweeper queues it");
-            let current = app.store.load(&id).await.map_err(|error| store(&error))?;
-            current.ok_or(Problem::NotFound)
-        }
-        Err(StepError::Store(error) | StepError::Unwritten { source: error, .. }) => {
-            Err(store(&error))
-        }
-        Err(StepError::UnknownOperation(_) | StepError::TooManyRounds) => Err(Problem::Internal),
-    }
-}
-
-/// Loads the client's record of this id; any other id is not found.
-async fn own(app: &App, client: &Client, id: &str) -> Result<Record, Problem> {
-    let id = OperationId::parse(id).ok_or(Problem::NotFound)?;
-    let record = app
-        .load_owned(&client.name, &id)
-        .await
-        .map_err(|error| store(&error))?;
-    record.ok_or(Problem::NotFound)
 }
 
 fn store(error: &StoreError) -> Problem {
@@ -249,7 +218,7 @@ fn store(error: &StoreError) -> Problem {
     Problem::Unavailable
 }
 
-fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {
+fn json_response(status: StatusCode, body: impl ToString) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body.to_string()));
     *response.status_mut() = status;
     insert(response.headers_mut(), "content-type", "application/json");

@@ -39,8 +39,10 @@ pub enum Problem {
     },
     NotFound,
     MethodNotAllowed {
-        allow: &'static str,
+        allow: String,
     },
+    /// The operator may only read.
+    ReadOnly,
     PayloadTooLarge,
     /// The body did not arrive in time.
     SlowBody,
@@ -77,6 +79,151 @@ pub enum Problem {
     Internal,
 }
 
+/// A type of problem, part of the interface.
+#[derive(Debug)]
+pub struct Kind {
+    pub status: StatusCode,
+    /// The last part of the `type`.
+    pub name: &'static str,
+    pub title: &'static str,
+}
+
+impl Kind {
+    /// Returns the `type` of the problem document.
+    pub fn uri(&self) -> String {
+        format!("urn:graph-courier:problem:{}", self.name)
+    }
+}
+
+const fn kind(status: StatusCode, name: &'static str, title: &'static str) -> Kind {
+    Kind {
+        status,
+        name,
+        title,
+    }
+}
+
+/// Every type of problem; the last one stands for whatever should not happen.
+pub static KINDS: [Kind; 25] = [
+    kind(
+        StatusCode::BAD_REQUEST,
+        "bad-json",
+        "The body is not acceptable JSON",
+    ),
+    kind(
+        StatusCode::BAD_REQUEST,
+        "invalid-request",
+        "The request breaks a rule",
+    ),
+    kind(
+        StatusCode::BAD_REQUEST,
+        "invalid-header",
+        "A header breaks a rule",
+    ),
+    kind(
+        StatusCode::BAD_REQUEST,
+        "invalid-query",
+        "A query parameter breaks a rule",
+    ),
+    kind(
+        StatusCode::UNAUTHORIZED,
+        "unauthenticated",
+        "No valid credentials were sent",
+    ),
+    kind(
+        StatusCode::FORBIDDEN,
+        "insufficient-scope",
+        "The token does not grant enough",
+    ),
+    kind(
+        StatusCode::FORBIDDEN,
+        "read-only",
+        "This operator may only read",
+    ),
+    kind(
+        StatusCode::FORBIDDEN,
+        "operation-forbidden",
+        "This client may not ask for this operation",
+    ),
+    kind(
+        StatusCode::FORBIDDEN,
+        "callback-forbidden",
+        "This client may not send callbacks there",
+    ),
+    kind(StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
+    kind(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "This resource has other methods",
+    ),
+    kind(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "payload-too-large",
+        "The body is over 64 KiB",
+    ),
+    kind(
+        StatusCode::REQUEST_TIMEOUT,
+        "slow-body",
+        "The body did not arrive in time",
+    ),
+    kind(StatusCode::BAD_REQUEST, "broken-body", "The body is broken"),
+    kind(
+        StatusCode::BAD_REQUEST,
+        "broken-header",
+        "A header is broken",
+    ),
+    kind(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        "The body must be JSON",
+    ),
+    kind(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-content-encoding",
+        "The body must not be compressed",
+    ),
+    kind(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "idempotency-key-reused",
+        "The idempotency key was used with another payload",
+    ),
+    kind(
+        StatusCode::TOO_MANY_REQUESTS,
+        "rate-limited",
+        "Too many requests",
+    ),
+    kind(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too-many-open-operations",
+        "This client has too many open operations",
+    ),
+    kind(
+        StatusCode::CONFLICT,
+        "conflict",
+        "The operation's state does not allow this",
+    ),
+    kind(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "start-rejected",
+        "Microsoft Graph refused to start it",
+    ),
+    kind(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "unavailable",
+        "Try again later, with the same idempotency key if this was a request to start something",
+    ),
+    kind(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "unreadable-record",
+        "The stored operation cannot be read by this version",
+    ),
+    kind(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "Something went wrong here",
+    ),
+];
+
 /// The media types of a body that a resource reads, with the name of the header that lists them.
 #[derive(Debug, Clone, Copy)]
 pub struct MediaTypes {
@@ -106,136 +253,51 @@ impl From<Denied<'_>> for Problem {
 }
 
 impl Problem {
-    /// Returns the HTTP status, the last part of the type, and the title.
-    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+    /// Returns the last part of the problem's type.
+    pub fn as_str(&self) -> &'static str {
         match self {
-            Self::BadJson(_) => (
-                StatusCode::BAD_REQUEST,
-                "bad-json",
-                "The body is not acceptable JSON",
-            ),
-            Self::InvalidRequest(_) => (
-                StatusCode::BAD_REQUEST,
-                "invalid-request",
-                "The request breaks a rule",
-            ),
-            Self::InvalidHeader { .. } => (
-                StatusCode::BAD_REQUEST,
-                "invalid-header",
-                "A header breaks a rule",
-            ),
-            Self::InvalidQuery { .. } => (
-                StatusCode::BAD_REQUEST,
-                "invalid-query",
-                "A query parameter breaks a rule",
-            ),
-            Self::Unauthenticated | Self::CredentialRefused { .. } => (
-                StatusCode::UNAUTHORIZED,
-                "unauthenticated",
-                "No valid credentials were sent",
-            ),
-            Self::InsufficientScope { .. } => (
-                StatusCode::FORBIDDEN,
-                "insufficient-scope",
-                "The token does not grant enough",
-            ),
-            Self::OperationForbidden => (
-                StatusCode::FORBIDDEN,
-                "operation-forbidden",
-                "This client may not ask for this operation",
-            ),
-            Self::CallbackForbidden { .. } => (
-                StatusCode::FORBIDDEN,
-                "callback-forbidden",
-                "This client may not send callbacks there",
-            ),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
-            Self::MethodNotAllowed { .. } => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "This resource has other methods",
-            ),
-            Self::PayloadTooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload-too-large",
-                "The body is over 64 KiB",
-            ),
-            Self::SlowBody => (
-                StatusCode::REQUEST_TIMEOUT,
-                "slow-body",
-                "The body did not arrive in time",
-            ),
-            Self::BrokenBody => (StatusCode::BAD_REQUEST, "broken-body", "The body is broken"),
-            Self::BrokenHeader => (
-                StatusCode::BAD_REQUEST,
-                "broken-header",
-                "A header is broken",
-            ),
-            Self::UnsupportedMediaType { .. } => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "The body must be JSON",
-            ),
-            Self::UnsupportedContentEncoding { .. } => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-content-encoding",
-                "The body must not be compressed",
-            ),
-            Self::KeyReused => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency-key-reused",
-                "The idempotency key was used with another payload",
-            ),
-            Self::RateLimited { .. } => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "rate-limited",
-                "Too many requests",
-            ),
-            Self::TooManyOpenOperations { .. } => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "too-many-open-operations",
-                "This client has too many open operations",
-            ),
-            Self::Conflict { .. } => (
-                StatusCode::CONFLICT,
-                "conflict",
-                "The operation's state does not allow this",
-            ),
-            Self::StartRejected { .. } => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "start-rejected",
-                "Microsoft Graph refused to start it",
-            ),
-            Self::Unavailable => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "Try again later, with the same idempotency key if this was a request to start something",
-            ),
-            Self::UnreadableRecord => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "unreadable-record",
-                "The stored operation cannot be read by this version",
-            ),
-            Self::Internal => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Something went wrong here",
-            ),
+            Self::BadJson(_) => "bad-json",
+            Self::InvalidRequest(_) => "invalid-request",
+            Self::InvalidHeader { .. } => "invalid-header",
+            Self::InvalidQuery { .. } => "invalid-query",
+            Self::Unauthenticated | Self::CredentialRefused { .. } => "unauthenticated",
+            Self::InsufficientScope { .. } => "insufficient-scope",
+            Self::ReadOnly => "read-only",
+            Self::OperationForbidden => "operation-forbidden",
+            Self::CallbackForbidden { .. } => "callback-forbidden",
+            Self::NotFound => "not-found",
+            Self::MethodNotAllowed { .. } => "method-not-allowed",
+            Self::PayloadTooLarge => "payload-too-large",
+            Self::SlowBody => "slow-body",
+            Self::BrokenBody => "broken-body",
+            Self::BrokenHeader => "broken-header",
+            Self::UnsupportedMediaType { .. } => "unsupported-media-type",
+            Self::UnsupportedContentEncoding { .. } => "unsupported-content-encoding",
+            Self::KeyReused => "idempotency-key-reused",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::TooManyOpenOperations { .. } => "too-many-open-operations",
+            Self::Conflict { .. } => "conflict",
+            Self::StartRejected { .. } => "start-rejected",
+            Self::Unavailable => "unavailable",
+            Self::UnreadableRecord => "unreadable-record",
+            Self::Internal => "internal",
         }
     }
 
-    /// Returns the last part of the problem's type.
-    pub fn as_str(&self) -> &'static str {
-        self.kind().1
+    /// Returns the row of [`KINDS`].
+    fn kind(&self) -> &'static Kind {
+        let name = self.as_str();
+        let known = KINDS.iter().find(|kind| kind.name == name);
+        known.unwrap_or(&KINDS[KINDS.len() - 1])
     }
 
     /// Returns the problem document with its headers.
     pub fn into_response(self) -> Response<Bytes> {
-        let (status, kind, title) = self.kind();
+        let kind = self.kind();
         let mut body = json!({
-            "type": format!("urn:graph-courier:problem:{kind}"),
-            "title": title,
-            "status": status.as_u16(),
+            "type": kind.uri(),
+            "title": kind.title,
+            "status": kind.status.as_u16(),
         });
         let mut headers = Vec::new();
         match self {
@@ -275,7 +337,8 @@ impl Problem {
                 headers.push((header::ACCEPT_ENCODING, identity));
             }
             Self::MethodNotAllowed { allow } => {
-                headers.push((header::ALLOW, HeaderValue::from_static(allow)));
+                let allow = HeaderValue::try_from(allow);
+                headers.extend(allow.ok().map(|allow| (header::ALLOW, allow)));
             }
             Self::RateLimited { retry_after } => {
                 headers.push((header::RETRY_AFTER, seconds(retry_after)));
@@ -291,6 +354,7 @@ impl Problem {
             Self::StartRejected { operation } => start_rejected(&mut body, operation),
             Self::Unauthenticated
             | Self::NotFound
+            | Self::ReadOnly
             | Self::PayloadTooLarge
             | Self::SlowBody
             | Self::BrokenBody
@@ -300,7 +364,7 @@ impl Problem {
             | Self::Internal => {}
         }
         let mut response = Response::new(Bytes::from(body.to_string()));
-        *response.status_mut() = status;
+        *response.status_mut() = kind.status;
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         response

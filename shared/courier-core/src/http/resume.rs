@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::Response;
 
-use super::{insert, path, state, store};
+use super::session::Session;
+use super::{insert, path, store};
 use crate::crypto::seal::{SealError, Sealer};
 use crate::engine::app::App;
 use crate::graph::foreign;
@@ -20,8 +21,15 @@ use crate::time::later;
 /// Begins an operation that follows the job of `ended`, or returns the one that an earlier request began.
 ///
 /// The ended operation keeps its outcome and its completion; the new one gets its own.
-pub(super) async fn resume(app: &App, ended: Record) -> Result<Response<Bytes>, Problem> {
+pub(super) async fn resume(
+    session: Session<'_>,
+    ended: Record,
+) -> Result<Response<Bytes>, Problem> {
+    let app = session.app;
     let mut record = resumed(app, ended)?;
+    if let Some(line) = record.history.last_mut() {
+        line.by = Some(session.who.label());
+    }
     record.writer = (app.ids)().simple().to_string();
     let written = app.store.insert(&record).await;
     let (record, is_replay) = match written.map_err(|error| store(&error))? {
@@ -37,7 +45,7 @@ pub(super) async fn resume(app: &App, ended: Record) -> Result<Response<Bytes>, 
             tracing::error!(operation.id = %record.id, %error, "could not queue the first poll of a resumed operation; the sweeper queues it");
         }
     }
-    let mut response = state(app, &record);
+    let mut response = session.state(&record);
     insert(response.headers_mut(), "location", &path(&record));
     if is_replay {
         insert(response.headers_mut(), "idempotency-replayed", "true");
@@ -97,6 +105,7 @@ fn resumed(app: &App, ended: Record) -> Result<Record, Problem> {
         result: None,
         sealed_result: None,
         error: None,
+        acknowledged: None,
         event: None,
         delivery: Delivery::default(),
         history: vec![HistoryEntry::new(now, "running", "resumed", Some(detail))],

@@ -6,7 +6,7 @@ use super::{Decision, Next, Rules, only, written};
 use crate::operation::message::Message;
 use crate::operation::view::freeze;
 use crate::operation::{
-    DeliveryOutcome, HistoryEntry, OperationError, Outcome, Reason, Record, State,
+    Acknowledgement, DeliveryOutcome, HistoryEntry, OperationError, Outcome, Reason, Record, State,
 };
 
 impl Rules<'_> {
@@ -19,6 +19,26 @@ impl Rules<'_> {
         record.maybe_started |= matches!(self.record.state, State::Starting { .. });
         let (outcome, reason) = (Outcome::Cancelled, Reason::CancelledByCaller);
         self.carry_anew(self.end_as(record, outcome, reason, None))
+    }
+
+    /// Notes that a person has looked into an `unknown` outcome. The outcome stays; a later note replaces an earlier one.
+    pub(super) fn acknowledged(&self, by: &str, note: &str) -> Decision {
+        let is_unknown = self.record.state.outcome() == Some(Outcome::Unknown);
+        if !is_unknown || self.record.erased_at.is_some() {
+            return only(Next::Drop);
+        }
+        let mut record = self.changed();
+        record.acknowledged = Some(Acknowledgement {
+            at: self.now,
+            by: by.to_owned(),
+            note: note.to_owned(),
+        });
+        let entry = self.entry("acknowledged", record.state.status(), Some(note.to_owned()));
+        record.remember(HistoryEntry {
+            by: Some(by.to_owned()),
+            ..entry
+        });
+        written(record, Next::Drop)
     }
 
     /// Queues a new message in place of the one that may be lost.

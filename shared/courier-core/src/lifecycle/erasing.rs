@@ -15,6 +15,8 @@ impl Rules<'_> {
         let mut record = self.changed();
         record.erased_at = Some(self.now);
         record.reference = None;
+        record.person = None;
+        record.acknowledged = None;
         record.parameters.clear();
         record.sealed_parameters = None;
         record.callback = None;
@@ -34,6 +36,7 @@ impl Rules<'_> {
             *line = HistoryEntry {
                 http_status: line.http_status,
                 latency_ms: line.latency_ms,
+                by: line.by.take(),
                 ..HistoryEntry::new(line.at, &line.status, &line.event, None)
             };
         }

@@ -71,6 +71,16 @@ pub enum Event {
     Retargeted(Box<CallbackTarget>),
     /// The caller wants what the record says about people to be erased.
     Erased,
+    /// A person has looked into an `unknown` outcome.
+    Acknowledged {
+        by: String,
+        note: String,
+    },
+    /// Somebody asked for this event: kind and name of the caller, which the history repeats.
+    Requested {
+        by: String,
+        event: Box<Event>,
+    },
     /// The sweeper found the record overdue: its message may be lost.
     Overdue,
     /// A step panicked, or hung until its host abandoned it.
@@ -228,9 +238,20 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
         Event::RedeliveryRequested => rules.redelivery_requested(),
         Event::Retargeted(target) => rules.retargeted(target),
         Event::Erased => rules.erased(),
+        Event::Acknowledged { by, note } => rules.acknowledged(by, note),
+        Event::Requested { by, event } => requested_by(by, decide(record, event, now, policy)),
         Event::Overdue => rules.found_overdue(),
         Event::StepCrashed => rules.step_crashed(),
     }
+}
+
+/// Writes into the line of the history that a decision adds who has asked for it.
+fn requested_by(by: &str, mut decision: Decision) -> Decision {
+    let record = decision.write.as_mut();
+    if let Some(line) = record.and_then(|record| record.history.last_mut()) {
+        line.by = Some(by.to_owned());
+    }
+    decision
 }
 
 /// Reports whether a start of `record` is to come or may be under way.

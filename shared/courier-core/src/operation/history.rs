@@ -16,6 +16,9 @@ pub struct HistoryEntry {
     pub status: String,
     /// Stable name of what happened: `accepted`, `startClaimed`, `callbackAttempt`, …
     pub event: String,
+    /// Who did it, if somebody did: kind and name, such as `client tickets` or `operator night-shift`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -49,6 +52,7 @@ impl HistoryEntry {
             at,
             status: status.to_owned(),
             event: event.to_owned(),
+            by: None,
             detail,
             http_status: None,
             latency_ms: None,

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::crypto::seal::Sealed;
 
+mod acknowledgement;
 mod completion;
 mod error;
 mod follow_up;
@@ -14,10 +15,12 @@ mod graph_view;
 mod history;
 mod id;
 pub mod message;
+mod person;
 mod reason;
 mod sealed_field;
 pub mod view;
 
+pub use acknowledgement::Acknowledgement;
 pub use completion::{CallbackTarget, Delivery, FrozenEvent};
 pub use error::OperationError;
 pub use follow_up::FollowUp;
@@ -25,6 +28,7 @@ pub use forecast::Forecast;
 pub use graph_view::GraphView;
 pub use history::HistoryEntry;
 pub use id::{Ids, OperationId, random_ids};
+pub use person::person_hash;
 pub use reason::Reason;
 pub use sealed_field::SealedField;
 
@@ -43,6 +47,9 @@ pub struct Record {
     pub operation: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// Hash of the person that the operation is about ([`person_hash`]), where the catalogue says which parameter it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     /// Hash of the payload without SAS signature fields.
     pub fingerprint: String,
     /// Parameters that may be read; of a SAS URL only the container's URL appears.
@@ -113,6 +120,9 @@ pub struct Record {
     /// means that it is shelved no longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shelved_until: Option<Timestamp>,
+    /// A person has looked into this `unknown` outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledgement>,
     /// Time at which the caller had its personal data erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased_at: Option<Timestamp>,

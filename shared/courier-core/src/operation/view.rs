@@ -29,6 +29,9 @@ pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
         "profile": target.and_then(|target| target.profile.as_ref()),
         "eventId": record.event.as_ref().map(|event| &event.id),
     });
+    if let Some(acknowledged) = &record.acknowledged {
+        document["acknowledged"] = json!(acknowledged);
+    }
     if let Some(erased_at) = record.erased_at {
         document["erasedAt"] = milliseconds(erased_at).into();
     }

@@ -40,6 +40,8 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         sealed_parameters: Some(serde_json::from_value(json!("v1.sealed")).unwrap()),
         callback: with_callback.then_some(callback),
         traceparent: None,
+        person: None,
+        acknowledged: None,
         created_at: began(),
         deadline: began() + Duration::from_secs(48 * 3600),
         due_at: Some(began() + Duration::from_secs(75)),

@@ -76,6 +76,8 @@ fn record(operation: &str, state: State) -> Record {
         sealed_parameters: state.is_starting().then(sealed),
         callback: Some(CallbackTarget::new(sealed(), "https://tickets.example")),
         traceparent: None,
+        person: None,
+        acknowledged: None,
         created_at: at(0),
         deadline: at(DEADLINE),
         due_at: Some(at(75)),
@@ -202,6 +204,7 @@ fn changed(record: &Record, next: Next, change: impl FnOnce(&mut Record)) -> Dec
 /// Returns a line of the history that names the last call to Graph.
 fn line(now: Timestamp, status: &str, event: &str, detail: Option<&str>) -> HistoryEntry {
     HistoryEntry {
+        by: None,
         at: now,
         status: status.to_owned(),
         event: event.to_owned(),

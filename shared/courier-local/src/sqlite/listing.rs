@@ -7,10 +7,12 @@
 //! Open records change too often to be kept in groups. They, and those of one reference, are looked through in the order
 //! of the list, a bounded number for each page: a page with more to look through ends early, with a cursor.
 
-use courier_core::operation::{CALLBACK_STATUSES, OperationId, STATUSES};
-use courier_core::ports::{Filter, Page};
+use courier_core::operation::{CALLBACK_STATUSES, STATUSES};
+use courier_core::ports::{Filter, OPEN, Page, Position};
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 
+use crate::sqlite::database::nanoseconds;
 use crate::sqlite::failure::Failure;
 use crate::sqlite::schema::callback_status;
 use crate::sqlite::store::load;
@@ -26,7 +28,8 @@ const NEWEST: &str = "SELECT created_at, id, 1 FROM operations
 const NEXT_OPERATION: &str = "SELECT min(operation) FROM operations
     WHERE client = :client AND due_at IS NULL AND operation > :after";
 const COUNT_OPEN: &str = "SELECT count(*) FROM
-    (SELECT 1 FROM operations WHERE client = :client AND open IS NOT NULL LIMIT :limit)";
+    (SELECT 1 FROM operations INDEXED BY operations_open_newest
+    WHERE client = :client AND open IS NOT NULL LIMIT :limit)";
 const NEWEST_OF_GROUP: &str = concat!(
     "SELECT created_at, id, 1 FROM operations
     WHERE client = :client AND due_at IS NULL AND operation = :operation AND status = :status AND ",
@@ -37,23 +40,40 @@ const NEWEST_OF_GROUP: &str = concat!(
 
 /// Looks through records in the order of the list and says of each whether it matches; the stored JSON is read last.
 macro_rules! look_through {
-    ($among:literal) => {
+    ($among:literal, $time:literal, $order:literal) => {
         concat!(
-            "SELECT created_at, id, CASE
-                WHEN operation <> :operation OR status <> :status THEN 0
+            "SELECT ",
+            $time,
+            ", id, CASE
+                WHEN operation <> :operation OR status <> nullif(:status, 'open') THEN 0
+                WHEN reference IS NOT coalesce(:reference, reference) THEN 0
+                WHEN person IS NOT coalesce(:person, person) THEN 0
+                WHEN :status = 'open' AND status NOT IN ('accepted', 'starting', 'running') THEN 0
                 WHEN :callback IS NULL THEN 1
                 ELSE ",
             callback_status!(),
             " IN (:callback, CASE :callback WHEN 'pending' THEN 'retrying' ELSE :callback END) END
             FROM operations WHERE client = :client AND ",
             $among,
-            " AND (created_at, id) < (:created, :after)
-            ORDER BY created_at DESC, id DESC LIMIT :limit"
+            $order,
+        )
+    };
+    ($among:literal) => {
+        look_through!(
+            $among,
+            "created_at",
+            " AND (created_at, id) < (:created, :after) ORDER BY created_at DESC, id DESC LIMIT :limit"
         )
     };
 }
 const LOOK_THROUGH_OPEN: &str = look_through!("open IS NOT NULL");
 const LOOK_THROUGH_REFERENCE: &str = look_through!("reference = :reference");
+const LOOK_THROUGH_PERSON: &str = look_through!("person = :person");
+const LOOK_THROUGH_DEADLINES: &str = look_through!(
+    "open IS NOT NULL",
+    "deadline",
+    " AND (deadline, id) > (:created, :after) ORDER BY deadline, id LIMIT :limit"
+);
 
 /// Returns the page that follows `after`.
 ///
@@ -62,9 +82,9 @@ pub(super) fn page(
     connection: &Connection,
     client: &str,
     filter: &Filter,
-    mut after: Cursor,
     limit: usize,
 ) -> Result<Page, Failure> {
+    let mut after = Cursor::of(&filter.start());
     // One snapshot for the positions and the records.
     let snapshot = connection.unchecked_transaction()?;
     let mut page = Page {
@@ -75,8 +95,11 @@ pub(super) fn page(
     for _ in 0..MAX_ROUNDS {
         let found = positions(&snapshot, client, filter, &after, limit + 1)?;
         for position in found.positions {
+            if filter.ends_before(&position.position()) {
+                return Ok(page);
+            }
             if page.records.len() == limit {
-                page.next = Some(after.text());
+                page.next = Some(after.position());
                 return Ok(page);
             }
             match load(&snapshot, &position.id) {
@@ -87,11 +110,11 @@ pub(super) fn page(
             after = position;
         }
         match found.more_after {
-            Some(position) => after = position,
-            None => return Ok(page),
+            Some(position) if !filter.ends_before(&position.position()) => after = position,
+            Some(_) | None => return Ok(page),
         }
     }
-    page.next = Some(after.text());
+    page.next = Some(after.position());
     Ok(page)
 }
 
@@ -122,14 +145,22 @@ fn positions(
     after: &Cursor,
     limit: usize,
 ) -> Result<Found, Failure> {
-    let place = named_params! { ":client": client, ":created": after.created, ":after": after.id };
+    let place = named_params! { ":client": client, ":created": after.at, ":after": after.id };
+    // A list by deadline has operations without an outcome only.
+    let open = filter.by_deadline.then(|| OPEN.to_owned());
+    let status = filter.status.clone().or(open);
     let wishes = named_params! {
-        ":operation": filter.operation, ":status": filter.status, ":callback": filter.callback,
+        ":operation": filter.operation, ":status": status, ":callback": filter.callback,
+        ":reference": filter.reference, ":person": filter.person,
     };
-    if let Some(reference) = &filter.reference {
-        let among: &[(&str, &dyn ToSql)] = named_params! { ":reference": reference };
-        let among = [place, wishes, among].concat();
-        return look_through(connection, LOOK_THROUGH_REFERENCE, &among, limit);
+    let among = match (filter.by_deadline, &filter.person, &filter.reference) {
+        (true, ..) => Some(LOOK_THROUGH_DEADLINES),
+        (false, Some(_), _) => Some(LOOK_THROUGH_PERSON),
+        (false, None, Some(_)) => Some(LOOK_THROUGH_REFERENCE),
+        (false, None, None) => None,
+    };
+    if let Some(among) = among {
+        return look_through(connection, among, &[place, wishes].concat(), limit);
     }
     let is_filtered =
         filter.status.is_some() || filter.operation.is_some() || filter.callback.is_some();
@@ -253,7 +284,7 @@ fn matching(
     let (mut positions, mut last, mut count) = (Vec::new(), None, 0);
     while let Some(row) = found.next()? {
         let position = Cursor {
-            created: row.get(0)?,
+            at: row.get(0)?,
             id: row.get(1)?,
         };
         count += 1;
@@ -272,35 +303,24 @@ fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-/// The position of a record in its client's list: 16 hexadecimal digits of the time, then the bare id.
+/// A position in a list as the table has it: nanoseconds since 1970, then the id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Cursor {
-    created: i64,
+struct Cursor {
+    at: i64,
     id: String,
 }
 
 impl Cursor {
-    /// Returns the position before the newest record: `~` sorts after every id.
-    pub(super) fn start() -> Self {
+    fn of(position: &Position) -> Self {
         Self {
-            created: i64::MAX,
-            id: "~".to_owned(),
+            at: nanoseconds(position.at),
+            id: position.id.clone(),
         }
     }
 
-    fn text(&self) -> String {
-        format!("{:016x}{}", self.created, self.id.trim_start_matches("op_"))
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (created, id) = text.split_at_checked(16)?;
-        let id = OperationId::parse(&format!("op_{id}"))?;
-        let created = u64::from_str_radix(created, 16).ok()?.cast_signed();
-        let cursor = Self {
-            created,
-            id: id.into(),
-        };
-        (cursor.text() == text).then_some(cursor)
+    fn position(&self) -> Position {
+        let at = Timestamp::from_nanosecond(self.at.into());
+        Position::new(at.unwrap_or_default(), &self.id)
     }
 }
 
@@ -330,6 +350,16 @@ mod tests {
                 "client=? AND reference=? AND (created_at,id)<(?,?)",
             ),
             (NEXT_OPERATION, "operations_closed_by_group", "operation>?"),
+            (
+                LOOK_THROUGH_PERSON,
+                "operations_newest_of_person",
+                "client=? AND person=? AND (created_at,id)<(?,?)",
+            ),
+            (
+                LOOK_THROUGH_DEADLINES,
+                "operations_open_by_deadline",
+                "client=? AND (deadline,id)>(?,?)",
+            ),
         ] {
             let mut plan = connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))

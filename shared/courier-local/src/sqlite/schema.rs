@@ -34,8 +34,26 @@ const ADD_OPEN: &str = "ALTER TABLE operations ADD COLUMN open INTEGER";
 const SET_OPEN: &str = "UPDATE operations SET open = CASE WHEN due_at IS NOT NULL THEN 1 END
     WHERE (open IS NULL) <> (due_at IS NULL)";
 
+/// Further columns that do not raise the version: name, the statement that adds it, and the one that fills it in a file
+/// which has records already. Neither changes while an operation is open.
+const ADDED: [(&str, &str, &str); 2] = [
+    (
+        "deadline",
+        "ALTER TABLE operations ADD COLUMN deadline INTEGER",
+        "UPDATE operations SET deadline = CASE WHEN json_valid(record)
+            THEN CAST(strftime('%s', record ->> '$.deadline') AS INTEGER) * 1000000000 END
+            WHERE deadline IS NULL AND due_at IS NOT NULL",
+    ),
+    (
+        "person",
+        "ALTER TABLE operations ADD COLUMN person TEXT",
+        "UPDATE operations SET person = CASE WHEN json_valid(record) THEN record ->> '$.person' END
+            WHERE person IS NULL",
+    ),
+];
+
 /// Indexes that are made in a file of any version. No update of an open record touches one of them.
-const INDEXES: [(&str, &str); 4] = [
+const INDEXES: [(&str, &str); 6] = [
     (
         "operations_newest",
         "CREATE INDEX operations_newest ON operations (client, created_at, id)",
@@ -56,6 +74,15 @@ const INDEXES: [(&str, &str); 4] = [
         "operations_newest_of_reference",
         "CREATE INDEX operations_newest_of_reference ON operations (client, reference, created_at, id)
             WHERE reference IS NOT NULL",
+    ),
+    (
+        "operations_open_by_deadline",
+        "CREATE INDEX operations_open_by_deadline ON operations (client, deadline, id) WHERE open IS NOT NULL",
+    ),
+    (
+        "operations_newest_of_person",
+        "CREATE INDEX operations_newest_of_person ON operations (client, person, created_at, id)
+            WHERE person IS NOT NULL",
     ),
 ];
 /// Those that the program of the version before makes in every file that lacks them.
@@ -144,19 +171,32 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), MigrationError>
     Ok(transaction.commit()?)
 }
 
-/// Brings the column `open` and the indexes up to date; `is_old` for a file that was there before.
+/// Brings the added columns and the indexes up to date; `is_old` for a file that was there before.
 fn index(connection: &Connection, is_old: bool) -> rusqlite::Result<()> {
     let exists = |name: &str| {
         let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?)";
         connection.query_row(sql, [name], |row| row.get::<_, bool>(0))
     };
-    let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('operations') WHERE name = 'open')";
-    let is_new_column = !connection.query_row(sql, [], |row| row.get::<_, bool>(0))?;
+    let has_column = |name: &str| {
+        let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('operations') WHERE name = ?)";
+        connection.query_row(sql, [name], |row| row.get::<_, bool>(0))
+    };
+    let was_used_before = exists(FORMER_INDEXES[0])? || exists(FORMER_INDEXES[1])?;
+    let is_new_column = !has_column("open")?;
     if is_new_column {
         connection.execute_batch(ADD_OPEN)?;
     }
-    if is_new_column || exists(FORMER_INDEXES[0])? || exists(FORMER_INDEXES[1])? {
+    if is_new_column || was_used_before {
         connection.execute(SET_OPEN, [])?;
+    }
+    for (name, add, fill) in ADDED {
+        let is_new_column = !has_column(name)?;
+        if is_new_column {
+            connection.execute_batch(add)?;
+        }
+        if is_new_column || was_used_before {
+            connection.execute(fill, [])?;
+        }
     }
     connection.execute_batch(DROP_FORMER_INDEXES)?;
     for (name, sql) in INDEXES {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use crate::sqlite::database::{Database, nanoseconds};
 use crate::sqlite::failure::Failure;
-use crate::sqlite::listing::{self, Cursor};
+use crate::sqlite::listing;
 use crate::sqlite::retention;
 use crate::timetable::Carried;
 
@@ -19,20 +19,20 @@ use crate::timetable::Carried;
 const MAX_RECORDS_PER_CALL: usize = 1000;
 
 const INSERT: &str = "INSERT INTO operations
-    (id, client, operation, reference, status, created_at, due_at, ended_at, revision, record, open)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+    (id, client, operation, reference, status, created_at, due_at, ended_at, revision, record, open, deadline, person)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
 /// An update of an open record that stays open. A column that is not named leaves the indexes alone that have it.
 const UPDATE_OPEN: &str = "UPDATE operations
     SET status = :status, due_at = :due, ended_at = :ended, revision = :revision, record = :record
-    WHERE id = :id AND revision = :revision - 1 AND reference IS :reference AND open IS :open";
+    WHERE id = :id AND revision = :revision - 1 AND reference IS :reference AND open IS :open AND person IS :person";
 /// An update after which the record is closed.
 const UPDATE_CLOSED: &str = "UPDATE operations
     SET status = :status, due_at = :due, ended_at = :ended, revision = :revision, record = :record, open = :open
-    WHERE id = :id AND revision = :revision - 1 AND reference IS :reference";
+    WHERE id = :id AND revision = :revision - 1 AND reference IS :reference AND person IS :person";
 /// Any update.
 const UPDATE: &str = "UPDATE operations
     SET status = :status, due_at = :due, ended_at = :ended, revision = :revision, record = :record, open = :open,
-    reference = :reference
+    reference = :reference, person = :person
     WHERE id = :id AND revision = :revision - 1";
 const LOAD: &str = "SELECT id, record FROM operations WHERE id = ?";
 const OVERDUE: &str = "SELECT id, record FROM operations INDEXED BY operations_open_newest
@@ -133,15 +133,9 @@ impl Store for Database {
     }
 
     async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {
-        let after = match &filter.cursor {
-            Some(text) => Cursor::parse(text).ok_or(StoreError::BadCursor)?,
-            None => Cursor::start(),
-        };
         let limit = filter.limit.clamp(1, MAX_RECORDS_PER_CALL);
         let (client, filter) = (client.to_owned(), filter.clone());
-        let page = self.read(move |connection| {
-            listing::page(connection, &client, &filter, after.clone(), limit)
-        });
+        let page = self.read(move |connection| listing::page(connection, &client, &filter, limit));
         Ok(page.await?)
     }
 
@@ -222,6 +216,8 @@ struct Columns {
     client: String,
     operation: String,
     reference: Option<String>,
+    person: Option<String>,
+    deadline: i64,
     status: &'static str,
     created: i64,
     due: Option<i64>,
@@ -239,6 +235,8 @@ impl Columns {
             client: record.client.clone(),
             operation: record.operation.clone(),
             reference: record.reference.clone(),
+            person: record.person.clone(),
+            deadline: nanoseconds(record.deadline),
             status: record.state.status(),
             created: nanoseconds(record.created_at),
             due: record.due_at.map(nanoseconds),
@@ -261,6 +259,8 @@ impl Columns {
             self.revision,
             self.record,
             self.open(),
+            self.deadline,
+            self.person,
         ])
     }
 
@@ -279,6 +279,7 @@ impl Columns {
         connection.prepare_cached(sql)?.execute(named_params! {
             ":id": self.id.as_str(),
             ":reference": self.reference,
+            ":person": self.person,
             ":status": self.status,
             ":due": self.due,
             ":ended": self.ended,

@@ -63,8 +63,8 @@ async fn every_filter_finds_all_that_match_in_order() {
                         callback: callback.clone(),
                         operation: operation.clone(),
                         reference: reference.clone(),
-                        cursor: None,
                         limit: 7,
+                        ..Filter::default()
                     };
                     let is_wanted = |record: &&Record| {
                         let same = |wish: &Option<String>, value: &str| {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use courier_core::operation::{OperationId, Record, State};
-use courier_core::ports::{Document, Filter, Overdue, Page, Shelved, Store, StoreError, Write};
+use courier_core::ports::{
+    Document, Filter, Overdue, Page, Position, Shelved, Store, StoreError, Write,
+};
 use jiff::Timestamp;
 
 use crate::checks;
@@ -216,31 +218,24 @@ impl Store for SimulatedStore {
 
     async fn list(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {
         self.before("record.list").await?;
-        let from: usize = match &filter.cursor {
-            Some(cursor) => cursor.parse().map_err(|_| StoreError::BadCursor)?,
-            None => 0,
-        };
         let records = lock(&self.0.world.records);
-        let wanted = |wish: &Option<String>, value: Option<&str>| {
-            wish.as_deref().is_none_or(|wish| Some(wish) == value)
-        };
+        let after = filter.start();
         let mut found: Vec<Record> = records
             .all()
-            .filter(|record| record.client == client)
-            .filter(|record| wanted(&filter.status, Some(record.state.status())))
-            .filter(|record| wanted(&filter.operation, Some(&record.operation)))
-            .filter(|record| wanted(&filter.reference, record.reference.as_deref()))
-            .filter(|record| {
-                let wish = filter.callback.as_deref();
-                wish.is_none_or(|wish| record.matches_callback(wish))
-            })
+            .filter(|record| record.client == client && filter.matches(record))
+            .filter(|record| filter.precedes(&after, &Position::of(record, filter)))
             .cloned()
             .collect();
-        found.sort_by_key(|record| std::cmp::Reverse(record.created_at));
-        let next = (found.len() > from + filter.limit).then(|| (from + filter.limit).to_string());
-        let records = found.into_iter().skip(from).take(filter.limit).collect();
+        found.sort_by_key(|record| std::cmp::Reverse(Position::of(record, filter)));
+        if filter.by_deadline {
+            found.reverse();
+        }
+        let is_over = found.len() <= filter.limit;
+        found.truncate(filter.limit);
+        let last = found.last().filter(|_| !is_over);
+        let next = last.map(|record| Position::of(record, filter));
         Ok(Page {
-            records,
+            records: found,
             next,
             unreadable: 0,
         })

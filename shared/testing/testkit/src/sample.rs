@@ -46,6 +46,8 @@ pub fn sample_record(id: &OperationId) -> Record {
         reason: None,
         token_refused: false,
         traceparent: None,
+        person: None,
+        acknowledged: None,
         forecast: None,
         graph: GraphView::default(),
         last_monitor: None,

@@ -109,7 +109,6 @@ async fn an_invalid_query_is_refused_with_the_parameters_name() {
             &format!("cursor={}", cursor.to_uppercase().replace('0', "G")),
             "cursor",
         ),
-        ("limit=5", "limit"),
         ("Status=running", "Status"),
         ("x%0D%0Ay=1", "xy"),
         ("=1", ""),

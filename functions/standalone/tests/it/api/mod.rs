@@ -8,5 +8,7 @@ mod idempotency;
 mod lists;
 mod looks;
 pub(crate) mod operations;
+mod operators;
 mod prefer;
+mod selecting;
 mod unusable;

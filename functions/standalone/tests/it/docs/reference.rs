@@ -7,7 +7,9 @@ use courier_core::catalogue::schema::Violation;
 use courier_core::catalogue::{Catalogue, Restart};
 use courier_core::config::Config;
 use courier_core::crypto::secret::{Secret, SecretReference};
-use courier_core::http::problem::{MediaTypes, Problem};
+use courier_core::http::openapi;
+use courier_core::http::problem::{KINDS, Kind, MediaTypes, Problem};
+use courier_core::http::routes::CALLS;
 use courier_core::operation::{Outcome, Reason};
 use courier_core::strict_json::JsonError;
 use serde_json::{Value, json};
@@ -139,6 +141,47 @@ fn the_references_configuration_holds() {
     }
 }
 
+#[test]
+fn the_reference_lists_every_call_of_the_route_table() {
+    let page = read("docs/reference/api.md");
+    let rows: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|call| call.contains(" /"))
+        .collect();
+    let calls = CALLS
+        .iter()
+        .map(|call| format!("{} {}", call.method, call.path));
+    assert_eq!(rows, calls.collect::<Vec<_>>());
+    for call in &CALLS {
+        let row = format!("| `{} {}` | {}", call.method, call.path, call.summary);
+        let start = row.trim_end_matches('.').split(';').next().unwrap();
+        assert!(page.contains(start), "{row}");
+        for name in call.query {
+            assert!(
+                page.contains(&format!("`{name}")),
+                "{name} is not explained"
+            );
+        }
+    }
+}
+
+/// The document is committed, so that a change of the interface shows in a review.
+#[test]
+fn the_committed_openapi_document_is_the_one_that_is_served() {
+    let served = openapi::document(Catalogue::shipped());
+    let text = serde_json::to_string_pretty(&served).unwrap() + "\n";
+    let file = "docs/reference/openapi.json";
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(root().join(file), &text).unwrap();
+    }
+    let has_same = read(file) == text;
+    assert!(
+        has_same,
+        "{file} is old: run this test with UPDATE_OPENAPI=1 and commit the file"
+    );
+}
+
 /// One of each kind.
 fn problems() -> Vec<Problem> {
     let (pointer, rule) = (String::new(), String::new());
@@ -161,9 +204,12 @@ fn problems() -> Vec<Problem> {
         Problem::CredentialRefused { rule: "" },
         Problem::InsufficientScope { rule: "" },
         Problem::OperationForbidden,
+        Problem::ReadOnly,
         Problem::CallbackForbidden { pointer, rule },
         Problem::NotFound,
-        Problem::MethodNotAllowed { allow: "GET" },
+        Problem::MethodNotAllowed {
+            allow: "GET".to_owned(),
+        },
         Problem::PayloadTooLarge,
         Problem::SlowBody,
         Problem::BrokenBody,
@@ -212,17 +258,8 @@ fn the_reference_lists_every_problem_as_the_program_answers_it() {
         );
     }
     assert_eq!(rows.len(), answered.len());
-    // The source names the type and the title of each kind, one after the other: none is missing above.
-    let source = read("shared/courier-core/src/http/problem.rs");
-    let kind = source.split("fn kind(").nth(1).unwrap();
-    let kinds = kind.split("\n    }\n").next().unwrap();
-    let written: BTreeSet<String> = kinds
-        .split('"')
-        .skip(1)
-        .step_by(4)
-        .map(|kind| format!("urn:graph-courier:problem:{kind}"))
-        .collect();
-    assert_eq!(written, answered.into_keys().collect::<BTreeSet<_>>());
+    let known: BTreeSet<String> = KINDS.iter().map(Kind::uri).collect();
+    assert_eq!(known, answered.into_keys().collect::<BTreeSet<_>>());
 }
 
 /// A page without its blocks of code.

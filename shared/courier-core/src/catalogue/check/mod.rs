@@ -116,6 +116,18 @@ impl Check<'_> {
             let rule = "must be a required parameter that is no secret";
             self.require(self.is_sure(name), "serialize_by", rule);
         }
+        if let Some(pointer) = &operation.person {
+            let first = pointer.split('/').nth(1).unwrap_or_default();
+            let is_known = operation.parameters["properties"].get(first).is_some();
+            let is_secret = operation
+                .schema()
+                .secrets()
+                .iter()
+                .any(|name| name == first);
+            let holds = is_pointer(pointer) && !pointer.contains('~') && is_known && !is_secret;
+            let rule = "must be the JSON Pointer of a parameter that is no secret";
+            self.require(holds, "person", rule);
+        }
         if let Some(budget) = &operation.budget {
             let holds = budget.requests > 0 && budget.seconds > 0;
             self.require(holds, "budget", "requests and seconds must be more than 0");

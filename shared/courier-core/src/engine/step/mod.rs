@@ -143,9 +143,7 @@ async fn load(app: &App, id: &OperationId, receives: u32) -> Result<Record, Disp
             tracing::error!(operation.id = %id, error = %chain(&error), "could not read the record; its message waits and is tried again");
             match error {
                 StoreError::Corrupt(..) => UNREADABLE_PAUSE,
-                StoreError::Unavailable(_) | StoreError::Missing(_) | StoreError::BadCursor => {
-                    RETRY_PAUSE
-                }
+                StoreError::Unavailable(_) | StoreError::Missing(_) => RETRY_PAUSE,
             }
         }
     };
@@ -343,6 +341,8 @@ fn records_external_effect(event: &Event) -> bool {
         | Event::Cancelled
         | Event::RedeliveryRequested
         | Event::Erased
+        | Event::Acknowledged { .. }
+        | Event::Requested { .. }
         | Event::Overdue
         | Event::StepCrashed => false,
     }

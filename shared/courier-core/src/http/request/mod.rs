@@ -1,7 +1,7 @@
 //! `POST /v1/operations`: turns untrusted bytes into a new record, or into a list of all mistakes.
 
 use http::HeaderMap;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::auth::Caller;
@@ -15,16 +15,19 @@ use crate::http::problem::Problem;
 use crate::operation::Ids;
 use crate::operation::{
     Delivery, GraphView, HistoryEntry, OperationId, Record, SealedField, State, Unknown,
+    person_hash,
 };
 use crate::outbound::address::Allowed;
 use crate::strict_json;
 
 mod callback;
+mod deadline;
 mod fingerprint;
 mod idempotency;
 mod placeholder;
 
 pub(crate) use callback::{RequestedCallback, Target};
+use deadline::deadline;
 use fingerprint::Asked;
 use idempotency::{idempotency_key, signed_key};
 
@@ -32,8 +35,6 @@ use idempotency::{idempotency_key, signed_key};
 pub const BODY_BYTES: usize = 64 * 1024;
 /// Revision of a record that has not been changed since it was inserted.
 pub(crate) const FIRST_REVISION: u64 = 1;
-/// Longest time from now to an accepted deadline.
-const MAX_DEADLINE_AHEAD: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 /// A request that keeps every rule, except perhaps rules about time.
 pub struct NewOperation<'a> {
@@ -55,6 +56,8 @@ pub struct NewOperation<'a> {
     reference: Option<String>,
     deadline: Timestamp,
     traceparent: Option<String>,
+    /// The operator who asks on behalf of the client.
+    by: Option<String>,
 }
 
 /// Parses the body and headers of a request of `caller`.
@@ -151,7 +154,35 @@ pub fn parse<'a>(
         reference: fields.reference,
         deadline,
         traceparent: traceparent(headers),
+        by: None,
     })
+}
+
+/// Returns an operation that nobody asked for, for an example of its completion.
+pub(crate) fn example<'a>(
+    client: &'a Client,
+    operation: &'a Operation,
+    target: Target,
+    reference: &str,
+    (id, now): (uuid::Uuid, Timestamp),
+) -> NewOperation<'a> {
+    NewOperation {
+        id: OperationId::unique(id),
+        is_derived: false,
+        fingerprint: String::new(),
+        former_fingerprint: String::new(),
+        late: Vec::new(),
+        previous: None,
+        operation,
+        client,
+        parameters: Map::new(),
+        secrets: Map::new(),
+        callback: Some(target),
+        reference: Some(reference.to_owned()),
+        deadline: crate::time::later(now, operation.default_deadline()),
+        traceparent: None,
+        by: None,
+    }
 }
 
 impl<'a> NewOperation<'a> {
@@ -159,8 +190,22 @@ impl<'a> NewOperation<'a> {
         self.client
     }
 
+    /// Has the history say which operator has asked for the operation on behalf of the client.
+    pub(crate) fn asked_by(&mut self, by: String) {
+        self.by = Some(by);
+    }
+
     pub fn operation(&self) -> &Operation {
         self.operation
+    }
+
+    /// Returns the hash of the person that the operation is about.
+    fn person(&self) -> Option<String> {
+        let pointer = self.operation.person.as_deref()?;
+        let mut names = pointer.split('/').skip(1);
+        let first = self.parameters.get(names.next()?)?;
+        let person = names.try_fold(first, |value, name| value.get(name))?;
+        person.as_str().map(person_hash)
     }
 
     /// Takes the id after the one of `refused`, whose start was refused so that its key is free again.
@@ -178,7 +223,10 @@ impl<'a> NewOperation<'a> {
         });
         let callback = self.callback.clone();
         let callback = callback.map(|target| target.sealed(&id, sealer));
-        let accepted = HistoryEntry::new(now, "accepted", "accepted", None);
+        let accepted = HistoryEntry {
+            by: self.by.clone(),
+            ..HistoryEntry::new(now, "accepted", "accepted", None)
+        };
         Record {
             id,
             revision: FIRST_REVISION,
@@ -187,6 +235,7 @@ impl<'a> NewOperation<'a> {
             tenant: self.client.tenant.clone(),
             operation: self.operation.name.clone(),
             reference: self.reference.clone(),
+            person: self.person(),
             fingerprint: self.fingerprint.clone(),
             parameters: self.parameters.clone(),
             sealed_parameters,
@@ -218,6 +267,7 @@ impl<'a> NewOperation<'a> {
             delivery: Delivery::default(),
             history: vec![accepted],
             shelved_until: None,
+            acknowledged: None,
             erased_at: None,
             unknown: Unknown::new(),
         }
@@ -283,45 +333,6 @@ impl Fields {
         }
         fields
     }
-}
-
-/// Returns the deadline in `text`, or the operation's default; adds the rules that `text` breaks.
-fn deadline(
-    text: Option<&str>,
-    operation: &Operation,
-    now: Timestamp,
-    errors: &mut Vec<Violation>,
-    late: &mut Vec<Violation>,
-) -> Timestamp {
-    let default = crate::time::later(now, operation.default_deadline());
-    let Some(text) = text else { return default };
-    let Some(deadline) = time(text) else {
-        let rule = "must be an RFC 3339 time such as 2026-12-20T00:00:00Z";
-        errors.push(Violation::new("/deadline", rule));
-        return default;
-    };
-    if deadline <= now {
-        late.push(Violation::new("/deadline", "must lie in the future"));
-    } else if deadline.duration_since(now) > MAX_DEADLINE_AHEAD {
-        late.push(Violation::new("/deadline", "must lie within 366 days"));
-    }
-    deadline
-}
-
-/// Parses a `date-time` of RFC 3339, section 5.6 in UTC, and nothing else that the parser would accept.
-fn time(text: &str) -> Option<Timestamp> {
-    let shape_letters = text.chars().map(|letter| match letter {
-        '0'..='9' => '0',
-        other => other.to_ascii_uppercase(),
-    });
-    let shape: String = shape_letters.collect();
-    let after_seconds = shape.strip_prefix("0000-00-00T00:00:00")?;
-    let offset = after_seconds
-        .strip_prefix('.')
-        .map_or(after_seconds, |fraction| fraction.trim_start_matches('0'));
-    ["Z", "+00:00", "-00:00"]
-        .contains(&offset)
-        .then(|| text.parse().ok())?
 }
 
 /// Moves secret parameters out of `parameters` and leaves the part of each that may be stored.

@@ -351,6 +351,8 @@ fn accepted(operation: u8, work: Work, with_callback: bool) -> Record {
         sealed_parameters: Some(sealed()),
         callback: with_callback.then(bind::receiver),
         traceparent: None,
+        person: None,
+        acknowledged: None,
         created_at: base(),
         deadline: base() + Duration::from_secs(100 * 3600),
         due_at: Some(timer()),
