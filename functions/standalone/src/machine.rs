@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
+use crate::metrics::{self, Metrics};
 use crate::{descriptors, settings};
 
 /// Number of connections that the kernel queues until they are accepted.
@@ -42,8 +43,17 @@ const STEP_TIME: Duration = Duration::from_secs(90);
 const SHUTDOWN_TIME: Duration = Duration::from_secs(28);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 
+/// Where the machine keeps its data and what it listens at.
+pub(crate) struct Place<'a> {
+    pub(crate) data: &'a Path,
+    pub(crate) listen: SocketAddr,
+    /// Where metrics are served, if they are.
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
 pub(crate) struct Machine {
     pub(crate) address: SocketAddr,
+    pub(crate) metrics_address: Option<SocketAddr>,
     app: Arc<App>,
     /// The data file was made at this start.
     pub(crate) is_new: bool,
@@ -57,13 +67,13 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Opens `data`/courier.db and starts serving at `listen`.
+    /// Opens courier.db in the place's directory and starts serving.
     pub(crate) async fn start(
         config: Config,
-        data: &Path,
-        listen: SocketAddr,
+        place: Place<'_>,
         clock: Clock,
     ) -> anyhow::Result<Self> {
+        let Place { data, listen, .. } = place;
         let certificates = certificates::named(&settings::variable)?;
         let tls = certificates.map(certificates::trusting).transpose()?;
         courier_local::create_private_directory(data)
@@ -83,6 +93,14 @@ impl Machine {
         let open_operations = database.count_open().await?;
         let listener = bind(listen).with_context(|| format!("cannot listen at {listen}"))?;
         let address = listener.local_addr()?;
+        let scraped = place.metrics.map(|address| {
+            bind(address).with_context(|| format!("cannot listen for scrapes at {address}"))
+        });
+        let scraped = scraped.transpose()?;
+        let metrics_address = match &scraped {
+            Some(listener) => Some(listener.local_addr()?),
+            None => None,
+        };
         let timeouts = Timeouts::default();
         let transport = HttpTransport::new(&timeouts, &tls, &config.allowed)
             .context("no TLS roots can be used")?;
@@ -102,11 +120,16 @@ impl Machine {
         app.deployment().await?;
         let (shutdown, stop) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let metrics = Arc::new(Metrics::new(&app, &database, file));
         tasks.spawn(listen_for_requests(
             Arc::clone(&app),
+            Arc::clone(&metrics),
             listener,
             stop.clone(),
         ));
+        if let Some(listener) = scraped {
+            tasks.spawn(metrics::serve(metrics, listener, stop.clone()));
+        }
         tasks.spawn(work(
             Arc::clone(&app),
             database.clone(),
@@ -116,6 +139,7 @@ impl Machine {
         tasks.spawn(sweep_regularly(Arc::clone(&app), stop));
         Ok(Self {
             address,
+            metrics_address,
             app,
             is_new,
             open_operations,
@@ -165,10 +189,20 @@ fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(LISTEN_BACKLOG)
 }
 
-async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::Receiver<bool>) {
-    let handle = move |request| {
-        let app = Arc::clone(&app);
-        async move { answer(&app, request).await }
+async fn listen_for_requests(
+    app: Arc<App>,
+    metrics: Arc<Metrics>,
+    listener: TcpListener,
+    stop: watch::Receiver<bool>,
+) {
+    let handle = move |request: Request<Bytes>| {
+        let (app, metrics) = (Arc::clone(&app), Arc::clone(&metrics));
+        async move {
+            let route = metrics::route(request.uri().path());
+            let response = answer(&app, request).await;
+            metrics.count(route, response.status());
+            response
+        }
     };
     let defaults = Limits::default();
     let limits = Limits {
@@ -226,8 +260,11 @@ async fn sweep_regularly(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             swept = swept => swept,
             _ = stop.changed() => return,
         };
-        if let Err(error) = swept {
-            tracing::error!(error = %chain(&error), "sweep failed; trying again at the next interval");
+        match swept {
+            Ok(_) => app.metrics.details().swept_at = Some((app.clock)()),
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "sweep failed; trying again at the next interval");
+            }
         }
     }
 }

@@ -10,11 +10,14 @@ use courier_core::catalogue::Faults;
 use courier_core::config::ConfigErrors;
 use courier_core::engine::deployment::DeploymentError;
 
+use crate::machine::Place;
+
 mod check;
 mod demo;
 mod descriptors;
 mod key;
 mod machine;
+mod metrics;
 mod orphans;
 mod output;
 mod receiver;
@@ -63,6 +66,10 @@ enum Command {
         /// The address and port at which the API is served. With port 0 the system picks one, and the log says which.
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
+        /// The address and port at which metrics are served, in the form of Prometheus, to everybody who can reach it.
+        /// Without it the environment may say COURIER_METRICS_LISTEN=ADDR; without both there are none.
+        #[arg(long, value_name = "ADDR")]
+        metrics_listen: Option<SocketAddr>,
     },
     /// Runs a simulated Microsoft Graph, for trying things out without an account.
     ///
@@ -145,7 +152,15 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 config,
                 data,
                 listen,
-            } => serve::run(config, &data, listen).await,
+                metrics_listen,
+            } => {
+                let place = Place {
+                    data: &data,
+                    listen,
+                    metrics: settings::metrics_listen(metrics_listen)?,
+                };
+                serve::run(config, place).await
+            }
             Command::SimulateGraph {
                 listen,
                 script,

@@ -2,6 +2,7 @@
 //! The only file that reads environment variables.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +23,23 @@ pub(crate) const COURIER_LOG: &str = "COURIER_LOG";
 
 /// The form of the log: `text` (the default) or `json`.
 pub(crate) const COURIER_LOG_FORMAT: &str = "COURIER_LOG_FORMAT";
+
+/// Where `courier serve` serves metrics: an address with a port.
+pub(crate) const COURIER_METRICS_LISTEN: &str = "COURIER_METRICS_LISTEN";
+
+/// Returns where metrics are served: as the command line says, else as `COURIER_METRICS_LISTEN` does.
+pub(crate) fn metrics_listen(given: Option<SocketAddr>) -> anyhow::Result<Option<SocketAddr>> {
+    let text = variable(COURIER_METRICS_LISTEN).filter(|text| !text.trim().is_empty());
+    match (given, text) {
+        (Some(address), _) => Ok(Some(address)),
+        (None, Some(text)) => {
+            let address = text.trim().parse();
+            let mistake = || format!("{COURIER_METRICS_LISTEN} is no address with a port");
+            address.map(Some).with_context(mistake)
+        }
+        (None, None) => Ok(None),
+    }
+}
 
 /// Reads the configuration named on the command line, else by `COURIER_CONFIG`; returns it with the name of its file.
 pub(crate) fn load_config(path: Option<PathBuf>) -> anyhow::Result<(Config, String)> {

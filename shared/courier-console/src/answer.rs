@@ -52,7 +52,8 @@ pub(crate) fn html(request: &Request<Bytes>, page: &Markup, status: StatusCode) 
     let digest = Sha256::digest(page.0.as_bytes());
     let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..12]));
     let known = request.headers().get(header::IF_NONE_MATCH);
-    let mut response = if status == StatusCode::OK && known.is_some_and(|known| known == &tag) {
+    let mut response = if status == StatusCode::OK && known.is_some_and(|known| is_tag(known, &tag))
+    {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
@@ -64,6 +65,15 @@ pub(crate) fn html(request: &Request<Bytes>, page: &Markup, status: StatusCode) 
     };
     set(&mut response, "etag", &tag);
     response
+}
+
+/// A gateway that compresses makes tags weak.
+fn is_tag(known: &HeaderValue, tag: &str) -> bool {
+    known
+        .as_bytes()
+        .strip_prefix(b"W/")
+        .unwrap_or(known.as_bytes())
+        == tag.as_bytes()
 }
 
 /// Returns a redirect after which the browser asks with GET.

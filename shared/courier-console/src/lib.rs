@@ -130,7 +130,7 @@ async fn page(
     let outcome = match (parts.as_slice(), reads) {
         ([], true) => list::page(site, api, &caller, query).await,
         (["operations.csv"], true) => csv::file(api, site.now, query).await,
-        (["new"], true) => new_request::page(site, api, &caller, query).await,
+        (["new"], true) => new_request::page(site, &caller, query),
         (["new"], false) => new_request::submit(site, api, &caller, request).await,
         (["redeliver"], true) => many::page(site, api, &caller, query).await,
         (["redeliver"], false) => many::submit(site, api, &caller, request).await,

@@ -1,5 +1,7 @@
 //! A new request: a form from the catalogue's schema, with errors at their fields.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use http::{Method, Request};
 use maud::{Markup, html};
@@ -16,12 +18,7 @@ use crate::{problem, schema_form};
 /// Characters of a text that the API takes as a reference.
 const REFERENCE_HINT: &str = "A ticket's number, for example. The same operation and reference are one request, however often they are sent.";
 
-pub(crate) async fn page(
-    site: &Site<'_>,
-    _api: &Api<'_>,
-    caller: &Caller,
-    query: &str,
-) -> Result<Reply, Answer> {
+pub(crate) fn page(site: &Site<'_>, caller: &Caller, query: &str) -> Result<Reply, Answer> {
     let mut fields = Fields::read(query.as_bytes());
     let name = fields.get("operation").to_owned();
     let Some(operation) = find(caller, &name) else {
@@ -128,8 +125,11 @@ fn form(
 }
 
 fn about(operation: &Value) -> Markup {
-    let permissions = operation["permissions"].as_array();
-    let permissions: Vec<&str> = permissions.into_iter().flatten().map(word).collect();
+    // For each kind of token a list; most operations need the same with both.
+    let kinds = operation["permissions"].as_object().into_iter().flatten();
+    let names = kinds.flat_map(|(_, names)| names.as_array().into_iter().flatten());
+    let permissions: BTreeSet<&str> = names.map(word).collect();
+    let permissions: Vec<&str> = permissions.into_iter().collect();
     let deadline = operation["deadlineSeconds"].as_i64();
     html! {
         span.quiet {

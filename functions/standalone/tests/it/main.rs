@@ -16,6 +16,7 @@ mod clients;
 mod libraries;
 
 mod api;
+mod console;
 mod auth;
 mod input;
 

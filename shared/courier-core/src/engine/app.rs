@@ -1,5 +1,6 @@
 //! The long-lived objects that a host builds once: configuration, ports, clock and HTTP clients.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,6 +172,12 @@ impl App {
     /// If so, the secrets may have been replaced.
     pub fn credentials_refused(&self) -> bool {
         self.tokens.refused()
+    }
+
+    /// Returns the requests for Graph tokens since the start of the process, by name of the tenant and result: `granted`,
+    /// `refused` (somebody has to mend something) or `failed`.
+    pub fn token_requests(&self) -> BTreeMap<(String, &'static str), u64> {
+        self.tokens.requests()
     }
 
     /// Returns the kind of token that calls for this record use.

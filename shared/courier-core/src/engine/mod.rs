@@ -8,6 +8,7 @@ pub mod step;
 pub mod sweep;
 
 pub(crate) mod durations;
+pub mod histogram;
 pub mod metrics;
 pub(crate) mod open_operations;
 pub(crate) mod rate_limit;

@@ -2,7 +2,7 @@
 //! the newest one sealed, and one process at a time uses it
 //! (`docs/graph-behaviour.md`, Tokens and clouds).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,7 +47,11 @@ pub(crate) struct Tokens {
     clock: Clock,
     cached: Mutex<CachedTokens>,
     refused: AtomicBool,
+    requests: Mutex<TokenRequests>,
 }
+
+/// Requests for a token by name of the tenant and result: `granted`, `refused` (somebody has to mend something) or `failed`.
+pub(crate) type TokenRequests = BTreeMap<(String, &'static str), u64>;
 
 /// The tokens in memory, by name of the tenant.
 type CachedTokens = HashMap<(String, TokenKind), Arc<Cached<Secret, NotReady>>>;
@@ -83,6 +87,7 @@ impl Tokens {
             clock,
             cached: Mutex::default(),
             refused: AtomicBool::new(false),
+            requests: Mutex::default(),
         }
     }
 
@@ -136,6 +141,18 @@ impl Tokens {
         self.refused.swap(false, Ordering::Relaxed)
     }
 
+    /// Returns the requests for tokens since the start of the process.
+    pub(crate) fn requests(&self) -> TokenRequests {
+        let requests = self.requests.lock();
+        requests.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, tenant: &Tenant, result: &'static str) {
+        let requests = self.requests.lock();
+        let mut requests = requests.unwrap_or_else(PoisonError::into_inner);
+        *requests.entry((tenant.name.clone(), result)).or_default() += 1;
+    }
+
     fn cached(&self, tenant: &str, kind: TokenKind) -> Arc<Cached<Secret, NotReady>> {
         let mut all = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         let patience = self.endpoint.timeout + STORE_TIME;
@@ -157,11 +174,16 @@ impl Tokens {
                 granted.unwrap_or_else(|_| Err(temporary("no token in time", None)))
             }
         };
-        let grant = granted.inspect_err(|failure| {
-            if failure.error.reason.is_some() {
-                self.refused.store(true, Ordering::Relaxed);
-            }
-        })?;
+        let result = match &granted {
+            Ok(_) => "granted",
+            Err(failure) if failure.error.reason.is_some() => "refused",
+            Err(_) => "failed",
+        };
+        self.count(tenant, result);
+        if result == "refused" {
+            self.refused.store(true, Ordering::Relaxed);
+        }
+        let grant = granted?;
         let now = (self.clock)();
         let after = |before_expiry| {
             let lifetime = grant.lifetime;

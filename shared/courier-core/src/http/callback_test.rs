@@ -100,15 +100,14 @@ fn text(
     name: &str,
     errors: &mut Vec<Violation>,
 ) -> Option<String> {
-    match fields.remove(name)? {
-        Value::Null => None,
-        Value::String(text) if (1..=256).contains(&text.chars().count()) => Some(text),
-        _ => {
-            let rule = "must be a string of 1 to 256 characters";
-            errors.push(Violation::new(strict_json::child("", name), rule));
-            None
-        }
+    let value = fields.remove(name).filter(|value| !value.is_null())?;
+    let text = value.as_str();
+    let text = text.filter(|text| (1..=256).contains(&text.chars().count()));
+    if text.is_none() {
+        let rule = "must be a string of 1 to 256 characters";
+        errors.push(Violation::new(strict_json::child("", name), rule));
     }
+    text.map(str::to_owned)
 }
 
 /// Makes an ended operation that is never stored, with its completion.

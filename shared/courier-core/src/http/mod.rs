@@ -138,18 +138,15 @@ async fn open(
     request: &Request<Bytes>,
 ) -> Result<Response<Bytes>, Problem> {
     check_query(call, request)?;
-    match call.handler {
-        Handler::OpenApi => {
-            let mut response = json_response(StatusCode::OK, openapi::document(app.catalogue));
-            let etag = conditional::etag(response.body());
-            let headers = response.headers_mut();
-            insert(headers, "cache-control", "max-age=300");
-            insert(headers, "etag", &etag);
-            Ok(conditional::answer(request, response))
-        }
-        Handler::Readiness => health(app, true).await,
-        _ => health(app, false).await,
+    if call.handler == Handler::OpenApi {
+        let mut response = json_response(StatusCode::OK, openapi::document(app.catalogue));
+        let etag = conditional::etag(response.body());
+        let headers = response.headers_mut();
+        insert(headers, "cache-control", "max-age=300");
+        insert(headers, "etag", &etag);
+        return Ok(conditional::answer(request, response));
     }
+    health(app, call.handler == Handler::Readiness).await
 }
 
 /// Answers the call of a known caller.
@@ -201,7 +198,7 @@ async fn health(app: &App, is_readiness: bool) -> Result<Response<Bytes>, Proble
         })?
         .map_err(|error| store(&error))?;
     }
-    Ok(json_response(StatusCode::OK, &json!({ "status": "ok" })))
+    Ok(json_response(StatusCode::OK, json!({ "status": "ok" })))
 }
 
 /// Returns the path at which an operation is read.

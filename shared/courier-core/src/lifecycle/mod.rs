@@ -79,7 +79,7 @@ pub enum Event {
     /// Somebody asked for this event: kind and name of the caller, which the history repeats.
     Requested {
         by: String,
-        event: Box<Event>,
+        event: Box<Self>,
     },
     /// The sweeper found the record overdue: its message may be lost.
     Overdue,

@@ -42,6 +42,7 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         traceparent: None,
         person: None,
         acknowledged: None,
+        tracestate: None,
         created_at: began(),
         deadline: began() + Duration::from_secs(48 * 3600),
         due_at: Some(began() + Duration::from_secs(75)),

@@ -78,6 +78,7 @@ fn record(operation: &str, state: State) -> Record {
         traceparent: None,
         person: None,
         acknowledged: None,
+        tracestate: None,
         created_at: at(0),
         deadline: at(DEADLINE),
         due_at: Some(at(75)),

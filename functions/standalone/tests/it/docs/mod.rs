@@ -6,5 +6,6 @@ mod citations;
 mod graph_pages;
 #[cfg(feature = "second-tier")]
 mod local_example;
+mod metrics;
 mod reference;
 mod verify_scripts;

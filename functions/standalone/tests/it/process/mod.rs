@@ -27,6 +27,7 @@ mod kill;
 mod load;
 #[cfg(feature = "second-tier")]
 mod log_leaks;
+mod metrics;
 pub(crate) mod program;
 mod seal_keys;
 mod slow_peers;
