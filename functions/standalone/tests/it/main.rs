@@ -16,8 +16,8 @@ mod clients;
 mod libraries;
 
 mod api;
-mod console;
 mod auth;
+mod console;
 mod input;
 
 mod secrets;

@@ -27,14 +27,27 @@ async fn without_a_key_each_path_shows_the_login_and_nothing_else() {
         let shown = visitor.send("POST", path, &own, "").await;
         assert!(shown.is_login(), "POST {path}");
     }
-    for damaged in ["__Host-courier=", "__Host-courier=bm9ib2R5", "courier-loopback=bm9ib2R5"] {
-        let shown = visitor.send("GET", "/console", &[("cookie", damaged)], "").await;
+    for damaged in [
+        "__Host-courier=",
+        "__Host-courier=bm9ib2R5",
+        "courier-loopback=bm9ib2R5",
+    ] {
+        let shown = visitor
+            .send("GET", "/console", &[("cookie", damaged)], "")
+            .await;
         assert!(shown.is_login(), "{damaged}");
     }
     let home = visitor.get("/").await;
     assert_eq!((home.status, home.header("location")), (303, "/console"));
     // A strict cookie is not sent when a link in a ticket is followed, so the page asks for itself once more.
-    let linked = visitor.send("GET", "/console/new", &[("sec-fetch-site", "cross-site")], "").await;
+    let linked = visitor
+        .send(
+            "GET",
+            "/console/new",
+            &[("sec-fetch-site", "cross-site")],
+            "",
+        )
+        .await;
     assert!(linked.is_login());
     assert_eq!(linked.header("refresh"), "0");
     assert_eq!(visitor.get("/console/new").await.header("refresh"), "");
@@ -44,19 +57,35 @@ async fn without_a_key_each_path_shows_the_login_and_nothing_else() {
 async fn a_key_that_nobody_has_opens_nothing_and_says_no_more() {
     let world = World::with(operators).await;
     let visitor = Visitor::new(&world);
-    for key in ["", "unknown", "with space", "night-shift-key2", "ü", &"k".repeat(600)] {
+    for key in [
+        "",
+        "unknown",
+        "with space",
+        "night-shift-key2",
+        "ü",
+        &"k".repeat(600),
+    ] {
         let shown = visitor.post("/console/login", &[("key", key)]).await;
-        assert_eq!((shown.status, shown.header("set-cookie")), (403, ""), "{key}");
+        assert_eq!(
+            (shown.status, shown.header("set-cookie")),
+            (403, ""),
+            "{key}"
+        );
         shown.has(&["This key opens nothing here."]);
     }
     let plain = [("origin", "http://courier.example")];
-    let shown = visitor.send("POST", "/console/login", &plain, &form(&[("key", NIGHT)])).await;
+    let shown = visitor
+        .send("POST", "/console/login", &plain, &form(&[("key", NIGHT)]))
+        .await;
     assert_eq!((shown.status, shown.header("set-cookie")), (403, ""));
     shown.has(&["Open the console by https"]);
     for key in [NIGHT, AUDITOR, TICKETS_KEY] {
         let fields = [("key", key), ("next", "/console/test?url=a")];
         let shown = visitor.post("/console/login", &fields).await;
-        assert_eq!((shown.status, shown.header("location")), (303, "/console/test?url=a"));
+        assert_eq!(
+            (shown.status, shown.header("location")),
+            (303, "/console/test?url=a")
+        );
         let cookie = shown.header("set-cookie");
         assert!(cookie.starts_with("__Host-courier="), "{cookie}");
         for part in ["; Secure", "; HttpOnly", "; SameSite=Strict", "; Path=/;"] {
@@ -86,12 +115,27 @@ async fn a_form_from_another_page_changes_nothing() {
         vec![("origin", ORIGIN), ("sec-fetch-site", "same-site")],
         vec![("sec-fetch-site", "same-origin")],
     ] {
-        for path in [path.as_str(), "/console/new", "/console/redeliver", "/console/logout"] {
+        for path in [
+            path.as_str(),
+            "/console/new",
+            "/console/redeliver",
+            "/console/logout",
+        ] {
             let shown = visitor.send("POST", path, &headers, "").await;
-            assert_eq!((shown.status, shown.header("set-cookie")), (403, ""), "{headers:?}");
+            assert_eq!(
+                (shown.status, shown.header("set-cookie")),
+                (403, ""),
+                "{headers:?}"
+            );
         }
     }
-    assert_eq!(visitor.send("DELETE", &path, &[("origin", ORIGIN)], "").await.status, 405);
+    assert_eq!(
+        visitor
+            .send("DELETE", &path, &[("origin", ORIGIN)], "")
+            .await
+            .status,
+        405
+    );
     assert_eq!(world.operation(&id).await["status"], "running");
     world.closed(&id).await;
 }
@@ -101,26 +145,46 @@ async fn each_answer_tells_the_browser_what_to_refuse() {
     let world = World::with(operators).await;
     let visitor = Visitor::with_key(&world, NIGHT).await;
     let list = visitor.get("/console").await;
-    let asset = list.text.split("href=\"").find(|link| link.contains(".css\"")).unwrap();
+    let asset = list
+        .text
+        .split("href=\"")
+        .find(|link| link.contains(".css\""))
+        .unwrap();
     let asset = asset.split('"').next().unwrap().to_owned();
     let mut paths: Vec<String> = PATHS.map(str::to_owned).to_vec();
-    paths.extend([asset.clone(), "/console/assets/unknown.js".to_owned(), "/".to_owned()]);
+    paths.extend([
+        asset.clone(),
+        "/console/assets/unknown.js".to_owned(),
+        "/".to_owned(),
+    ]);
     for path in paths {
         let shown = visitor.get(&path).await;
         let policy = shown.header("content-security-policy");
-        assert!(policy.starts_with("default-src 'none'; "), "{path}: {policy}");
+        assert!(
+            policy.starts_with("default-src 'none'; "),
+            "{path}: {policy}"
+        );
         assert!(policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'"));
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
         assert_eq!(shown.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(shown.header("referrer-policy"), "same-origin", "{path}");
-        let kept = if path == asset { "public, max-age=31536000, immutable" } else { "no-store" };
+        let kept = if path == asset {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-store"
+        };
         assert_eq!(shown.header("cache-control"), kept, "{path}");
         for inline in ["<style", "style=\"", "onclick", "<script>", "javascript:"] {
-            assert!(!shown.text.contains(inline) || path.ends_with(".css"), "{path}: {inline}");
+            assert!(
+                !shown.text.contains(inline) || path.ends_with(".css"),
+                "{path}: {inline}"
+            );
         }
     }
     let tag = list.header("etag").to_owned();
-    let again = visitor.send("GET", "/console", &[("if-none-match", &tag)], "").await;
+    let again = visitor
+        .send("GET", "/console", &[("if-none-match", &tag)], "")
+        .await;
     assert_eq!((again.status, again.text.as_str()), (304, ""));
 }
 
@@ -135,7 +199,10 @@ async fn what_others_wrote_is_text_wherever_it_is_shown() {
     for path in ["/console", &page, &format!("{page}/cancel")] {
         let shown = visitor.get(path).await;
         shown.has(&["&lt;script&gt;alert(1)&lt;/script&gt;", "U+202E"]);
-        assert!(!shown.text.contains("<script>") && !shown.text.contains("\u{202e}</bdi"), "{path}");
+        assert!(
+            !shown.text.contains("<script>") && !shown.text.contains("\u{202e}</bdi"),
+            "{path}"
+        );
     }
     let query = "/console?status=open&reference=%22%3E%3Cscript%3Ealert(1)%3C/script%3E";
     let shown = visitor.get(query).await;

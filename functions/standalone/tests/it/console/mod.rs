@@ -56,13 +56,19 @@ impl Shown {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.head.get(name).map_or("", |value| value.to_str().unwrap())
+        self.head
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// Asserts that the page has each of these texts.
     pub(crate) fn has(&self, texts: &[&str]) {
         for text in texts {
-            assert!(self.text.contains(text), "{text:?} is missing: {}", self.text);
+            assert!(
+                self.text.contains(text),
+                "{text:?} is missing: {}",
+                self.text
+            );
         }
     }
 
@@ -73,7 +79,10 @@ impl Shown {
 
 impl<'w> Visitor<'w> {
     pub(crate) fn new(world: &'w World) -> Self {
-        Self { world, cookie: None }
+        Self {
+            world,
+            cookie: None,
+        }
     }
 
     pub(crate) async fn with_key(world: &'w World, key: &str) -> Self {
@@ -102,7 +111,10 @@ impl<'w> Visitor<'w> {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Shown {
-        let mut request = Request::builder().method(method).uri(path).header("host", HOST);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", HOST);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -126,6 +138,11 @@ pub(crate) fn form(fields: &[(&str, &str)]) -> String {
 
 /// Asserts that the form led on, and returns the page that it led to.
 pub(crate) async fn followed(visitor: &Visitor<'_>, shown: Shown) -> Shown {
-    assert_eq!(shown.status, StatusCode::SEE_OTHER.as_u16(), "{}", shown.text);
+    assert_eq!(
+        shown.status,
+        StatusCode::SEE_OTHER.as_u16(),
+        "{}",
+        shown.text
+    );
     visitor.get(shown.header("location")).await
 }
