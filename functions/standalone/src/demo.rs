@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Place};
 use crate::serve::Stop;
 use crate::show::{Api, Show};
 use crate::timeline::Timeline;
@@ -37,7 +37,8 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
         .tempdir()?;
     let config = config(&simulator.base_url(), receiver)?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let machine = Machine::start(config, data.path(), listen, settings::clock()).await?;
+    let place = Place::new(data.path(), listen);
+    let machine = Machine::start(config, place, settings::clock()).await?;
     let api = Api::new(format!("http://{}", machine.address), API_KEY)?;
     timeline.say(&format!(
         "{}\n\n  API       {}   (X-Api-Key: {API_KEY})\n  Graph     {}   simulated\n  receiver  http://{receiver}   verifies every signature\n",

@@ -9,22 +9,28 @@ use anyhow::Context;
 use courier_core::config::Config;
 use courier_core::engine::app::App;
 use courier_core::engine::platform::Platform;
+use courier_core::engine::restoring::{self, Copied};
 use courier_core::engine::step::guarded_step;
 use courier_core::engine::sweep::sweep;
 use courier_core::error_chain::chain;
 use courier_core::lifecycle::Timing;
 use courier_core::operation::{OperationId, random_ids};
 use courier_core::outbound::{HttpTransport, Timeouts, certificates};
+use courier_core::ports::Store;
 use courier_core::time::{Clock, later};
 use courier_local::worker::{self, WorkerOptions};
 use courier_local::{Database, Options, ServingLock};
 use courier_local::{Limits, serve};
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::{descriptors, settings};
+use crate::metrics::{self, Metrics};
+use crate::pace::Pace;
+use crate::reload::{self, Current, Ground, Source};
+use crate::{backup, descriptors, settings};
 
 /// Number of connections that the kernel queues until they are accepted.
 ///
@@ -39,9 +45,34 @@ const STEP_TIME: Duration = Duration::from_secs(90);
 const SHUTDOWN_TIME: Duration = Duration::from_secs(28);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 
+/// Where the machine keeps its data and what it listens at.
+pub(crate) struct Place<'a> {
+    pub(crate) data: &'a Path,
+    pub(crate) listen: SocketAddr,
+    /// Where metrics are served, if they are.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// The configuration is read again when its files change, or on the signal.
+    pub(crate) source: Option<(Source, Signal)>,
+    pub(crate) pace: Pace,
+}
+
+impl<'a> Place<'a> {
+    /// Returns a place without metrics, whose configuration stays as it is.
+    pub(crate) fn new(data: &'a Path, listen: SocketAddr) -> Self {
+        Self {
+            data,
+            listen,
+            metrics: None,
+            source: None,
+            pace: Pace::default(),
+        }
+    }
+}
+
 pub(crate) struct Machine {
     pub(crate) address: SocketAddr,
-    app: Arc<App>,
+    pub(crate) metrics_address: Option<SocketAddr>,
+    current: Current,
     /// The data file was made at this start.
     pub(crate) is_new: bool,
     /// The number of operations that were open at this start.
@@ -54,15 +85,13 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Opens `data`/courier.db and starts serving at `listen`.
+    /// Opens courier.db in the place's directory and starts serving.
     pub(crate) async fn start(
         config: Config,
-        data: &Path,
-        listen: SocketAddr,
+        place: Place<'_>,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let certificates = certificates::named(&settings::variable)?;
-        let tls = certificates.map(certificates::trusting).transpose()?;
+        let Place { data, listen, .. } = place;
         courier_local::create_private_directory(data)
             .with_context(|| format!("the directory {} cannot be made", data.display()))?;
         let lock = ServingLock::wait(data)
@@ -77,43 +106,60 @@ impl Machine {
                 ..Options::default()
             },
         )?;
+        let copied = copied(&database).await?;
+        backup::check_is_restored(copied.as_ref(), data)?;
         let open_operations = database.count_open().await?;
         let listener = bind(listen).with_context(|| format!("cannot listen at {listen}"))?;
         let address = listener.local_addr()?;
-        let timeouts = Timeouts::default();
-        let transport = HttpTransport::new(&timeouts, &tls, &config.allowed)
-            .context("no TLS roots can be used")?;
-        let platform = Platform {
-            store: Arc::new(database.clone()),
-            queue: Arc::new(database.clone()),
-            transport: Arc::new(transport),
-            clock: Arc::clone(&clock),
-            ids: random_ids(),
-            timing: Timing {
-                forgets_waits: true,
-                ..Timing::default()
-            },
-            timeouts,
+        let scraped = place.metrics.map(|address| {
+            bind(address).with_context(|| format!("cannot listen for scrapes at {address}"))
+        });
+        let scraped = scraped.transpose()?;
+        let metrics_address = match &scraped {
+            Some(listener) => Some(listener.local_addr()?),
+            None => None,
         };
-        let app = Arc::new(App::new(config, platform));
+        let app = app(config, &database, Arc::clone(&clock))?;
+        let app = app.with_copied(copied);
         app.deployment().await?;
         let (shutdown, stop) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let current = Current::new(app);
+        let metrics = Arc::new(Metrics::new(current.clone(), &database, file));
         tasks.spawn(listen_for_requests(
-            Arc::clone(&app),
-            listener,
+            current.clone(),
+            Arc::clone(&metrics),
+            (listener, place.pace.clone()),
             stop.clone(),
         ));
+        if let Some(listener) = scraped {
+            tasks.spawn(metrics::serve(metrics, listener, stop.clone()));
+        }
         tasks.spawn(work(
-            Arc::clone(&app),
+            current.clone(),
             database.clone(),
-            clock,
+            (Arc::clone(&clock), place.pace),
             stop.clone(),
         ));
-        tasks.spawn(sweep_regularly(Arc::clone(&app), stop));
+        tasks.spawn(sweep_regularly(current.clone(), stop.clone()));
+        if let Some((source, hangup)) = place.source {
+            let ground = Ground {
+                database: database.clone(),
+                data: data.to_owned(),
+                clock,
+            };
+            tasks.spawn(reload::follow(
+                current.clone(),
+                source,
+                ground,
+                hangup,
+                stop,
+            ));
+        }
         Ok(Self {
             address,
-            app,
+            metrics_address,
+            current,
             is_new,
             open_operations,
             database,
@@ -130,14 +176,19 @@ impl Machine {
                 "a thread of the data file has panicked, so nothing can be stored any more"
             }
             Some(_) = self.tasks.join_next() => {
-                "the listener, the worker or the sweeper has panicked"
+                "the listener, the worker, the sweeper or the reload has panicked"
             }
         }
     }
 
+    /// Returns when the next message is due.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.database.next_due()
+    }
+
     /// Stops accepting work, finishes what is in flight within [`SHUTDOWN_TIME`] and closes the database.
     pub(crate) async fn stop(mut self) {
-        self.app.begin_shutdown(SHUTDOWN_TIME);
+        self.current.app().begin_shutdown(SHUTDOWN_TIME);
         self.shutdown.send_replace(true);
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(error) = ended {
@@ -146,6 +197,37 @@ impl Machine {
         }
         self.database.close().await;
     }
+}
+
+/// Returns the `App` on a database.
+pub(crate) fn app(config: Config, database: &Database, clock: Clock) -> anyhow::Result<App> {
+    let certificates = certificates::named(&settings::variable)?;
+    let tls = certificates.map(certificates::trusting).transpose()?;
+    let timeouts = Timeouts::default();
+    let transport =
+        HttpTransport::new(&timeouts, &tls, &config.allowed).context("no TLS roots can be used")?;
+    let platform = Platform {
+        store: Arc::new(database.clone()),
+        queue: Arc::new(database.clone()),
+        transport: Arc::new(transport),
+        clock,
+        ids: random_ids(),
+        timing: Timing {
+            forgets_waits: true,
+            ..Timing::default()
+        },
+        timeouts,
+    };
+    Ok(App::new(config, platform))
+}
+
+/// Reads what the data says about the copy that it was restored from, or that it is.
+async fn copied(database: &Database) -> anyhow::Result<Option<Copied>> {
+    let document = database.load_document(restoring::DOCUMENT).await?;
+    let copied = document.map(|document| serde_json::from_str(&document.body));
+    copied
+        .transpose()
+        .context("the document about the backup cannot be read")
 }
 
 fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
@@ -162,10 +244,22 @@ fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(LISTEN_BACKLOG)
 }
 
-async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::Receiver<bool>) {
-    let handle = move |request| {
-        let app = Arc::clone(&app);
-        async move { courier_core::http::handle(&app, request, Timestamp::MAX).await }
+async fn listen_for_requests(
+    current: Current,
+    metrics: Arc<Metrics>,
+    (listener, pace): (TcpListener, Pace),
+    stop: watch::Receiver<bool>,
+) {
+    let handle = move |request: http::Request<_>| {
+        let (app, metrics) = (current.app(), Arc::clone(&metrics));
+        let doing = pace.busy.begin();
+        async move {
+            let route = metrics::route(request.uri().path());
+            let response = courier_core::http::handle(&app, request, Timestamp::MAX).await;
+            metrics.count(route, response.status());
+            drop(doing);
+            response
+        }
     };
     let defaults = Limits::default();
     let limits = Limits {
@@ -176,40 +270,55 @@ async fn listen_for_requests(app: Arc<App>, listener: TcpListener, stop: watch::
     serve(listener, limits, handle, stop).await;
 }
 
-async fn work(app: Arc<App>, database: Database, clock: Clock, stop: watch::Receiver<bool>) {
-    let store = Arc::clone(&app);
+async fn work(
+    current: Current,
+    database: Database,
+    (clock, pace): (Clock, Pace),
+    stop: watch::Receiver<bool>,
+) {
+    let loading = current.clone();
     let load = move |ids: Vec<OperationId>| {
-        let app = Arc::clone(&store);
+        let app = loading.app();
         async move { app.store.load_many(&ids).await.unwrap_or_default() }
     };
     let step = move |message, receives, record| {
-        let app = Arc::clone(&app);
+        let app = current.app();
+        let doing = pace.busy.begin();
         async move {
             let ends_at = later((app.clock)(), STEP_TIME);
-            guarded_step(&app, record, &message, receives, ends_at).await
+            let disposition = guarded_step(&app, record, &message, receives, ends_at).await;
+            drop(doing);
+            disposition
         }
     };
     let options = WorkerOptions {
         drain: SHUTDOWN_TIME,
+        max_idle: pace.max_idle,
         ..WorkerOptions::default()
     };
     worker::run(database, clock, options, (load, step), stop).await;
 }
 
-async fn sweep_regularly(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+async fn sweep_regularly(current: Current, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         let swept = async {
             ticks.tick().await;
-            sweep(&app, Timestamp::MAX).await
+            sweep(&current.app(), Timestamp::MAX).await
         };
         // A sweep with many old records to delete may take long; the next process goes on with it.
         let swept = tokio::select! {
             swept = swept => swept,
             _ = stop.changed() => return,
         };
-        if let Err(error) = swept {
-            tracing::error!(error = %chain(&error), "sweep failed; trying again at the next interval");
+        match swept {
+            Ok(_) => {
+                let app = current.app();
+                app.metrics.details().swept_at = Some((app.clock)());
+            }
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "sweep failed; trying again at the next interval");
+            }
         }
     }
 }

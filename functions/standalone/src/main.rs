@@ -10,14 +10,20 @@ use courier_core::catalogue::Faults;
 use courier_core::config::ConfigErrors;
 use courier_core::engine::deployment::DeploymentError;
 
+use crate::machine::Place;
+
+mod backup;
 mod check;
 mod demo;
 mod descriptors;
 mod key;
 mod machine;
+mod metrics;
 mod orphans;
 mod output;
+mod pace;
 mod receiver;
+mod reload;
 mod serve;
 mod settings;
 mod show;
@@ -51,6 +57,9 @@ enum Command {
     },
     /// Serves the HTTP API and does the work behind it, on one machine.
     ///
+    /// It reads the configuration again when its file or a file of a secret changes, and on SIGHUP. A wrong one changes
+    /// nothing, and the log says what is wrong.
+    ///
     /// It ends on Ctrl-C or SIGTERM, when what is in flight is finished. It may also be killed at any moment: the next
     /// one goes on where it was. What it does is logged on standard error; COURIER_LOG says how much.
     Serve {
@@ -63,6 +72,10 @@ enum Command {
         /// The address and port at which the API is served. With port 0 the system picks one, and the log says which.
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
+        /// The address and port at which metrics are served, in the form of Prometheus, to everybody who can reach it.
+        /// Without it the environment may say COURIER_METRICS_LISTEN=ADDR; without both there are none.
+        #[arg(long, value_name = "ADDR")]
+        metrics_listen: Option<SocketAddr>,
     },
     /// Runs a simulated Microsoft Graph, for trying things out without an account.
     ///
@@ -99,6 +112,17 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
+    /// Copies the data into one file, while it is served or not.
+    ///
+    /// The copy is one moment of the data. It is checked from end to end, and what it holds is counted. It holds personal
+    /// data and sealed secrets: keep it as you keep the data.
+    Backup(backup::Backup),
+    /// Puts a copy in place, so that `courier serve` goes on from it.
+    ///
+    /// What was done after the copy was made is not known to it. No operation that Graph would run twice is started from
+    /// it: it ends as `unknown`, and its history says why (docs/backup.md). The exit code is 2 when the configuration is
+    /// wrong or has not the seal key of the copy.
+    Restore(backup::Restore),
     /// Makes keys, passwords and secrets.
     Key {
         #[command(subcommand)]
@@ -145,13 +169,22 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 config,
                 data,
                 listen,
-            } => serve::run(config, &data, listen).await,
+                metrics_listen,
+            } => {
+                let place = Place {
+                    metrics: settings::metrics_listen(metrics_listen)?,
+                    ..Place::new(&data, listen)
+                };
+                serve::run(config, place).await
+            }
             Command::SimulateGraph {
                 listen,
                 script,
                 journal,
                 catalogue,
             } => simulate::run(listen, script, journal, &catalogue).await,
+            Command::Backup(arguments) => backup::back_up(&arguments),
+            Command::Restore(arguments) => backup::restore(arguments).await,
             Command::Check { config, data } => check::run(config, data.as_deref()),
             Command::Key {
                 command: KeyCommand::New(kind),

@@ -10,6 +10,9 @@ use courier_core::graph::foreign;
 use courier_core::operation::{Record, SealedField, State};
 use courier_local::DataFile;
 
+/// What the findings say whose data no key opens.
+pub(crate) const NO_SEAL_KEY: &str = "no configured seal key opens";
+
 /// The findings, each with the number of operations or documents that it is about.
 #[derive(Default)]
 pub(crate) struct Orphans {

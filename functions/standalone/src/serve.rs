@@ -1,30 +1,34 @@
 //! `courier serve`: runs the service until SIGINT or SIGTERM. It may be killed at any moment; the next process resumes
 //! where it was.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Place};
+use crate::reload::Source;
 use crate::settings;
 
-pub(crate) async fn run(
-    config: Option<PathBuf>,
-    data: &Path,
-    listen: SocketAddr,
-) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(config: Option<PathBuf>, place: Place<'_>) -> anyhow::Result<ExitCode> {
     courier_core::arm_crash_points!(settings::variable);
-    let (config, document) = settings::load_config(config)?;
+    // From now on SIGHUP does not end the program.
+    let hangup = signal(SignalKind::hangup())?;
+    let (source, loaded) = Source::read(settings::document_path(config)?)?;
+    let (config, document) = (loaded.config, loaded.document);
     for warning in &config.warnings {
         tracing::warn!("{document}:{warning}");
     }
     let (cloud, graph) = (config.graph.cloud.clone(), config.graph.base_url.clone());
     let clients = config.clients.len();
     let mut stop = Stop::listen()?;
+    let data = place.data;
+    let place = Place {
+        source: Some((source, hangup)),
+        ..place
+    };
     let mut machine = tokio::select! {
-        machine = Machine::start(config, data, listen, settings::clock()) => machine?,
+        machine = Machine::start(config, place, settings::clock()) => machine?,
         // It may be waiting for another process to end.
         () = stop.asked() => return Ok(ExitCode::SUCCESS),
     };
@@ -39,6 +43,9 @@ pub(crate) async fn run(
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
+    if let Some(address) = machine.metrics_address {
+        tracing::info!(%address, "serving metrics");
+    }
     tokio::select! {
         () = stop.asked() => {}
         what = machine.failed() => {

@@ -1,11 +1,14 @@
 //! Reads the environment: the configuration document, its secrets, the log level, the clock.
 //! The only file that reads environment variables.
 
+use std::cell::RefCell;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
+use courier_core::catalogue::Catalogue;
 use courier_core::config::{Config, OwnOperations, log_filter_mistake};
 use courier_core::crypto::secret::{Secret, SecretReference};
 use courier_core::time::Clock;
@@ -23,19 +26,78 @@ pub(crate) const COURIER_LOG: &str = "COURIER_LOG";
 /// The form of the log: `text` (the default) or `json`.
 pub(crate) const COURIER_LOG_FORMAT: &str = "COURIER_LOG_FORMAT";
 
+/// Where `courier serve` serves metrics: an address with a port.
+pub(crate) const COURIER_METRICS_LISTEN: &str = "COURIER_METRICS_LISTEN";
+
+/// Returns where metrics are served: as the command line says, else as `COURIER_METRICS_LISTEN` does.
+pub(crate) fn metrics_listen(given: Option<SocketAddr>) -> anyhow::Result<Option<SocketAddr>> {
+    let text = variable(COURIER_METRICS_LISTEN).filter(|text| !text.trim().is_empty());
+    match (given, text) {
+        (Some(address), _) => Ok(Some(address)),
+        (None, Some(text)) => {
+            let address = text.trim().parse();
+            let mistake = || format!("{COURIER_METRICS_LISTEN} is no address with a port");
+            address.map(Some).with_context(mistake)
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// A configuration as it was read.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// Where its document is, as the messages name it.
+    pub(crate) document: String,
+    /// What it says of operations of the operator's own.
+    pub(crate) own_operations: OwnOperations,
+}
+
 /// Reads the configuration named on the command line, else by `COURIER_CONFIG`; returns it with the name of its file.
 pub(crate) fn load_config(path: Option<PathBuf>) -> anyhow::Result<(Config, String)> {
-    let path = match path {
-        Some(path) => path,
-        None => config_path(variable(COURIER_CONFIG))?,
-    };
-    let text = std::fs::read_to_string(&path)
+    let loaded = load(&document_path(path)?, None, &mut Vec::new())?;
+    Ok((loaded.config, loaded.document))
+}
+
+/// Returns where the configuration is: on the command line, else in `COURIER_CONFIG`.
+pub(crate) fn document_path(path: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    match path {
+        Some(path) => Ok(path),
+        None => config_path(variable(COURIER_CONFIG)),
+    }
+}
+
+/// Reads the configuration; with a `catalogue` that is already there, the operator's own operations are not read again.
+///
+/// `files` gets the files that it is made of: the document, and those of its secrets, also if it is wrong.
+pub(crate) fn load(
+    path: &Path,
+    catalogue: Option<&'static Catalogue>,
+    files: &mut Vec<PathBuf>,
+) -> anyhow::Result<Loaded> {
+    *files = vec![path.to_owned()];
+    let text = std::fs::read_to_string(path)
         .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
     let document = path.display().to_string();
-    let catalogue = OwnOperations::named_in(&text).catalogue(Path::new(""))?;
-    let config = Config::parse(&text, catalogue, &|reference| resolve(reference, &variable));
+    let own_operations = OwnOperations::named_in(&text);
+    let catalogue = match catalogue {
+        Some(catalogue) => catalogue,
+        None => own_operations.catalogue(Path::new(""))?,
+    };
+    let named = RefCell::new(Vec::new());
+    let resolve = |reference: &SecretReference| {
+        if let SecretReference::File(path) = reference {
+            named.borrow_mut().push(PathBuf::from(path));
+        }
+        resolve(reference, &variable)
+    };
+    let config = Config::parse(&text, catalogue, &resolve);
+    files.append(&mut named.borrow_mut());
     match config {
-        Ok(config) => Ok((config, document)),
+        Ok(config) => Ok(Loaded {
+            config,
+            document,
+            own_operations,
+        }),
         Err(errors) => Err(errors.of(document).into()),
     }
 }

@@ -21,9 +21,7 @@ pub struct ServingLock(
 impl ServingLock {
     /// Returns the lock of the directory, once no other process holds it.
     pub async fn wait(directory: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(directory.join(NAME))?;
+        let file = open(directory)?;
         let mut told = false;
         loop {
             match file.try_lock() {
@@ -37,4 +35,20 @@ impl ServingLock {
             sleep(PAUSE).await;
         }
     }
+
+    /// Returns the lock of the directory, or `None` if another process holds it.
+    pub fn take(directory: &Path) -> io::Result<Option<Self>> {
+        let file = open(directory)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::Error(error)) => Err(error),
+            Err(TryLockError::WouldBlock) => Ok(None),
+        }
+    }
+}
+
+fn open(directory: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.open(directory.join(NAME))
 }

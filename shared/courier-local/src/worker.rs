@@ -80,7 +80,7 @@ pub async fn run<L, R, S, F>(
         }
         let pause = match queue_state(&database, clock(), &capacity, &options).await {
             QueueState::Due(due) => {
-                report_lateness(&due, clock());
+                report_lateness(&database, &due, clock());
                 for (received, loaded) in with_records(due, &load) {
                     capacity.begin(&received.flow);
                     let record = within(loaded, options.load_patience);
@@ -232,8 +232,14 @@ async fn queue_state(
     QueueState::Idle(pause.min(options.max_idle))
 }
 
-/// Logs how late the worker is; the first message is the one that is longest due.
-fn report_lateness(received: &[Received], now: Timestamp) {
+/// Counts and logs how late the worker is; the first message is the one that is longest due.
+fn report_lateness(database: &Database, received: &[Received], now: Timestamp) {
+    let mut lateness = database.lateness();
+    for one in received {
+        let late = now.duration_since(one.due);
+        lateness.observe(Duration::try_from(late).unwrap_or_default());
+    }
+    drop(lateness);
     if let Some(first) = received.first() {
         let late_ms = now.duration_since(first.due).as_millis();
         tracing::debug!(count = received.len(), late_ms, "messages received");

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::answer::Payload;
 
 /// The request headers that entries contain.
-const HEADERS: [&str; 12] = [
+const HEADERS: [&str; 13] = [
     "accept",
     "accept-encoding",
     "client-request-id",
@@ -25,6 +25,7 @@ const HEADERS: [&str; 12] = [
     "prefer",
     "retry-attempt",
     "traceparent",
+    "tracestate",
     "user-agent",
     "x-ms-throttle-priority",
 ];

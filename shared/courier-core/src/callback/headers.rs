@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::DeliveryAttempt;
 use crate::crypto::secret::Secret;
 use crate::crypto::webhook_signature;
+use crate::operation::trace_context;
 use crate::profile::Signature;
 use crate::time::milliseconds;
 
@@ -42,9 +43,7 @@ pub(super) fn of(
             headers.insert("ce-time", &milliseconds(ended_at))?;
         }
     }
-    if let Some(traceparent) = &attempt.record.traceparent {
-        headers.insert("traceparent", traceparent)?;
-    }
+    trace(&mut headers, attempt, now)?;
     if let (Some(hmac), Some(secret)) = (&profile.hmac, attempt.profile.secrets.first()) {
         let mac = hmac.algorithm.sign(secret.expose().as_bytes(), &[body]);
         let signature = hmac.encoding.encode(&mac);
@@ -54,6 +53,24 @@ pub(super) fn of(
         headers.insert(name.as_str(), value.expose())?;
     }
     Ok(headers.0)
+}
+
+/// Makes the attempt a call of the trace that the request belongs to.
+fn trace(
+    headers: &mut Headers,
+    attempt: &DeliveryAttempt<'_>,
+    now: Timestamp,
+) -> Result<(), &'static str> {
+    let record = attempt.record;
+    let call = format!("{} {} {now}", attempt.event.id, record.delivery.attempts);
+    let parent = record.traceparent.as_deref();
+    if let Some(child) = parent.and_then(|parent| trace_context::child(parent, &call)) {
+        headers.insert("traceparent", &child)?;
+        if let Some(state) = &record.tracestate {
+            headers.insert("tracestate", state)?;
+        }
+    }
+    Ok(())
 }
 
 struct Headers(HeaderMap);

@@ -122,6 +122,15 @@ impl Callbacks {
         }
     }
 
+    /// Returns these with the breakers of `former`, whose deliveries in flight and pauses count for both.
+    pub(crate) fn succeeding(self, former: &Self) -> Self {
+        Self {
+            breakers: self.breakers.succeeding(&former.breakers),
+            tokens: self.tokens.succeeding(&former.tokens),
+            ..self
+        }
+    }
+
     /// Returns the timeout of a call that precedes the delivery: for an access token or for a handshake.
     fn side_call_timeout(&self) -> Duration {
         self.timeout / 3

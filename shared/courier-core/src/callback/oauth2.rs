@@ -28,7 +28,7 @@ const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(60);
 pub(super) struct AccessTokens {
     cached: Mutex<HashMap<Key, Arc<Cached<Secret, String>>>>,
     /// The token endpoints that have asked for a pause.
-    holds: Holds,
+    holds: Arc<Holds>,
     /// Longest time that a delivery waits for a token that another one fetches.
     patience: Duration,
 }
@@ -60,9 +60,15 @@ impl AccessTokens {
     pub(super) fn new(patience: Duration) -> Self {
         Self {
             cached: Mutex::default(),
-            holds: Holds::default(),
+            holds: Arc::default(),
             patience,
         }
+    }
+
+    /// Returns these with the pauses that token endpoints have asked `former` for.
+    pub(super) fn succeeding(mut self, former: &Self) -> Self {
+        self.holds = Arc::clone(&former.holds);
+        self
     }
 
     fn cached(&self, client: &Client, oauth2: &OAuth2) -> Arc<Cached<Secret, String>> {

@@ -248,7 +248,7 @@ fn text_secret(secret: &Secret) -> Result<Vec<u8>, String> {
 }
 
 /// Headers that have another meaning in a request and cannot hold a signature.
-const RESERVED_HEADERS: [&str; 13] = [
+const RESERVED_HEADERS: [&str; 14] = [
     "authorization",
     "connection",
     "content-length",
@@ -258,6 +258,7 @@ const RESERVED_HEADERS: [&str; 13] = [
     "prefer",
     "svix-signature",
     "traceparent",
+    "tracestate",
     "transfer-encoding",
     "webhook-signature",
     "x-api-key",

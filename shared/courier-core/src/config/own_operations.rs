@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::catalogue::{Catalogue, Faults};
 
 /// Where an operator's own operations are, and the hosts that they may follow jobs at.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct OwnOperations {
     /// Directory of the catalogue files, relative to the one that the host names.
     pub directory: Option<String>,

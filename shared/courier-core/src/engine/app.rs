@@ -1,5 +1,6 @@
 //! The long-lived objects that a host builds once: configuration, ports, clock and HTTP clients.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::engine::open_operations::OpenOperations;
 use crate::engine::overflow::Overflow;
 use crate::engine::platform::Platform;
 use crate::engine::rate_limit::{Budget, RateLimiter};
+use crate::engine::restoring::Copied;
 use crate::graph::client::Graph;
 use crate::graph::tokens::Tokens;
 use crate::lifecycle::{Policy, Timing, may_start};
@@ -36,19 +38,21 @@ pub struct App {
     pub clock: Clock,
     pub(crate) ids: Ids,
     pub timing: Timing,
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     pub(crate) timeouts: Timeouts,
     pub(crate) graph: Graph,
     pub(crate) tokens: Tokens,
     pub(crate) callbacks: Callbacks,
     pub(crate) key_sets: KeySets,
-    pub(crate) requests: RateLimiter,
-    pub(crate) open: OpenOperations,
-    pub(crate) durations: Durations,
-    pub(crate) budget: Budget,
+    pub(crate) requests: Arc<RateLimiter>,
+    pub(crate) open: Arc<OpenOperations>,
+    pub(crate) durations: Arc<Durations>,
+    pub(crate) budget: Arc<Budget>,
     pub overflow: Overflow,
+    /// The copy that the store was restored from.
+    pub(crate) copied: Option<Copied>,
     /// The tenants and operations that Graph throttles at present.
-    pub(crate) throttled: Holds,
+    pub(crate) throttled: Arc<Holds>,
     /// The time by which everything in flight has to end, once the shutdown has begun.
     stops_at: watch::Sender<Option<Timestamp>>,
     deployment: OnceCell<Deployment>,
@@ -101,15 +105,16 @@ impl App {
         let callbacks = Callbacks::new(transport, &config, timeouts.callback, Arc::clone(&clock));
         Self {
             key_sets,
-            requests: RateLimiter::default(),
-            open: OpenOperations::default(),
-            durations: Durations::default(),
-            budget: Budget::default(),
+            requests: Arc::default(),
+            open: Arc::default(),
+            durations: Arc::default(),
+            budget: Arc::default(),
             overflow: Overflow::default(),
-            throttled: Holds::default(),
+            copied: None,
+            throttled: Arc::default(),
             stops_at: watch::Sender::new(None),
             deployment: OnceCell::new(),
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
             timeouts,
             catalogue: config.catalogue,
             config,
@@ -173,6 +178,12 @@ impl App {
         self.tokens.refused()
     }
 
+    /// Returns the requests for Graph tokens since the start of the process, by name of the tenant and result: `granted`,
+    /// `refused` (somebody has to mend something) or `failed`.
+    pub fn token_requests(&self) -> BTreeMap<(String, &'static str), u64> {
+        self.tokens.requests()
+    }
+
     /// Returns the kind of token that calls for this record use.
     pub(crate) fn token_kind(&self, record: &Record, operation: &Operation) -> TokenKind {
         let tenant = self.config.graph.tenants.get(&record.tenant);
@@ -192,6 +203,28 @@ impl App {
         }
     }
 
+    /// Returns this `App` as the successor of `former`, which has the same store: with all that must outlive a change of the
+    /// configuration.
+    ///
+    /// These are the pauses that others have asked for, limits, counts, and the shutdown. What is in flight ends with
+    /// `former`.
+    #[must_use]
+    pub fn succeeding(self, former: &Self) -> Self {
+        Self {
+            tokens: self.tokens.succeeding(&former.tokens),
+            callbacks: self.callbacks.succeeding(&former.callbacks),
+            requests: Arc::clone(&former.requests),
+            open: Arc::clone(&former.open),
+            durations: Arc::clone(&former.durations),
+            budget: Arc::clone(&former.budget),
+            throttled: Arc::clone(&former.throttled),
+            metrics: Arc::clone(&former.metrics),
+            copied: former.copied.clone(),
+            stops_at: former.stops_at.clone(),
+            ..self
+        }
+    }
+
     /// Returns this `App` for a queue that hands out nothing more when `limit` of its messages are in flight.
     #[must_use]
     pub fn with_in_flight_limit(self, limit: u64) -> Self {
@@ -199,6 +232,12 @@ impl App {
             overflow: Overflow::of(limit),
             ..self
         }
+    }
+
+    /// Returns this `App` for a store that was restored from a copy.
+    #[must_use]
+    pub fn with_copied(self, copied: Option<Copied>) -> Self {
+        Self { copied, ..self }
     }
 
     pub(crate) fn may_start(&self, record: &Record) -> bool {

@@ -1,8 +1,13 @@
-//! Counts of what the steps have done. The host takes them from time to time and emits them in its own way.
+//! Counts of what the steps have done. A host takes them from time to time and emits them, or shows the totals when asked.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::engine::histogram::Histogram;
+use crate::operation::Outcome;
 
 /// Most lags that are kept, so that memory is bounded when no host takes them; CloudWatch takes no more in one metric.
 const MAX_COMPLETION_LAGS: usize = 100;
@@ -43,20 +48,128 @@ impl Counts {
             self.completion_lags.push(lag);
         }
     }
+
+    /// Adds other counts to these; the lags of single completions are left out, because they are no count.
+    fn add(&mut self, other: &Self) {
+        let Self {
+            started,
+            ended,
+            polls,
+            throttled,
+            callbacks,
+            completion_lags: _,
+            start_unknown,
+            undeliverable,
+            authorization_lost,
+            step_crashes,
+            overdue,
+            unusable,
+        } = other;
+        for (sum, more) in [
+            (&mut self.started, started),
+            (&mut self.polls, polls),
+            (&mut self.throttled, throttled),
+            (&mut self.start_unknown, start_unknown),
+            (&mut self.undeliverable, undeliverable),
+            (&mut self.authorization_lost, authorization_lost),
+            (&mut self.step_crashes, step_crashes),
+            (&mut self.overdue, overdue),
+            (&mut self.unusable, unusable),
+        ] {
+            *sum += more;
+        }
+        for (sums, more) in [(&mut self.ended, ended), (&mut self.callbacks, callbacks)] {
+            for (name, count) in more {
+                *sums.entry(name).or_default() += count;
+            }
+        }
+    }
+}
+
+/// The calls of Graph that are counted.
+pub const GRAPH_CALLS: [&str; 2] = ["start", "poll"];
+/// The results of a call of Graph: a status, a class of statuses, or why there is none.
+pub const GRAPH_RESULTS: [&str; 9] = [
+    "2xx",
+    "3xx",
+    "401",
+    "403",
+    "429",
+    "4xx",
+    "5xx",
+    "unanswered",
+    "not_sent",
+];
+
+/// What is counted in more detail than in [`Counts`], for a host that is asked. Nothing of it is ever reset.
+///
+/// Names are those of the catalogue: no id, reference or person is in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Details {
+    /// Operations that Graph has started, by name.
+    pub started: BTreeMap<String, u64>,
+    /// Ended operations by name and outcome.
+    pub ended: BTreeMap<(String, Outcome), u64>,
+    /// Calls of Graph, by one of [`GRAPH_CALLS`] and one of [`GRAPH_RESULTS`].
+    pub graph_requests: BTreeMap<(&'static str, &'static str), u64>,
+    /// Times from the end of an operation to the delivery of its completion.
+    pub completion_lag: Histogram,
+    /// Time at which the last sweep ended well.
+    pub swept_at: Option<Timestamp>,
+}
+
+/// Bounds in seconds: a delivery at once, the first attempts, the later ones, and a receiver that was away for a day.
+const COMPLETION_LAG_BOUNDS: [f64; 10] = [
+    0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 1800.0, 7200.0, 28_800.0, 86_400.0,
+];
+
+impl Default for Details {
+    fn default() -> Self {
+        Self {
+            started: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            graph_requests: BTreeMap::new(),
+            completion_lag: Histogram::new(&COMPLETION_LAG_BOUNDS),
+            swept_at: None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
-pub struct Metrics(Mutex<Counts>);
+pub struct Metrics {
+    since_taken: Mutex<Counts>,
+    taken: Mutex<Counts>,
+    details: Mutex<Details>,
+}
 
 impl Metrics {
-    /// Returns the counts since the last call and resets them.
+    /// Returns the counts since the last call. They go on counting in [`Self::totals`].
     pub fn take(&self) -> Counts {
-        std::mem::take(&mut self.counts())
+        let mut counts = self.counts();
+        lock(&self.taken).add(&counts);
+        std::mem::take(&mut counts)
+    }
+
+    /// Returns the counts since the start of the process, without the lags of single completions.
+    pub fn totals(&self) -> Counts {
+        let counts = self.counts();
+        let mut totals = lock(&self.taken).clone();
+        totals.add(&counts);
+        totals
+    }
+
+    /// Returns the details, which a host may read and add to.
+    pub fn details(&self) -> MutexGuard<'_, Details> {
+        lock(&self.details)
     }
 
     pub(crate) fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.since_taken)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -71,5 +184,20 @@ mod tests {
         }
         assert_eq!(metrics.take().completion_lags.len(), MAX_COMPLETION_LAGS);
         assert_eq!(metrics.take(), Counts::default());
+    }
+
+    #[test]
+    fn totals_go_on_when_the_counts_are_taken() {
+        let metrics = Metrics::default();
+        for _ in 0..2 {
+            metrics.counts().polls += 3;
+            *metrics.counts().ended.entry("failed").or_default() += 1;
+            let before = metrics.totals();
+            let taken = metrics.take();
+            assert_eq!((taken.polls, taken.ended["failed"]), (3, 1));
+            assert_eq!(metrics.totals(), before);
+        }
+        let totals = metrics.totals();
+        assert_eq!((totals.polls, totals.ended["failed"]), (6, 2));
     }
 }

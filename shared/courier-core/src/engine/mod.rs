@@ -4,10 +4,12 @@ pub mod app;
 pub mod deployment;
 pub mod overflow;
 pub mod platform;
+pub mod restoring;
 pub mod step;
 pub mod sweep;
 
 pub(crate) mod durations;
+pub mod histogram;
 pub mod metrics;
 pub(crate) mod open_operations;
 pub(crate) mod rate_limit;

@@ -26,7 +26,7 @@ pub(super) struct TokenEndpoint {
     pub(super) login: Url,
     pub(super) timeout: Duration,
     pub(super) clock: Clock,
-    pub(super) holds: Holds,
+    pub(super) holds: Arc<Holds>,
 }
 
 impl TokenEndpoint {

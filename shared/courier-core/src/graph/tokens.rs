@@ -2,7 +2,7 @@
 //! the newest one sealed, and one process at a time uses it
 //! (`docs/graph-behaviour.md`, Tokens and clouds).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,7 +23,6 @@ use crate::graph::token_endpoint::{TokenEndpoint, refused, temporary};
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::operation::Reason;
 use crate::outbound::Transport;
-use crate::outbound::holds::Holds;
 use crate::outbound::token_answer::Grant;
 use crate::ports::{Document, Store};
 use crate::time::{Clock, elapsed, later};
@@ -47,7 +46,11 @@ pub(crate) struct Tokens {
     clock: Clock,
     cached: Mutex<CachedTokens>,
     refused: AtomicBool,
+    requests: Mutex<TokenRequests>,
 }
+
+/// Requests for a token by name of the tenant and result: `granted`, `refused` (somebody has to mend something) or `failed`.
+pub(crate) type TokenRequests = BTreeMap<(String, &'static str), u64>;
 
 /// The tokens in memory, by name of the tenant.
 type CachedTokens = HashMap<(String, TokenKind), Arc<Cached<Secret, NotReady>>>;
@@ -76,14 +79,21 @@ impl Tokens {
                 login,
                 timeout,
                 clock: Arc::clone(&clock),
-                holds: Holds::default(),
+                holds: Arc::default(),
             },
             scope: format!("{}/.default", graph.origin().ascii_serialization()),
             store,
             clock,
             cached: Mutex::default(),
             refused: AtomicBool::new(false),
+            requests: Mutex::default(),
         }
+    }
+
+    /// Returns these with the pauses that login hosts have asked `former` for.
+    pub(crate) fn succeeding(mut self, former: &Self) -> Self {
+        self.endpoint.holds = Arc::clone(&former.endpoint.holds);
+        self
     }
 
     /// Returns a token of the tenant, from memory if it is still valid.
@@ -136,6 +146,18 @@ impl Tokens {
         self.refused.swap(false, Ordering::Relaxed)
     }
 
+    /// Returns the requests for tokens since the start of the process.
+    pub(crate) fn requests(&self) -> TokenRequests {
+        let requests = self.requests.lock();
+        requests.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, tenant: &Tenant, result: &'static str) {
+        let requests = self.requests.lock();
+        let mut requests = requests.unwrap_or_else(PoisonError::into_inner);
+        *requests.entry((tenant.name.clone(), result)).or_default() += 1;
+    }
+
     fn cached(&self, tenant: &str, kind: TokenKind) -> Arc<Cached<Secret, NotReady>> {
         let mut all = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         let patience = self.endpoint.timeout + STORE_TIME;
@@ -157,11 +179,16 @@ impl Tokens {
                 granted.unwrap_or_else(|_| Err(temporary("no token in time", None)))
             }
         };
-        let grant = granted.inspect_err(|failure| {
-            if failure.error.reason.is_some() {
-                self.refused.store(true, Ordering::Relaxed);
-            }
-        })?;
+        let result = match &granted {
+            Ok(_) => "granted",
+            Err(failure) if failure.error.reason.is_some() => "refused",
+            Err(_) => "failed",
+        };
+        self.count(tenant, result);
+        if result == "refused" {
+            self.refused.store(true, Ordering::Relaxed);
+        }
+        let grant = granted?;
         let now = (self.clock)();
         let after = |before_expiry| {
             let lifetime = grant.lifetime;

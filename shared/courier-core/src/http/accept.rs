@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::app::App;
-use crate::engine::start_line;
 use crate::engine::step::{self, StepError};
+use crate::engine::{restoring, start_line};
 use crate::error_chain::chain;
 use crate::graph::client::StartRequest;
 use crate::http::problem::Problem;
@@ -208,7 +208,8 @@ async fn insert(
     may_claim: bool,
 ) -> Result<Inserted, Problem> {
     for _ in 0..MAX_GENERATIONS {
-        let record = new.record(&app.config.sealer, due, now);
+        let mut record = new.record(&app.config.sealer, due, now);
+        restoring::hold_start(app, &mut record, now);
         let claimed = may_claim.then(|| claim(app, &record, now)).flatten();
         let (mut record, claimed) = match claimed {
             Some((record, claimed)) => (record, Some(Box::new(claimed))),

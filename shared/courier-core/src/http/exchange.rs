@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::operation::Ids;
+use crate::operation::trace_context::TraceContext;
 use crate::redact::scrub;
 
 const REQUEST_ID: &str = "x-request-id";
@@ -21,6 +22,8 @@ pub struct Exchange {
     id: HeaderValue,
     method: Method,
     path: String,
+    /// The id of the trace that the caller says the request belongs to.
+    trace_id: Option<String>,
     received: Instant,
 }
 
@@ -28,10 +31,15 @@ pub struct Exchange {
 #[derive(Clone)]
 pub(super) struct CallerName(pub(super) String);
 
+/// Marks the answer to a request that a machine repeats all day, as an extension: its line in the log is at `debug`.
+#[derive(Clone)]
+pub struct Routine;
+
 impl Exchange {
     /// Begins with the arrival of a request's head.
     pub fn begin(head: &request::Parts, ids: &Ids) -> Self {
         let path = scrub(head.uri.path());
+        let trace = TraceContext::read(&head.headers);
         Self {
             id: chosen_id(&head.headers).unwrap_or_else(|| {
                 let id = ids().simple().to_string();
@@ -39,13 +47,18 @@ impl Exchange {
             }),
             method: head.method.clone(),
             path: path.chars().take(MAX_PATH_CHARS).collect(),
+            trace_id: trace.map(|trace| trace.trace_id().to_owned()),
             received: Instant::now(),
         }
     }
 
-    /// Returns the span for the handler, which gives each of its log lines the request's id.
+    /// Returns the span for the handler, which gives each of its log lines the request's id and its trace's.
     pub fn span(&self) -> Span {
-        tracing::info_span!("request", request.id = self.id())
+        tracing::info_span!(
+            "request",
+            request.id = self.id(),
+            trace.id = self.trace_id()
+        )
     }
 
     /// Completes the answer and logs it: one line for each request, with the target `access`.
@@ -53,16 +66,16 @@ impl Exchange {
     /// The answer gets the request's id, also in a problem document. The answer to `HEAD` keeps only its headers.
     pub fn end(self, mut response: Response<Bytes>) -> Response<Bytes> {
         let client = response.extensions().get::<CallerName>();
-        tracing::info!(
-            target: "access",
-            method = self.method.as_str(),
-            path = self.path,
-            status = response.status().as_u16(),
-            milliseconds = u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX),
-            client = client.map(|name| name.0.as_str()),
-            request.id = self.id(),
-            "request answered"
-        );
+        let status = response.status().as_u16();
+        let milliseconds = u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (method, path) = (self.method.as_str(), self.path.as_str());
+        let (id, trace) = (self.id(), self.trace_id());
+        let client = client.map(|name| name.0.as_str());
+        if response.extensions().get::<Routine>().is_some() {
+            tracing::debug!(target: "access", method, path, status, milliseconds, request.id = id, "request answered");
+        } else {
+            tracing::info!(target: "access", method, path, status, milliseconds, client, request.id = id, trace.id = trace, "request answered");
+        }
         let content = response.headers().get(header::CONTENT_TYPE);
         if content.is_some_and(|content| content == "application/problem+json")
             && let Ok(Value::Object(mut document)) = serde_json::from_slice(response.body())
@@ -78,6 +91,10 @@ impl Exchange {
         }
         response.headers_mut().insert(REQUEST_ID, self.id);
         response
+    }
+
+    fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_deref()
     }
 
     fn id(&self) -> &str {

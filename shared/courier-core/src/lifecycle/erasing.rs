@@ -21,6 +21,7 @@ impl Rules<'_> {
         record.sealed_parameters = None;
         record.callback = None;
         record.traceparent = None;
+        record.tracestate = None;
         record.last_monitor = None;
         record.graph.client_request_id = None;
         record.graph.request_id = None;

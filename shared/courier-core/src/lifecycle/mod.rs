@@ -21,6 +21,7 @@ mod following;
 pub mod forecast;
 mod locating;
 mod losing;
+mod restoring;
 pub mod resuming;
 mod running;
 pub mod schedule;
@@ -85,6 +86,10 @@ pub enum Event {
     Overdue,
     /// A step panicked, or hung until its host abandoned it.
     StepCrashed,
+    /// The record was restored from a copy that was made at this time, if it says so. What was done later is not known.
+    Restored {
+        copied_at: Option<Timestamp>,
+    },
 }
 
 /// What a poll has asked Graph for. An answer counts only for a record that would still ask the same.
@@ -242,6 +247,7 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
         Event::Requested { by, event } => requested_by(by, decide(record, event, now, policy)),
         Event::Overdue => rules.found_overdue(),
         Event::StepCrashed => rules.step_crashed(),
+        Event::Restored { copied_at } => rules.restored(*copied_at),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod message;
 mod person;
 mod reason;
 mod sealed_field;
+pub mod trace_context;
 pub mod view;
 
 pub use acknowledgement::Acknowledgement;
@@ -59,9 +60,11 @@ pub struct Record {
     pub sealed_parameters: Option<Sealed>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<CallbackTarget>,
-    /// W3C trace context of the request, passed on with the callback.
+    /// W3C trace context of the request: each callback is a call of the same trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
     pub created_at: Timestamp,
     pub deadline: Timestamp,
     /// Time by which the operation needs its next step; some time after it the sweep steps in. `None` once Closed.
@@ -290,7 +293,7 @@ impl State {
 }
 
 /// The final result of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
     Succeeded,

@@ -215,7 +215,8 @@ fn may_send(name: &str) -> Result<(), &'static str> {
     };
     let name = name.as_str();
     let is_of_the_signature = name.starts_with("webhook-") || name.starts_with("ce-");
-    if RESERVED_HEADERS.contains(&name) || is_of_the_signature || name == "traceparent" {
+    let is_of_the_trace = ["traceparent", "tracestate"].contains(&name);
+    if RESERVED_HEADERS.contains(&name) || is_of_the_signature || is_of_the_trace {
         return Err("must not be a header that graph-courier sets itself");
     }
     Ok(())

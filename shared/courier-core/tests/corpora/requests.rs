@@ -119,7 +119,9 @@ fn only_a_complete_trace_context_is_passed_on() {
         };
         match record.traceparent {
             Some(traceparent) => {
-                assert_eq!(traceparent.as_bytes(), case.input);
+                // A later version is passed on as the version that this program speaks.
+                assert!(traceparent.starts_with("00-"));
+                assert_eq!(traceparent.as_bytes()[2..], case.input[2..55]);
                 "kept".to_owned()
             }
             None => "ignored".to_owned(),

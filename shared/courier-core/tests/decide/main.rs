@@ -55,6 +55,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Cancelled),
         1 => Just(Happening::Redelivery),
         1 => Just(Happening::Overdue),
+        1 => Just(Happening::Restored),
     ]
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         traceparent: None,
         person: None,
         acknowledged: None,
+        tracestate: None,
         created_at: began(),
         deadline: began() + Duration::from_secs(48 * 3600),
         due_at: Some(began() + Duration::from_secs(75)),
@@ -123,6 +124,7 @@ pub(crate) enum Happening {
     Cancelled,
     Redelivery,
     Overdue,
+    Restored,
 }
 
 /// Returns the event that `happening` is for `record`.
@@ -167,6 +169,7 @@ pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
         Happening::Cancelled => Event::Cancelled,
         Happening::Redelivery => Event::RedeliveryRequested,
         Happening::Overdue => Event::Overdue,
+        Happening::Restored => Event::Restored { copied_at: None },
     }
 }
 

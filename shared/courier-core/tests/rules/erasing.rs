@@ -42,6 +42,7 @@ fn erasing_leaves_id_client_fingerprint_status_and_times() {
     let personal = || json!("Erika Mustermann");
     record.reference = Some("Erika Mustermann".to_owned());
     record.traceparent = Some("00-Erika Mustermann".to_owned());
+    record.tracestate = Some("erika=Mustermann".to_owned());
     record.parameters.insert("user".to_owned(), personal());
     record.result = Some(record.parameters.clone());
     record.error =

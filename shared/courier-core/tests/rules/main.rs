@@ -27,6 +27,7 @@ mod looking;
 mod messages;
 mod pacing;
 mod polls;
+mod restoring;
 mod resuming;
 mod shelving;
 mod snapshots;
@@ -78,6 +79,7 @@ fn record(operation: &str, state: State) -> Record {
         traceparent: None,
         person: None,
         acknowledged: None,
+        tracestate: None,
         created_at: at(0),
         deadline: at(DEADLINE),
         due_at: Some(at(75)),

@@ -54,6 +54,10 @@ impl DataFile {
         self.visit("SELECT key, body FROM documents", visit)
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn visit(&self, sql: &str, mut visit: impl FnMut(String, String)) -> Result<(), OpenError> {
         let mut read = || {
             let mut statement = self.connection.prepare(sql)?;

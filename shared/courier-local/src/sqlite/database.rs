@@ -1,17 +1,19 @@
 //! The database file: opening it, explaining why it cannot be opened, and passing work to its threads.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use courier_core::catalogue::Catalogue;
+use courier_core::engine::histogram::Histogram;
 use courier_core::lifecycle::resuming::resume;
 use courier_core::operation::Record;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Notify, watch};
 
+use crate::metrics::census::Census;
 use crate::sqlite::connection_threads::{self, ConnectionThreads};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::identity::Identity;
@@ -35,6 +37,9 @@ const PAGE_BYTES: i64 = 2048;
 /// It is also the size to which a log that grew in a burst is truncated.
 const WAL_BYTES: i64 = 16 << 20;
 
+/// Bounds in seconds: in time, a busy moment, a worker that does not keep up, one that stood still.
+const LATENESS_BOUNDS: [f64; 10] = [0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0];
+
 /// Records in one SQLite file (WAL, synchronous=FULL), and the messages of the open ones in memory.
 ///
 /// Clones share the connections. Several processes may write to one file, but only one may handle messages
@@ -49,6 +54,8 @@ struct Inner {
     died: watch::Receiver<bool>,
     commits: Arc<AtomicU64>,
     timetable: Arc<Timetable>,
+    census: Arc<Census>,
+    lateness: Mutex<Histogram>,
     /// The time until which the worker sleeps, in nanoseconds since 1970; `i64::MAX` while it is awake.
     asleep_until: AtomicI64,
     earlier: Notify,
@@ -125,7 +132,8 @@ impl Database {
             prepare_reader(&reader)?;
             Ok(reader)
         };
-        let timetable = timetable_of(&writer, options.catalogue).map_err(classify)?;
+        let census = Census::default();
+        let timetable = timetable_of(&writer, options.catalogue, &census).map_err(classify)?;
         let readers: rusqlite::Result<Vec<_>> = (0..READERS).map(|_| reader()).collect();
         let readers = readers.map_err(classify)?;
         let files = Identity::of(path).map_err(|error| OpenError::Gone(path.to_owned(), error))?;
@@ -142,6 +150,8 @@ impl Database {
             died,
             commits,
             timetable: Arc::new(timetable),
+            census: Arc::new(census),
+            lateness: Mutex::new(Histogram::new(&LATENESS_BOUNDS)),
             asleep_until: AtomicI64::new(i64::MAX),
             earlier: Notify::new(),
         })))
@@ -198,6 +208,16 @@ impl Database {
         &self.0.timetable
     }
 
+    pub(crate) fn census(&self) -> &Arc<Census> {
+        &self.0.census
+    }
+
+    /// Returns the histogram of how late steps began.
+    pub(crate) fn lateness(&self) -> MutexGuard<'_, Histogram> {
+        let lateness = self.0.lateness.lock();
+        lateness.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Wakes the worker if it sleeps beyond `due`.
     pub(crate) fn announce(&self, due: Timestamp) {
         if nanoseconds(due) < self.0.asleep_until.load(Ordering::SeqCst) {
@@ -217,10 +237,14 @@ impl Database {
     }
 }
 
-/// Makes the timetable of the open operations from their records.
+/// Makes the timetable of the open operations, and the census, from their records.
 ///
 /// A record that cannot be read gets no message; the sweeper finds it overdue and reports it.
-fn timetable_of(connection: &Connection, catalogue: &Catalogue) -> rusqlite::Result<Timetable> {
+fn timetable_of(
+    connection: &Connection,
+    catalogue: &Catalogue,
+    census: &Census,
+) -> rusqlite::Result<Timetable> {
     let timetable = Timetable::default();
     let seen = last_seen::read(connection)?;
     let mut statement =
@@ -228,9 +252,11 @@ fn timetable_of(connection: &Connection, catalogue: &Catalogue) -> rusqlite::Res
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let record = row.get_ref(0)?.as_bytes().unwrap_or_default();
-        if let Ok(record) = serde_json::from_slice::<Record>(record)
-            && let Some((message, due)) = resume(&record, catalogue, seen.as_ref())
-        {
+        let Ok(record) = serde_json::from_slice::<Record>(record) else {
+            continue;
+        };
+        census.note(&record.id, census.facts(&record));
+        if let Some((message, due)) = resume(&record, catalogue, seen.as_ref()) {
             timetable.resume(&record, message, due);
         }
     }

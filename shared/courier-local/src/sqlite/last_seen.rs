@@ -37,12 +37,28 @@ impl Database {
         self.note(now, now).await
     }
 
+    /// Notes that another process may have handled messages up to now, of which this file does not know.
+    pub async fn note_gap(&self, now: Timestamp) -> Result<(), StoreError> {
+        let seen = self.read(|connection| Ok(read(connection)?)).await?;
+        let settled = seen.map_or(Timestamp::UNIX_EPOCH, |seen| seen.settled);
+        let alive_until = now;
+        self.write_note(&LastSeen {
+            settled,
+            alive_until,
+        })
+        .await
+    }
+
     async fn note(&self, now: Timestamp, alive_until: Timestamp) -> Result<(), StoreError> {
         let seen = LastSeen {
             settled: self.timetable().settled(now),
             alive_until,
         };
-        let body = serde_json::to_string(&seen).unwrap_or_default();
+        self.write_note(&seen).await
+    }
+
+    async fn write_note(&self, seen: &LastSeen) -> Result<(), StoreError> {
+        let body = serde_json::to_string(seen).unwrap_or_default();
         let written = self.write(move |connection| {
             connection
                 .prepare_cached(WRITE)?

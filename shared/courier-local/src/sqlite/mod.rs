@@ -1,10 +1,12 @@
 //! The ports on one SQLite file.
 //!
 //! `database` opens the file, `connection_threads` owns the connections and commits in groups, `store` and `queue`
-//! implement the ports (`queue` on the timetable), `listing` reads pages, `retention` deletes, `permissions` keeps the files private,
-//! `identity` notices that they were deleted or replaced, and `failure` holds the common errors.
+//! implement the ports (`queue` on the timetable), `listing` reads pages, `tally` counts, `retention` deletes, `permissions`
+//! keeps the files private, `identity` notices that they were deleted or replaced, `copying` makes and checks copies, and
+//! `failure` holds the common errors.
 
 mod connection_threads;
+pub mod copying;
 mod data_file;
 mod database;
 mod failure;
@@ -17,6 +19,7 @@ mod queue;
 mod retention;
 mod schema;
 mod store;
+mod tally;
 
 pub use data_file::DataFile;
 pub use database::{Database, OpenError, Options};

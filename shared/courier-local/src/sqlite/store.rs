@@ -52,9 +52,11 @@ impl Store for Database {
             Ok(Write::Applied)
         };
         let (carried, timetable) = (Carried::of(record), Arc::clone(self.timetable()));
+        let noted = self.noted(record);
         let written = move |write: &Write| {
             if matches!(write, Write::Applied) {
                 timetable.inserted(carried);
+                noted();
             }
         };
         let write = self.write_then(work, written).await?;
@@ -91,9 +93,11 @@ impl Store for Database {
             Ok(Write::Applied)
         };
         let (carried, timetable) = (Carried::of(record), Arc::clone(self.timetable()));
+        let noted = self.noted(record);
         let written = move |write: &Write| {
             if matches!(write, Write::Applied) {
                 timetable.updated(carried);
+                noted();
             }
         };
         let write = self.write_then(work, written).await?;
@@ -201,6 +205,13 @@ impl Database {
             Ok(count.unsigned_abs())
         });
         Ok(count.await?)
+    }
+
+    /// Returns what notes the record in the census, once it is written.
+    fn noted(&self, record: &Record) -> impl FnOnce() + Send + 'static {
+        let census = Arc::clone(self.census());
+        let (id, facts) = (record.id.clone(), census.facts(record));
+        move || census.note(&id, facts)
     }
 
     fn announce_owed(&self, record: &Record) {

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use courier_core::operation::message::Message;
 use courier_core::operation::{OperationId, Record, State};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use slab::Slab;
 
 mod flows;
@@ -184,6 +184,13 @@ impl Timetable {
             None => entry.due,
         });
         due.min().map_or(now, |due| due.min(now))
+    }
+
+    /// Returns how long the message that is longest due waits to be received; zero if none is due.
+    pub(crate) fn behind(&self, now: Timestamp) -> SignedDuration {
+        let entries = self.lock();
+        let due = entries.first.first().map_or(now, |(due, _)| *due);
+        now.duration_since(due.min(now))
     }
 
     /// Returns the earliest time after `time` at which a message is due or visible again.

@@ -48,6 +48,7 @@ pub fn sample_record(id: &OperationId) -> Record {
         traceparent: None,
         person: None,
         acknowledged: None,
+        tracestate: None,
         forecast: None,
         graph: GraphView::default(),
         last_monitor: None,

@@ -83,6 +83,7 @@ async fn every_request_carries_what_the_documentation_asks_for_and_nothing_stran
             assert_eq!(header("accept"), Some("application/json"), "{name}");
             assert_eq!(header("accept-encoding"), Some("identity"), "{name}");
             assert_eq!(header("traceparent"), None, "{name}");
+            assert_eq!(header("tracestate"), None, "{name}");
             let agent = header("user-agent").unwrap();
             assert!(agent.starts_with("graph-courier/"), "{name}: {agent}");
             let kind = if operation == "goals" {

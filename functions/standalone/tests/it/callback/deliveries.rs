@@ -1,6 +1,7 @@
 //! Delivery attempts: which answers count as delivered, when the next attempt is due, when delivery is given up, and
 //! what every attempt carries.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use courier_testkit::receiver::{Answer, Callback};
@@ -203,10 +204,8 @@ async fn every_attempt_carries_the_same_event_with_a_new_timestamp_and_signature
     for _ in 0..3 {
         world.receiver.answer_next(Answer::status(500));
     }
-    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
-    let headers = [("traceparent", parent)];
-    let answer = world.post_with(&headers, &world.schedule()).await;
+    let answer = world.post(&world.schedule()).await;
     let closed = world.closed(&answer.id()).await;
     let tries = world.receiver.journal();
     assert_eq!(tries.len(), 4);
@@ -219,7 +218,6 @@ async fn every_attempt_carries_the_same_event_with_a_new_timestamp_and_signature
         "ce-source",
         "ce-subject",
         "ce-time",
-        "traceparent",
     ];
     for callback in &tries {
         assert_eq!(callback.body, tries[0].body);
@@ -227,7 +225,6 @@ async fn every_attempt_carries_the_same_event_with_a_new_timestamp_and_signature
             assert!(callback.header(name).is_some(), "{name}");
             assert_eq!(callback.header(name), tries[0].header(name), "{name}");
         }
-        assert_eq!(callback.header("traceparent"), Some(parent));
         assert_eq!(callback.header("ce-specversion"), Some("1.0"));
         assert_eq!(callback.header("ce-time"), closed["endedAt"].as_str());
         let length = callback.body.len().to_string();
@@ -245,6 +242,40 @@ async fn every_attempt_carries_the_same_event_with_a_new_timestamp_and_signature
 }
 
 #[tokio::test]
+async fn every_attempt_is_a_call_of_its_own_in_the_trace_of_the_request() {
+    let world = world().await;
+    for _ in 0..2 {
+        world.receiver.answer_next(Answer::status(500));
+    }
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("{trace}-00f067aa0ba902b7-01");
+    world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
+    let headers = [
+        ("traceparent", parent.as_str()),
+        ("tracestate", "rojo=00f067aa0ba902b7, "),
+        ("tracestate", "congo=t61rcWkgMzE"),
+    ];
+    let answer = world.post_with(&headers, &world.schedule()).await;
+    world.closed(&answer.id()).await;
+    let tries = world.receiver.journal();
+    let spans: BTreeSet<&str> = tries
+        .iter()
+        .map(|callback| callback.header("traceparent").unwrap())
+        .collect();
+    assert_eq!((tries.len(), spans.len()), (3, 3), "{spans:?}");
+    for span in spans {
+        assert_ne!(span, parent);
+        let id = span.strip_prefix(&format!("{trace}-")).unwrap();
+        let id = id.strip_suffix("-01").unwrap();
+        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+    let state = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
+    for callback in &tries {
+        assert_eq!(callback.header("tracestate"), Some(state));
+    }
+}
+
+#[tokio::test]
 async fn an_invalid_traceparent_is_not_passed_on() {
     for parent in [
         "",
@@ -254,10 +285,12 @@ async fn an_invalid_traceparent_is_not_passed_on() {
     ] {
         let world = world().await;
         world.simulator.set_durations(|d| d.schedule_seconds = 0.0);
-        let headers = [("traceparent", parent)];
+        let headers = [("traceparent", parent), ("tracestate", "congo=t61rcWkgMzE")];
         let answer = world.post_with(&headers, &world.schedule()).await;
         world.closed(&answer.id()).await;
-        assert_eq!(world.receiver.journal()[0].header("traceparent"), None);
+        for header in ["traceparent", "tracestate"] {
+            assert_eq!(world.receiver.journal()[0].header(header), None);
+        }
     }
 }
 

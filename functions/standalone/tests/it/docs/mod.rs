@@ -7,5 +7,6 @@ mod examples;
 mod graph_pages;
 #[cfg(feature = "second-tier")]
 mod local_example;
+mod metrics;
 mod reference;
 mod verify_scripts;

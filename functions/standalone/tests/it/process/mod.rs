@@ -1,6 +1,7 @@
 //! The real program as a process: its command line, kills, crashes, a failing disk, a wrong clock, hostile clients.
 
 mod access_log;
+mod backups;
 mod certificates;
 #[cfg(feature = "second-tier")]
 mod clock_jump;
@@ -27,6 +28,8 @@ mod kill;
 mod load;
 #[cfg(feature = "second-tier")]
 mod log_leaks;
+mod metrics;
 pub(crate) mod program;
+mod reload;
 mod seal_keys;
 mod slow_peers;

@@ -122,6 +122,14 @@ impl CircuitBreakers {
         }
     }
 
+    /// Returns breakers with this limit that share the state of `former`.
+    pub(crate) fn succeeding(self, former: &Self) -> Self {
+        Self {
+            all: Arc::clone(&former.all),
+            ..self
+        }
+    }
+
     /// Returns a permit to deliver the completion of `operation` now; the error is the time at which to try again.
     pub(crate) fn acquire(
         &self,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::calls::{
-    check_throttling, is_forbidden, is_unauthorized, note_throttling, take_turn, tenant,
+    check_throttling, is_forbidden, is_unauthorized, note_reply, take_turn, tenant,
 };
 use crate::catalogue::places::unwrapped;
 use crate::catalogue::{Operation, pointer};
@@ -50,7 +50,7 @@ pub(super) async fn poll(
         other => other,
     };
     if let Ok((_, reply, _)) = &polled {
-        note_throttling(app, record, reply);
+        note_reply(app, record, "poll", reply);
         if matches!(reply, GraphReply::Answer(answer) if answer.status < 300) {
             app.metrics.counts().polls += 1;
         }

@@ -142,7 +142,7 @@ pub(super) async fn start(
     // The forecast is read meanwhile, so that the caller does not wait for it.
     let forecast = app.durations.forecast(app, record);
     let (mut reply, forecast) = tokio::join!(app.graph.start(request), forecast);
-    note_throttling(app, record, &reply);
+    note_reply(app, record, "start", &reply);
     if let Ok(tenant) = tenant(app, record) {
         let kind = tenant.token_kind(operation);
         if is_unauthorized(&reply) {
@@ -263,7 +263,12 @@ pub(super) fn check_throttling(app: &App, record: &Record) -> Result<(), NotRead
     })
 }
 
-pub(super) fn note_throttling(app: &App, record: &Record, reply: &GraphReply) {
+/// Counts a call of Graph, `start` or `poll`, and keeps the pause that Graph has asked for.
+pub(super) fn note_reply(app: &App, record: &Record, call: &'static str, reply: &GraphReply) {
+    let mut details = app.metrics.details();
+    let requests = &mut details.graph_requests;
+    *requests.entry((call, result_of(reply))).or_default() += 1;
+    drop(details);
     let GraphReply::Answer(answer) = reply else {
         return;
     };
@@ -274,6 +279,23 @@ pub(super) fn note_throttling(app: &App, record: &Record, reply: &GraphReply) {
     if let Some(retry_after) = answer.retry_after {
         let scope = throttling_scope(record);
         app.throttled.hold(&scope, retry_after, app.now());
+    }
+}
+
+/// Names the result of a call in the metrics, one of `GRAPH_RESULTS`. Three statuses stand alone, because each has a cause and a cure of its own.
+fn result_of(reply: &GraphReply) -> &'static str {
+    match reply {
+        GraphReply::NotSent(_) => "not_sent",
+        GraphReply::Lost(_) => "unanswered",
+        GraphReply::Answer(answer) => match answer.status {
+            401 => "401",
+            403 => "403",
+            429 => "429",
+            100..=299 => "2xx",
+            300..=399 => "3xx",
+            400..=499 => "4xx",
+            _ => "5xx",
+        },
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use crate::catalogue::{Catalogue, Operation};
 use crate::engine::app::App;
@@ -16,6 +17,7 @@ use crate::graph::client::StartRequest;
 use crate::graph::verdict::GraphReply;
 use crate::lifecycle::{Event, Next, decide};
 use crate::operation::message::{Disposition, Message};
+use crate::operation::trace_context;
 use crate::operation::{OperationId, Reason, Record, State};
 use crate::ports::{QueueError, StoreError, Write};
 use crate::time::{elapsed, later};
@@ -66,12 +68,15 @@ pub async fn step_on(
     ends_at: Timestamp,
 ) -> Disposition {
     let id = message.operation_id();
-    match advance(app, record, message, receives, ends_at).await {
+    let span = trace_context::span(&record);
+    let advanced = advance(app, record, message, receives, ends_at);
+    match advanced.instrument(span.clone()).await {
         Ok((record, disposition)) => {
             durations::merge_due(app, &record).await;
             disposition
         }
         Err(error) => {
+            let _entered = span.enter();
             tracing::error!(operation.id = %id, error = %chain(&error), "a step failed; the queue delivers its message again");
             let retry_at = later(app.now(), error.pause());
             Disposition::WaitUntil(
@@ -344,7 +349,8 @@ fn records_external_effect(event: &Event) -> bool {
         | Event::Acknowledged { .. }
         | Event::Requested { .. }
         | Event::Overdue
-        | Event::StepCrashed => false,
+        | Event::StepCrashed
+        | Event::Restored { .. } => false,
     }
 }
 

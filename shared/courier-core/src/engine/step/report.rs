@@ -19,11 +19,15 @@ pub(super) fn report(app: &App, old: &Record, new: &Record) {
 
 fn count(app: &App, old: &Record, new: &Record) {
     let mut counts = app.metrics.counts();
+    let mut details = app.metrics.details();
+    let name = || new.operation.clone();
     if old.started_at.is_none() && new.started_at.is_some() {
         counts.started += 1;
+        *details.started.entry(name()).or_default() += 1;
     }
     if let (None, Some(outcome)) = (old.state.outcome(), new.state.outcome()) {
         *counts.ended.entry(outcome.as_str()).or_default() += 1;
+        *details.ended.entry((name(), outcome)).or_default() += 1;
         counts.start_unknown += u64::from(is_unfollowed(new.reason));
     }
     match (&old.state, &new.state, new.ended_at) {
@@ -32,7 +36,11 @@ fn count(app: &App, old: &Record, new: &Record) {
             // The caller requests a redelivery, so the lag of one does not measure our own deliveries.
             DeliveryOutcome::Delivered
                 if new.delivery.attempts > new.delivery.scheduled_attempts => {}
-            DeliveryOutcome::Delivered => counts.add_lag(elapsed(ended_at, app.now())),
+            DeliveryOutcome::Delivered => {
+                let lag = elapsed(ended_at, app.now());
+                counts.add_lag(lag);
+                details.completion_lag.observe(lag);
+            }
             DeliveryOutcome::Undeliverable => counts.undeliverable += 1,
             DeliveryOutcome::NotRequested => {}
         },

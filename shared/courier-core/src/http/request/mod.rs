@@ -13,6 +13,7 @@ use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
 use crate::http::problem::Problem;
 use crate::operation::Ids;
+use crate::operation::trace_context::TraceContext;
 use crate::operation::{
     Delivery, GraphView, HistoryEntry, OperationId, Record, SealedField, State, Unknown,
     person_hash,
@@ -55,9 +56,9 @@ pub struct NewOperation<'a> {
     callback: Option<Target>,
     reference: Option<String>,
     deadline: Timestamp,
-    traceparent: Option<String>,
     /// The operator who asks on behalf of the client.
     by: Option<String>,
+    trace: Option<TraceContext>,
 }
 
 /// Parses the body and headers of a request of `caller`.
@@ -153,8 +154,8 @@ pub fn parse<'a>(
         callback,
         reference: fields.reference,
         deadline,
-        traceparent: traceparent(headers),
         by: None,
+        trace: TraceContext::read(headers),
     })
 }
 
@@ -180,7 +181,7 @@ pub(crate) fn example<'a>(
         callback: Some(target),
         reference: Some(reference.to_owned()),
         deadline: crate::time::later(now, operation.default_deadline()),
-        traceparent: None,
+        trace: None,
         by: None,
     }
 }
@@ -240,7 +241,8 @@ impl<'a> NewOperation<'a> {
             parameters: self.parameters.clone(),
             sealed_parameters,
             callback,
-            traceparent: self.traceparent.clone(),
+            traceparent: self.trace.as_ref().map(|trace| trace.parent.clone()),
+            tracestate: self.trace.as_ref().and_then(|trace| trace.state.clone()),
             created_at: now,
             deadline: self.deadline,
             due_at: Some(due_at),
@@ -367,19 +369,4 @@ fn take_secrets(
         }
     }
     secrets
-}
-
-/// Returns the `traceparent` header (W3C Trace Context §3.2), which is passed on with the callback.
-///
-/// Any other value is ignored, and so are the all-zero ids that the specification forbids.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let parts: Vec<&str> = text.split('-').collect();
-    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-    let is_zero = |part: &&str| part.bytes().all(|byte| byte == b'0');
-    let has_ids = !parts.iter().skip(1).take(2).any(is_zero);
-    let hex = |byte: u8| byte == b'-' || byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    let valid =
-        has_ids && text.starts_with("00-") && lengths == [2, 32, 16, 2] && text.bytes().all(hex);
-    valid.then(|| text.to_owned())
 }

@@ -353,6 +353,7 @@ fn accepted(operation: u8, work: Work, with_callback: bool) -> Record {
         traceparent: None,
         person: None,
         acknowledged: None,
+        tracestate: None,
         created_at: base(),
         deadline: base() + Duration::from_secs(100 * 3600),
         due_at: Some(timer()),
