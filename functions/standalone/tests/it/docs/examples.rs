@@ -214,6 +214,42 @@ process.stdout.write(JSON.stringify(scripts.map(wrong)));
         assert!(output.status.success(), "{errors}");
     }
 
+    /// The Azure CLI is a stand-in, which makes a SAS of the words that it is given, as the real one does.
+    #[tokio::test]
+    async fn the_container_script_prints_a_url_that_is_accepted() {
+        const AZ: &str = r#"#!/bin/sh
+while [ $# -gt 0 ]; do
+  case $1 in
+    create) exit 0 ;;
+    --permissions) sp=$2 ;;
+    --expiry) se=$2 ;;
+    --https-only) spr=https ;;
+  esac
+  shift
+done
+echo "se=$se&sp=$sp&spr=$spr&sv=2026-04-06&sr=c&sig=canarySasSignature0123456789abcdefABCDEFGHI%3D"
+"#;
+        let folder = tempfile::tempdir().unwrap();
+        let az = folder.path().join("az");
+        fs::write(&az, AZ).unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&az, executable).unwrap();
+        let path = format!("{}:/usr/bin:/bin", folder.path().display());
+        let output = Command::new(root().join("examples/storage/container.sh"))
+            .args(["RITM 12/34_"])
+            .env("PATH", path)
+            .env("AZURE_STORAGE_ACCOUNT", "contosodsar")
+            .output()
+            .unwrap();
+        let url = String::from_utf8(output.stdout).unwrap();
+        let start = "https://contosodsar.blob.core.windows.net/dsar-ritm-12-34?se=";
+        assert!(url.starts_with(start), "{url} {:?}", output.stderr);
+        let world = World::new().await;
+        let mut request = world.export("dsar");
+        request["parameters"]["storageLocation"] = json!(url.trim_end());
+        assert_eq!(world.post(&request).await.status, 202);
+    }
+
     #[test]
     fn the_python_verifier_says_as_a_program_why_a_request_is_refused() {
         use std::io::Write;
