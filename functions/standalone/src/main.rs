@@ -16,6 +16,7 @@ mod backup;
 mod check;
 mod demo;
 mod descriptors;
+mod dev;
 mod key;
 mod machine;
 mod metrics;
@@ -54,6 +55,18 @@ enum Command {
         /// demo goes on serving until Ctrl-C.
         #[arg(long)]
         once: bool,
+    },
+    /// Runs everything on loopback, with operations of an invented service desk, until Ctrl-C.
+    ///
+    /// Simulated Graph, receiver, server and console run in this process; the first lines say where. Nothing is needed, and
+    /// nothing is left behind.
+    Dev {
+        /// The address and port of API and console. With port 0 the system picks one.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+        /// How fast the clock runs: 1d/s is a day for each second, 6h/s six hours. Jobs then last for hours and days.
+        #[arg(long, value_name = "SPEED")]
+        speed: Option<dev::Speed>,
     },
     /// Serves the HTTP API and does the work behind it, on one machine.
     ///
@@ -141,7 +154,7 @@ enum KeyCommand {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let command = arguments.command.unwrap_or(Command::Demo { once: false });
-    let quiet = matches!(command, Command::Demo { .. });
+    let quiet = matches!(command, Command::Demo { .. } | Command::Dev { .. });
     let ended = settings::start_logging(quiet).and_then(|()| run(command));
     match ended {
         Ok(code) => code,
@@ -165,6 +178,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match command {
             Command::Demo { once } => demo::run(once).await,
+            Command::Dev { listen, speed } => dev::run(listen, speed).await,
             Command::Serve {
                 config,
                 data,
