@@ -19,6 +19,12 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Writes a line for the person at the keyboard to standard error, where no program reads it.
+pub(crate) fn tell(text: &str) {
+    // Nothing is left to do when standard error is closed.
+    let _ = writeln!(std::io::stderr().lock(), "courier: {text}");
+}
+
 impl fmt::Display for Closed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("standard output is closed")

@@ -17,11 +17,14 @@ mod libraries;
 
 mod api;
 mod auth;
+mod console;
 mod input;
 
 mod secrets;
 
 mod process;
+
+mod commands;
 
 mod docs;
 mod rules;

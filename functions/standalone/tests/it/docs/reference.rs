@@ -30,6 +30,7 @@ const PAGES: [&str; 34] = [
     "docs/adr/README.md",
     "docs/app-registration.md",
     "docs/authentication.md",
+    "docs/backup.md",
     "docs/graph-behaviour.md",
     "docs/metrics.md",
     "docs/mutants.md",
@@ -41,6 +42,7 @@ const PAGES: [&str; 34] = [
     "docs/reference/problems.md",
     "docs/reference/simulator.md",
     "docs/reliability.md",
+    "docs/running.md",
     "docs/security.md",
     "events/README.md",
     "examples/README.md",
@@ -332,6 +334,7 @@ fn every_path_that_the_pages_name_is_there() {
         "functions/",
         "fuzz/",
         "infra/",
+        "packaging/",
         "shared/",
     ];
     let mut found = 0;
