@@ -293,6 +293,14 @@ fn fixed() -> Value {
                 "next": nullable("string"),
             },
         },
+        "Caller": {
+            "type": "object", "required": ["name", "kind", "readOnly", "clients"],
+            "description": "Whose credentials the request has",
+            "properties": {
+                "name": { "type": "string" }, "kind": { "enum": ["client", "operator"] },
+                "readOnly": { "type": "boolean" }, "clients": { "type": "array", "items": { "type": "string" } },
+            },
+        },
         "CatalogueEntry": {
             "type": "object", "required": ["name", "title", "parameters", "permissions", "restart", "deadlineSeconds", "beta"],
             "properties": {
