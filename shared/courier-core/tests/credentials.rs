@@ -1,4 +1,4 @@
-//! Tests how a configuration describes client credentials: every mistake is reported, and no two clients share one.
+//! Tests how a configuration describes credentials: every mistake is reported, and no two callers share one.
 
 #![cfg(test)]
 
@@ -340,5 +340,41 @@ fn credential_of_two_clients_is_refused() {
         ("api_keys = [\"ONE\", \"ONE\"]", KEY.to_owned()),
     ] {
         assert!(parse([one, &two]).is_ok(), "{one} {two}");
+    }
+}
+
+#[test]
+fn operators_are_read_and_share_no_credential_with_a_client() {
+    let with = |operator: &str| {
+        let second = format!("{KEY}\n[operators.night]\n{operator}");
+        parse(["api_keys = [\"ONE\"]", &second])
+    };
+    let three = ONE.replace('1', "3");
+    let good = with(&format!(
+        "api_keys = [\"{three}\"]\nclients = [\"one\"]\nread_only = true"
+    ));
+    let good = good.unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let night = &good.operators["night"];
+    assert!(night.read_only && night.sees("one") && !night.sees("two"));
+    for (operator, mistake) in [
+        (
+            "api_keys = [\"ONE\"]".to_owned(),
+            "operators.night.api_keys[0]: is also clients.one.api_keys[0]: who calls would be unclear",
+        ),
+        (
+            "clients = []".to_owned(),
+            "operators.night.api_keys: at least one key is needed (or basic or jwt instead), or nobody can call as this operator",
+        ),
+        (
+            format!("api_keys = [\"{three}\"]\nclients = [\"won\"]"),
+            "operators.night.clients[0]: there is no clients.won",
+        ),
+        (
+            format!("api_keys = [\"{three}\"]\n{SIGNED}"),
+            "operators.night.signed: is not a known key",
+        ),
+    ] {
+        let found = with(&operator).err().unwrap_or_default();
+        assert!(found.contains(&mistake.to_owned()), "{mistake}: {found:?}");
     }
 }

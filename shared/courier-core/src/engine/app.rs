@@ -1,9 +1,10 @@
 //! The long-lived objects that a host builds once: configuration, ports, clock and HTTP clients.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
 
@@ -56,6 +57,8 @@ pub struct App {
     /// The time by which everything in flight has to end, once the shutdown has begun.
     stops_at: watch::Sender<Option<Timestamp>>,
     deployment: OnceCell<Deployment>,
+    /// The document of `/openapi.json`, once it has been asked for: whoever asks needs no key, so it must cost little.
+    pub(crate) openapi: OnceLock<Bytes>,
 }
 
 /// Returns the origins, with scheme and port, that a configuration for a test host permits for monitors.
@@ -114,6 +117,7 @@ impl App {
             throttled: Arc::default(),
             stops_at: watch::Sender::new(None),
             deployment: OnceCell::new(),
+            openapi: OnceLock::new(),
             metrics: Arc::default(),
             timeouts,
             catalogue: config.catalogue,
