@@ -65,7 +65,10 @@ fn packages_depend_only_on_permitted_packages() {
         ("courier-console", &[]),
         ("courier-model", &[]),
         ("poll-operation", &["courier-aws"]),
-        ("start-operation", &["courier-aws", "courier-core"]),
+        (
+            "start-operation",
+            &["courier-aws", "courier-console", "courier-core"],
+        ),
         ("sweep-operations", &["courier-aws"]),
         (
             "courier",
