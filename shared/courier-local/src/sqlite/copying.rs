@@ -131,9 +131,12 @@ pub fn copy(source: &Path, target: &Path) -> Result<(), CopyError> {
 /// Gives a file that is complete its name, unless there is one of that name; it survives a crash from then on.
 pub fn publish(partial: &Path, target: &Path) -> io::Result<()> {
     File::open(partial)?.sync_all()?;
-    // Unlike a rename, a link replaces nothing.
-    std::fs::hard_link(partial, target)?;
-    std::fs::remove_file(partial)?;
+    // Unlike a rename, a link replaces nothing; but not every file system has links.
+    match std::fs::hard_link(partial, target) {
+        Ok(()) => std::fs::remove_file(partial)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        Err(_) => std::fs::rename(partial, target)?,
+    }
     let folder = target.parent().filter(|folder| *folder != Path::new(""));
     File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
