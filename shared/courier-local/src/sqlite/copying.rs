@@ -75,9 +75,12 @@ pub fn back_up(source: &Path, target: &Path, now: Timestamp) -> Result<Contents,
     };
     label(&partial.0).map_err(|cause| copy_error(source, &partial.0, cause))?;
     let contents = inspect(&partial.0)?;
-    publish(&partial.0, target).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => CopyError::Exists(target.to_owned()),
-        _ => CopyError::File(target.to_owned(), error),
+    publish(&partial.0, target).map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            CopyError::Exists(target.to_owned())
+        } else {
+            CopyError::File(target.to_owned(), error)
+        }
     })?;
     Ok(contents)
 }
