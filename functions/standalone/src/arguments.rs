@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::client::arguments::{Acknowledge, Erase, List, Many, One, Redeliver, Submit, Watch};
-use crate::{backup, doctor, key, listen, trigger};
+use crate::{backup, dev, doctor, key, listen, trigger};
 
 /// Starts long-running Microsoft Graph operations, follows them and calls back, whatever crashes in between.
 ///
@@ -32,6 +32,18 @@ pub(crate) enum Command {
         /// demo goes on serving until Ctrl-C.
         #[arg(long)]
         once: bool,
+    },
+    /// Runs everything on loopback, with operations of an invented service desk, until Ctrl-C.
+    ///
+    /// Simulated Graph, receiver, server and console run in this process; the first lines say where. Nothing is needed, and
+    /// nothing is left behind.
+    Dev {
+        /// The address and port of API and console. With port 0 the system picks one.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+        /// How fast the clock runs: 1d/s is a day for each second, 6h/s six hours. Jobs then last for hours and days.
+        #[arg(long, value_name = "SPEED")]
+        speed: Option<dev::Speed>,
     },
     /// Serves the HTTP API and does the work behind it, on one machine.
     ///

@@ -31,7 +31,8 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
     let timeline = Timeline::new(clock(), settings::colours(&std::io::stdout()));
     let (stop, stopped) = watch::channel(false);
     let simulator = simulator().await?;
-    let (receiver, mut callbacks) = receiver::start(SIGNING_SECRET, stopped).await?;
+    let (receiver, mut callbacks) =
+        receiver::start(SIGNING_SECRET, settings::clock(), stopped).await?;
     let data = tempfile::Builder::new()
         .permissions(Permissions::from_mode(0o700))
         .tempdir()?;

@@ -18,6 +18,7 @@ mod check;
 mod client;
 mod demo;
 mod descriptors;
+mod dev;
 mod doctor;
 mod failure;
 mod key;
@@ -76,6 +77,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match command {
             Command::Demo { once } => demo::run(once).await,
+            Command::Dev { listen, speed } => dev::run(listen, speed).await,
             Command::Serve {
                 config,
                 data,

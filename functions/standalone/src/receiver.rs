@@ -1,11 +1,13 @@
-//! The receiver of the demo, on the caller's side: verifies each callback and reports it.
+//! The receiver of the demo and of `dev`, on the caller's side: verifies each callback and reports it.
 
+use std::future::Ready;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use courier_core::crypto::secret::Secret;
 use courier_core::crypto::webhook_signature::{self, SigningSecret};
+use courier_core::time::Clock;
 use courier_local::{Limits, serve};
 use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
@@ -13,7 +15,8 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::settings;
+/// The path of a receiver that is down.
+const DOWN: &str = "/down";
 
 /// One callback as it was received, and whether its signature and timestamp were valid.
 pub(crate) struct Callback {
@@ -26,6 +29,7 @@ pub(crate) struct Callback {
 /// Listens until `stopped`; the returned channel yields each received callback.
 pub(crate) async fn start(
     secret: &str,
+    clock: Clock,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<(SocketAddr, mpsc::UnboundedReceiver<Callback>)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -33,22 +37,28 @@ pub(crate) async fn start(
     let signing_secret = SigningSecret::parse(&Secret::new(secret)).map_err(anyhow::Error::msg)?;
     let secrets = Arc::new([signing_secret]);
     let (sender, callbacks) = mpsc::unbounded_channel();
-    let clock = settings::clock();
     let handle = move |request: Request<Bytes>| {
         let callback = verify(&request, secrets.as_slice(), clock());
-        let status = if callback.verified {
-            StatusCode::NO_CONTENT
-        } else {
-            StatusCode::UNAUTHORIZED
+        let status = match callback.verified {
+            _ if request.uri().path() == DOWN => StatusCode::SERVICE_UNAVAILABLE,
+            true => StatusCode::NO_CONTENT,
+            false => StatusCode::UNAUTHORIZED,
         };
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return answer(status);
+        }
         // The send fails once the demo is over, because the channel is closed.
         let _ = sender.send(callback);
-        let mut response = Response::new(Bytes::new());
-        *response.status_mut() = status;
-        async move { response }
+        answer(status)
     };
     tokio::spawn(serve(listener, Limits::default(), handle, stopped));
     Ok((address, callbacks))
+}
+
+fn answer(status: StatusCode) -> Ready<Response<Bytes>> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    std::future::ready(response)
 }
 
 /// Checks the signature, and that the timestamp is within five minutes of `now`.

@@ -17,6 +17,7 @@ mod crash_run;
 mod data_files;
 mod demo;
 pub(crate) mod deployment;
+mod dev;
 #[cfg(feature = "second-tier")]
 mod failing_disk;
 #[cfg(feature = "second-tier")]
