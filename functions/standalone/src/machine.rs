@@ -91,7 +91,7 @@ impl Machine {
         place: Place<'_>,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let Place { data, listen, .. } = place;
+        let data = place.data;
         courier_local::create_private_directory(data)
             .with_context(|| format!("the directory {} cannot be made", data.display()))?;
         let lock = ServingLock::wait(data)
@@ -109,16 +109,8 @@ impl Machine {
         let copied = copied(&database).await?;
         backup::check_is_restored(copied.as_ref(), data)?;
         let open_operations = database.count_open().await?;
-        let listener = bind(listen).with_context(|| format!("cannot listen at {listen}"))?;
-        let address = listener.local_addr()?;
-        let scraped = place.metrics.map(|address| {
-            bind(address).with_context(|| format!("cannot listen for scrapes at {address}"))
-        });
-        let scraped = scraped.transpose()?;
-        let metrics_address = match &scraped {
-            Some(listener) => Some(listener.local_addr()?),
-            None => None,
-        };
+        let (listener, address) = bind(place.listen)?;
+        let (scraped, metrics_address) = place.metrics.map(bind).transpose()?.unzip();
         let app = app(config, &database, Arc::clone(&clock))?;
         let app = app.with_copied(copied);
         app.deployment().await?;
@@ -230,7 +222,14 @@ async fn copied(database: &Database) -> anyhow::Result<Option<Copied>> {
         .context("the document about the backup cannot be read")
 }
 
-fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
+/// Listens at an address, and says which port that is.
+fn bind(listen: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let bound = socket(listen).and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, listener) = bound.with_context(|| format!("cannot listen at {listen}"))?;
+    Ok((listener, address))
+}
+
+fn socket(listen: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = match listen {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,

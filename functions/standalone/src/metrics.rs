@@ -10,6 +10,7 @@ use bytes::Bytes;
 use courier_core::error_chain::chain;
 use courier_core::http::exchange::Routine;
 use courier_core::http::problem::Problem;
+use courier_core::http::routes;
 use courier_local::metrics::text::Format;
 use courier_local::metrics::{Host, page};
 use courier_local::{Database, Limits};
@@ -144,30 +145,9 @@ pub(crate) async fn serve(
     courier_local::serve(listener, limits, handle, stop).await;
 }
 
-/// Returns the route of a path as metrics name it, with every id as `{id}` and every path that is none as `other`.
+/// Returns the route of a path as metrics name it; every path that is none is `other`.
 pub(crate) fn route(path: &str) -> &'static str {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let parts: Vec<&str> = path.split('/').skip(1).collect();
-    match parts.as_slice() {
-        ["healthz"] => "/healthz",
-        ["readyz"] => "/readyz",
-        ["openapi.json"] => "/openapi.json",
-        ["v1", "catalogue"] => "/v1/catalogue",
-        ["v1", "catalogue", _] => "/v1/catalogue/{name}",
-        ["v1", "callbacks", "test"] => "/v1/callbacks/test",
-        ["v1", "operations"] => "/v1/operations",
-        ["v1", "operations", "callback", "redeliver"] => "/v1/operations/callback/redeliver",
-        ["v1", "operations", _] => "/v1/operations/{id}",
-        ["v1", "operations", _, "history"] => "/v1/operations/{id}/history",
-        ["v1", "operations", _, "cancel"] => "/v1/operations/{id}/cancel",
-        ["v1", "operations", _, "resume"] => "/v1/operations/{id}/resume",
-        ["v1", "operations", _, "acknowledge"] => "/v1/operations/{id}/acknowledge",
-        ["v1", "operations", _, "callback"] => "/v1/operations/{id}/callback",
-        ["v1", "operations", _, "callback", "redeliver"] => {
-            "/v1/operations/{id}/callback/redeliver"
-        }
-        _ => "other",
-    }
+    routes::pattern(path).unwrap_or("other")
 }
 
 /// Sizes in bytes, each `None` where the system does not say it.

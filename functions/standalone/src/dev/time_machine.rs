@@ -27,15 +27,13 @@ pub(crate) struct Speed(Duration);
 impl fmt::Display for Speed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
-        let units = [
-            (86_400, "days"),
-            (3_600, "hours"),
-            (60, "minutes"),
-            (1, "seconds"),
-        ];
+        let units = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
         let fits = units.into_iter().find(|(unit, _)| seconds % unit == 0);
-        let (unit, name) = fits.unwrap_or((1, "seconds"));
-        write!(formatter, "{} {name} a second", seconds / unit)
+        let (unit, name) = fits.unwrap_or((1, "second"));
+        match seconds / unit {
+            1 => write!(formatter, "a {name} a second"),
+            number => write!(formatter, "{number} {name}s a second"),
+        }
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) struct Tokens {
     clock: Clock,
     cached: Mutex<CachedTokens>,
     refused: AtomicBool,
-    requests: Mutex<TokenRequests>,
+    requests: Arc<Mutex<TokenRequests>>,
 }
 
 /// Requests for a token by name of the tenant and result: `granted`, `refused` (somebody has to mend something) or `failed`.
@@ -86,13 +86,14 @@ impl Tokens {
             clock,
             cached: Mutex::default(),
             refused: AtomicBool::new(false),
-            requests: Mutex::default(),
+            requests: Arc::default(),
         }
     }
 
-    /// Returns these with the pauses that login hosts have asked `former` for.
+    /// Returns these with the pauses that login hosts have asked `former` for, and with its counts.
     pub(crate) fn succeeding(mut self, former: &Self) -> Self {
         self.endpoint.holds = Arc::clone(&former.endpoint.holds);
+        self.requests = Arc::clone(&former.requests);
         self
     }
 

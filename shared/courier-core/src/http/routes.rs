@@ -281,6 +281,12 @@ impl<'p> Resource<'p> {
     }
 }
 
+/// Returns the path in [`CALLS`] that a request's path matches, which names it without its ids.
+pub fn pattern(path: &str) -> Option<&'static str> {
+    let pattern = Resource::find(path)?.pattern;
+    (!pattern.is_empty()).then_some(pattern)
+}
+
 /// Returns the segment of `path` in the place of `{…}` (empty if there is none) if the path matches the pattern.
 fn matched<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
     let (mut wanted, mut sent) = (pattern.split('/'), path.split('/'));

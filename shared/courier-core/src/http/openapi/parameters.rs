@@ -77,6 +77,10 @@ pub(super) fn headers(handler: Handler) -> Vec<Value> {
             prefer("`respond-async`, or `wait=N` for at most 25 seconds"),
             header(
                 "traceparent",
+                "W3C Trace Context; each callback is a call of the same trace",
+            ),
+            header(
+                "tracestate",
                 "W3C Trace Context; passed on with the callback",
             ),
         ],
