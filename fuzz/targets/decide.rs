@@ -69,7 +69,7 @@ fn walk(bytes: &mut Unstructured<'_>) -> arbitrary::Result<()> {
 }
 
 fn happening(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Happening> {
-    Ok(match bytes.int_in_range(0..=9)? {
+    Ok(match bytes.int_in_range(0..=10)? {
         0 => Happening::Watchdog,
         1 => Happening::Poll {
             epoch: bytes.int_in_range(0..=5)?,
@@ -93,7 +93,8 @@ fn happening(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Happening> {
         },
         7 => Happening::Cancelled,
         8 => Happening::Redelivery,
-        _ => Happening::Overdue,
+        9 => Happening::Overdue,
+        _ => Happening::Restored,
     })
 }
 

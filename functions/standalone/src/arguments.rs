@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::client::arguments::{Acknowledge, Erase, List, Many, One, Redeliver, Submit, Watch};
-use crate::{backup, dev, doctor, key, listen, trigger};
+use crate::{backup, dev, doctor, healthcheck, key, listen, trigger};
 
 /// Starts long-running Microsoft Graph operations, follows them and calls back, whatever crashes in between.
 ///
@@ -56,12 +56,14 @@ pub(crate) enum Command {
         /// The configuration file. Without it the environment must say COURIER_CONFIG=file:PATH.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// The directory for the database, courier.db. It is made if it is missing.
-        #[arg(long, value_name = "DIR", default_value = "courier-data")]
-        data: PathBuf,
-        /// The address and port at which the API is served. With port 0 the system picks one, and the log says which.
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-        listen: SocketAddr,
+        /// The directory for the database, courier.db; else COURIER_DATA says it, or it is courier-data. It is made if
+        /// it is missing.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// The address and port at which the API is served; else COURIER_LISTEN says it, or it is 127.0.0.1:8080. With
+        /// port 0 the system picks one, and the log says which.
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
         /// The address and port at which metrics are served, in the form of Prometheus, to everybody who can reach it.
         /// Without it the environment may say COURIER_METRICS_LISTEN=ADDR; without both there are none.
         #[arg(long, value_name = "ADDR")]
@@ -113,6 +115,8 @@ pub(crate) enum Command {
     /// it: it ends as `unknown`, and its history says why (docs/backup.md). The exit code is 2 when the configuration is
     /// wrong or has not the seal key of the copy.
     Restore(backup::Restore),
+    /// Asks a running server how it is; exit code 0 if it is well.
+    Healthcheck(healthcheck::Healthcheck),
     /// Makes keys, passwords and secrets.
     Key {
         #[command(subcommand)]

@@ -24,9 +24,9 @@ pub(crate) struct Backup {
     /// The file to make. Nothing is overwritten; only its owner may read it.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The directory of the database; a `serve` may be using it.
-    #[arg(long, value_name = "DIR", default_value = "courier-data")]
-    data: PathBuf,
+    /// The directory of the database, which a `serve` may be using; else COURIER_DATA says it, or it is courier-data.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -34,9 +34,9 @@ pub(crate) struct Restore {
     /// The copy that `courier backup` has made. It stays as it is.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The directory in which the database is made. It must hold none.
-    #[arg(long, value_name = "DIR", default_value = "courier-data")]
-    data: PathBuf,
+    /// The directory in which the database is made; else COURIER_DATA says it, or it is courier-data. It must hold none.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// The configuration file. Without it the environment must say COURIER_CONFIG=file:PATH.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -46,8 +46,8 @@ pub(crate) struct Restore {
     hold_starts: SignedDuration,
 }
 
-pub(crate) fn back_up(arguments: &Backup) -> anyhow::Result<ExitCode> {
-    let source = arguments.data.join("courier.db");
+pub(crate) fn back_up(arguments: Backup) -> anyhow::Result<ExitCode> {
+    let source = settings::data(arguments.data)?.join("courier.db");
     let now = settings::clock()();
     let contents = copying::back_up(&source, &arguments.file, now)?;
     let file = arguments.file.display();
@@ -62,6 +62,7 @@ pub(crate) async fn restore(arguments: Restore) -> anyhow::Result<ExitCode> {
         config,
         hold_starts,
     } = arguments;
+    let data = settings::data(data)?;
     let (config, _) = settings::load_config(config)?;
     let contents = copying::inspect(&file)?;
     courier_local::create_private_directory(&data)

@@ -44,6 +44,11 @@ fn report(config: &Config, document: &str) -> String {
         ),
         format!("Tokens: {}", graph.login_url.origin().ascii_serialization()),
     ];
+    let proxy = config.proxy.iter();
+    lines.extend(proxy.map(|proxy| {
+        let origin = proxy.url.origin().ascii_serialization();
+        format!("Outgoing calls: by the proxy {origin}, which resolves their names")
+    }));
     let public_url = config.public_url.iter();
     lines.extend(public_url.map(|url| format!("Callers: {url}/v1/operations")));
     let warnings = config.warnings.iter();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
 use courier_core::config::Config;
 use courier_core::engine::app::App;
 use courier_core::engine::platform::Platform;
@@ -21,11 +22,13 @@ use courier_core::time::{Clock, later};
 use courier_local::worker::{self, WorkerOptions};
 use courier_local::{Database, Options, ServingLock};
 use courier_local::{Limits, serve};
+use http::{Request, Response};
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use url::Url;
 
 use crate::metrics::{self, Metrics};
 use crate::pace::Pace;
@@ -196,8 +199,9 @@ pub(crate) fn app(config: Config, database: &Database, clock: Clock) -> anyhow::
     let certificates = certificates::named(&settings::variable)?;
     let tls = certificates.map(certificates::trusting).transpose()?;
     let timeouts = Timeouts::default();
-    let transport =
-        HttpTransport::new(&timeouts, &tls, &config.allowed).context("no TLS roots can be used")?;
+    let transport = HttpTransport::new(&timeouts, &tls, &config.allowed)
+        .and_then(|transport| transport.behind(config.proxy.as_ref(), &timeouts, &tls))
+        .context("no TLS roots can be used")?;
     let platform = Platform {
         store: Arc::new(database.clone()),
         queue: Arc::new(database.clone()),
@@ -249,12 +253,12 @@ async fn listen_for_requests(
     (listener, pace): (TcpListener, Pace),
     stop: watch::Receiver<bool>,
 ) {
-    let handle = move |request: http::Request<_>| {
+    let handle = move |request: Request<Bytes>| {
         let (app, metrics) = (current.app(), Arc::clone(&metrics));
         let doing = pace.busy.begin();
         async move {
             let route = metrics::route(request.uri().path());
-            let response = courier_core::http::handle(&app, request, Timestamp::MAX).await;
+            let response = answer(&app, request).await;
             metrics.count(route, response.status());
             drop(doing);
             response
@@ -267,6 +271,21 @@ async fn listen_for_requests(
         ..defaults
     };
     serve(listener, limits, handle, stop).await;
+}
+
+/// Answers by the console what is for people, and by the API everything else.
+async fn answer(app: &App, request: Request<Bytes>) -> Response<Bytes> {
+    let api = |request| courier_core::http::handle(app, request, Timestamp::MAX);
+    if !courier_console::serves(&request) {
+        return api(request).await;
+    }
+    // Behind a proxy that serves a part of a host, links begin with that part.
+    let public = app.config.public_url.as_deref().map(Url::parse);
+    let public = public.and_then(Result::ok);
+    let prefix = public
+        .as_ref()
+        .map_or("", |url| url.path().trim_end_matches('/'));
+    courier_console::handle(request, prefix, (app.clock)(), api).await
 }
 
 async fn work(

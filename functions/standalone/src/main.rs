@@ -21,6 +21,7 @@ mod descriptors;
 mod dev;
 mod doctor;
 mod failure;
+mod healthcheck;
 mod key;
 mod listen;
 mod machine;
@@ -84,9 +85,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 listen,
                 metrics_listen,
             } => {
+                let data = settings::data(data)?;
                 let place = Place {
                     metrics: settings::metrics_listen(metrics_listen)?,
-                    ..Place::new(&data, listen)
+                    ..Place::new(&data, settings::listen(listen)?)
                 };
                 serve::run(config, place).await
             }
@@ -96,8 +98,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 journal,
                 catalogue,
             } => simulate::run(listen, script, journal, &catalogue).await,
-            Command::Backup(arguments) => backup::back_up(&arguments),
+            Command::Backup(arguments) => backup::back_up(arguments),
             Command::Restore(arguments) => backup::restore(arguments).await,
+            Command::Healthcheck(arguments) => healthcheck::run(&arguments).await,
             Command::Check { config, data } => check::run(config, data.as_deref()),
             Command::Key {
                 command: KeyCommand::New(kind),

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,19 +32,41 @@ pub(crate) const COURIER_API_KEY: &str = "COURIER_API_KEY";
 pub(crate) const COURIER_LOG_FORMAT: &str = "COURIER_LOG_FORMAT";
 
 /// Where `courier serve` serves metrics: an address with a port.
-pub(crate) const COURIER_METRICS_LISTEN: &str = "COURIER_METRICS_LISTEN";
+const COURIER_METRICS_LISTEN: &str = "COURIER_METRICS_LISTEN";
+/// The directory for the database, unless the command line names one.
+const COURIER_DATA: &str = "COURIER_DATA";
+/// The address at which the API is served, unless the command line names one.
+const COURIER_LISTEN: &str = "COURIER_LISTEN";
 
 /// Returns where metrics are served: as the command line says, else as `COURIER_METRICS_LISTEN` does.
 pub(crate) fn metrics_listen(given: Option<SocketAddr>) -> anyhow::Result<Option<SocketAddr>> {
-    let text = variable(COURIER_METRICS_LISTEN).filter(|text| !text.trim().is_empty());
-    match (given, text) {
-        (Some(address), _) => Ok(Some(address)),
-        (None, Some(text)) => {
-            let address = text.trim().parse();
-            let mistake = || format!("{COURIER_METRICS_LISTEN} is no address with a port");
-            address.map(Some).with_context(mistake)
-        }
-        (None, None) => Ok(None),
+    given.map_or_else(|| address(COURIER_METRICS_LISTEN), |given| Ok(Some(given)))
+}
+
+/// Returns the directory of the database: of the command line, else `COURIER_DATA`, else `courier-data`.
+pub(crate) fn data(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let named = || given_variable(COURIER_DATA).map(|text| text.map(PathBuf::from));
+    let data = given.map_or_else(named, |given| Ok(Some(given)))?;
+    Ok(data.unwrap_or_else(|| PathBuf::from("courier-data")))
+}
+
+/// Returns the address of the API: of the command line, else `COURIER_LISTEN`, else `127.0.0.1:8080`.
+pub(crate) fn listen(given: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
+    let named = given.map_or_else(|| address(COURIER_LISTEN), |given| Ok(Some(given)))?;
+    Ok(named.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))))
+}
+
+/// Reads an address with a port from a variable, if it is set.
+fn address(name: &str) -> anyhow::Result<Option<SocketAddr>> {
+    let text = given_variable(name)?;
+    let address = text.map(|text| text.trim().parse()).transpose();
+    address.with_context(|| format!("{name} must be an address and a port such as 127.0.0.1:8080"))
+}
+
+fn given_variable(name: &str) -> anyhow::Result<Option<String>> {
+    match variable(name) {
+        Some(text) if text.trim().is_empty() => bail!("{name} is set, but empty"),
+        text => Ok(text),
     }
 }
 

@@ -248,6 +248,7 @@ fn app(
 ) -> reqwest::Result<Arc<App>> {
     let timeouts = Timeouts::default();
     let transport = HttpTransport::new(&timeouts, tls, &config.allowed)?;
+    let transport = transport.behind(config.proxy.as_ref(), &timeouts, tls)?;
     let platform = Platform {
         store: Arc::new(Table::clone(table).with_retention(config.retention)),
         queue: Arc::<SqsQueue>::clone(queue),

@@ -21,6 +21,9 @@ pub const COURIER_LOG: &str = "COURIER_LOG";
 /// none.
 pub const COURIER_BASE_PATH: &str = "COURIER_BASE_PATH";
 
+/// `on`: `start-operation` serves the console too. The default is `off`.
+pub const COURIER_CONSOLE: &str = "COURIER_CONSOLE";
+
 /// Reads one variable; `main` passes the process's environment.
 pub type Variable<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
 
@@ -38,6 +41,11 @@ pub fn base_path(variable: Variable<'_>) -> Option<String> {
     let path = variable(COURIER_BASE_PATH)?;
     let path = path.trim().trim_matches('/');
     (!path.is_empty()).then(|| path.to_owned())
+}
+
+/// Reports whether the console is served.
+pub fn has_console(variable: Variable<'_>) -> bool {
+    variable(COURIER_CONSOLE).is_some_and(|text| text.trim() == "on")
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

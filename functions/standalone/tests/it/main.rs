@@ -17,6 +17,7 @@ mod libraries;
 
 mod api;
 mod auth;
+mod console;
 mod input;
 
 mod secrets;

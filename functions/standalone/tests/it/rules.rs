@@ -62,13 +62,22 @@ fn packages_depend_only_on_permitted_packages() {
         ("cloud-testkit", &[]),
         ("courier-aws", &["courier-core"]),
         ("courier-local", &["courier-core"]),
+        ("courier-console", &[]),
         ("courier-model", &[]),
         ("poll-operation", &["courier-aws"]),
-        ("start-operation", &["courier-aws", "courier-core"]),
+        (
+            "start-operation",
+            &["courier-aws", "courier-console", "courier-core"],
+        ),
         ("sweep-operations", &["courier-aws"]),
         (
             "courier",
-            &["courier-core", "courier-local", "graph-simulator"],
+            &[
+                "courier-console",
+                "courier-core",
+                "courier-local",
+                "graph-simulator",
+            ],
         ),
         (
             "courier-simulation",

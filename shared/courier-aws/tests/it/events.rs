@@ -121,6 +121,31 @@ async fn every_sample_event_gets_the_answer_in_its_readme() {
     assert_eq!(seen, names("events"), "every file is used");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_is_served_only_where_it_is_switched_on() {
+    let cloud = Cloud::new().await;
+    let mut event = read("http-goals.json");
+    event["rawPath"] = "/console".into();
+    event["requestContext"]["http"]["path"] = "/console".into();
+    event["requestContext"]["http"]["method"] = "GET".into();
+    event["body"] = Value::Null;
+    assert_eq!(invoke(&cloud.start, &event).await["statusCode"], 404);
+    let function = cloud.function_with("start-operation", ("COURIER_CONSOLE", "on"));
+    let answer = invoke(&function, &event).await;
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    let headers = &answer["headers"];
+    let kind = headers["content-type"].as_str().unwrap();
+    assert!(kind.starts_with("text/html"), "{kind}");
+    let policy = headers["content-security-policy"].as_str().unwrap();
+    assert!(policy.contains("default-src 'none'"), "{policy}");
+    assert!(
+        answer["body"]
+            .as_str()
+            .unwrap()
+            .contains("type=\"password\"")
+    );
+}
+
 /// An answer of Graph as the rules get it.
 fn reply(name: &str) -> GraphReply {
     let file = read(&format!("graph/{name}"));

@@ -12,14 +12,18 @@ use crate::catalogue::Catalogue;
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
 use crate::outbound::address::Allowed;
+use crate::outbound::proxy::Proxy;
 
 mod callback;
 mod client;
 pub mod credentials;
 mod findings;
 mod graph;
+#[cfg(test)]
+mod known_keys;
 mod log_filter;
 mod operator;
+mod outbound;
 mod own_operations;
 mod reader;
 mod values;
@@ -50,6 +54,8 @@ pub struct Config {
     /// The networks in which receivers may be, besides public addresses.
     pub allowed: Arc<Allowed>,
     pub callbacks: Callbacks,
+    /// The proxy through which calls leave the network; `None` if they go straight.
+    pub proxy: Option<Proxy>,
     /// The URL under which callers reach us, without a slash at its end: it stands in front of `/v1`.
     pub public_url: Option<String>,
     /// Default rate limit for clients that set none.
@@ -99,6 +105,9 @@ impl Config {
         let sealer = root.table("seal", seal);
         let callbacks = root.optional_table("callbacks", callbacks);
         let (callbacks, allowed) = callbacks.unwrap_or_default();
+        let proxy = root
+            .optional_table("outbound", outbound::outbound)
+            .flatten();
         let requests_per_minute = root
             .optional_table("limits", |limits| {
                 limits.number(REQUESTS_PER_MINUTE, 1, MOST_REQUESTS)
@@ -141,6 +150,7 @@ impl Config {
                 sealer,
                 allowed: Arc::new(allowed),
                 callbacks,
+                proxy,
                 public_url,
                 requests_per_minute,
                 warnings: placed(text, warnings),

@@ -55,6 +55,8 @@ impl<'a> Reader<'a> {
     /// The mistakes are those found while reading, one for each key that was never read, and one for each key that is
     /// missing, unless it stands there misspelt.
     pub(crate) fn finish(mut self) -> (Vec<Found>, Vec<Found>) {
+        #[cfg(test)]
+        super::known_keys::note(&self.path, &self.known_keys);
         let mut meant = BTreeSet::new();
         for key in self.table.keys() {
             if self.known_keys.contains(&**key.get_ref()) {

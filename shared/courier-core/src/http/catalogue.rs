@@ -19,7 +19,7 @@ pub(super) fn list(
         .into_iter()
         .map(description)
         .collect();
-    let body = json!({ "operations": operations });
+    let body = json!({ "caller": caller(session)?, "operations": operations });
     Ok(json_response(StatusCode::OK, body))
 }
 
@@ -33,6 +33,20 @@ pub(super) fn entry(
     let operation = operations.into_iter().find(|one| one.name == name);
     let operation = operation.ok_or(Problem::NotFound)?;
     Ok(json_response(StatusCode::OK, description(operation)))
+}
+
+/// Describes whose credentials the request has, so that a page or a tool offers only what it may do.
+fn caller(session: Session<'_>) -> Result<Value, Problem> {
+    let kind = match session.who {
+        Principal::Client(_) => "client",
+        Principal::Operator(_) => "operator",
+    };
+    Ok(json!({
+        "name": session.who.name(),
+        "kind": kind,
+        "readOnly": !session.may_write(),
+        "clients": session.clients(None)?,
+    }))
 }
 
 /// Returns the operations that the client may ask for; for an operator, those of any client that it sees.

@@ -1,4 +1,4 @@
-//! Makes outgoing calls: without redirects, proxies, automatic retries or decompression, and with bounds on everything.
+//! Makes outgoing calls: without redirects, proxies of the environment, automatic retries or decompression, and with bounds on everything.
 //!
 //! Every call goes through the trait [`Transport`]: [`HttpTransport`] in every program, a network without sockets in
 //! the simulation (`docs/adr/0013`).
@@ -7,6 +7,7 @@ pub mod address;
 pub mod answer_body;
 pub mod certificates;
 pub(crate) mod holds;
+pub mod proxy;
 pub mod resolver;
 pub mod retry_after;
 pub(crate) mod spelling;
@@ -24,6 +25,7 @@ use url::Url;
 
 use crate::outbound::address::Allowed;
 use crate::outbound::answer_body::Unreadable;
+use crate::outbound::proxy::Proxy;
 use crate::outbound::resolver::{GuardedResolver, PlainResolver};
 pub use crate::outbound::trouble::Trouble;
 
@@ -125,6 +127,14 @@ pub struct HttpTransport {
     fresh: Client,
     guarded: Client,
     allowed: Arc<Allowed>,
+    proxied: Option<Proxied>,
+}
+
+/// The clients whose calls go through a proxy.
+struct Proxied {
+    proxy: Proxy,
+    kept: Client,
+    fresh: Client,
 }
 
 impl HttpTransport {
@@ -132,9 +142,30 @@ impl HttpTransport {
     pub fn new(timeouts: &Timeouts, tls: &Tls, allowed: &Arc<Allowed>) -> reqwest::Result<Self> {
         Ok(Self {
             kept: pooled(timeouts, tls)?,
-            fresh: fresh(timeouts, tls)?,
+            fresh: fresh(timeouts, tls).build()?,
             guarded: guarded(timeouts, tls, allowed)?,
             allowed: Arc::clone(allowed),
+            proxied: None,
+        })
+    }
+
+    /// Returns this transport with calls that go through a proxy, if there is one.
+    pub fn behind(
+        self,
+        proxy: Option<&Proxy>,
+        timeouts: &Timeouts,
+        tls: &Tls,
+    ) -> reqwest::Result<Self> {
+        let proxied = |proxy: &Proxy| {
+            Ok(Proxied {
+                kept: proxy.client(pooling(timeouts, tls))?,
+                fresh: proxy.client(fresh(timeouts, tls))?,
+                proxy: proxy.clone(),
+            })
+        };
+        Ok(Self {
+            proxied: proxy.map(proxied).transpose()?,
+            ..self
         })
     }
 }
@@ -142,10 +173,14 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, call: Call) -> Result<Answered, Unanswered> {
-        let client = match call.route {
-            Route::Kept => &self.kept,
-            Route::Fresh => &self.fresh,
-            Route::Guarded => &self.guarded,
+        let proxied = self.proxied.as_ref();
+        let proxied = proxied.filter(|proxied| proxied.proxy.carries(&call.url));
+        let client = match (call.route, proxied) {
+            (Route::Kept, Some(proxied)) => &proxied.kept,
+            (Route::Fresh | Route::Guarded, Some(proxied)) => &proxied.fresh,
+            (Route::Kept, None) => &self.kept,
+            (Route::Fresh, None) => &self.fresh,
+            (Route::Guarded, None) => &self.guarded,
         };
         let (route, read) = (call.route, call.read);
         let mut headers = call.headers;
@@ -159,8 +194,18 @@ impl Transport for HttpTransport {
             .headers(headers)
             .body(call.body)
             .timeout(call.timeout);
-        let response = request.send().await.map_err(|error| explain(&error))?;
-        let peer = response.remote_addr().filter(|_| route == Route::Guarded);
+        let response = request
+            .send()
+            .await
+            .map_err(|error| match explain(&error) {
+                Unanswered::NotSent(trouble) if proxied.is_some() => {
+                    Unanswered::NotSent(trouble.at_proxy())
+                }
+                unanswered => unanswered,
+            })?;
+        // Through a proxy the peer is the proxy.
+        let is_guarded = route == Route::Guarded && proxied.is_none();
+        let peer = response.remote_addr().filter(|_| is_guarded);
         if peer.is_some_and(|peer| !self.allowed.permits(peer.ip())) {
             return Err(Unanswered::Forbidden);
         }
@@ -187,18 +232,19 @@ fn explain(error: &reqwest::Error) -> Unanswered {
 
 /// Creates a client for the configured hosts, whose idle connections stay open for 30 seconds.
 pub fn pooled(timeouts: &Timeouts, tls: &Tls) -> reqwest::Result<Client> {
-    bounded(timeouts, tls)
-        .pool_idle_timeout(Duration::from_secs(30))
-        .build()
+    pooling(timeouts, tls).build()
+}
+
+fn pooling(timeouts: &Timeouts, tls: &Tls) -> ClientBuilder {
+    bounded(timeouts, tls).pool_idle_timeout(Duration::from_secs(30))
 }
 
 /// Creates a client that reuses no connection, so a header that cannot be read may be skipped: what follows is no
 /// other answer. The answer to a start would count as lost because of it.
-fn fresh(timeouts: &Timeouts, tls: &Tls) -> reqwest::Result<Client> {
+fn fresh(timeouts: &Timeouts, tls: &Tls) -> ClientBuilder {
     bounded(timeouts, tls)
         .pool_max_idle_per_host(0)
         .http1_ignore_invalid_headers_in_responses(true)
-        .build()
 }
 
 /// Creates a client that resolves names through the outbound guard and reuses no connection.

@@ -28,11 +28,30 @@ pub enum Trouble {
     UnknownIssuer,
     #[error("TLS was not agreed on")]
     Tls,
+    #[error("the proxy of [outbound] could not be used, or made no connection to the host")]
+    Proxy,
     #[error("for an unknown reason")]
     Other,
 }
 
 impl Trouble {
+    /// Returns the reason for a call through a proxy, with which only TLS was agreed on with the host itself.
+    pub(super) fn at_proxy(self) -> Self {
+        match self {
+            Self::ExpiredCertificate
+            | Self::OthersCertificate
+            | Self::UnknownIssuer
+            | Self::Tls => self,
+            Self::Name
+            | Self::ForbiddenAddress
+            | Self::Refused
+            | Self::Unreachable
+            | Self::TimedOut
+            | Self::Proxy
+            | Self::Other => Self::Proxy,
+        }
+    }
+
     /// Finds the reason among the causes of a failed connection.
     pub(super) fn of(error: &reqwest::Error) -> Self {
         let mut cause = Error::source(error);

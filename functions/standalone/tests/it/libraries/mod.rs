@@ -2,6 +2,7 @@
 //!
 //! Each judge is a short program in Python or JavaScript around the library; what it reads and writes is JSON.
 
+mod addresses;
 mod cloud_events;
 mod msal;
 mod openapi;

@@ -31,6 +31,7 @@ mod load;
 mod log_leaks;
 mod metrics;
 pub(crate) mod program;
+mod proxy;
 mod reload;
 mod seal_keys;
 mod slow_peers;

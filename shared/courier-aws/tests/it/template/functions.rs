@@ -2,8 +2,8 @@
 
 use courier_aws::batch::{MOST_RECEIVES, OLD};
 use courier_aws::settings::{
-    COURIER_BASE_PATH, COURIER_CONFIG, COURIER_IN_FLIGHT_LIMIT, COURIER_LOG, COURIER_QUEUE_URL,
-    COURIER_TABLE,
+    COURIER_BASE_PATH, COURIER_CONFIG, COURIER_CONSOLE, COURIER_IN_FLIGHT_LIMIT, COURIER_LOG,
+    COURIER_QUEUE_URL, COURIER_TABLE,
 };
 use serde_json::{Value, json};
 
@@ -55,6 +55,8 @@ fn each_function_is_a_small_arm64_program_with_the_variables_that_it_reads() {
         if name == "StartOperation" {
             read.push(COURIER_BASE_PATH);
             assert_eq!(short(&variables[COURIER_BASE_PATH]), "BasePath");
+            read.push(COURIER_CONSOLE);
+            assert_eq!(short(&variables[COURIER_CONSOLE]), "Console");
         }
         read.sort_unstable();
         assert_eq!(names(variables), read, "{name}");
@@ -65,6 +67,7 @@ fn each_function_is_a_small_arm64_program_with_the_variables_that_it_reads() {
     }
     assert_eq!(parameter("Architecture")["Default"], "arm64");
     assert_eq!(parameter("BasePath")["Default"], "");
+    assert_eq!(parameter("Console")["Default"], "off");
     assert_eq!(parameter("MemorySize")["Default"], 128);
 }
 
@@ -165,7 +168,20 @@ fn the_http_api_has_its_routes_and_a_throttle() {
         })
         .collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["ANY /healthz", "ANY /readyz", "ANY /v1/{proxy+}"]);
+    let expected = [
+        "ANY /console",
+        "ANY /console/{proxy+}",
+        "ANY /healthz",
+        "ANY /openapi.json",
+        "ANY /readyz",
+        "ANY /v1/{proxy+}",
+    ];
+    assert_eq!(keys, expected);
+    let conditional = resources("AWS::ApiGatewayV2::Route")
+        .iter()
+        .filter(|(_, route)| route["Condition"] == "HasConsole")
+        .count();
+    assert_eq!(conditional, 2);
     let integration = properties("HttpApiIntegration");
     assert_eq!(integration["PayloadFormatVersion"], "2.0");
     assert!(short(&integration["IntegrationUri"]).contains("${StartOperation.Arn}"));

@@ -56,8 +56,8 @@ pub(super) fn answers(handler: Handler) -> Vec<(&'static str, &'static str, Opti
         )],
         Handler::Catalogue => {
             let list = json!({
-                "type": "object", "required": ["operations"],
-                "properties": { "operations": { "type": "array", "items": reference("CatalogueEntry") } },
+                "type": "object", "required": ["caller", "operations"],
+                "properties": { "caller": reference("Caller"), "operations": { "type": "array", "items": reference("CatalogueEntry") } },
             });
             vec![("200", "The operations", json_content(list))]
         }
