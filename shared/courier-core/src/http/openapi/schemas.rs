@@ -263,6 +263,14 @@ fn fixed() -> Value {
                 "next": nullable("string"),
             },
         },
+        "Caller": {
+            "type": "object", "required": ["name", "kind", "readOnly", "clients"],
+            "properties": {
+                "name": { "type": "string" }, "kind": { "enum": ["client", "operator"] },
+                "readOnly": { "type": "boolean", "description": "The caller sees everything and changes nothing" },
+                "clients": { "type": "array", "items": { "type": "string" }, "description": "Those whose operations the caller sees" },
+            },
+        },
         "CatalogueEntry": {
             "type": "object", "required": ["name", "title", "parameters", "permissions", "restart", "deadlineSeconds", "beta"],
             "properties": {
