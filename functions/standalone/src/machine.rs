@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
 use courier_core::config::Config;
 use courier_core::engine::app::App;
 use courier_core::engine::platform::Platform;
@@ -22,18 +21,16 @@ use courier_core::time::{Clock, later};
 use courier_local::worker::{self, WorkerOptions};
 use courier_local::{Database, Options, ServingLock};
 use courier_local::{Limits, serve};
-use http::{Request, Response};
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use url::Url;
 
 use crate::metrics::{self, Metrics};
 use crate::pace::Pace;
 use crate::reload::{self, Current, Ground, Source};
-use crate::{backup, descriptors, settings};
+use crate::{backup, descriptors, settings, site};
 
 /// Number of connections that the kernel queues until they are accepted.
 ///
@@ -253,12 +250,12 @@ async fn listen_for_requests(
     (listener, pace): (TcpListener, Pace),
     stop: watch::Receiver<bool>,
 ) {
-    let handle = move |request: Request<Bytes>| {
+    let handle = move |request: http::Request<_>| {
         let (app, metrics) = (current.app(), Arc::clone(&metrics));
         let doing = pace.busy.begin();
         async move {
             let route = metrics::route(&request);
-            let response = answer(&app, request).await;
+            let response = site::answer(&app, request).await;
             metrics.count(route, response.status());
             drop(doing);
             response
@@ -271,21 +268,6 @@ async fn listen_for_requests(
         ..defaults
     };
     serve(listener, limits, handle, stop).await;
-}
-
-/// Answers by the console what is for people, and by the API everything else.
-async fn answer(app: &App, request: Request<Bytes>) -> Response<Bytes> {
-    let api = |request| courier_core::http::handle(app, request, Timestamp::MAX);
-    if !courier_console::serves(&request) {
-        return api(request).await;
-    }
-    // Behind a proxy that serves a part of a host, links begin with that part.
-    let public = app.config.public_url.as_deref().map(Url::parse);
-    let public = public.and_then(Result::ok);
-    let prefix = public
-        .as_ref()
-        .map_or("", |url| url.path().trim_end_matches('/'));
-    courier_console::handle(request, prefix, (app.clock)(), api).await
 }
 
 async fn work(

@@ -38,6 +38,7 @@ mod serve;
 mod settings;
 mod show;
 mod simulate;
+mod site;
 mod story;
 mod terminal;
 mod timeline;

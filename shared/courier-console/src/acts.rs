@@ -297,7 +297,7 @@ fn preview(site: &Site<'_>, caller: &Caller, operation: &Value, fields: Fields) 
         _ => "The completion goes there when the operation ends.",
     };
     let shown = html! {
-        div.frame {
+        div.frame role="region" tabindex="0" aria-label="The receiver now and then" {
             table.change {
                 thead { tr { th scope="col" { "" } th scope="col" { "Now" } th scope="col" { "Then" } } }
                 tbody {

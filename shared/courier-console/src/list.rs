@@ -130,6 +130,7 @@ pub(crate) fn table(site: &Site<'_>, caller: &Caller, operations: &[Value]) -> M
 fn row(site: &Site<'_>, operation: &Value, with_client: bool) -> Markup {
     let id = word(&operation["id"]);
     let risk = Risk::of(operation, site.now);
+    let has_ended = !operation["endedAt"].is_null();
     html! {
         tr role="row" data-status=(word(&operation["status"])) class=[risk.map(Risk::class)] {
             td.name role="cell" {
@@ -145,8 +146,8 @@ fn row(site: &Site<'_>, operation: &Value, with_client: bool) -> Markup {
                     time datetime=(created) { (times::span(site.now.as_second() - created.as_second())) }
                 }
             }
-            td role="cell" data-label="Deadline" { (deadline(site, operation, risk)) }
-            td role="cell" data-label="Next look" { (next_look(site, operation)) }
+            td.past[has_ended] role="cell" data-label="Deadline" { (deadline(site, operation, risk)) }
+            td.past[has_ended] role="cell" data-label="Next look" { (next_look(site, operation)) }
             td role="cell" data-label="Callback" { (callback(site, &operation["callback"])) }
         }
     }

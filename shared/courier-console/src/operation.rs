@@ -221,7 +221,7 @@ fn attempts(history: &[Value]) -> Markup {
         @if !attempts.is_empty() {
             section aria-labelledby="attempts" {
                 h2 #attempts { "Delivery attempts" }
-                div.frame {
+                div.frame role="region" tabindex="0" aria-labelledby="attempts" {
                     table.attempts {
                         thead { tr {
                             th scope="col" { "Attempt" } th scope="col" { "Time" }

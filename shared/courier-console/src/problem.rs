@@ -63,7 +63,7 @@ pub(crate) fn title(answer: &Answer) -> &str {
         ("read-only", _) => "This operator may only look",
         ("rate-limited", _) => "Too many requests",
         ("unavailable", _) => "Not available just now",
-        ("conflict", _) => "Not possible any more",
+        ("conflict", _) => "Not possible now",
         ("", StatusCode::NOT_FOUND) | ("not-found", _) => "There is nothing here",
         ("", _) => "Something went wrong",
         _ => word(&answer.body["title"]),

@@ -180,7 +180,7 @@ fn line(site: &Site<'_>, entry: &Value) -> Markup {
             div.what {
                 p {
                     (sentence)
-                    @if event == "ended" || event == "statusChanged" { ": " strong { (words(word(&entry["status"]))) } }
+                    @if event == "ended" { ": " strong { (words(word(&entry["status"]))) } }
                     (measured(entry))
                     @if let Some(by) = entry["by"].as_str() { " " span.quiet { "by " (Text(by)) } }
                 }

@@ -173,7 +173,7 @@ async function inTheDark() {
   await page.goto(console_ + "?status=");
   await judge(page, "list in the dark");
   await picture(page, "list-dark");
-  await page.goto(console_ + "?callback=delivered");
+  await page.goto(console_ + "?reference=RITM0041013");
   await page.click("tbody a");
   await judge(page, "operation in the dark");
   await picture(page, "operation-dark");

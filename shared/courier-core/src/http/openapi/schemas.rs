@@ -298,7 +298,8 @@ fn fixed() -> Value {
             "description": "Whose credentials the request has",
             "properties": {
                 "name": { "type": "string" }, "kind": { "enum": ["client", "operator"] },
-                "readOnly": { "type": "boolean" }, "clients": { "type": "array", "items": { "type": "string" } },
+                "readOnly": { "type": "boolean", "description": "The caller sees everything and changes nothing" },
+                "clients": { "type": "array", "items": { "type": "string" }, "description": "Those whose operations the caller sees" },
             },
         },
         "CatalogueEntry": {
