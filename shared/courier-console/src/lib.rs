@@ -130,11 +130,11 @@ async fn page(
     let outcome = match (parts.as_slice(), reads) {
         ([], true) => list::page(site, api, &caller, query).await,
         (["operations.csv"], true) => csv::file(api, site.now, query).await,
-        (["new"], true) => new_request::page(site, &caller, query),
+        (["new"], true) => Ok(new_request::page(site, &caller, query)),
         (["new"], false) => new_request::submit(site, api, &caller, request).await,
         (["redeliver"], true) => many::page(site, api, &caller, query).await,
         (["redeliver"], false) => many::submit(site, api, &caller, request).await,
-        (["test"], true) => test_callback::page(site, &caller, query),
+        (["test"], true) => Ok(test_callback::page(site, &caller, query)),
         (["test"], false) => test_callback::submit(site, api, &caller, request).await,
         (["operations", id], true) => operation::page(site, api, &caller, id, query).await,
         (["operations", id, act], true) => acts::page(site, api, &caller, id, act).await,

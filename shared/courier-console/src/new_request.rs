@@ -18,18 +18,18 @@ use crate::{problem, schema_form};
 /// Characters of a text that the API takes as a reference.
 const REFERENCE_HINT: &str = "A ticket's number, for example. The same operation and reference are one request, however often they are sent.";
 
-pub(crate) fn page(site: &Site<'_>, caller: &Caller, query: &str) -> Result<Reply, Answer> {
+pub(crate) fn page(site: &Site<'_>, caller: &Caller, query: &str) -> Reply {
     let mut fields = Fields::read(query.as_bytes());
     let name = fields.get("operation").to_owned();
     let Some(operation) = find(caller, &name) else {
-        return Ok(Reply::Page(Box::new(chooser(site, caller))));
+        return Reply::Page(Box::new(chooser(site, caller)));
     };
     fields.set("key", &random_key());
     let draft = Draft {
         fields,
         errors: Vec::new(),
     };
-    Ok(form(site, caller, operation, &draft, None))
+    form(site, caller, operation, &draft, None)
 }
 
 fn find<'c>(caller: &'c Caller, name: &str) -> Option<&'c Value> {

@@ -33,10 +33,8 @@ enum Control {
 
 impl Control {
     fn of(schema: &Value, depth: usize) -> Self {
-        let kind = match &schema["type"] {
-            Value::Array(kinds) => kinds.first().map(word).unwrap_or_default(),
-            kind => word(kind),
-        };
+        let kind = &schema["type"];
+        let kind = word(kind.get(0).unwrap_or(kind));
         let is_object = schema["properties"].is_object();
         match kind {
             _ if schema["enum"].is_array() => Self::Choice,
@@ -111,10 +109,8 @@ fn one(
         Control::Choice => {
             let choices = schema["enum"].as_array();
             let choices = choices.into_iter().flatten().map(|choice| {
-                let text = match choice {
-                    Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                };
+                let text = choice.as_str().map(str::to_owned);
+                let text = text.unwrap_or_else(|| choice.to_string());
                 (text.clone(), text)
             });
             draft.choice(&field, &choices.collect::<Vec<_>>())
@@ -164,7 +160,8 @@ fn typed(
         Control::Choice => {
             let choices = schema["enum"].as_array().into_iter().flatten();
             let mut choices = choices.filter(|choice| !choice.is_string());
-            let other = choices.find(|choice| choice.to_string() == text);
+            let typed: Option<Value> = serde_json::from_str(text).ok();
+            let other = choices.find(|choice| Some(*choice) == typed.as_ref());
             other.cloned().unwrap_or_else(|| text.into())
         }
         Control::Switch => (text == "true").into(),

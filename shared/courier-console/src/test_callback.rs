@@ -15,13 +15,13 @@ use crate::problem;
 use crate::text::{Text, words};
 use crate::timeline::http_status;
 
-pub(crate) fn page(site: &Site<'_>, caller: &Caller, query: &str) -> Result<Reply, Answer> {
+pub(crate) fn page(site: &Site<'_>, caller: &Caller, query: &str) -> Reply {
     let fields = Fields::read(query.as_bytes());
     let draft = Draft {
         fields,
         errors: Vec::new(),
     };
-    Ok(form(site, caller, &draft, &html! {}))
+    form(site, caller, &draft, &html! {})
 }
 
 fn form(site: &Site<'_>, caller: &Caller, draft: &Draft, outcome: &Markup) -> Reply {
