@@ -82,7 +82,7 @@ GraphCourier.prototype = {
     _detail: function (status, problem) {
         var lines = [status ? status + ' ' + (problem.title || '') : 'no answer'];
         if (problem.detail) { lines.push(problem.detail); }
-        (problem.errors || []).forEach(function (error) { lines.push(error.pointer + ' ' + error.detail); });
+        (problem.errors || []).forEach(function (error) { lines.push((error.pointer || error.header || error.parameter) + ': ' + error.rule); });
         return lines.join('\n');
     },
 

@@ -40,7 +40,6 @@ Exit code 0: it may be believed, and the event is on standard output. 1: it must
 
 def guess(body, headers, secrets, now):
     """Returns what may have happened to a request whose signature does not fit."""
-    secret_names = "secret" if len(secrets) == 1 else "secrets"
     changes = [("without the line break at its end, which was not sent", lambda: body.rstrip(b"\r\n")),
                ("with a line break at its end, which was lost", lambda: body + b"\n"),
                ("as compact JSON: somebody has parsed it and written it anew",
@@ -51,7 +50,7 @@ def guess(body, headers, secrets, now):
             return f"it fits the body {change}. Verify the bytes as they came"
         except (Refused, ValueError):
             pass
-    return f"the {secret_names} may be those of another client, or body, id or time are not what was sent"
+    return "the secret may be that of another client, or body, id or time are not what was sent"
 
 def explain(body, headers, secrets, now=None):
     """Returns the event, or raises Refused with more than `verify` says."""

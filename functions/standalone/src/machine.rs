@@ -254,7 +254,7 @@ async fn listen_for_requests(
         let (app, metrics) = (current.app(), Arc::clone(&metrics));
         let doing = pace.busy.begin();
         async move {
-            let route = metrics::route(request.uri().path());
+            let route = metrics::route(&request);
             let response = site::answer(&app, request).await;
             metrics.count(route, response.status());
             drop(doing);

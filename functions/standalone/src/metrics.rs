@@ -145,9 +145,12 @@ pub(crate) async fn serve(
     courier_local::serve(listener, limits, handle, stop).await;
 }
 
-/// Returns the route of a path as metrics name it; every path that is none is `other`.
-pub(crate) fn route(path: &str) -> &'static str {
-    routes::pattern(path).unwrap_or("other")
+/// Returns the route of a request as metrics name it: `/console` for the pages for people, `other` for no route.
+pub(crate) fn route(request: &Request<Bytes>) -> &'static str {
+    if courier_console::serves(request) {
+        return "/console";
+    }
+    routes::pattern(request.uri().path()).unwrap_or("other")
 }
 
 /// Sizes in bytes, each `None` where the system does not say it.

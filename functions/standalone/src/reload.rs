@@ -71,7 +71,7 @@ impl Source {
     ///
     /// A file that changes while it is read counts as changed at the next look.
     fn read_again(&mut self, catalogue: &'static Catalogue) -> anyhow::Result<Loaded> {
-        let before: BTreeMap<PathBuf, Stamp> = self.files.iter().map(stamp).collect();
+        let before: BTreeMap<PathBuf, Stamp> = self.files.iter().map(|path| stamp(path)).collect();
         let read = settings::load(&self.path, Some(catalogue), &mut self.files);
         let noted = |path: &PathBuf| before.get(path).copied().unwrap_or_else(|| stamp(path).1);
         self.stamps = self.files.iter().map(noted).collect();
@@ -166,10 +166,10 @@ fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
     files.iter().map(|path| stamp(path).1).collect()
 }
 
-fn stamp(path: &PathBuf) -> (PathBuf, Stamp) {
+fn stamp(path: &Path) -> (PathBuf, Stamp) {
     let stamp = |metadata: Metadata| {
         let modified = metadata.modified().ok()?;
         Some((metadata.dev(), metadata.ino(), metadata.len(), modified))
     };
-    (path.clone(), path.metadata().ok().and_then(stamp))
+    (path.to_owned(), path.metadata().ok().and_then(stamp))
 }

@@ -7,7 +7,6 @@ use anyhow::anyhow;
 use clap::Args;
 use courier_core::crypto::hmac::Encoding;
 use courier_core::crypto::webhook_signature::SigningSecret;
-use courier_core::error_chain::chain;
 use courier_core::operation::Outcome;
 use courier_core::outbound::certificates;
 use courier_core::profile::{DEFAULT, Profile, Signature};
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::client::arguments::Target;
-use crate::client::connection::{Call, Connection};
+use crate::client::connection::{Call, Connection, last};
 use crate::client::document::text;
 use crate::failure::Usage;
 use crate::sample::{Sample, TIMEOUT};
@@ -120,7 +119,7 @@ async fn from_here(arguments: &Arguments, outcome: &str) -> anyhow::Result<Value
         Err(error) => {
             let why = match error.is_timeout() {
                 true => format!("no answer within {} s", TIMEOUT.as_secs()),
-                false => chain(&error.without_url()),
+                false => last(&error),
             };
             return Err(anyhow!("the receiver gave no answer: {why}"));
         }

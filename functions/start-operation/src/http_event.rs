@@ -7,6 +7,7 @@ use courier_core::http::RemovedPrefix;
 use courier_core::http::exchange::Exchange;
 use courier_core::http::problem::Problem;
 use courier_core::operation::random_ids;
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Body, Service};
@@ -78,10 +79,11 @@ where
         .await
 }
 
-/// Joins the values of each header (RFC 9110, section 5.3), because most event formats have room for one only.
+/// Joins the values of each header (RFC 9110, section 5.3), because most event formats have room for one only. Cookies
+/// cannot be joined: the formats have a place of their own for them.
 fn join_values(headers: &mut HeaderMap) {
     let names: Vec<HeaderName> = headers.keys().cloned().collect();
-    for name in names {
+    for name in names.into_iter().filter(|name| name != SET_COOKIE) {
         let values: Vec<&[u8]> = headers
             .get_all(&name)
             .iter()

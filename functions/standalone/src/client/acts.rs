@@ -61,10 +61,11 @@ pub(crate) async fn erase(arguments: &Erase) -> anyhow::Result<ExitCode> {
         let connection = Connection::open(&arguments.one.target)?;
         let answer = connection.send(&Call::get(path(&id))).await?;
         let operation = answer.operation()?;
-        let name = text(&operation["operation"]);
-        let reference = text(&operation["reference"]);
+        let names = [text(&operation["operation"]), text(&operation["reference"])];
+        let names = names.join(" ");
         let question = format!(
-            "Erase {id} ({name} {reference})? Its parameters, result and history are gone for good."
+            "Erase {id} ({})? Its parameters, result and history are gone for good.",
+            names.trim_end()
         );
         if !confirm(&question)? {
             output::tell("nothing was erased");

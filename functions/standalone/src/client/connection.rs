@@ -302,9 +302,8 @@ impl Connection {
 }
 
 /// Returns the innermost causes of an error, without the URL.
-fn last(error: &reqwest::Error) -> String {
-    let text = std::error::Error::source(error)
-        .map_or_else(|| "unknown".to_owned(), |cause| chain(&cause).to_string());
+pub(crate) fn last(error: &reqwest::Error) -> String {
+    let text = std::error::Error::source(error).map_or_else(|| "unknown".to_owned(), chain);
     let text = text.trim_start_matches("client error (Connect): ");
     if text.contains("InvalidContentType") || text.contains("wrong version number") {
         return "it does not speak TLS: is the URL http:// instead of https://?".to_owned();

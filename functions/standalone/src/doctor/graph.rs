@@ -77,8 +77,7 @@ impl Doctor {
             let answered = match sent {
                 Ok(answered) => answered,
                 Err(error) => {
-                    let next =
-                        "this machine must reach it directly: look at DNS, firewall and proxy";
+                    let next = "look at DNS and firewalls, or name a proxy in [outbound]";
                     self.tell(check, &Finding::failed(format!("{origin}: {error}"), next))?;
                     continue;
                 }
@@ -175,7 +174,7 @@ impl Doctor {
             timeout: self.timeouts.token,
         });
         let answered = sent.await.map_err(|error| {
-            let next = "this machine must reach it directly: look at DNS, firewall and proxy";
+            let next = "look at DNS and firewalls, or name a proxy in [outbound]";
             (format!("none: {error}"), next.to_owned())
         })?;
         if answered.status == StatusCode::OK {

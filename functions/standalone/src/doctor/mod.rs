@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
@@ -117,7 +116,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let certificates = certificates::named(&settings::variable)?;
     let tls = certificates.map(certificates::trusting).transpose()?;
     let timeouts = Timeouts::default();
-    let transport = HttpTransport::new(&timeouts, &tls, &Arc::clone(&config.allowed))
+    let transport = HttpTransport::new(&timeouts, &tls, &config.allowed)
+        .and_then(|transport| transport.behind(config.proxy.as_ref(), &timeouts, &tls))
         .context("no TLS roots can be used")?;
     let mut doctor = Doctor {
         config,

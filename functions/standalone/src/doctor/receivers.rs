@@ -35,23 +35,16 @@ impl Doctor {
         let Ok(url) = Url::parse(origin) else {
             return Finding::failed("it is no URL", "look at callback_origins");
         };
-        let addresses = match addresses(&url).await {
-            Ok(addresses) => addresses,
-            Err(error) => {
-                let next = "look at its name, and at the DNS of this machine";
-                return Finding::failed(format!("the name cannot be resolved: {error}"), next);
-            }
+        let proxy = self.config.proxy.as_ref();
+        let is_carried = proxy.is_some_and(|proxy| proxy.carries(&url));
+        let place = match is_carried {
+            // The proxy resolves the names, and no address is seen here.
+            true => "through the proxy".to_owned(),
+            false => match self.judged(&url).await {
+                Ok(place) => place,
+                Err(finding) => return finding,
+            },
         };
-        let refused = addresses
-            .iter()
-            .find(|ip| !self.config.allowed.permits(**ip));
-        if let Some(ip) = refused {
-            let next = "if it is yours, list its network in callbacks.allow_networks";
-            return Finding::failed(
-                format!("its address {ip} is private or special, and is not called"),
-                next,
-            );
-        }
         let began = Instant::now();
         let sent = self.transport.send(Call {
             route: Route::Guarded,
@@ -62,24 +55,39 @@ impl Doctor {
             read: Read::First(0),
             timeout: TIMEOUT,
         });
-        let first = addresses
-            .first()
-            .map_or_else(String::new, ToString::to_string);
         match sent.await {
             Ok(answered) => Finding::ok(format!(
-                "reached at {first} in {} ms, and answers ({})",
+                "reached {place} in {} ms, and answers ({})",
                 began.elapsed().as_millis(),
                 answered.status.as_u16()
             )),
             Err(Unanswered::TimedOut | Unanswered::CutOff) => Finding::warning(
-                format!("reached at {first}, but a HEAD request is not answered"),
+                format!("reached {place}, but a HEAD request is not answered"),
                 "try --ping with the URL of the callbacks",
             ),
             Err(error @ (Unanswered::NotSent(_) | Unanswered::Forbidden)) => Finding::failed(
-                format!("{error} ({first})"),
+                format!("{error} ({place})"),
                 "deliveries would fail in the same way: look at the receiver, its certificate and the firewalls",
             ),
         }
+    }
+
+    /// Resolves the name and lets the outbound guard judge its addresses; returns where it is.
+    async fn judged(&self, url: &Url) -> Result<String, Finding> {
+        let addresses = addresses(url).await.map_err(|error| {
+            let next = "look at its name, and at the DNS of this machine";
+            Finding::failed(format!("the name cannot be resolved: {error}"), next)
+        })?;
+        let mut refused = addresses
+            .iter()
+            .filter(|ip| !self.config.allowed.permits(**ip));
+        if let Some(ip) = refused.next() {
+            let next = "if it is yours, list its network in callbacks.allow_networks";
+            let what = format!("its address {ip} is private or special, and is not called");
+            return Err(Finding::failed(what, next));
+        }
+        let first = addresses.first();
+        Ok(first.map_or_else(String::new, |ip| format!("at {ip}")))
     }
 
     /// Sends a signed example to a URL with the secrets of the client that may have callbacks there.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use courier_core::error_chain::chain;
 use http::{HeaderName, Response, StatusCode, header};
 use url::Url;
 
 use super::{check_url, empty};
+use crate::client::connection::last;
 
 /// What graph-courier waits for an answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -70,8 +70,7 @@ impl Forward {
                 (response, Some("the answer of --forward".to_owned()))
             }
             Err(error) => {
-                let why = chain(&error.without_url());
-                let note = format!("--forward gave no answer: {why}");
+                let note = format!("--forward gave no answer: {}", last(&error));
                 (empty(StatusCode::BAD_GATEWAY), Some(note))
             }
         }

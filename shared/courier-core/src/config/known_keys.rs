@@ -74,7 +74,10 @@ fn schema() -> Value {
 
 /// Adds the keys of each table that the schema describes.
 fn described<'a>(path: &str, mut node: &'a Value, root: &'a Value, keys: &mut Keys) {
-    if let Some(reference) = node["allOf"][0]["$ref"].as_str().or(node["$ref"].as_str()) {
+    if let Some(reference) = node["allOf"][0]["$ref"]
+        .as_str()
+        .or_else(|| node["$ref"].as_str())
+    {
         node = root.pointer(reference.trim_start_matches('#')).unwrap();
     }
     let below = |name: &str| match path {

@@ -15,6 +15,10 @@ impl Rules<'_> {
         let mut record = self.changed();
         match self.record.state {
             State::Accepted { not_before } => self.may_have_started(&mut record, not_before),
+            // The process that had the lease is gone.
+            State::Starting { .. } if !record.maybe_started => {
+                self.may_have_started(&mut record, self.now);
+            }
             State::Starting { lease_until } => self.may_have_started(&mut record, lease_until),
             State::Locating {
                 next_look_at,

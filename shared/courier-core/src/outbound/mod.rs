@@ -194,17 +194,11 @@ impl Transport for HttpTransport {
             .headers(headers)
             .body(call.body)
             .timeout(call.timeout);
-        let response = request
-            .send()
-            .await
-            .map_err(|error| match explain(&error) {
-                Unanswered::NotSent(trouble) if proxied.is_some() => {
-                    Unanswered::NotSent(trouble.at_proxy())
-                }
-                unanswered => unanswered,
-            })?;
+        let is_proxied = proxied.is_some();
+        let response = request.send().await;
+        let response = response.map_err(|error| explain(&error, is_proxied))?;
         // Through a proxy the peer is the proxy.
-        let is_guarded = route == Route::Guarded && proxied.is_none();
+        let is_guarded = route == Route::Guarded && !is_proxied;
         let peer = response.remote_addr().filter(|_| is_guarded);
         if peer.is_some_and(|peer| !self.allowed.permits(peer.ip())) {
             return Err(Unanswered::Forbidden);
@@ -220,9 +214,14 @@ impl Transport for HttpTransport {
     }
 }
 
-fn explain(error: &reqwest::Error) -> Unanswered {
+fn explain(error: &reqwest::Error, is_proxied: bool) -> Unanswered {
     if error.is_connect() {
-        Unanswered::NotSent(Trouble::of(error))
+        let trouble = Trouble::of(error);
+        Unanswered::NotSent(if is_proxied {
+            trouble.at_proxy()
+        } else {
+            trouble
+        })
     } else if error.is_timeout() {
         Unanswered::TimedOut
     } else {

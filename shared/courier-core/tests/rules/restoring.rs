@@ -62,7 +62,7 @@ fn a_start_that_may_be_sent_again_or_looked_for_is_one_whose_lease_is_over() {
     };
     for record in [
         accepted(GOALS, at(0)),
-        starting(GOALS, at(60)),
+        starting(GOALS, at(NOW + 60)),
         accepted(WORKFLOW, at(0)),
         record(WORKFLOW, looked_for),
     ] {

@@ -75,9 +75,12 @@ pub fn back_up(source: &Path, target: &Path, now: Timestamp) -> Result<Contents,
     };
     label(&partial.0).map_err(|cause| copy_error(source, &partial.0, cause))?;
     let contents = inspect(&partial.0)?;
-    publish(&partial.0, target).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => CopyError::Exists(target.to_owned()),
-        _ => CopyError::File(target.to_owned(), error),
+    publish(&partial.0, target).map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            CopyError::Exists(target.to_owned())
+        } else {
+            CopyError::File(target.to_owned(), error)
+        }
     })?;
     Ok(contents)
 }
@@ -131,9 +134,12 @@ pub fn copy(source: &Path, target: &Path) -> Result<(), CopyError> {
 /// Gives a file that is complete its name, unless there is one of that name; it survives a crash from then on.
 pub fn publish(partial: &Path, target: &Path) -> io::Result<()> {
     File::open(partial)?.sync_all()?;
-    // Unlike a rename, a link replaces nothing.
-    std::fs::hard_link(partial, target)?;
-    std::fs::remove_file(partial)?;
+    // Unlike a rename, a link replaces nothing; but not every file system has links.
+    match std::fs::hard_link(partial, target) {
+        Ok(()) => std::fs::remove_file(partial)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        Err(_) => std::fs::rename(partial, target)?,
+    }
     let folder = target.parent().filter(|folder| *folder != Path::new(""));
     File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }

@@ -214,6 +214,101 @@ process.stdout.write(JSON.stringify(scripts.map(wrong)));
         assert!(output.status.success(), "{errors}");
     }
 
+    /// The Azure CLI is a stand-in, which makes a SAS of the words that it is given, as the real one does.
+    #[tokio::test]
+    async fn the_container_script_prints_a_url_that_is_accepted() {
+        const AZ: &str = r#"#!/bin/sh
+while [ $# -gt 0 ]; do
+  case $1 in
+    create) exit 0 ;;
+    --permissions) sp=$2 ;;
+    --expiry) se=$2 ;;
+    --https-only) spr=https ;;
+  esac
+  shift
+done
+echo "se=$se&sp=$sp&spr=$spr&sv=2026-04-06&sr=c&sig=canarySasSignature0123456789abcdefABCDEFGHI%3D"
+"#;
+        let folder = tempfile::tempdir().unwrap();
+        let az = folder.path().join("az");
+        fs::write(&az, AZ).unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&az, executable).unwrap();
+        let path = format!("{}:/usr/bin:/bin", folder.path().display());
+        let output = Command::new(root().join("examples/storage/container.sh"))
+            .args(["RITM 12/34_"])
+            .env("PATH", path)
+            .env("AZURE_STORAGE_ACCOUNT", "contosodsar")
+            .output()
+            .unwrap();
+        let url = String::from_utf8(output.stdout).unwrap();
+        let start = "https://contosodsar.blob.core.windows.net/dsar-ritm-12-34?se=";
+        assert!(url.starts_with(start), "{url} {:?}", output.stderr);
+        let world = World::new().await;
+        let mut request = world.export("dsar");
+        request["parameters"]["storageLocation"] = json!(url.trim_end());
+        assert_eq!(world.post(&request).await.status, 202);
+    }
+
+    /// A stand-in plays Entra, and the browser that comes back from the sign-in, once with the state of somebody else.
+    #[test]
+    fn the_entra_script_prints_what_was_granted_and_keeps_the_refresh_token_to_itself() {
+        const DRIVER: &str = r#"
+import base64, json, os, re, subprocess, sys, threading, urllib.error, urllib.parse, urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+script, folder = sys.argv[1:]
+class Entra(BaseHTTPRequestHandler):
+    def do_POST(self):
+        form = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode()))
+        claims = {"roles": ["User.Export.All", "A.B"]} if form["client_id"] == "granted" else {}
+        token = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+        code = form.get("code")
+        answer = {"access_token": f"e30.{token}.x", **({"refresh_token": f"of-{code}", "scope": "a b"} if code else {})}
+        self.send_response(200 if form["client_secret"] == "secret" else 401)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+    def log_message(self, *_): pass
+entra = HTTPServer(("127.0.0.1", 0), Entra)
+threading.Thread(target=entra.serve_forever, daemon=True).start()
+secret, out = os.path.join(folder, "secret"), os.path.join(folder, "refresh-token")
+with open(secret, "w") as file: file.write("secret\n")
+def start(command, client, *more):
+    words = ["--tenant=t", f"--client={client}", f"--secret={secret}", f"--login=http://127.0.0.1:{entra.server_port}", *more]
+    return subprocess.Popen([sys.executable, "-B", script, command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+seen = [start("roles", client).communicate() for client in ("granted", "other")]
+free = HTTPServer(("127.0.0.1", 0), Entra); port = free.server_port; free.server_close()
+signing = start("sign-in", "granted", f"--out={out}", f"--port={port}")
+url = next(line for line in signing.stdout if "/authorize?" in line)
+state = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url.strip()).query))["state"]
+for query in ("code=EVIL&state=other", f"code=GOOD&state={state}"):
+    while True:
+        try: urllib.request.urlopen(f"http://127.0.0.1:{port}/?{query}")
+        except urllib.error.HTTPError: pass
+        except urllib.error.URLError: continue
+        break
+said = signing.communicate()
+json.dump([seen, open(out).read(), oct(os.stat(out).st_mode & 0o777), "GOOD" in str(said), signing.returncode], sys.stdout)
+"#;
+        let folder = tempfile::tempdir().unwrap();
+        let script = root().join("examples/app-registration/entra.py");
+        let mut python = Command::new("python3");
+        python
+            .args(["-B", "-c", DRIVER])
+            .arg(script)
+            .arg(folder.path());
+        python.env("NO_PROXY", "*");
+        let seen: Value = serde_json::from_str(&libraries::output(&mut python, "")).unwrap();
+        let none = "a token, and no permission in it: nobody has consented yet\n";
+        let expected = json!([
+            [["A.B\nUser.Export.All\n", ""], ["", none]],
+            "of-GOOD",
+            "0o600",
+            false,
+            0
+        ]);
+        assert_eq!(seen, expected);
+    }
+
     #[test]
     fn the_python_verifier_says_as_a_program_why_a_request_is_refused() {
         use std::io::Write;
@@ -232,7 +327,7 @@ process.stdout.write(JSON.stringify(scripts.map(wrong)));
                 "an old copy (see --any-age)",
             ),
             (&written_anew, "--any-age", "parsed it and written it anew"),
-            (&other, "--any-age", "those of another client"),
+            (&other, "--any-age", "that of another client"),
         ];
         for (request, option, reason) in cases {
             let mut child = Command::new("python3")

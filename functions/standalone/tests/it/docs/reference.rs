@@ -19,7 +19,7 @@ use super::authentication::filled;
 use crate::rules::{read, root};
 
 /// Pages whose links and paths are checked; those of `docs/callers` have a test of their own.
-const PAGES: [&str; 34] = [
+const PAGES: [&str; 36] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -46,6 +46,8 @@ const PAGES: [&str; 34] = [
     "docs/security.md",
     "events/README.md",
     "examples/README.md",
+    "examples/client-python/README.md",
+    "examples/client-typescript/README.md",
     "examples/jira/README.md",
     "examples/local/README.md",
     "examples/power-automate/README.md",

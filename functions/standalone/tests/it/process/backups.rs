@@ -18,7 +18,7 @@ client_secret = "canary-graph-client-secret"
 export_seconds = 1.0
 schedule_seconds = 0.5
 [behaviour.export]
-retry_after_start = 1
+retry_after_start = 2
 retry_after_poll = 1
 [behaviour.schedule]
 retry_after_start = 1
@@ -120,11 +120,10 @@ async fn a_copy_made_under_load_goes_on_with_what_it_knows_and_starts_no_export_
     assert_eq!(again.code, Some(1), "{again:?}");
     assert!(again.stderr.contains("copy.db exists already"), "{again:?}");
 
-    // After the copy: the export that waited is started, another one is asked for, and the first one is delivered.
+    // After the copy: the export that waited is started, and another one is asked for.
     let forgotten = site.post(&api, "forgotten", &export(&site, 3)).await;
     assert_eq!(forgotten.unwrap().status, 202);
     exports_run(&site, 3).await;
-    site.closed(&api, &runs.id()).await;
     server.kill().await;
 
     let config = format!("--config={}", site.path("courier.toml").display());
@@ -171,12 +170,15 @@ async fn a_copy_made_under_load_goes_on_with_what_it_knows_and_starts_no_export_
     );
     server.kill().await;
 
-    let event = format!("msg_{}_succeeded", runs.id().trim_start_matches("op_"));
     let journal = site.receiver.journal();
-    let deliveries = journal
+    let ids: Vec<&str> = journal
         .iter()
-        .filter(|one| one.header("webhook-id") == Some(&event));
-    assert_eq!(deliveries.count(), 2, "delivered again, with the same id");
+        .filter_map(|one| one.header("webhook-id"))
+        .collect();
+    for id in known.iter().chain([&runs.id()]) {
+        let event = format!("msg_{}_succeeded", id.trim_start_matches("op_"));
+        assert!(ids.contains(&event.as_str()), "{event} in {ids:?}");
+    }
 }
 
 /// It would start what had been started already.

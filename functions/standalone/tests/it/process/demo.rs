@@ -262,7 +262,7 @@ async fn every_command_and_every_argument_has_a_help() {
         assert!(seen.iter().any(|one| one == name), "{name}: {seen:?}");
     }
     let listens = seen.iter().filter(|name| name.starts_with("--listen"));
-    assert_eq!(listens.count(), 3, "{seen:?}");
+    assert_eq!(listens.count(), 5, "{seen:?}");
 }
 
 #[tokio::test]

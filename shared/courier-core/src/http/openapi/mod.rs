@@ -3,9 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::Catalogue;
-use crate::http::problem::KINDS;
+use crate::http::problem::{KINDS, Kind};
 use crate::http::routes::{Access, CALLS, Call, Handler};
 
+mod examples;
 mod parameters;
 mod schemas;
 
@@ -37,7 +38,7 @@ pub fn document(catalogue: &Catalogue) -> Value {
             { "name": "service", "description": "About this deployment" },
         ],
         "paths": paths,
-        "webhooks": { "completion": { "post": schemas::completion_call() } },
+        "webhooks": { "completion": { "post": webhook() } },
         "components": {
             "schemas": schemas::schemas(catalogue),
             "responses": problems(),
@@ -48,6 +49,24 @@ pub fn document(catalogue: &Catalogue) -> Value {
             },
         },
     })
+}
+
+/// Returns the completion as a call that comes without a request of the receiver's; it has a name, as every call has.
+fn webhook() -> Value {
+    let mut call = schemas::completion_call();
+    call["operationId"] = "completion".into();
+    call
+}
+
+/// Returns the calls that take the id which an answer has.
+fn links() -> Value {
+    let followers = CALLS.iter().filter(|call| call.path.contains("{id}"));
+    let link = |call: &Call| {
+        let name = operation_id(call.handler);
+        let link = json!({ "operationId": name, "parameters": { "id": "$response.body#/id" } });
+        (name.to_owned(), link)
+    };
+    Value::Object(followers.map(link).collect())
 }
 
 /// Returns the name of a call in generated clients.
@@ -129,6 +148,9 @@ fn responses(call: &Call) -> Value {
         if let Some(headers) = parameters::answer_headers(call.handler, status) {
             response["headers"] = headers;
         }
+        if call.handler == Handler::Create {
+            response["links"] = links();
+        }
         responses.insert(status.to_owned(), response);
     }
     for status in problem_statuses(call) {
@@ -173,10 +195,16 @@ fn problem_statuses(call: &Call) -> Vec<u16> {
     statuses
 }
 
-/// Returns one response for each status, which lists its types of problems.
+/// Returns one response for each status that a call may be answered with; it lists its types of problems.
 fn problems() -> Value {
     let mut responses = Map::new();
-    for kind in &KINDS {
+    let is_used = |kind: &&Kind| {
+        let status = kind.status.as_u16();
+        CALLS
+            .iter()
+            .any(|call| problem_statuses(call).contains(&status))
+    };
+    for kind in KINDS.iter().filter(is_used) {
         let name = format!("Problem{}", kind.status.as_u16());
         let of_status = KINDS.iter().filter(|other| other.status == kind.status);
         let titles: Vec<String> = of_status

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::examples;
 use crate::catalogue::{Catalogue, Operation};
 use crate::http::problem::KINDS;
 use crate::http::routes::Handler;
@@ -16,37 +17,62 @@ fn json_content(schema: Value) -> Option<Value> {
     Some(json!({ "application/json": { "schema": schema } }))
 }
 
+fn with_example(content: Option<Value>, example: Value) -> Option<Value> {
+    content.map(|mut content| {
+        content["application/json"]["example"] = example;
+        content
+    })
+}
+
 /// Returns the successful answers of a call: status, description, content.
 pub(super) fn answers(handler: Handler) -> Vec<(&'static str, &'static str, Option<Value>)> {
-    let operation = || json_content(reference("Operation"));
-    let open = ("202", "The operation is open", operation());
-    let ended = ("200", "The operation has ended", operation());
+    let operation = |example| with_example(json_content(reference("Operation")), example);
+    let open = (
+        "202",
+        "The operation is open",
+        operation(examples::running()),
+    );
+    let ended = (
+        "200",
+        "The operation has ended",
+        operation(examples::succeeded()),
+    );
     let unchanged = ("304", "The caller has the answer already", None);
     match handler {
         Handler::Create => vec![ended, open],
         Handler::Read => vec![ended, open, unchanged],
         Handler::Cancel | Handler::Erase | Handler::Acknowledge => vec![ended],
         Handler::Resume | Handler::Retarget => vec![ended, open],
-        Handler::Redeliver => vec![("202", "The completion is being delivered", operation())],
+        Handler::Redeliver => vec![(
+            "202",
+            "The completion is being delivered",
+            operation(examples::succeeded()),
+        )],
         Handler::List => {
             let csv = json!({ "schema": { "type": "string" } });
-            let content = json_content(reference("OperationList")).map(|mut content| {
+            let list = json!({ "operations": [examples::running()], "next": null });
+            let content = with_example(json_content(reference("OperationList")), list);
+            let content = content.map(|mut content| {
                 content["text/csv"] = csv;
                 content
             });
             vec![("200", "A page of the list", content), unchanged]
         }
-        Handler::History => vec![("200", "The history", json_content(reference("History")))],
+        Handler::History => vec![(
+            "200",
+            "The history",
+            json_content(reference("OperationHistory")),
+        )],
         Handler::RedeliverAll => vec![
             (
                 "200",
                 "What would be delivered again",
-                json_content(reference("Redelivered")),
+                json_content(reference("RedeliveryResult")),
             ),
             (
                 "202",
                 "What is being delivered again",
-                json_content(reference("Redelivered")),
+                json_content(reference("RedeliveryResult")),
             ),
         ],
         Handler::TestCallback => vec![(
@@ -83,13 +109,17 @@ pub(super) fn answers(handler: Handler) -> Vec<(&'static str, &'static str, Opti
 pub(super) fn request_body(handler: Handler) -> Option<Value> {
     let body = |schema: &str| json!({ "required": true, "content": { "application/json": { "schema": reference(schema) } } });
     match handler {
-        Handler::Create => Some(body("NewOperation")),
+        Handler::Create => {
+            let mut new = body("NewOperation");
+            new["content"]["application/json"]["example"] = examples::request();
+            Some(new)
+        }
         Handler::TestCallback => Some(body("CallbackTest")),
         Handler::Acknowledge => Some(body("Acknowledge")),
         Handler::Retarget => {
             let mut patch = body("CallbackChange");
-            let schema = json!({ "schema": reference("CallbackChange") });
-            patch["content"]["application/merge-patch+json"] = schema;
+            // A second media type with the same schema is more than some generators of clients can read.
+            patch["description"] = "Taken as `application/merge-patch+json` too".into();
             Some(patch)
         }
         Handler::Health
@@ -120,7 +150,7 @@ pub(super) fn completion_call() -> Value {
             header("webhook-timestamp", "When this delivery was signed, in seconds since 1970"),
             header("webhook-signature", "Signatures as in Standard Webhooks 1.0: `v1,` and base64, separated by spaces"),
         ],
-        "requestBody": { "required": true, "content": { "application/json": { "schema": reference("Completion") } } },
+        "requestBody": { "required": true, "content": { "application/json": { "schema": reference("Completion"), "example": examples::completion() } } },
         "responses": {
             "2XX": { "description": "The receiver has taken the completion" },
             "410": { "description": "The receiver wants no more of it: delivery stops" },
@@ -159,7 +189,7 @@ fn schema_name(operation: &str) -> String {
 fn new_operation(operation: &Operation) -> Value {
     json!({
         "type": "object",
-        "title": operation.summary,
+        "description": operation.summary,
         "required": ["operation", "parameters"],
         "additionalProperties": false,
         "properties": {
@@ -249,11 +279,11 @@ fn fixed() -> Value {
                 "secrets": { "type": "object", "description": "Secrets of the result, once, if the request asked for them" },
             },
         },
-        "History": {
+        "OperationHistory": {
             "type": "object", "required": ["history"],
             "properties": { "history": { "type": "array", "items": history_line() } },
         },
-        "Redelivered": {
+        "RedeliveryResult": {
             "type": "object", "required": ["dryRun", "filter", "count", "redelivered", "next"],
             "properties": {
                 "dryRun": { "type": "boolean" },
@@ -265,6 +295,7 @@ fn fixed() -> Value {
         },
         "Caller": {
             "type": "object", "required": ["name", "kind", "readOnly", "clients"],
+            "description": "Whose credentials the request has",
             "properties": {
                 "name": { "type": "string" }, "kind": { "enum": ["client", "operator"] },
                 "readOnly": { "type": "boolean", "description": "The caller sees everything and changes nothing" },
@@ -306,7 +337,10 @@ fn operation_schema() -> Value {
     let reasons: Vec<Value> = reasons.into_iter().chain([Value::Null]).collect();
     json!({
         "type": "object",
-        "required": ["id", "operation", "status", "reason", "createdAt", "deadline", "graph"],
+        "required": [
+            "id", "operation", "status", "reason", "reference", "createdAt", "startedAt", "endedAt", "deadline", "adopted",
+            "graph", "result", "error",
+        ],
         "properties": {
             "id": { "type": "string", "pattern": "^op_[0-9a-f]{32}$" },
             "client": { "type": "string", "description": "For operators" },
@@ -316,7 +350,7 @@ fn operation_schema() -> Value {
             "reference": nullable("string"),
             "createdAt": time(), "startedAt": nullable_time(), "endedAt": nullable_time(), "deadline": time(),
             "adopted": { "type": "boolean", "description": "Graph already ran the job, which is followed" },
-            "graph": { "type": "object", "properties": {
+            "graph": { "type": "object", "required": ["status", "progress", "clientRequestId", "requestId", "polls", "nextPollAt"], "properties": {
                 "status": nullable("string"), "progress": nullable("number"),
                 "clientRequestId": nullable("string"), "requestId": nullable("string"),
                 "polls": { "type": "integer" }, "nextPollAt": nullable_time(),
@@ -330,7 +364,7 @@ fn operation_schema() -> Value {
             "previous": { "type": "string" }, "resumedFrom": { "type": "string" },
             "acknowledged": { "type": "object", "properties": { "at": time(), "by": { "type": "string" }, "note": { "type": "string" } } },
             "erasedAt": time(),
-            "callback": { "type": "object", "properties": {
+            "callback": { "type": "object", "required": ["status", "attempts", "lastStatus", "nextAttemptAt", "origin", "profile", "eventId"], "properties": {
                 "status": { "enum": CALLBACK_STATUSES }, "attempts": { "type": "integer" }, "lastStatus": nullable("integer"),
                 "nextAttemptAt": nullable_time(), "origin": nullable("string"), "profile": nullable("string"), "eventId": nullable("string"),
             } },
