@@ -28,7 +28,9 @@ impl fmt::Display for Speed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         let units = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
-        let fits = units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit));
+        let fits = units
+            .into_iter()
+            .find(|(unit, _)| seconds.is_multiple_of(*unit));
         let (unit, name) = fits.unwrap_or((1, "second"));
         match seconds / unit {
             1 => write!(formatter, "a {name} a second"),
