@@ -69,6 +69,7 @@ pub(crate) fn crashing_binary(function: &str) -> PathBuf {
             // As cargo-lambda does: what both depend on is built once.
             .args(["--target", &host])
             .env("CARGO_TARGET_DIR", target())
+            .envs(unoptimised())
             .current_dir(root());
         run(&mut build);
         for name in FUNCTIONS {
@@ -100,16 +101,28 @@ fn copy(built: &Path, place: &Path) -> io::Result<()> {
 /// Each alone in its own folder, as `sam build` does it: built together they would share features, and be other programs.
 fn build(function: &str) {
     // `sam build` asks it too: functions made in a minute instead of ten.
-    #[expect(clippy::disallowed_methods, reason = "as sam does")]
-    let is_debug = std::env::var("SAM_BUILD_MODE").is_ok_and(|mode| mode == "debug");
+    let is_debug = is_debug();
     let mut build = Command::new("cargo");
     build
         .args(["lambda", "build", "--locked", "--bin", function])
         .args((!is_debug).then_some("--release"))
         .env("CARGO_TARGET_DIR", target())
         .env("PATH", path_with(&["cargo-lambda"]))
+        .envs(unoptimised())
         .current_dir(root().join("functions").join(function));
     run(&mut build);
+}
+
+/// Reports whether the functions are built without optimisation, as `sam build` does where this variable says so.
+fn is_debug() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "as sam does")]
+    std::env::var("SAM_BUILD_MODE").is_ok_and(|mode| mode == "debug")
+}
+
+/// Returns the variable by which nothing is optimised in such builds, also what the profile `dev` optimises for the tests:
+/// there are four builds of the core among them.
+pub(crate) fn unoptimised() -> Option<(&'static str, &'static str)> {
+    is_debug().then_some(("RUSTFLAGS", "-Copt-level=0"))
 }
 
 fn run(build: &mut Command) {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use cloud_testkit::REGION;
 
-use crate::binaries::{FUNCTIONS, binary, lock, path_with, root, target};
+use crate::binaries::{FUNCTIONS, binary, lock, path_with, root, target, unoptimised};
 
 /// The functions are built for this machine.
 pub(super) const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
@@ -39,6 +39,7 @@ pub(super) fn build() -> PathBuf {
         .arg(format!("Architecture={ARCHITECTURE}"))
         .env("PATH", path_with(&["cargo-lambda", "sam"]))
         .env("CARGO_TARGET_DIR", target())
+        .envs(unoptimised())
         .env("SAM_CLI_TELEMETRY", "0")
         .env("AWS_DEFAULT_REGION", REGION)
         .current_dir(&place);

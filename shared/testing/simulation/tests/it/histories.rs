@@ -7,7 +7,7 @@ use std::thread;
 
 use courier_simulation::{Broken, Plan, Report, run};
 
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 100;
 
 #[test]
 fn many_histories_keep_every_promise() {
