@@ -98,11 +98,17 @@ fn never_sooner_than_allowed(calls: &[Entry], jobs: &[Job]) {
         let begun = *begun.entry(job).or_insert(call.at);
         let is_last = lasts(job).is_some_and(|lasts| call.at >= begun + lasts);
         if let Some(not_before) = allowed.get(job).filter(|_| polled && !is_last) {
+            let of_job = || {
+                let all = calls.iter().filter(|one| one.job.as_ref() == Some(job));
+                let told = all.map(|one| format!("{} {} {:?}", one.at, one.call, one.status));
+                told.collect::<Vec<_>>().join("\n")
+            };
             assert!(
                 call.at >= *not_before,
-                "I12: {} at {}, not before {not_before}",
+                "I12: {} at {}, not before {not_before}:\n{}",
                 call.path,
-                call.at
+                call.at,
+                of_job()
             );
         }
         match call.not_before {
