@@ -83,7 +83,8 @@ struct Entry {
 /// When a message takes the place of the one that is there.
 #[derive(Clone, Copy)]
 enum Replace {
-    /// If the epoch of that one is not higher, and that one differs or has been received.
+    /// If the epoch of that one is not higher, and that one differs or was received before. The same message, due at the same
+    /// time, that is being handled already is not handled twice.
     Older,
     /// If that one is the watchdog.
     Watchdog,
@@ -95,7 +96,8 @@ impl Timetable {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces the operation's message, unless the present one is identical and not yet received.
+    /// Replaces the operation's message, unless the present one is identical and not yet received, or received and not yet
+    /// settled: a written record may have queued it before its writer does.
     pub(crate) fn send(&self, message: &Message, due: Timestamp) {
         let mut entries = self.lock();
         entries.put(message.clone(), due, None, Replace::Older);
@@ -227,8 +229,11 @@ impl Entries {
         let present = &self.entries[place];
         let may_replace = match replace {
             Replace::Older => {
-                let differs = present.message != message || present.due != due;
-                epoch(&present.message) <= epoch(&message) && (differs || present.receives != 0)
+                let is_waiting = present.receives == 0 && present.due == due;
+                let is_in_hand =
+                    present.due > due && present.claim.is_some_and(|(_, was_due)| was_due == due);
+                let is_there = present.message == message && (is_waiting || is_in_hand);
+                epoch(&present.message) <= epoch(&message) && !is_there
             }
             Replace::Watchdog => epoch(&present.message) == 0,
             Replace::Never => false,

@@ -117,6 +117,25 @@ async fn an_update_queues_a_message_that_was_lost() {
     );
 }
 
+/// After an outage of the disk a record may be written when its message is due already: the worker is then faster than the
+/// step that has written it.
+#[tokio::test]
+async fn the_message_of_a_written_record_that_is_being_handled_is_not_received_a_second_time() {
+    let Workspace { database, .. } = &Workspace::new();
+    let first = sample();
+    database.insert(&first).await.unwrap();
+    let second = running(&first, at(90));
+    database.update(&second).await.unwrap();
+    let (message, due) = Message::owed(&second).unwrap();
+    let one = Capacity::in_turn(1);
+    let taken = database.receive(at(95), &one, at(215));
+    assert_eq!(taken[0].message, message);
+    database.send(&message, due).await.unwrap();
+    assert!(database.receive(at(96), &one, at(216)).is_empty());
+    // Once it waits again, or its step has died, it is received as before.
+    assert_eq!(database.receive(at(215), &one, at(335)).len(), 1);
+}
+
 #[tokio::test]
 async fn a_message_of_an_earlier_hop_does_not_replace_a_later_one() {
     let Workspace { database, .. } = &Workspace::new();
