@@ -62,6 +62,9 @@ fn list(value: &Value) -> Vec<&Value> {
 fn permissions(document: &Value, condition: Option<&str>) -> Vec<String> {
     let mut permissions = Vec::new();
     for statement in list(&document["Statement"]) {
+        if statement["Effect"] == "Deny" {
+            continue;
+        }
         assert_eq!(statement["Effect"], "Allow", "{statement}");
         for action in list(&statement["Action"]) {
             for resource in list(&statement["Resource"]) {
@@ -72,6 +75,16 @@ fn permissions(document: &Value, condition: Option<&str>) -> Vec<String> {
         }
     }
     permissions
+}
+
+/// Every action that a policy denies.
+fn denied(document: &Value) -> BTreeSet<String> {
+    let statements = list(&document["Statement"]).into_iter();
+    let denials = statements.filter(|statement| statement["Effect"] == "Deny");
+    denials
+        .flat_map(|statement| list(&statement["Action"]))
+        .map(short)
+        .collect()
 }
 
 /// What `role` may do, by its own policies and those that name it.
@@ -124,7 +137,12 @@ fn each_function_has_a_role_of_its_own_without_wildcards_or_managed_policies() {
     assert_eq!(roles.len(), 3);
     for (name, role) in roles {
         let properties = &role["Properties"];
-        assert_eq!(properties["ManagedPolicyArns"], Value::Null, "{name}");
+        // The managed policy lets Lambda make network interfaces in a VPC.
+        let managed = &properties["ManagedPolicyArns"]["Fn::If"];
+        assert_eq!(managed[0], "HasVpc", "{name}");
+        let arn = "arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaENIManagementAccess";
+        assert_eq!(list(&managed[1]).len(), 1, "{name}");
+        assert_eq!(short(&managed[1][0]), arn, "{name}");
         let bounded = &properties["PermissionsBoundary"]["Fn::If"];
         assert_eq!(bounded[0], "HasPermissionsBoundary", "{name}");
         assert_eq!(short(&bounded[1]), "PermissionsBoundaryArn", "{name}");
@@ -133,6 +151,32 @@ fn each_function_has_a_role_of_its_own_without_wildcards_or_managed_policies() {
         }
     }
     assert!(resources("AWS::IAM::ManagedPolicy").is_empty());
+}
+
+#[test]
+fn in_a_vpc_lambda_makes_the_network_interfaces_and_the_functions_may_not() {
+    let policy = properties("NetworkInterfacesPolicy");
+    let roles: Vec<String> = list(&policy["Roles"]).into_iter().map(short).collect();
+    assert_eq!(roles.len(), resources("AWS::IAM::Role").len());
+    // What the managed policy AWSLambdaENIManagementAccess allows.
+    let allowed = [
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:CreateNetworkInterface",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:UnassignPrivateIpAddresses",
+    ];
+    let allowed: BTreeSet<String> = allowed.map(str::to_owned).into();
+    assert_eq!(denied(&policy["PolicyDocument"]), allowed);
+    let condition = &policy["PolicyDocument"]["Statement"][0]["Condition"]["ArnLike"];
+    let functions = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-*";
+    assert_eq!(short(&condition["lambda:SourceFunctionArn"]), functions);
+    for function in ["StartOperation", "PollOperation", "SweepOperations"] {
+        let vpc = &properties(function)["VpcConfig"]["Fn::If"];
+        assert_eq!(vpc[0], "HasVpc", "{function}");
+        assert_eq!(short(&vpc[1]["SubnetIds"]), "SubnetIds", "{function}");
+    }
 }
 
 #[test]
