@@ -138,7 +138,12 @@ pub(crate) struct Before {
 
 impl Stage {
     pub(crate) async fn new(operation: &'static str) -> Self {
-        let cloud = Cloud::crashing(graph).await;
+        Self::with(operation, graph).await
+    }
+
+    /// A stage whose Graph `change` has changed.
+    pub(crate) async fn with(operation: &'static str, change: impl FnOnce(&mut Options)) -> Self {
+        let cloud = Cloud::crashing(change).await;
         cloud.clock.stand_at(cloud.clock.now());
         Self {
             mapping: cloud.mapping().await,
@@ -310,7 +315,8 @@ impl Stage {
                 format!("{organization}/{key}"),
                 tenants::goals(receiver, organization, &key),
             ),
-            _ => (key.clone(), tenants::schedule(receiver, &key)),
+            "schedule" => (key.clone(), tenants::schedule(receiver, &key)),
+            other => tenants::request_for(receiver, other, &key),
         };
         let journal = self.cloud.simulator.journal();
         let before = Before {

@@ -148,7 +148,7 @@ impl Stage {
     }
 
     /// It works again and again, while time passes, until it has died.
-    async fn dies(&self, armed: &Function, point: &str, mapping: Option<&Mapping>) {
+    pub(crate) async fn dies(&self, armed: &Function, point: &str, mapping: Option<&Mapping>) {
         let work = async || match mapping {
             Some(mapping) => drop(mapping.drain().await),
             None => drop(armed.invoke(&json!({})).await),

@@ -10,6 +10,7 @@ mod contract_queue;
 mod contract_store;
 mod corpora;
 mod crash;
+mod crash_looks;
 mod crash_recovery;
 mod deployed;
 mod events;

@@ -83,10 +83,12 @@ pub const OPERATIONS: [&str; 3] = ["export", "goals", "schedule"];
 
 /// Returns a valid request for one of [`OPERATIONS`], for `ediscovery` or for `team`, and the key by which Graph knows its resource.
 pub fn request(receiver: &Receiver, operation: &str) -> (String, Value) {
-    let (organization, id) = (
-        "94a356ab-53d5-40e7-8a85-053d6d3b9eb3",
-        "e5e7a3c1-8cdf-409d-9ce9-ff730d65d95e",
-    );
+    request_for(receiver, operation, "e5e7a3c1-8cdf-409d-9ce9-ff730d65d95e")
+}
+
+/// Returns such a request for the resource with this id.
+pub fn request_for(receiver: &Receiver, operation: &str, id: &str) -> (String, Value) {
+    let organization = "94a356ab-53d5-40e7-8a85-053d6d3b9eb3";
     match operation {
         "export" => ("dsar".to_owned(), export(receiver, id, "dsar")),
         "goals" => (
