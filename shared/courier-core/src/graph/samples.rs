@@ -129,6 +129,62 @@ fn every_sample_is_judged_as_expected() {
     assert_eq!(cases.len(), 114);
 }
 
+/// Returns the body that Microsoft's page shows, which the simulator's files have; an empty one is none.
+fn documented_body(name: &str) -> Option<Value> {
+    let file = format!("{}/catalogue/{name}.sim.toml", env!("CARGO_MANIFEST_DIR"));
+    let simulation: toml::Table = std::fs::read_to_string(file).ok()?.parse().unwrap();
+    let body = simulation.get("example")?.get("body")?.as_str()?;
+    let body: Value = serde_json::from_str(body).unwrap();
+    body.as_object()
+        .is_none_or(|fields| !fields.is_empty())
+        .then_some(body)
+}
+
+#[test]
+fn the_request_that_microsoft_documents_is_sent_for_the_parameters_that_say_the_same() {
+    let text = include_str!("../../tests/catalogue-data/documented-requests.json");
+    let mut requests: Map<String, Value> = serde_json::from_str(text).unwrap();
+    let graph = Url::parse(GRAPH).unwrap();
+    for operation in Catalogue::shipped().iter() {
+        let Some(documented) = documented_body(&operation.name) else {
+            continue;
+        };
+        let request = requests
+            .remove(&operation.name)
+            .unwrap_or_else(|| panic!("nothing says how {} is asked for", operation.name));
+        let parameters = &request["parameters"];
+        let violations = operation.schema().validate(parameters, "");
+        assert!(violations.is_empty(), "{}: {violations:?}", operation.name);
+        let mut record = record(&operation.name, parameters);
+        if let Some(reference) = request["reference"].as_str() {
+            record.reference = Some(reference.to_owned());
+        }
+        let subject = Subject {
+            operation,
+            record: &record,
+            graph: &graph,
+        };
+        let places = subject.places();
+        let documented = documented
+            .to_string()
+            .replace("courier4b1d", &places.tag())
+            .replace("4b1d", &places.tag());
+        let mut expected: Value = serde_json::from_str(&documented).unwrap();
+        let mut sent = places
+            .value(operation.start.body.as_ref().unwrap())
+            .unwrap();
+        // Text of our own, by which a lost job is found again.
+        for field in request["ours"].as_array().into_iter().flatten() {
+            let ours = sent[field.as_str().unwrap()].take();
+            assert_ne!(ours, Value::Null, "{}: {field}", operation.name);
+            expected[field.as_str().unwrap()].take();
+        }
+        assert_eq!(sent, expected, "{}", operation.name);
+    }
+    let left: Vec<_> = requests.keys().collect();
+    assert!(left.is_empty(), "{left:?} have no documented body");
+}
+
 #[test]
 fn results_are_read_by_pointer_cut_to_size_and_without_queries_and_times_that_mean_none() {
     let operation = Catalogue::shipped()
