@@ -47,7 +47,7 @@ mod trigger;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let command = arguments.command.unwrap_or(Command::Demo { once: false });
-    let quiet = !matches!(
+    let works_on_data = matches!(
         command,
         Command::Serve { .. }
             | Command::SimulateGraph { .. }
@@ -55,7 +55,14 @@ fn main() -> ExitCode {
             | Command::Backup(_)
             | Command::Restore(_)
     );
-    let ended = settings::start_logging(quiet).and_then(|()| run(command));
+    // Operations of `dev` fail on purpose, so that there is something to see.
+    let fails_on_purpose = matches!(command, Command::Dev { .. });
+    let level = match (works_on_data, fails_on_purpose) {
+        (true, _) => "info",
+        (false, true) => "error",
+        (false, false) => "warn",
+    };
+    let ended = settings::start_logging(level).and_then(|()| run(command));
     match ended {
         Ok(code) => code,
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,

@@ -161,10 +161,9 @@ fn resolve(
     }
 }
 
-/// Structured lines on standard error. `quiet`: only warnings, unless `COURIER_LOG` asks for more.
-pub(crate) fn start_logging(quiet: bool) -> anyhow::Result<()> {
+/// Structured lines on standard error, at the level `default` unless `COURIER_LOG` asks for another.
+pub(crate) fn start_logging(default: &str) -> anyhow::Result<()> {
     let given = |name| variable(name).filter(|text| !text.trim().is_empty());
-    let default = if quiet { "warn" } else { "info" };
     let text = given(COURIER_LOG).unwrap_or_else(|| default.to_owned());
     if let Some(rule) = log_filter_mistake(&text) {
         bail!("{COURIER_LOG}: {rule}");
