@@ -173,9 +173,9 @@ impl Machine {
         }
     }
 
-    /// Returns when the next message is due.
+    /// Returns when the next message is due, or was due that is being handled.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        self.database.next_due()
+        self.database.next_unsettled()
     }
 
     /// Stops accepting work, finishes what is in flight within [`SHUTDOWN_TIME`] and closes the database.

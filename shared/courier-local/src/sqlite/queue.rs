@@ -50,6 +50,11 @@ impl Database {
         self.next_due_after(Timestamp::MIN)
     }
 
+    /// Returns the earliest time at which a message is due, or was due that is being handled. Looks at all of them.
+    pub fn next_unsettled(&self) -> Option<Timestamp> {
+        self.timetable().next_unsettled()
+    }
+
     /// Returns the earliest time after `time` at which a message is due or visible again.
     pub fn next_due_after(&self, time: Timestamp) -> Option<Timestamp> {
         self.timetable().next_due_after(time)

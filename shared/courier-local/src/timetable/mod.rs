@@ -180,12 +180,17 @@ impl Timetable {
 
     /// Returns the time by which everything that was due has been done, `now` at the latest.
     pub(crate) fn settled(&self, now: Timestamp) -> Timestamp {
+        self.next_unsettled().map_or(now, |due| due.min(now))
+    }
+
+    /// Returns the earliest time at which a message is due, or was due that is being handled.
+    pub(crate) fn next_unsettled(&self) -> Option<Timestamp> {
         let entries = self.lock();
         let due = entries.entries.iter().map(|(_, entry)| match entry.claim {
             Some((_, due)) => due,
             None => entry.due,
         });
-        due.min().map_or(now, |due| due.min(now))
+        due.min()
     }
 
     /// Returns how long the message that is longest due waits to be received; zero if none is due.

@@ -137,6 +137,20 @@ async fn the_message_of_a_written_record_that_is_being_handled_is_not_received_a
 }
 
 #[tokio::test]
+async fn what_is_being_handled_is_not_settled_until_its_message_is_deleted_or_postponed() {
+    let Workspace { database, .. } = &Workspace::new();
+    let first = sample();
+    database.insert(&first).await.unwrap();
+    database.update(&running(&first, at(90))).await.unwrap();
+    let one = Capacity::in_turn(1);
+    let taken = database.receive(at(95), &one, at(215));
+    assert_eq!(database.next_due(), Some(at(215)));
+    assert_eq!(database.next_unsettled(), Some(at(90)));
+    database.postpone(&taken[0].receipt, at(300));
+    assert_eq!(database.next_unsettled(), Some(at(300)));
+}
+
+#[tokio::test]
 async fn a_message_of_an_earlier_hop_does_not_replace_a_later_one() {
     let Workspace { database, .. } = &Workspace::new();
     let operation_id = OperationId::random();
