@@ -20,7 +20,7 @@ use crate::profile::Need;
 use crate::time::Clock;
 use crate::time::elapsed;
 
-mod breaker;
+pub(crate) mod breaker;
 mod excerpt;
 mod handshake;
 mod headers;

@@ -30,6 +30,8 @@ pub struct Client {
     pub callback_origins: Vec<String>,
     pub signing_secrets: Vec<SigningSecret>,
     pub profiles: CallbackProfiles,
+    /// Events are sent about its operations, where events are configured.
+    pub events: bool,
 }
 
 /// What the rest of the document says, by which a client is checked.
@@ -60,6 +62,7 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) 
             "callbacks are signed: at least one secret is needed",
         );
     }
+    let events = table.flag("events").unwrap_or(true);
     warn(table, &callback_origins);
     Client {
         name: name.to_owned(),
@@ -71,6 +74,7 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) 
         callback_origins,
         signing_secrets,
         profiles,
+        events,
     }
 }
 

@@ -17,6 +17,7 @@ use crate::outbound::proxy::Proxy;
 mod callback;
 mod client;
 pub mod credentials;
+mod events;
 mod findings;
 mod graph;
 #[cfg(test)]
@@ -32,6 +33,8 @@ pub use callback::{CallbackProfile, CallbackProfiles, ClientAuthentication, OAut
 pub use client::Client;
 use client::{Context, MOST_REQUESTS, REQUESTS_PER_MINUTE, client};
 use credentials::check_ambiguity;
+pub use events::{EventBus, EventTarget, Events};
+use events::events;
 pub use findings::{ConfigErrors, Finding};
 use findings::{Found, placed, syntax};
 pub use graph::{GraphConfig, Tenant};
@@ -54,6 +57,8 @@ pub struct Config {
     /// The networks in which receivers may be, besides public addresses.
     pub allowed: Arc<Allowed>,
     pub callbacks: Callbacks,
+    /// Where events about operations go; `None` if nowhere.
+    pub events: Option<Events>,
     /// The proxy through which calls leave the network; `None` if they go straight.
     pub proxy: Option<Proxy>,
     /// The URL under which callers reach us, without a slash at its end: it stands in front of `/v1`.
@@ -105,6 +110,9 @@ impl Config {
         let sealer = root.table("seal", seal);
         let callbacks = root.optional_table("callbacks", callbacks);
         let (callbacks, allowed) = callbacks.unwrap_or_default();
+        let events = root
+            .optional_table("events", |table| events(table, &allowed))
+            .flatten();
         let proxy = root
             .optional_table("outbound", outbound::outbound)
             .flatten();
@@ -150,6 +158,7 @@ impl Config {
                 sealer,
                 allowed: Arc::new(allowed),
                 callbacks,
+                events,
                 proxy,
                 public_url,
                 requests_per_minute,

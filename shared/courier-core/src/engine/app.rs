@@ -8,6 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
 
+use crate::announcing::Announcer;
 use crate::auth::jwks::KeySets;
 use crate::callback::Callbacks;
 use crate::catalogue::{Catalogue, Operation, TokenKind};
@@ -20,12 +21,14 @@ use crate::engine::overflow::Overflow;
 use crate::engine::platform::Platform;
 use crate::engine::rate_limit::{Budget, RateLimiter};
 use crate::engine::restoring::Copied;
+use crate::events::EventType;
 use crate::graph::client::Graph;
 use crate::graph::tokens::Tokens;
 use crate::lifecycle::{Policy, Timing, may_start};
 use crate::operation::{Ids, Record};
 use crate::outbound::Timeouts;
 use crate::outbound::holds::Holds;
+use crate::outbound::sigv4::AwsKeys;
 use crate::ports::{Queue, Store};
 use crate::time::Clock;
 use crate::time::later;
@@ -44,6 +47,9 @@ pub struct App {
     pub(crate) graph: Graph,
     pub(crate) tokens: Tokens,
     pub(crate) callbacks: Callbacks,
+    pub(crate) announcer: Announcer,
+    /// The AWS keys that calls of an event bus are signed with.
+    aws_keys: Option<AwsKeys>,
     pub(crate) key_sets: KeySets,
     pub(crate) requests: Arc<RateLimiter>,
     pub(crate) open: Arc<OpenOperations>,
@@ -105,6 +111,7 @@ impl App {
         let known = clients.chain(operators.map(|operator| &operator.credentials));
         let rules = known.filter_map(|credentials| credentials.jwt.as_ref());
         let key_sets = KeySets::new(Arc::clone(&transport), rules, Arc::clone(&clock));
+        let announcer = Announcer::new(Arc::clone(&transport), Arc::clone(&clock));
         let callbacks = Callbacks::new(transport, &config, timeouts.callback, Arc::clone(&clock));
         Self {
             key_sets,
@@ -130,6 +137,8 @@ impl App {
             graph,
             tokens,
             callbacks,
+            announcer,
+            aws_keys: None,
         }
     }
 
@@ -204,6 +213,9 @@ impl App {
             graph: self.graph.base(),
             timing: &self.timing,
             shelve_from: self.overflow.shelve_from(self.now()),
+            announce: self
+                .event_context(&record.client)
+                .filter(|_| self.wants(EventType::Ended)),
         }
     }
 
@@ -217,6 +229,7 @@ impl App {
         Self {
             tokens: self.tokens.succeeding(&former.tokens),
             callbacks: self.callbacks.succeeding(&former.callbacks),
+            announcer: self.announcer.succeeding(&former.announcer),
             requests: Arc::clone(&former.requests),
             open: Arc::clone(&former.open),
             durations: Arc::clone(&former.durations),
@@ -236,6 +249,16 @@ impl App {
             overflow: Overflow::of(limit),
             ..self
         }
+    }
+
+    /// Returns this `App` with the keys of an AWS identity.
+    #[must_use]
+    pub fn with_aws_keys(self, aws_keys: Option<AwsKeys>) -> Self {
+        Self { aws_keys, ..self }
+    }
+
+    pub(crate) fn aws_keys(&self) -> Option<AwsKeys> {
+        self.aws_keys.clone()
     }
 
     /// Returns this `App` for a store that was restored from a copy.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Unknown;
+use super::{DeliveryOutcome, Unknown};
 use crate::crypto::seal::Sealed;
 use crate::profile::Template;
 use crate::time::elapsed;
@@ -61,7 +61,35 @@ pub struct FrozenEvent {
     pub unknown: Unknown,
 }
 
-/// The state of the completion's delivery.
+/// The event that the operation has ended, which goes to the target of `[events]` beside the callback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Announcement {
+    pub event: FrozenEvent,
+    pub delivery: Delivery,
+    /// The final result of its delivery, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<DeliveryOutcome>,
+    /// The final result of the callback's delivery, if that came before this one's: then only this one is pending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<DeliveryOutcome>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+impl Announcement {
+    /// Returns one of [`super::ANNOUNCEMENT_STATUSES`].
+    pub fn status(&self) -> &'static str {
+        match self.settled {
+            Some(DeliveryOutcome::Delivered) => "delivered",
+            Some(DeliveryOutcome::Undeliverable | DeliveryOutcome::NotRequested) => "undeliverable",
+            None if self.delivery.scheduled_attempts > 0 => "retrying",
+            None => "pending",
+        }
+    }
+}
+
+/// The state of a delivery: of the completion, or of the announcement of the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivery {
@@ -83,6 +111,17 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Returns this delivery at the beginning of a new schedule, whose first attempt is at `now`.
+    pub(crate) fn anew(self, now: Timestamp) -> Self {
+        Self {
+            scheduled_since: None,
+            scheduled_attempts: 0,
+            next_attempt_at: Some(now),
+            postponed_ms: 0,
+            ..self
+        }
+    }
+
     /// Counts the time from the planned attempt to `until` as time that the receiver did not get for its answers.
     pub(crate) fn postpone(&mut self, until: Timestamp) {
         // The schedule begins with the first attempt, so nothing is lost before it.

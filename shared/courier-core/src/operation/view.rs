@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::operation::{FrozenEvent, Record, State, Unknown};
+use crate::operation::{Announcement, FrozenEvent, Record, State, Unknown};
 use crate::time::{later, milliseconds};
 
 /// Part of the jobs of the past that had ended by `expectedBy`.
@@ -15,7 +15,8 @@ const EXPECTED_PART: f64 = 0.9;
 pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
     let mut document = without_callback(record, now);
     let delivery = &record.delivery;
-    let is_planned = matches!(record.state, State::Ended { .. });
+    let is_planned =
+        matches!(record.state, State::Ended { .. }) && record.callback_outcome().is_none();
     let next = delivery
         .next_attempt_at
         .filter(|at| is_planned && *at > now);
@@ -29,6 +30,9 @@ pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
         "profile": target.and_then(|target| target.profile.as_ref()),
         "eventId": record.event.as_ref().map(|event| &event.id),
     });
+    if let Some(announcement) = &record.announcement {
+        document["events"] = events(announcement, now);
+    }
     if let Some(acknowledged) = &record.acknowledged {
         document["acknowledged"] = json!(acknowledged);
     }
@@ -36,6 +40,22 @@ pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
         document["erasedAt"] = milliseconds(erased_at).into();
     }
     document
+}
+
+/// Returns how the announcement of the end is delivered.
+fn events(announcement: &Announcement, now: Timestamp) -> Value {
+    let delivery = &announcement.delivery;
+    let is_planned = announcement.settled.is_none();
+    let next = delivery
+        .next_attempt_at
+        .filter(|at| is_planned && *at > now);
+    json!({
+        "status": announcement.status(),
+        "attempts": delivery.attempts,
+        "lastStatus": delivery.last_status,
+        "nextAttemptAt": next.map(milliseconds),
+        "eventId": announcement.event.id,
+    })
 }
 
 fn without_callback(record: &Record, now: Timestamp) -> Value {

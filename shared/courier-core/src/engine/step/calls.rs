@@ -15,7 +15,7 @@ use crate::graph::client::StartRequest;
 use crate::graph::foreign;
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::graph::verdict::{GraphReply, Subject};
-use crate::lifecycle::Event;
+use crate::lifecycle::{Channel, Event};
 use crate::operation::{Reason, Record, SealedField};
 use crate::time::{elapsed, later};
 
@@ -192,6 +192,7 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
         DeliveryResult::Deferred(until, detail) => {
             *app.metrics.counts().callbacks.entry("parked").or_default() += 1;
             return Event::Deferred {
+                channel: Channel::Callback,
                 epoch,
                 until,
                 detail,
@@ -208,6 +209,7 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
             let (shortest, longest) = ORPHANED_PAUSES;
             let until = later(app.now(), (age / 10).clamp(shortest, longest));
             return Event::Deferred {
+                channel: Channel::Callback,
                 epoch,
                 until,
                 detail: Some(detail.to_owned()),

@@ -22,6 +22,7 @@ use crate::operation::{OperationId, Reason, Record, State};
 use crate::ports::{QueueError, StoreError, Write};
 use crate::time::{elapsed, later};
 
+mod announcing;
 mod asking;
 mod calls;
 mod report;
@@ -283,6 +284,8 @@ pub(crate) async fn advance_from(
                 asking::poll(app, &record, operation, (epoch(message), receives), ends_at).await
             }
             Next::Deliver => calls::deliver(app, &record, epoch(message)).await,
+            Next::Announce if !app.has_time_for(app.announcer.longest(), ends_at) => break,
+            Next::Announce => announcing::announce(app, &record, epoch(message)).await,
         };
         decisions += 1;
         if decisions > MAX_DECISIONS {
@@ -336,7 +339,7 @@ pub(crate) async fn commit(
 /// Reports whether the event records an outgoing call whose outcome cannot be obtained again.
 fn records_external_effect(event: &Event) -> bool {
     match event {
-        Event::Started { .. } | Event::Called { .. } => true,
+        Event::Started { .. } | Event::Called { .. } | Event::Announced { .. } => true,
         Event::Arrived(_)
         | Event::Prepared
         | Event::NotReady(_)

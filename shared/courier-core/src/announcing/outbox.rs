@@ -1,0 +1,74 @@
+//! The events that wait to be sent once. They are lost with the process, and the newest are dropped when there are too many.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::operation::FrozenEvent;
+
+/// Most events that wait, of about 1 KiB each.
+const CAPACITY: usize = 2000;
+/// Most events of one batch: so many does `PutEvents` take.
+const BATCH: usize = 10;
+
+#[derive(Default)]
+pub(crate) struct Outbox {
+    waiting: Mutex<VecDeque<FrozenEvent>>,
+    arrived: Notify,
+}
+
+impl Outbox {
+    /// Adds an event. Reports whether there was room.
+    pub(crate) fn add(&self, event: FrozenEvent) -> bool {
+        let mut waiting = self.lock();
+        let has_room = waiting.len() < CAPACITY;
+        if has_room {
+            waiting.push_back(event);
+            drop(waiting);
+            self.arrived.notify_one();
+        }
+        has_room
+    }
+
+    /// Takes the oldest events.
+    pub(crate) fn take(&self) -> Vec<FrozenEvent> {
+        let mut waiting = self.lock();
+        let count = waiting.len().min(BATCH);
+        waiting.drain(..count).collect()
+    }
+
+    /// Puts back what was taken and not sent. Returns how many events are dropped for want of room.
+    pub(crate) fn put_back(&self, batch: Vec<FrozenEvent>) -> usize {
+        let mut waiting = self.lock();
+        let room = CAPACITY.saturating_sub(waiting.len());
+        let dropped = batch.len().saturating_sub(room);
+        for event in batch.into_iter().skip(dropped).rev() {
+            waiting.push_front(event);
+        }
+        dropped
+    }
+
+    /// Drops everything and returns how much that was.
+    pub(crate) fn clear(&self) -> usize {
+        let mut waiting = self.lock();
+        let count = waiting.len();
+        waiting.clear();
+        count
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Completes when an event has been added.
+    pub(crate) async fn arrival(&self) {
+        if self.is_empty() {
+            self.arrived.notified().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<FrozenEvent>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
