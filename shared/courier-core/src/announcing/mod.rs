@@ -116,7 +116,13 @@ impl Announcer {
             let now = (self.clock)();
             if let Some(left_out) = self.notices.take("events", &origin, now) {
                 let (status, detail) = (reply.status, reply.detail.as_deref());
-                tracing::warn!(target = origin, status, detail, left_out, "events were not taken and are dropped; the end of an operation is sent again");
+                tracing::warn!(
+                    target = origin,
+                    status,
+                    detail,
+                    left_out,
+                    "events were not taken and are dropped; the end of an operation is sent again"
+                );
             }
         }
         Ok(replies.iter().filter(|reply| reply.taken).count())
@@ -166,7 +172,9 @@ impl Announcer {
                         let answered = self.transport.send(call).await;
                         answered.map_or_else(
                             |error| vec![unanswered(error); batch.len()],
-                            |answered| event_bridge::replies(&answered, batch.len(), (self.clock)()),
+                            |answered| {
+                                event_bridge::replies(&answered, batch.len(), (self.clock)())
+                            },
                         )
                     }
                     None => vec![CallbackReply::unsent("the events cannot be sent"); batch.len()],

@@ -129,7 +129,12 @@ fn bus(table: &mut Reader<'_>, arn: String, endpoint: Option<Url>) -> Option<Eve
             };
             domain
                 .filter(|_| is_account && is_region && is_bus)
-                .map(|domain| ((*region).to_owned(), format!("https://events.{region}.{domain}")))
+                .map(|domain| {
+                    (
+                        (*region).to_owned(),
+                        format!("https://events.{region}.{domain}"),
+                    )
+                })
         }
         _ => None,
     };

@@ -33,8 +33,8 @@ pub use callback::{CallbackProfile, CallbackProfiles, ClientAuthentication, OAut
 pub use client::Client;
 use client::{Context, MOST_REQUESTS, REQUESTS_PER_MINUTE, client};
 use credentials::check_ambiguity;
-pub use events::{EventBus, EventTarget, Events};
 use events::events;
+pub use events::{EventBus, EventTarget, Events};
 pub use findings::{ConfigErrors, Finding};
 use findings::{Found, placed, syntax};
 pub use graph::{GraphConfig, Tenant};

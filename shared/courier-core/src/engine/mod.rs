@@ -7,7 +7,7 @@ pub mod platform;
 pub mod restoring;
 pub mod step;
 pub mod sweep;
-pub mod telling;
+mod telling;
 
 pub(crate) mod durations;
 pub mod histogram;

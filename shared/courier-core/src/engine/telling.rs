@@ -129,7 +129,11 @@ impl App {
             drop(counts);
             let notices = &self.announcer.notices;
             if let Some(left_out) = notices.take("events_dropped", "", self.now()) {
-                tracing::warn!(events, left_out, "events were dropped; the end of an operation is never among them");
+                tracing::warn!(
+                    events,
+                    left_out,
+                    "events were dropped; the end of an operation is never among them"
+                );
             }
         }
     }

@@ -48,7 +48,10 @@ pub fn refused(refused: &Refused<'_>, context: &Context<'_>) -> FrozenEvent {
         .chain_update(b"\0")
         .chain_update(id)
         .finalize();
-    let request: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    let request: String = hash[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let data: Value = json!({
         "request": { "source": cut(source), "id": cut(id) },
         "problem": refused.problem,

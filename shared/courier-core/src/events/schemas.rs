@@ -84,7 +84,8 @@ pub fn schema(event_type: EventType) -> Value {
         required.extend(["subject", "tenant", "client"]);
     }
     let text = |description: &str| json!({ "type": "string", "description": description });
-    let subject = json!({ "type": "string", "pattern": "^op_[0-9a-f]{32}$", "description": "The operation" });
+    let subject =
+        json!({ "type": "string", "pattern": "^op_[0-9a-f]{32}$", "description": "The operation" });
     json!({
         "$schema": DRAFT,
         "$id": event_type.schema_name(),
@@ -155,9 +156,7 @@ fn data(event_type: EventType) -> Value {
         },
     });
     let more: &[(&str, Value)] = match event_type {
-        EventType::Attention | EventType::Resolved => {
-            &[("attention", json!({ "enum": reasons }))]
-        }
+        EventType::Attention | EventType::Resolved => &[("attention", json!({ "enum": reasons }))],
         EventType::Delivered | EventType::Undeliverable => &[
             ("attempts", json!({ "type": "integer", "minimum": 0 })),
             ("lastStatus", json!({ "type": ["integer", "null"] })),

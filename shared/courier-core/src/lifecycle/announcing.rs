@@ -56,7 +56,11 @@ impl Rules<'_> {
         record.remember(HistoryEntry {
             http_status: reply.status,
             latency_ms: reply.latency.map(milliseconds),
-            ..self.entry("announcementAttempt", outcome.as_str(), reply.detail.clone())
+            ..self.entry(
+                "announcementAttempt",
+                outcome.as_str(),
+                reply.detail.clone(),
+            )
         });
         if settled == Some(DeliveryOutcome::Undeliverable) {
             self.note(&mut record, "unannounced", None);

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+mod announcing;
 mod answers;
 mod authorization;
 mod claims;
@@ -108,6 +109,7 @@ fn record(operation: &str, state: State) -> Record {
         error: None,
         event: None,
         delivery: Delivery::default(),
+        announcement: None,
         history: Vec::new(),
         shelved_until: None,
         erased_at: None,
@@ -179,6 +181,7 @@ fn decided(record: &Record, event: &Event, now: Timestamp) -> Decision {
         graph: &graph,
         timing: &timing,
         shelve_from: None,
+        announce: None,
     };
     decide(record, event, now, &policy)
 }

@@ -60,6 +60,7 @@ pub fn sample_record(id: &OperationId) -> Record {
         error: None,
         event: None,
         delivery: Delivery::default(),
+        announcement: None,
         history: Vec::new(),
         shelved_until: None,
         erased_at: None,

@@ -214,6 +214,7 @@ impl Checked {
             (Then::Start(attempt), _) => Doing::Post(attempt),
             (Then::Poll, _) => Doing::Ask,
             (Then::Deliver, _) => Doing::Call,
+            (Then::Announce, _) => Doing::Announce,
             (Then::Redecide, Role::Worker(ticket)) => Doing::Decide(Happening::Arrived(ticket)),
             (Then::Redecide, Role::Caller) => {
                 let watchdog = Ticket::watchdog(process.operation);
@@ -291,7 +292,12 @@ impl Checked {
                     world.delete(ticket);
                 }
             }
-            Doing::Decide(_) | Doing::Repeat(..) | Doing::Post(_) | Doing::Ask | Doing::Call => {}
+            Doing::Decide(_)
+            | Doing::Repeat(..)
+            | Doing::Post(_)
+            | Doing::Ask
+            | Doing::Call
+            | Doing::Announce => {}
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use courier_core::catalogue::{Absent, Operation, Restart};
+use courier_core::events::Context;
 use courier_core::lifecycle::{Policy, Timing, decide, may_start};
 use courier_core::operation::{Delivery, FrozenEvent, GraphView, Record, State};
 use jiff::{SignedDuration, Timestamp};
@@ -34,6 +35,7 @@ pub(crate) struct Rulebook {
     graph: Url,
     timing: Timing,
     with_callback: bool,
+    announced: bool,
     clocks: &'static [Clock],
     pub(crate) variant: Option<Variant>,
     kept: Mutex<Kept>,
@@ -62,7 +64,7 @@ type Quickly = BuildHasherDefault<QuickHasher>;
 impl Rulebook {
     pub(crate) fn new(
         work: Work,
-        with_callback: bool,
+        (with_callback, announced): (bool, bool),
         clocks: &'static [Clock],
         variant: Option<Variant>,
     ) -> Self {
@@ -82,6 +84,7 @@ impl Rulebook {
                 ..Timing::default()
             },
             with_callback,
+            announced,
             clocks,
             variant,
             kept: Mutex::default(),
@@ -150,6 +153,10 @@ impl Rulebook {
             graph: &self.graph,
             timing: &self.timing,
             shelve_from: None,
+            announce: self.announced.then_some(Context {
+                source: "https://courier.example",
+                base: "",
+            }),
         };
         let operation = u8::from(record.id != bind::id(0));
         let event = bind::event(self.work, operation, &asked, what);
@@ -164,6 +171,11 @@ impl Rulebook {
         if let Some(after) = decision.write {
             let mut after = cut_down(record, *after);
             self.spoil(record, &mut after);
+            if self.variant == Some(Variant::NewAnnouncementPerAttempt)
+                && let (Happening::Announced { .. }, Some(one)) = (what, &mut after.announcement)
+            {
+                one.event.id = "another announcement".to_owned();
+            }
             if self.variant == Some(Variant::NewEventIdPerAttempt)
                 && let (Happening::Called { .. }, Some(event)) = (what, &mut after.event)
             {
@@ -216,7 +228,10 @@ impl Rulebook {
             u16::try_from(place).expect("few texts")
         };
         let event = record.event.as_ref();
+        let announcement = record.announcement.as_ref();
         Facts {
+            announcement: announcement.map(|one| (known(&one.event.id), known(&one.event.body))),
+            announced: announcement.and_then(|one| one.settled),
             phase: match &record.state {
                 State::Accepted { .. } => Phase::Accepted,
                 State::Starting { .. } => Phase::Starting,
@@ -286,6 +301,22 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
         }),
     };
     let written = |time: Option<Timestamp>| time.map(|_| base());
+    let known = before.announcement.as_ref().map(|one| &one.event);
+    if let Some(announcement) = &mut after.announcement {
+        announcement.delivery = cut_down_delivery(announcement.delivery.clone());
+        if known != Some(&announcement.event) {
+            let id = if known.is_none() {
+                "announcement"
+            } else {
+                "other announcement"
+            };
+            announcement.event = FrozenEvent {
+                id: id.to_owned(),
+                body: "body".to_owned(),
+                ..announcement.event.clone()
+            };
+        }
+    }
     after.event = frozen;
     after.revision = LATER_REVISION;
     after.history.clear();
@@ -311,15 +342,7 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
         missing_since: written(after.graph.missing_since),
         ..after.graph
     };
-    after.delivery = Delivery {
-        attempts: after.delivery.attempts.min(1),
-        last_status: None,
-        scheduled_since: written(after.delivery.scheduled_since),
-        scheduled_attempts: after.delivery.scheduled_attempts.min(1),
-        next_attempt_at: after.delivery.next_attempt_at.map(|_| timer()),
-        postponed_ms: 0,
-        unknown: Map::new(),
-    };
+    after.delivery = cut_down_delivery(after.delivery);
     match &mut after.state {
         State::Accepted { not_before: until }
         | State::Starting { lease_until: until }
@@ -334,6 +357,18 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
         State::Running { .. } | State::Ended { .. } | State::Closed { .. } => {}
     }
     after
+}
+
+fn cut_down_delivery(delivery: Delivery) -> Delivery {
+    Delivery {
+        attempts: delivery.attempts.min(1),
+        last_status: None,
+        scheduled_since: delivery.scheduled_since.map(|_| base()),
+        scheduled_attempts: delivery.scheduled_attempts.min(1),
+        next_attempt_at: delivery.next_attempt_at.map(|_| timer()),
+        postponed_ms: 0,
+        unknown: Map::new(),
+    }
 }
 
 fn accepted(operation: u8, work: Work, with_callback: bool) -> Record {
@@ -378,6 +413,7 @@ fn accepted(operation: u8, work: Work, with_callback: bool) -> Record {
         error: None,
         event: None,
         delivery: Delivery::default(),
+        announcement: None,
         history: Vec::new(),
         shelved_until: None,
         erased_at: None,
