@@ -35,6 +35,7 @@ impl Rules<'_> {
         let delivery_outcome = match reply.status {
             _ if reply.taken => Some(DeliveryOutcome::Delivered),
             Some(410) => Some(DeliveryOutcome::Undeliverable),
+            _ if reply.gives_up => Some(DeliveryOutcome::Undeliverable),
             _ => None,
         };
         let next = schedule::next_callback(&record, since, attempts, reply.retry_after, self.now);
