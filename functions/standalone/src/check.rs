@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use courier_core::catalogue::{Operation, TokenKind};
 use courier_core::config::credentials::{Credentials, Dialect, Right};
-use courier_core::config::{CallbackProfile, Client, Config};
+use courier_core::config::{CallbackProfile, Client, Config, Proof};
+use courier_core::outbound::sigv4::Scope;
 use courier_core::profile::Signature;
 
 use crate::{orphans, output, settings};
@@ -158,6 +159,13 @@ fn describe_profile(client: &Client, name: &str, profile: &CallbackProfile) -> S
         format.method,
         profile.proof.describe()
     );
+    if let Proof::Sigv4(sigv4) = &profile.proof {
+        let Scope { region, service } = &sigv4.scope;
+        line.push_str(&format!(" ({service} in {region})"));
+    }
+    if let Some(target) = &format.target {
+        line.push_str(&format!(", to {target}"));
+    }
     if format.signature != Signature::None && !client.signing_secrets.is_empty() {
         let secrets = client.signing_secrets.len();
         line.push_str(&format!(", signed with {secrets} secret(s)"));

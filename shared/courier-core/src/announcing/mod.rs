@@ -13,7 +13,6 @@ use crate::callback::breaker::{CircuitBreakers, Health};
 use crate::callback::notices::Notices;
 use crate::config::{EventTarget, Events};
 use crate::operation::{FrozenEvent, OperationId};
-use crate::outbound::sigv4::AwsKeys;
 use crate::outbound::{Transport, Unanswered};
 use crate::time::{Clock, elapsed};
 
@@ -76,7 +75,6 @@ impl Announcer {
     pub(crate) async fn announce(
         &self,
         events: &Events,
-        keys: Option<&AwsKeys>,
         event: &FrozenEvent,
         operation: &OperationId,
     ) -> Attempt {
@@ -86,7 +84,7 @@ impl Announcer {
             Ok(permit) => permit,
             Err(until) => return Attempt::Deferred(until),
         };
-        let mut replies = self.send(events, keys, &[event], LONGEST).await;
+        let mut replies = self.send(events, &[event], LONGEST).await;
         let reply = replies.pop().unwrap_or_default();
         permit.report(health(&reply), (self.clock)());
         Attempt::Answered(reply)
@@ -98,7 +96,6 @@ impl Announcer {
     pub(crate) async fn send_once(
         &self,
         events: &Events,
-        keys: Option<&AwsKeys>,
         batch: &[FrozenEvent],
         within: Duration,
     ) -> Result<usize, Timestamp> {
@@ -108,7 +105,7 @@ impl Announcer {
         let permit = self.breakers.acquire(WHOSE, &origin, &stand_in, now)?;
         let batch: Vec<&FrozenEvent> = batch.iter().collect();
         let within = within.min(LONGEST);
-        let replies = self.send(events, keys, &batch, within).await;
+        let replies = self.send(events, &batch, within).await;
         let refused = replies.iter().find(|reply| !reply.taken);
         let health = refused.map_or(Health::Up, health);
         permit.report(health, (self.clock)());
@@ -132,19 +129,15 @@ impl Announcer {
     async fn send(
         &self,
         events: &Events,
-        keys: Option<&AwsKeys>,
         batch: &[&FrozenEvent],
         within: Duration,
     ) -> Vec<CallbackReply> {
         let sent_at = (self.clock)();
-        let mut replies = match (&events.target, keys) {
-            (
-                EventTarget::Http {
-                    url,
-                    signing_secrets,
-                },
-                _,
-            ) => {
+        let mut replies = match &events.target {
+            EventTarget::Http {
+                url,
+                signing_secrets,
+            } => {
                 let mut replies = Vec::new();
                 for event in batch {
                     let call = http::call(url, signing_secrets, event, (self.clock)(), within);
@@ -166,23 +159,16 @@ impl Announcer {
                 }
                 replies
             }
-            (EventTarget::Bus(bus), Some(keys)) => {
-                match event_bridge::call(bus, keys, batch, sent_at, within) {
-                    Some(call) => {
-                        let answered = self.transport.send(call).await;
-                        answered.map_or_else(
-                            |error| vec![unanswered(error); batch.len()],
-                            |answered| {
-                                event_bridge::replies(&answered, batch.len(), (self.clock)())
-                            },
-                        )
-                    }
-                    None => vec![CallbackReply::unsent("the events cannot be sent"); batch.len()],
+            EventTarget::Bus(bus) => match event_bridge::call(bus, batch, sent_at, within) {
+                Some(call) => {
+                    let answered = self.transport.send(call).await;
+                    answered.map_or_else(
+                        |error| vec![unanswered(error); batch.len()],
+                        |answered| event_bridge::replies(&answered, batch.len(), (self.clock)()),
+                    )
                 }
-            }
-            (EventTarget::Bus(_), None) => {
-                vec![CallbackReply::unsent("there are no AWS keys to sign with"); batch.len()]
-            }
+                None => vec![CallbackReply::unsent("the events cannot be sent"); batch.len()],
+            },
         };
         let latency = elapsed(sent_at, (self.clock)());
         for reply in &mut replies {
@@ -201,6 +187,12 @@ fn health(reply: &CallbackReply) -> Health {
     if reply.taken {
         Health::Up
     } else {
-        Health::of(reply.status, reply.retry_after)
+        // An error that says so means the same as the status for it.
+        let status = if reply.is_busy {
+            Some(429)
+        } else {
+            reply.status
+        };
+        Health::of(status, reply.retry_after)
     }
 }

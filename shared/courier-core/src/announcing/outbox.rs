@@ -72,3 +72,32 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(number: usize) -> FrozenEvent {
+        FrozenEvent {
+            id: number.to_string(),
+            kind: String::new(),
+            body: String::new(),
+            unknown: crate::operation::Unknown::new(),
+        }
+    }
+
+    #[test]
+    fn the_newest_events_are_dropped_when_there_is_no_room_and_what_is_put_back_comes_first() {
+        let outbox = Outbox::default();
+        let added = (0..CAPACITY + 5).filter(|number| outbox.add(event(*number)));
+        assert_eq!(added.count(), CAPACITY);
+        let batch = outbox.take();
+        assert_eq!(batch.len(), BATCH);
+        assert!(outbox.add(event(9999)));
+        // One place is taken, so the oldest of the batch is dropped.
+        assert_eq!(outbox.put_back(batch), 1);
+        assert_eq!(outbox.take()[0].id, "1");
+        assert_eq!(outbox.clear(), CAPACITY - BATCH);
+        assert!(outbox.is_empty());
+    }
+}

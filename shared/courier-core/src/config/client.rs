@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::aws::Aws;
 use super::callback::{self, CallbackProfiles};
 use super::credentials::{Credentials, credentials};
 use super::findings::did_you_mean;
@@ -39,6 +40,7 @@ pub(super) struct Context<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) graph: &'a WrittenGraph,
     pub(super) allowed: &'a Allowed,
+    pub(super) aws: &'a Aws,
     /// The default rate limit, for clients that set none.
     pub(super) requests_per_minute: u32,
 }
@@ -55,7 +57,7 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) 
         target_url::parse_origin(&text, !allowed.networks.is_empty())
     });
     let signing_secrets = table.secrets("signing_secrets", SigningSecret::parse);
-    let profiles = callback::profiles(table, allowed);
+    let profiles = callback::profiles(table, allowed, context.aws);
     if table.has_items("callback_origins") && profiles.need_signing() {
         table.require_items(
             "signing_secrets",

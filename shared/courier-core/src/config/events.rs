@@ -2,11 +2,13 @@
 
 use url::Url;
 
+use super::aws::{Aws, Sigv4};
 use super::is_absolute_uri;
 use super::reader::Reader;
 use crate::crypto::webhook_signature::SigningSecret;
 use crate::events::{EventType, Wanted, matching};
 use crate::outbound::address::Allowed;
+use crate::outbound::sigv4::Scope;
 
 /// Where events go, and which.
 pub struct Events {
@@ -29,9 +31,9 @@ pub enum EventTarget {
 /// An event bus of Amazon EventBridge.
 pub struct EventBus {
     pub arn: String,
-    pub region: String,
     /// Where `PutEvents` is called.
     pub endpoint: Url,
+    pub sigv4: Sigv4,
 }
 
 impl EventTarget {
@@ -44,7 +46,7 @@ impl EventTarget {
     }
 }
 
-pub(super) fn events(table: &mut Reader<'_>, allowed: &Allowed) -> Option<Events> {
+pub(super) fn events(table: &mut Reader<'_>, allowed: &Allowed, aws: &Aws) -> Option<Events> {
     let source = table.text("source");
     if source.as_deref().is_some_and(|uri| !is_absolute_uri(uri)) {
         table.error(
@@ -62,7 +64,7 @@ pub(super) fn events(table: &mut Reader<'_>, allowed: &Allowed) -> Option<Events
         let text = "has no operation.ended, the one event whose delivery is promised";
         table.warn("types", text);
     }
-    let target = target(table, allowed);
+    let target = target(table, allowed, aws);
     Some(Events {
         source: source?,
         wanted,
@@ -70,7 +72,7 @@ pub(super) fn events(table: &mut Reader<'_>, allowed: &Allowed) -> Option<Events
     })
 }
 
-fn target(table: &mut Reader<'_>, allowed: &Allowed) -> Option<EventTarget> {
+fn target(table: &mut Reader<'_>, allowed: &Allowed, aws: &Aws) -> Option<EventTarget> {
     let arn = table.optional_text("bus");
     let endpoint = table.origin("endpoint");
     let signing_secrets = table.secrets("signing_secrets", SigningSecret::parse);
@@ -94,7 +96,7 @@ fn target(table: &mut Reader<'_>, allowed: &Allowed) -> Option<EventTarget> {
                 let text = "has no effect: calls of a bus are signed with AWS keys";
                 table.warn("signing_secrets", text);
             }
-            bus(table, arn?, endpoint).map(EventTarget::Bus)
+            bus(table, arn?, endpoint, aws).map(EventTarget::Bus)
         }
         (false, true) => {
             table.require_items(
@@ -110,7 +112,7 @@ fn target(table: &mut Reader<'_>, allowed: &Allowed) -> Option<EventTarget> {
 }
 
 /// Reads the ARN of a bus, which says in which region it is called.
-fn bus(table: &mut Reader<'_>, arn: String, endpoint: Option<Url>) -> Option<EventBus> {
+fn bus(table: &mut Reader<'_>, arn: String, endpoint: Option<Url>, aws: &Aws) -> Option<EventBus> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let found = match parts.as_slice() {
         ["arn", partition, "events", region, account, name] => {
@@ -147,9 +149,21 @@ fn bus(table: &mut Reader<'_>, arn: String, endpoint: Option<Url>) -> Option<Eve
         Some(endpoint) => endpoint,
         None => Url::parse(&host).ok()?,
     };
+    if aws.keys.is_none() {
+        table.error(
+            "bus",
+            "needs keys: access_key_id and secret_access_key in [aws]",
+        );
+    }
     Some(EventBus {
         arn,
-        region,
         endpoint,
+        sigv4: Sigv4 {
+            keys: aws.keys.clone()?,
+            scope: Scope {
+                region,
+                service: "events".to_owned(),
+            },
+        },
     })
 }

@@ -28,7 +28,6 @@ use crate::lifecycle::{Policy, Timing, may_start};
 use crate::operation::{Ids, Record};
 use crate::outbound::Timeouts;
 use crate::outbound::holds::Holds;
-use crate::outbound::sigv4::AwsKeys;
 use crate::ports::{Queue, Store};
 use crate::time::Clock;
 use crate::time::later;
@@ -48,8 +47,6 @@ pub struct App {
     pub(crate) tokens: Tokens,
     pub(crate) callbacks: Callbacks,
     pub(crate) announcer: Announcer,
-    /// The AWS keys that calls of an event bus are signed with.
-    aws_keys: Option<AwsKeys>,
     pub(crate) key_sets: KeySets,
     pub(crate) requests: Arc<RateLimiter>,
     pub(crate) open: Arc<OpenOperations>,
@@ -138,7 +135,6 @@ impl App {
             tokens,
             callbacks,
             announcer,
-            aws_keys: None,
         }
     }
 
@@ -249,16 +245,6 @@ impl App {
             overflow: Overflow::of(limit),
             ..self
         }
-    }
-
-    /// Returns this `App` with the keys of an AWS identity.
-    #[must_use]
-    pub fn with_aws_keys(self, aws_keys: Option<AwsKeys>) -> Self {
-        Self { aws_keys, ..self }
-    }
-
-    pub(crate) fn aws_keys(&self) -> Option<AwsKeys> {
-        self.aws_keys.clone()
     }
 
     /// Returns this `App` for a store that was restored from a copy.

@@ -79,16 +79,18 @@ impl App {
         self.dropped(self.announcer.outbox.clear());
     }
 
-    /// Waits for an event and sends it with those that come just after it.
+    /// Completes a little after an event has come, so that those which come just after it go with it.
     ///
-    /// A host that goes on running calls this again and again, in a task of its own. While the target is left alone, the
-    /// events wait in the buffer.
-    pub async fn send_events(&self) {
+    /// A host that goes on running calls this and [`Self::send_waiting_events`] by turns, in a task of its own.
+    pub async fn events_waiting(&self) {
         self.announcer.outbox.arrival().await;
         tokio::time::sleep(GATHER).await;
-        if let Err(pause) = self.send_batch(self.announcer.longest()).await {
-            tokio::time::sleep(pause).await;
-        }
+    }
+
+    /// Sends one batch of the waiting events. Returns how long the others wait, while the target is left alone.
+    pub async fn send_waiting_events(&self) -> Duration {
+        let sent = self.send_batch(self.announcer.longest()).await;
+        sent.err().unwrap_or_default()
     }
 
     /// Sends one batch. The error is how long the target is left alone.
@@ -102,11 +104,7 @@ impl App {
         if batch.is_empty() {
             return Ok(());
         }
-        let keys = self.aws_keys();
-        let sent = self
-            .announcer
-            .send_once(events, keys.as_ref(), &batch, within)
-            .await;
+        let sent = self.announcer.send_once(events, &batch, within).await;
         match sent {
             Ok(sent) => {
                 let mut counts = self.metrics.counts();

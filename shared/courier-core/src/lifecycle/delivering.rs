@@ -73,6 +73,7 @@ impl Rules<'_> {
         match reply.status {
             _ if reply.taken => (None, Some(DeliveryOutcome::Delivered)),
             Some(410) => (None, Some(DeliveryOutcome::Undeliverable)),
+            _ if reply.gives_up => (None, Some(DeliveryOutcome::Undeliverable)),
             _ => match schedule::next_delivery(id, delivery, reply.retry_after, self.now) {
                 Some(next) => (Some(next), None),
                 None => (None, Some(DeliveryOutcome::Undeliverable)),

@@ -20,6 +20,12 @@ pub struct CallbackTarget {
     /// Template of the body, used when the completion is frozen; without one the body is the completion itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
+    /// Template for an operation that has not ended as succeeded, where its body is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless_succeeded: Option<Template>,
+    /// The body is written as a form instead of JSON.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub as_form: bool,
     /// Secret of the receiver that is put into the body (the token of a waiting task).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Sealed>,
@@ -41,6 +47,8 @@ impl CallbackTarget {
             origin: origin.to_owned(),
             profile: None,
             template: None,
+            unless_succeeded: None,
+            as_form: false,
             token: None,
             include_secrets: false,
             version: 0,
@@ -57,6 +65,9 @@ pub struct FrozenEvent {
     #[serde(rename = "type")]
     pub kind: String,
     pub body: String,
+    /// The body is in the profile's form for what has not ended as succeeded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_otherwise: bool,
     #[serde(flatten)]
     pub unknown: Unknown,
 }

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::operation::{Announcement, FrozenEvent, Record, State, Unknown};
+use crate::operation::{Announcement, FrozenEvent, Outcome, Record, State, Unknown};
+use crate::profile::written;
 use crate::time::{later, milliseconds};
 
 /// Part of the jobs of the past that had ended by `expectedBy`.
@@ -123,14 +124,17 @@ pub(crate) fn freeze(record: &Record, ended_at: Timestamp) -> FrozenEvent {
         "data": without_callback(record, ended_at),
     });
     let callback = record.callback.as_ref();
-    let body = match callback.and_then(|callback| callback.template.as_ref()) {
-        Some(template) => template.render(&completion),
-        None => completion,
-    };
+    let is_success = record.state.outcome() == Some(Outcome::Succeeded);
+    let otherwise = callback.and_then(|callback| callback.unless_succeeded.as_ref());
+    let otherwise = otherwise.filter(|_| !is_success);
+    let template = otherwise.or(callback.and_then(|callback| callback.template.as_ref()));
+    let body = template.map(|template| template.render(&completion));
+    let as_form = callback.is_some_and(|callback| callback.as_form);
     FrozenEvent {
         id: format!("msg_{}_{word}", record.id.bare()),
         kind,
-        body: body.to_string(),
+        body: written(&body.unwrap_or(completion), as_form),
+        is_otherwise: otherwise.is_some(),
         unknown: Unknown::new(),
     }
 }

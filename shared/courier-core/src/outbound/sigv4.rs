@@ -92,7 +92,7 @@ pub struct Unsigned<'a> {
     pub body: &'a [u8],
 }
 
-/// Adds `x-amz-date`, `x-amz-security-token` for temporary keys, and `authorization`.
+/// Adds `x-amz-date`, `x-amz-security-token` for temporary keys, and `authorization`; returns the signature in it.
 ///
 /// Signed are the host, the method, path, query and body, and every header in `headers` that nothing on the way may
 /// change. A service accepts the signature for five minutes around `now`. Fails only if a value cannot be a header.
@@ -102,7 +102,7 @@ pub fn sign(
     scope: &Scope,
     headers: &mut HeaderMap,
     now: Timestamp,
-) -> Result<(), InvalidHeaderValue> {
+) -> Result<Secret, InvalidHeaderValue> {
     let time = now.strftime("%Y%m%dT%H%M%SZ").to_string();
     let date = time.split('T').next().unwrap_or_default();
     headers.insert(DATE, HeaderValue::from_str(&time)?);
@@ -129,7 +129,7 @@ pub fn sign(
         "{ALGORITHM} Credential={id}/{place}, SignedHeaders={names}, Signature={signature}"
     );
     headers.insert(AUTHORIZATION, sensitive(&value)?);
-    Ok(())
+    Ok(Secret::new(signature))
 }
 
 /// Returns the SHA-256 of a body as hexadecimal digits, which is also the value of `x-amz-content-sha256` for a service
@@ -214,7 +214,7 @@ fn canonical_query(url: &Url) -> String {
 }
 
 /// Percent-encodes every byte that is not unreserved (RFC 3986, section 2.3), with capital digits.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

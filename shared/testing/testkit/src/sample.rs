@@ -99,6 +99,7 @@ pub fn ended(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
         event: Some(FrozenEvent {
             id: format!("msg_{}_{}", record.id.bare(), outcome.as_str()),
             body: format!(r#"{{"type":"{kind}"}}"#),
+            is_otherwise: false,
             kind,
             unknown: Map::new(),
         }),

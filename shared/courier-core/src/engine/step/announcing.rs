@@ -13,9 +13,8 @@ pub(super) async fn announce(app: &App, record: &Record, epoch: u32) -> Event {
     let announcement = record.announcement.as_ref();
     let attempt = match (&app.config.events, announcement) {
         (Some(events), Some(announcement)) => {
-            let keys = app.aws_keys();
             app.announcer
-                .announce(events, keys.as_ref(), &announcement.event, &record.id)
+                .announce(events, &announcement.event, &record.id)
                 .await
         }
         (None, _) | (_, None) => {
