@@ -82,6 +82,7 @@ mod tests {
             id: number.to_string(),
             kind: String::new(),
             body: String::new(),
+            is_otherwise: false,
             unknown: crate::operation::Unknown::new(),
         }
     }

@@ -73,6 +73,7 @@ impl Context<'_> {
             id,
             kind,
             body,
+            is_otherwise: false,
             unknown: Unknown::new(),
         }
     }

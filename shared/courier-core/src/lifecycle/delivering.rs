@@ -4,12 +4,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Channel, Decision, Next, Rules, only, written};
+use super::{Decision, Next, Rules, only, written};
 use crate::callback::CallbackReply;
 use crate::lifecycle::schedule;
 use crate::operation::{
     CallbackTarget, Delivery, DeliveryOutcome, HistoryEntry, OperationId, Outcome, Record, State,
 };
+
+/// The two deliveries of an operation that has ended. None waits for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// The completion, to the receiver that the request named.
+    Callback,
+    /// The event, to the target that the configuration names.
+    Announcement,
+}
 
 impl Rules<'_> {
     /// Applies the result of a delivery attempt.

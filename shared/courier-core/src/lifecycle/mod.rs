@@ -28,6 +28,7 @@ pub mod resuming;
 mod running;
 pub mod schedule;
 mod starting;
+pub use delivering::Channel;
 
 /// An event that may change a record.
 #[derive(Debug, Clone)]
@@ -98,15 +99,6 @@ pub enum Event {
     Restored {
         copied_at: Option<Timestamp>,
     },
-}
-
-/// The two deliveries of an operation that has ended. None waits for the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Channel {
-    /// The completion, to the receiver that the request named.
-    Callback,
-    /// The event, to the target that the configuration names.
-    Announcement,
 }
 
 /// What a poll has asked Graph for. An answer counts only for a record that would still ask the same.

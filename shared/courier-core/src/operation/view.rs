@@ -219,7 +219,7 @@ mod tests {
         record.deadline = at(470);
         assert_eq!(told(&record, 1), None);
         record.deadline = at(900);
-        let outcome = crate::operation::Outcome::Succeeded;
+        let outcome = Outcome::Succeeded;
         record.state = State::Ended { outcome };
         assert_eq!(told(&record, 1), None);
     }

@@ -14,6 +14,8 @@ use crate::sqlite::Database;
 
 /// The values of `result` of a callback.
 const CALLBACK_RESULTS: [&str; 5] = ["delivered", "refused", "unanswered", "parked", "orphaned"];
+/// The values of `result` of an event.
+const EVENT_RESULTS: [&str; 4] = ["sent", "failed", "dropped", "undeliverable"];
 /// The values of `result` of a request for a token.
 const TOKEN_RESULTS: [&str; 3] = ["granted", "refused", "failed"];
 

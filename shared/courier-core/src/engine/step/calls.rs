@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::callback::DeliveryResult;
@@ -16,7 +17,7 @@ use crate::graph::foreign;
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::graph::verdict::{GraphReply, Subject};
 use crate::lifecycle::{Channel, Event};
-use crate::operation::{Reason, Record, SealedField};
+use crate::operation::{Reason, Record, SealedField, State};
 use crate::time::{elapsed, later};
 
 /// Pause of a completion when the store cannot be read.
@@ -312,4 +313,17 @@ pub(super) fn is_unauthorized(reply: &GraphReply) -> bool {
 
 pub(super) fn is_forbidden(reply: &GraphReply) -> bool {
     matches!(reply, GraphReply::Answer(answer) if answer.status == 403)
+}
+
+/// Returns the end of the lease of a claimed start.
+pub(super) fn lease(record: &Record) -> Timestamp {
+    match record.state {
+        State::Starting { lease_until } => lease_until,
+        State::Accepted { .. }
+        | State::StartUnknown { .. }
+        | State::Locating { .. }
+        | State::Running { .. }
+        | State::Ended { .. }
+        | State::Closed { .. } => Timestamp::MAX,
+    }
 }

@@ -268,7 +268,9 @@ pub(crate) async fn advance_from(
             Next::Start { attempt } => match prepared.take() {
                 // The claim took too long. Nothing has been sent, and a call that outlasts the lease could follow
                 // another process's decision about this start.
-                Some(request) if !app.has_time_for(timeouts.graph, ends_at.min(lease(&record))) => {
+                Some(request)
+                    if !app.has_time_for(timeouts.graph, ends_at.min(calls::lease(&record))) =>
+                {
                     Event::Started {
                         attempt,
                         client_request_id: request.client_request_id,
@@ -379,19 +381,6 @@ async fn update(app: &App, record: &Record, is_external_effect: bool) -> Result<
             Some(pause) => tokio::time::sleep(*pause).await,
             None => return Err(StoreError::Unavailable(cause)),
         }
-    }
-}
-
-/// Returns the end of the lease of a claimed start.
-fn lease(record: &Record) -> Timestamp {
-    match record.state {
-        State::Starting { lease_until } => lease_until,
-        State::Accepted { .. }
-        | State::StartUnknown { .. }
-        | State::Locating { .. }
-        | State::Running { .. }
-        | State::Ended { .. }
-        | State::Closed { .. } => Timestamp::MAX,
     }
 }
 
