@@ -76,6 +76,10 @@ fn report(config: &Config, document: &str) -> String {
         };
         lines.push(format!("  {may} {whose}"));
     }
+    if let Some(events) = &config.events {
+        lines.push(String::new());
+        lines.push(format!("events go to {}", events.target.origin()));
+    }
     lines.push(String::new());
     lines.join("\n")
 }
