@@ -47,6 +47,7 @@ fn walk(bytes: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         graph: &graph,
         timing: &timing,
         shelve_from: None,
+        announce: None,
     };
     let mut record = walk::accepted(&operation.name, bytes.arbitrary()?);
     let mut now = walk::began();

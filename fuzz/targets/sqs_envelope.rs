@@ -39,6 +39,7 @@ fuzz_target!(|data: &[u8]| {
         graph: &graph,
         timing: &timing,
         shelve_from: None,
+        announce: None,
     };
     let monitor = format!("{}/v1.0/x", walk::GRAPH);
     for epoch in [0, 3, u32::MAX] {

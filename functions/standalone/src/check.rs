@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use courier_core::catalogue::{Operation, TokenKind};
 use courier_core::config::credentials::{Credentials, Dialect, Right};
-use courier_core::config::{CallbackProfile, Client, Config};
+use courier_core::config::{CallbackProfile, Client, Config, Proof};
+use courier_core::outbound::sigv4::Scope;
 use courier_core::profile::Signature;
 
 use crate::{orphans, output, settings};
@@ -74,6 +75,10 @@ fn report(config: &Config, document: &str) -> String {
             "sees and changes"
         };
         lines.push(format!("  {may} {whose}"));
+    }
+    if let Some(events) = &config.events {
+        lines.push(String::new());
+        lines.push(format!("events go to {}", events.target.origin()));
     }
     lines.push(String::new());
     lines.join("\n")
@@ -158,6 +163,13 @@ fn describe_profile(client: &Client, name: &str, profile: &CallbackProfile) -> S
         format.method,
         profile.proof.describe()
     );
+    if let Proof::Sigv4(sigv4) = &profile.proof {
+        let Scope { region, service } = &sigv4.scope;
+        line.push_str(&format!(" ({service} in {region})"));
+    }
+    if let Some(target) = &format.target {
+        line.push_str(&format!(", to {target}"));
+    }
     if format.signature != Signature::None && !client.signing_secrets.is_empty() {
         let secrets = client.signing_secrets.len();
         line.push_str(&format!(", signed with {secrets} secret(s)"));

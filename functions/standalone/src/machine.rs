@@ -43,6 +43,8 @@ const SEND_BUFFER_BYTES: u32 = 64 * 1024;
 const STEP_TIME: Duration = Duration::from_secs(90);
 /// Time that everything in flight has to end when the shutdown begins. No call is begun that could last longer.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(28);
+/// Time for the events that wait when the service ends.
+const LAST_EVENTS_TIME: Duration = Duration::from_secs(2);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Where the machine keeps its data and what it listens at.
@@ -134,6 +136,7 @@ impl Machine {
             stop.clone(),
         ));
         tasks.spawn(sweep_regularly(current.clone(), stop.clone()));
+        tasks.spawn(send_events(current.clone(), stop.clone()));
         if let Some((source, hangup)) = place.source {
             let ground = Ground {
                 database: database.clone(),
@@ -297,6 +300,23 @@ async fn work(
         ..WorkerOptions::default()
     };
     worker::run(database, clock, options, (load, step), stop).await;
+}
+
+/// Sends the events that are sent once. What waits when the service ends has two more seconds.
+async fn send_events(current: Current, mut stop: watch::Receiver<bool>) {
+    let sending = async {
+        loop {
+            current.app().events_waiting().await;
+            // The configuration may have changed meanwhile.
+            let pause = current.app().send_waiting_events().await;
+            tokio::time::sleep(pause).await;
+        }
+    };
+    tokio::select! {
+        () = sending => {}
+        _ = stop.changed() => {}
+    }
+    current.app().flush_events(LAST_EVENTS_TIME).await;
 }
 
 async fn sweep_regularly(current: Current, mut stop: watch::Receiver<bool>) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use courier_core::crypto::webhook_signature::{SigningSecret, sign};
-use courier_core::profile::{Profile, Signature};
+use courier_core::profile::{Profile, Signature, written};
 use courier_core::time::milliseconds;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
@@ -72,7 +72,7 @@ impl Sample {
             .as_ref()
             .map(|template| template.render(&self.completion));
         let body = body.as_ref().unwrap_or(&self.completion);
-        body.to_string().into_bytes()
+        written(body, profile.is_form()).into_bytes()
     }
 
     /// Returns the headers of a delivery now, with a signature of each secret.

@@ -96,6 +96,7 @@ pub fn lines(table: &str, counts: &Counts, now: Timestamp) -> Vec<Value> {
     for (metric, dimension, values) in [
         ("Ended", "Outcome", &counts.ended),
         ("Callbacks", "Result", &counts.callbacks),
+        ("Events", "Result", &counts.events),
     ] {
         for (value, count) in values {
             let metrics = Map::from_iter([(metric.to_owned(), json!(count))]);

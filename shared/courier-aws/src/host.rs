@@ -15,7 +15,7 @@ use courier_core::error_chain::chain;
 use courier_core::lifecycle::Timing;
 use courier_core::operation::random_ids;
 use courier_core::outbound::{HttpTransport, Timeouts, Tls};
-use courier_core::time::Clock;
+use courier_core::time::{Clock, elapsed};
 use http::{Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
@@ -38,6 +38,12 @@ const MIN_RELOAD_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
 /// Time limit of a reload, as much as a request can spare.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Longest time that events may take at the end of an invocation, and while a caller waits for an answer.
+const EVENTS_TIME: Duration = Duration::from_secs(2);
+const EVENTS_TIME_OF_REQUEST: Duration = Duration::from_millis(250);
+/// Time reserved after it.
+const RESERVED_FOR_ANSWER: Duration = Duration::from_millis(300);
 
 /// Time limit for reading the deployment at the start, which must not outlast the start of a function.
 const SEAL_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -137,7 +143,7 @@ impl Host {
         {
             response = courier_core::http::handle(&app, request, ends_at).await;
         }
-        self.report_metrics(&app);
+        self.finish(&app, EVENTS_TIME_OF_REQUEST, ends_at).await;
         response
     }
 
@@ -145,7 +151,7 @@ impl Host {
     pub async fn work(&self, deliveries: &[Delivery], ends_at: Timestamp) -> Vec<String> {
         let app = self.app().await;
         let staying = batch::handle(&app, &self.queue, deliveries, ends_at).await;
-        self.report_metrics(&app);
+        self.finish(&app, EVENTS_TIME, ends_at).await;
         staying
     }
 
@@ -153,7 +159,7 @@ impl Host {
     pub async fn sweep(&self, ends_at: Timestamp) -> Result<usize, StepError> {
         let app = self.app().await;
         let swept = sweep(&app, ends_at).await;
-        self.report_metrics(&app);
+        self.finish(&app, EVENTS_TIME, ends_at).await;
         swept.inspect_err(|error| {
             tracing::error!(error = %chain(error), "the sweep was not finished");
         })
@@ -216,7 +222,10 @@ impl Host {
         checked.map(|()| app).map_err(|error| error.to_string())
     }
 
-    fn report_metrics(&self, app: &App) {
+    /// Sends the events of an invocation, because the process may be frozen after it, and reports its metrics.
+    async fn finish(&self, app: &App, within: Duration, ends_at: Timestamp) {
+        let left = elapsed((self.clock)(), ends_at).saturating_sub(RESERVED_FOR_ANSWER);
+        app.flush_events(within.min(left)).await;
         self.emf.report(&app.metrics, (self.clock)());
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::parameter;
-use crate::settings::{ConfigPlace, Variable, local_secret};
+use crate::settings::{ConfigPlace, Variable, local_secret, role};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -59,10 +59,11 @@ impl Sources {
 
     pub(crate) fn config(&self, variable: Variable<'_>) -> Result<Config, ConfigErrors> {
         let text = self.document.expose();
-        let config = Config::parse(text, catalogue(text)?, &|reference| match reference {
+        let resolve = |reference: &SecretReference| match reference {
             SecretReference::AwsSecret { arn, key } => pick(&self.fetched, arn, key.as_deref()),
             SecretReference::Env(_) | SecretReference::File(_) => local_secret(reference, variable),
-        });
+        };
+        let config = Config::parse_on(text, catalogue(text)?, &resolve, &role(variable));
         config.map_err(|errors| errors.of(self.place.as_str()))
     }
 }

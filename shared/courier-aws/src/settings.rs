@@ -4,7 +4,9 @@
 
 use std::fmt;
 
+use courier_core::config::Aws;
 use courier_core::crypto::secret::{Secret, SecretReference};
+use courier_core::outbound::sigv4::AwsKeys;
 
 /// The location of the configuration: `aws-secret:ARN[#key]`, `aws-ssm:NAME` or `file:PATH`.
 pub const COURIER_CONFIG: &str = "COURIER_CONFIG";
@@ -146,6 +148,19 @@ impl ConfigPlace {
             SecretReference::AwsSecret { arn, key } => Some(Self::Secret { arn, key }),
             SecretReference::Env(_) => None,
         }
+    }
+}
+
+/// Returns the identity and the region of the function, by which targets on AWS are called.
+///
+/// Lambda gives each function the temporary keys of its role, and starts it anew before they end.
+pub(crate) fn role(variable: Variable<'_>) -> Aws {
+    let secret = |name: &str| variable(name).map(Secret::new);
+    let keys = secret("AWS_ACCESS_KEY_ID").zip(secret("AWS_SECRET_ACCESS_KEY"));
+    let keys = keys.and_then(|(id, key)| AwsKeys::new(id, key, secret("AWS_SESSION_TOKEN")).ok());
+    Aws {
+        keys,
+        region: variable("AWS_REGION"),
     }
 }
 

@@ -83,6 +83,21 @@ const EVENTS: [(&str, Lane, &str); 32] = [
     ("ended", Lane::Courier, "Ended"),
     ("callbackAttempt", Lane::Receiver, "Completion sent"),
     ("callbackPostponed", Lane::Receiver, "The delivery waits"),
+    (
+        "announcementAttempt",
+        Lane::Receiver,
+        "End announced as an event",
+    ),
+    (
+        "announcementPostponed",
+        Lane::Receiver,
+        "The announcement waits",
+    ),
+    (
+        "unannounced",
+        Lane::Receiver,
+        "The announcement was given up",
+    ),
     ("undeliverable", Lane::Receiver, "The delivery was given up"),
     (
         "parked",

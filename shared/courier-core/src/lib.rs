@@ -10,6 +10,7 @@ pub mod lifecycle;
 
 pub mod graph;
 
+mod announcing;
 pub mod callback;
 
 pub mod auth;
@@ -20,6 +21,7 @@ pub mod ports;
 pub mod selection;
 
 pub mod catalogue;
+pub mod events;
 pub mod operation;
 pub mod profile;
 

@@ -206,3 +206,58 @@ fn the_public_url_is_where_callers_find_us_and_nothing_else() {
         assert_eq!(with(url), Err(vec![format!("public_url: {rule}")]), "{url}");
     }
 }
+
+/// Returns the mistakes in the good configuration with this table `[events]`, and with AWS keys.
+fn mistakes_of_events(table: &str) -> Vec<String> {
+    let keys = "[aws]\naccess_key_id = \"env:ID\"\nsecret_access_key = \"env:KEY\"\n";
+    let text = format!("{GOOD}\n{keys}[events]\n{table}");
+    let config = Config::parse(&text, Catalogue::shipped(), &resolve);
+    config.err().map(ConfigErrors::texts).unwrap_or_default()
+}
+
+#[test]
+fn events_have_a_source_and_one_target_that_can_be_called() {
+    let source = "source = \"https://courier.example\"";
+    let bus = "bus = \"arn:aws:events:eu-central-1:123456789012:event-bus/courier\"";
+    let url = "url = \"https://events.example/in\"\nsigning_secrets = [\"env:WHSEC\"]";
+    for good in [
+        format!("{source}\n{bus}"),
+        format!("{source}\n{url}\ntypes = [\"operation.*\", \"deadline.passed\"]"),
+    ] {
+        assert_eq!(mistakes_of_events(&good), [""; 0], "{good}");
+    }
+    let no_bus =
+        "events.bus: must be the ARN of an event bus: arn:aws:events:REGION:ACCOUNT:event-bus/NAME";
+    for (table, expected) in [
+        (bus.to_owned(), "events.source: is missing"),
+        (
+            source.to_owned(),
+            "events.bus: is missing: events need a bus or a url",
+        ),
+        (
+            format!("{source}\n{bus}\n{url}"),
+            "events.url: either bus or url, not both",
+        ),
+        (format!("{source}\nbus = \"courier\""), no_bus),
+        (
+            format!("{source}\n{}", bus.replace(":events:", ":sqs:")),
+            no_bus,
+        ),
+        (
+            format!("{source}\nurl = \"https://events.example\""),
+            "events.signing_secrets: events are signed: at least one secret is needed",
+        ),
+        (
+            format!("{source}\n{}", url.replace("events.example", "10.1.2.3")),
+            "events.url: must not point to a private or local address",
+        ),
+    ] {
+        assert_eq!(mistakes_of_events(&table), [expected], "{table}");
+    }
+    let wrong = mistakes_of_events(&format!("{source}\n{bus}\ntypes = [\"ended\"]"));
+    assert!(wrong[0].starts_with("events.types[0]: matches no event: write *, operation.*"));
+    let keyless = format!("{GOOD}\n[events]\n{source}\n{bus}");
+    let keyless = Config::parse(&keyless, Catalogue::shipped(), &resolve).err();
+    let needs = "events.bus: needs keys: access_key_id and secret_access_key in [aws]";
+    assert_eq!(keyless.unwrap().texts(), [needs]);
+}

@@ -125,14 +125,14 @@ fn every_mistake_is_reported_by_its_key() {
     let callback = |rows: &str| format!("[clients.tickets.callback]\n{rows}");
     let own = "graph-courier sets itself";
     for (rows, mistake) in [
-        ("profile = \"fax\"", "profile: must be one of standard-webhooks, servicenow-scripted, servicenow-hmac, servicenow-table, jira-automation, zendesk, okta-workflows, logic-apps, step-functions-task-token, generic".to_owned()),
+        ("profile = \"fax\"", "profile: must be one of standard-webhooks, servicenow-scripted, servicenow-hmac, servicenow-table, jira-automation, zendesk, okta-workflows, logic-apps, step-functions-task-token, step-functions, lambda-durable, eventbridge, sqs, sns, generic".to_owned()),
         ("profile = \"zendesk\"", "profile: zendesk needs username and password, or oauth2, or token".to_owned()),
         ("profile = \"jira-automation\"\nusername = \"u\"\npassword = \"env:TEXT\"", "profile: jira-automation needs token".to_owned()),
         ("profile = \"servicenow-hmac\"", "profile: servicenow-hmac needs secrets".to_owned()),
         ("secrets = [\"env:TEXT\"]", "secrets: are for a profile with hmac".to_owned()),
         ("hmac = { header = \"x-signature\" }", "secrets: hmac needs at least one secret".to_owned()),
-        ("token = \"env:TEXT\"\nusername = \"u\"\npassword = \"env:TEXT\"", "token: either token, or username and password, or oauth2".to_owned()),
-        ("username = \"u\"", "token: either token, or username and password, or oauth2".to_owned()),
+        ("token = \"env:TEXT\"\nusername = \"u\"\npassword = \"env:TEXT\"", "token: either token, or username and password, or oauth2, or sigv4".to_owned()),
+        ("username = \"u\"", "token: either token, or username and password, or oauth2, or sigv4".to_owned()),
         ("username = \"a:b\"\npassword = \"env:TEXT\"", "username: must hold no colon (RFC 7617 §2)".to_owned()),
         ("token = \"env:LINES\"", "token: must hold visible characters only".to_owned()),
         ("token = \"canary\"", "token: must be a reference: env:NAME, file:PATH or aws-secret:ARN[#key]".to_owned()),
@@ -172,6 +172,172 @@ fn every_mistake_is_reported_by_its_key() {
         &[
             "callbacks.origin: must be a DNS name such as courier.example",
             "callbacks.in_flight_per_host: must be a whole number from 1 to 10000",
+        ],
+    );
+}
+
+const AWS: &str = "[aws]\naccess_key_id = \"env:ID\"\nsecret_access_key = \"env:TEXT\"\n";
+
+#[test]
+fn target_on_aws_is_signed_for_and_its_path_is_not_the_requests() {
+    let client = parse(&format!(
+        r#"{AWS}region = "eu-central-1"
+        [clients.tickets.callback]
+        profile = "sqs"
+        target = "https://sqs.eu-central-1.amazonaws.com/1/q"
+        sigv4 = {{}}
+        [clients.tickets.profiles.board]
+        profile = "generic"
+        body = '{{ "ended": "{{{{/data/status}}}}" }}'
+        error_at = ["x-error"]
+        give_up_when = ["Gone"]
+        sigv4 = {{ service = "execute-api", region = "us-east-1" }}"#
+    ));
+    let client = client.unwrap();
+    let scope = |name: &str| match &client.profiles.all[name].proof {
+        Proof::Sigv4(sigv4) => (sigv4.scope.service.clone(), sigv4.scope.region.clone()),
+        _ => panic!("{name} is not signed"),
+    };
+    assert_eq!(scope("sqs"), ("sqs".to_owned(), "eu-central-1".to_owned()));
+    assert_eq!(
+        scope("board"),
+        ("execute-api".to_owned(), "us-east-1".to_owned())
+    );
+    let board = &client.profiles.all["board"].format;
+    assert_eq!(board.path(false, None).as_deref(), Some("/"));
+    assert_eq!(
+        client.profiles.all["sqs"].format.target.as_deref(),
+        Some("https://sqs.eu-central-1.amazonaws.com/1/q")
+    );
+}
+
+#[test]
+fn token_stands_encoded_in_a_path_and_failure_has_another() {
+    let rows = format!(
+        "{AWS}[clients.tickets.callback]\nprofile = \"lambda-durable\"\nsigv4 = {{ region = \"us-east-1\" }}"
+    );
+    let client = parse(&rows).unwrap();
+    let profile = &client.profiles.all["lambda-durable"].format;
+    let path = |is_otherwise| profile.path(is_otherwise, Some("a+/b==")).unwrap();
+    let start = "/2025-12-01/durable-execution-callbacks/a%2B%2Fb%3D%3D";
+    assert_eq!(path(false), format!("{start}/succeed"));
+    assert_eq!(path(true), format!("{start}/fail"));
+}
+
+#[test]
+fn every_mistake_of_a_target_on_aws_is_reported_by_its_key() {
+    let of = |profile: &str, rows: &str| format!("profile = \"{profile}\"\n{rows}");
+    let region = "sigv4 = { region = \"us-east-1\" }";
+    for (rows, mistake) in [
+        (
+            of("sns", region),
+            "target: is missing: sns is sent to the queue, topic or bus that it names",
+        ),
+        (of("sns", "target = \"a\""), "profile: sns needs sigv4"),
+        (
+            of("sns", "target = \"a\"\nsigv4 = {}"),
+            "sigv4.region: is missing, and so is aws.region",
+        ),
+        (
+            of("sns", "target = \"a {{b\"\nsigv4 = { region = \"r\" }"),
+            "target: must be a name, an ARN or a URL of visible characters, without {{",
+        ),
+        (
+            of("step-functions", &format!("target = \"a\"\n{region}")),
+            "target: has no place: no body has {{target}}",
+        ),
+        (
+            of("step-functions", "sigv4 = { region = \"US\" }"),
+            "sigv4.region: must be lower case letters, digits and hyphens",
+        ),
+        (
+            of("generic", region),
+            "sigv4.service: is missing: the name of the service in signatures, such as states",
+        ),
+        (
+            of("generic", "sigv4 = { region = \"r\", service = \"s3\" }"),
+            "sigv4.service: must not be s3, whose requests are signed in another way",
+        ),
+        (
+            of(
+                "generic",
+                "token = \"env:TEXT\"\nsigv4 = { region = \"r\", service = \"s\" }",
+            ),
+            "token: either token, or username and password, or oauth2, or sigv4",
+        ),
+        (
+            of("generic", "path = \"/a?b\""),
+            "path: must be an absolute path without query, in which {{token}} may stand",
+        ),
+        (
+            of("generic", "path = \"/a/../b\""),
+            "path: must be an absolute path without query, in which {{token}} may stand",
+        ),
+        (
+            of(
+                "generic",
+                "content_type = \"application/x-www-form-urlencoded\"\nbody = '[]'",
+            ),
+            "body: must be an object, whose fields are those of the form",
+        ),
+        (
+            of("generic", "success_when = { at = \"count\", equals = 0 }"),
+            "success_when: at must be a JSON pointer such as /FailedEntryCount",
+        ),
+        (
+            of(
+                "generic",
+                "success_when = { at = \"/count\", equals = 0.5 }",
+            ),
+            "success_when.equals: must be a text, a whole number, or true or false",
+        ),
+        (
+            of("generic", "success_when = { at = \"/count\" }"),
+            "success_when.equals: is missing",
+        ),
+        (
+            of("generic", "error_at = [\"a b\"]"),
+            "error_at: must be JSON pointers such as /__type, or names of headers",
+        ),
+        (
+            of("generic", "give_up_when = [\"Gone\"]"),
+            "give_up_when: needs error_at, which says where an answer names its error",
+        ),
+        (
+            of("generic", "error_at = [\"/e\"]\nbusy_when = [\"a b\"]"),
+            "busy_when: must be names of errors: letters, digits, dots, hyphens and underscores",
+        ),
+        (
+            of("generic", "unless_succeeded = { path = \"b\", body = '1' }"),
+            "unless_succeeded: must be an absolute path without query, in which {{token}} may stand",
+        ),
+        (
+            of(
+                "generic",
+                "unless_succeeded = { headers = { x-a = \"b\" } }",
+            ),
+            "unless_succeeded.body: is missing",
+        ),
+    ] {
+        let mistake = format!("clients.tickets.callback.{mistake}");
+        refused(
+            &format!("{AWS}[clients.tickets.callback]\n{rows}"),
+            &[&mistake],
+        );
+    }
+    let rows = of("step-functions", region);
+    let keys =
+        "clients.tickets.callback.sigv4: needs keys: access_key_id and secret_access_key in [aws]";
+    refused(&format!("[clients.tickets.callback]\n{rows}"), &[keys]);
+    refused(
+        "[aws]\naccess_key_id = \"env:ID\"",
+        &["aws.secret_access_key: is missing"],
+    );
+    refused(
+        "[aws]\naccess_key_id = \"env:LINES\"\nsecret_access_key = \"env:TEXT\"\nregion = \"Frankfurt\"",
+        &[
+            "aws.access_key_id: must be the id of an AWS access key, such as AKIA and 16 letters or digits",
+            "aws.region: must be lower case letters, digits and hyphens",
         ],
     );
 }

@@ -121,17 +121,19 @@ fn packages_depend_only_on_permitted_packages() {
 }
 
 /// The modules of the core, each before the modules that it may import.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 20] = [
     "http",
     "engine",
     "lifecycle",
     "graph",
+    "announcing",
     "callback",
     "auth",
     "config",
     "ports",
     "selection",
     "catalogue",
+    "events",
     "operation",
     "profile",
     "outbound",

@@ -40,6 +40,11 @@ impl Secrets {
         Self(secrets.flat_map(|secret| spellings(secret)).collect())
     }
 
+    /// Reports whether no secret is in this text.
+    pub(super) fn are_not_in(&self, text: &str) -> bool {
+        self.redact(text, false) == text && scrub(text) == text
+    }
+
     /// Returns the text without the secrets; where it `is_cut`, also without the beginning of one at its end.
     fn redact(&self, text: &str, is_cut: bool) -> String {
         let mut found: Vec<(usize, usize)> = Vec::new();
@@ -108,8 +113,8 @@ pub(super) fn media_type(header: &str, secrets: &Secrets) -> Option<String> {
         !part.is_empty() && part.len() <= MAX_TYPE_PART_BYTES && part.bytes().all(fits)
     };
     let (kind, subtype) = essence.split_once('/')?;
-    let is_clean = secrets.redact(essence, false) == essence && scrub(essence) == essence;
-    (is_token(kind) && is_token(subtype) && is_clean).then(|| essence.to_ascii_lowercase())
+    (is_token(kind) && is_token(subtype) && secrets.are_not_in(essence))
+        .then(|| essence.to_ascii_lowercase())
 }
 
 /// Returns the spellings that a page may give a secret.

@@ -21,7 +21,7 @@ pub(super) fn of(
 ) -> Result<HeaderMap, &'static str> {
     let (event, profile) = (attempt.event, &attempt.profile.format);
     let mut headers = Headers(HeaderMap::new());
-    for (name, value) in &profile.headers {
+    for (name, value) in profile.headers(event.is_otherwise) {
         headers.insert(name, value)?;
     }
     headers.insert("content-type", &profile.content_type)?;

@@ -5,28 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::callback::breaker::{Change, CircuitBreakers, Health, Permit};
 use crate::config::{CallbackProfile, Client, Config};
-use crate::crypto::seal::{SealError, Sealed, Sealer};
+use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
 use crate::operation::{FrozenEvent, Record, SealedField};
 use crate::outbound::address::Allowed;
-use crate::outbound::retry_after;
 use crate::outbound::target_url::{self, CallbackUrl};
-use crate::outbound::{Answered, Call, Read, Route, Transport};
-use crate::profile::Need;
+use crate::outbound::{Call, Read, Route, Transport};
 use crate::time::Clock;
 use crate::time::elapsed;
 
-mod breaker;
+pub(crate) mod breaker;
 mod excerpt;
 mod handshake;
 mod headers;
 pub(crate) mod notices;
 mod oauth2;
 mod reply;
+mod request;
 
 use excerpt::Secrets;
 use handshake::Handshakes;
@@ -38,9 +36,6 @@ pub use reply::CallbackReply;
 pub const DELIVERY_WINDOW: Duration = Duration::from_secs(272_105);
 /// Default limit of deliveries in flight to one receiver.
 const DEFAULT_IN_FLIGHT: u32 = 20;
-/// Why an answer is not believed whose status means success.
-const OTHER_PAGE: &str =
-    "the answer is not JSON, so it comes from another page in the receiver's place";
 /// Number of bytes read of an answer, of which the history keeps at most 1 KiB.
 const ANSWER_READ_BYTES: usize = 4096;
 
@@ -171,6 +166,8 @@ impl Callbacks {
             Ok(reply) => {
                 let refused = reply.status.filter(|_| !reply.taken);
                 let health = refused.map_or(Health::Up, |status| {
+                    // An error that says so means the same as the status for it.
+                    let status = if reply.is_busy { 429 } else { status };
                     Health::of(Some(status), reply.retry_after)
                 });
                 (reply, health)
@@ -243,7 +240,7 @@ impl Callbacks {
             source,
             url,
             token: token.transpose().map_err(unreadable)?,
-            secrets: secrets(record, sealer).map_err(unreadable)?,
+            secrets: request::secrets(record, sealer).map_err(unreadable)?,
         })
     }
 
@@ -264,10 +261,13 @@ impl Callbacks {
                 NoCredentials::Unusable(detail) => untried(detail),
                 NoCredentials::NotBefore(until, why) => Unsent::NotBefore(until, why),
             })?;
-        let body = body(attempt).ok_or_else(|| untried("the task's token cannot be filled in"))?;
-        let sent_at = (self.clock)();
-        let headers =
+        let body = attempt.body();
+        let body = body.ok_or_else(|| untried("the task's token cannot be filled in"))?;
+        let (url, sent_at) = (attempt.url(), (self.clock)());
+        let mut headers =
             headers::of(attempt, &body, credentials.as_ref(), sent_at).map_err(untried)?;
+        let signed = attempt.sign(&url, &body, &mut headers, sent_at);
+        let signature = signed.map_err(untried)?;
         if profile.handshake {
             let agreed = self.shake_hands(client, &attempt.url).await;
             agreed.map_err(|(detail, health)| Unsent::Failed(detail, health))?;
@@ -281,6 +281,7 @@ impl Callbacks {
             .map(|(_, value)| value)
             .chain(profile.proof.secrets())
             .chain(&attempt.token)
+            .chain(&signature)
             .chain(attempt.secrets.values());
         for secret in sent_secrets.map(Secret::expose) {
             // An answer may repeat the credential without the scheme before it (`Bearer`, `Basic`).
@@ -290,99 +291,31 @@ impl Callbacks {
         let sent = self.transport.send(Call {
             route: Route::Guarded,
             method: profile.format.method.clone(),
-            url: attempt.url.as_url().clone(),
+            url,
             headers,
             body,
-            read: Read::First(ANSWER_READ_BYTES),
+            read: match profile.format.reads_answers() {
+                true => Read::Whole,
+                false => Read::First(ANSWER_READ_BYTES),
+            },
             timeout: self.timeout,
         });
         let result = sent.await;
         let now = (self.clock)();
         let answered = result
             .map_err(|unanswered| Unsent::Failed(unanswered.to_string(), Health::of(None, None)))?;
-        let reply = self.reply(profile, &answered, &Secrets::new(&secrets), sent_at, now);
+        let secrets = Secrets::new(&secrets);
+        let mut reply = reply::of(&profile.format, &answered, &secrets, now, self.keep_answers);
+        reply.latency = Some(elapsed(sent_at, now));
         if let (http::StatusCode::UNAUTHORIZED, Some((_, header))) = (answered.status, &credentials)
         {
             self.tokens.forget(client, profile, header);
         }
         Ok(reply)
     }
-
-    fn reply(
-        &self,
-        profile: &CallbackProfile,
-        answered: &Answered,
-        secrets: &Secrets,
-        sent_at: Timestamp,
-        now: Timestamp,
-    ) -> CallbackReply {
-        let headers = &answered.headers;
-        let status = answered.status.as_u16();
-        let body = answered.body.as_deref().unwrap_or_default();
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let content_type = text("content-type");
-        let announced = text("content-length").and_then(|length| length.parse().ok());
-        let succeeded = profile.format.takes(status);
-        let is_other_page = succeeded && profile.format.json_only && reply::is_page(answered);
-        CallbackReply {
-            status: Some(status),
-            taken: succeeded && !is_other_page,
-            retry_after: retry_after::parse(headers.get("retry-after"), headers.get("date"), now),
-            detail: is_other_page.then(|| OTHER_PAGE.to_owned()),
-            answer_type: content_type.and_then(|text| excerpt::media_type(text, secrets)),
-            answer_length: announced.or_else(|| u64::try_from(body.len()).ok()),
-            answer: self
-                .keep_answers
-                .then(|| excerpt::of(body, secrets, body.len() >= ANSWER_READ_BYTES))
-                .flatten(),
-            latency: Some(elapsed(sent_at, now)),
-        }
-    }
 }
 
 /// Returns the host of a receiver's origin, for the log.
 pub(crate) fn host_of(origin: &str) -> &str {
     origin.split_once("://").map_or(origin, |(_, host)| host)
-}
-
-/// Returns the body to send: the frozen bytes, with the task's token filled in where the profile has one.
-///
-/// The token is filled in only here, so that it is stored nowhere unsealed. `None` means that it cannot be filled in.
-fn body(attempt: &DeliveryAttempt<'_>) -> Option<Vec<u8>> {
-    let frozen = attempt.event.body.as_bytes();
-    let profile = &attempt.profile.format;
-    let token = profile.token_at.as_ref().zip(attempt.token.as_ref());
-    if token.is_none() && profile.needs.contains(&Need::Token) {
-        return None;
-    }
-    if token.is_none() && attempt.secrets.is_empty() {
-        return Some(frozen.to_vec());
-    }
-    let mut body: Value = serde_json::from_slice(frozen).ok()?;
-    if let Some((pointer, token)) = token {
-        *body.pointer_mut(pointer)? = token.expose().into();
-    }
-    if let (Value::Object(fields), false) = (&mut body, attempt.secrets.is_empty()) {
-        let secrets = attempt.secrets.iter();
-        let secrets = secrets.map(|(name, secret)| (name.clone(), secret.expose().into()));
-        fields.insert("secrets".to_owned(), Value::Object(secrets.collect()));
-    }
-    Some(body.to_string().into_bytes())
-}
-
-/// Opens the secrets of the result, if the request asked for them.
-fn secrets(record: &Record, sealer: &Sealer) -> Result<BTreeMap<String, Secret>, SealError> {
-    let wanted = record
-        .callback
-        .as_ref()
-        .is_some_and(|callback| callback.include_secrets);
-    let sealed = record.sealed_result.iter().flatten().filter(|_| wanted);
-    let place = SealedField::Result.seal_context(&record.id);
-    sealed
-        .filter_map(|(name, sealed)| Some((name, sealed.as_str()?)))
-        .map(|(name, sealed)| {
-            let secret = sealer.open(&place, &Sealed::from_stored(sealed))?;
-            Ok((name.clone(), secret))
-        })
-        .collect()
 }

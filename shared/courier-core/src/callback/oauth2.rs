@@ -46,13 +46,17 @@ pub(super) enum NoCredentials {
 impl Proof {
     /// Returns the secrets that are sent to the receiver or to its token endpoint.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        match self {
-            Self::None => None,
+        let keys = match self {
+            Self::Sigv4(sigv4) => Some(sigv4.keys.secrets()),
+            Self::None | Self::Token(_) | Self::Basic { .. } | Self::OAuth2(_) => None,
+        };
+        let secret = match self {
+            Self::None | Self::Sigv4(_) => None,
             Self::Token(secret) => Some(secret),
             Self::Basic { password, .. } => Some(password),
             Self::OAuth2(oauth2) => Some(&oauth2.client_secret),
-        }
-        .into_iter()
+        };
+        secret.into_iter().chain(keys.into_iter().flatten())
     }
 }
 
@@ -106,7 +110,8 @@ impl Callbacks {
         profile: &CallbackProfile,
     ) -> Result<Option<(HeaderName, Secret)>, NoCredentials> {
         let token = match &profile.proof {
-            Proof::None => return Ok(None),
+            // A signature is made when the request is complete.
+            Proof::None | Proof::Sigv4(_) => return Ok(None),
             Proof::Basic { username, password } => {
                 let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
                 let value = Secret::new(format!("Basic {pair}"));

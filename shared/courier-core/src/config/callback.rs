@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
+use super::aws::{Aws, Sigv4, sigv4};
 use super::findings::did_you_mean;
+use super::profile_changes::Changes;
 use super::reader::Reader;
-use crate::crypto::hmac::{Encoding, HmacAlgorithm};
 use crate::crypto::secret::Secret;
 use crate::outbound::address::Allowed;
-use crate::profile::{DEFAULT, Hmac, Profile, ProofKind, Signature, Template, method_of};
+use crate::profile::{DEFAULT, Profile, ProofKind, Signature};
 
 /// The callback profiles of one client.
 pub struct CallbackProfiles {
@@ -35,8 +36,13 @@ pub struct CallbackProfile {
 pub enum Proof {
     None,
     Token(Secret),
-    Basic { username: String, password: Secret },
+    Basic {
+        username: String,
+        password: Secret,
+    },
     OAuth2(OAuth2),
+    /// Each request is signed for a service of AWS.
+    Sigv4(Sigv4),
 }
 
 /// The settings of an OAuth 2.0 client credentials grant (RFC 6749 §4.4).
@@ -79,21 +85,29 @@ impl Proof {
             Self::Token(_) => "a token",
             Self::Basic { .. } => "a user name and password",
             Self::OAuth2(_) => "an OAuth 2.0 token",
+            Self::Sigv4(_) => "a signature for AWS",
         }
     }
 }
 
+/// What the rest of the document says, by which profiles are read.
+struct Ground<'a> {
+    allowed: &'a Allowed,
+    aws: &'a Aws,
+}
+
 /// Reads the tables `callback` and `profiles` of a client.
-pub(super) fn profiles(table: &mut Reader<'_>, allowed: &Allowed) -> CallbackProfiles {
+pub(super) fn profiles(table: &mut Reader<'_>, allowed: &Allowed, aws: &Aws) -> CallbackProfiles {
+    let ground = &Ground { allowed, aws };
     let mut all = table.tables("profiles", |name, table| {
         let base = table.optional_text("profile");
-        profile(base.as_deref().unwrap_or(name), table, allowed)
+        profile(base.as_deref().unwrap_or(name), table, ground)
     });
     let first = table.optional_table("callback", |table| {
         let name = table
             .optional_text("profile")
             .unwrap_or_else(|| DEFAULT.to_owned());
-        (profile(&name, table, allowed), name)
+        (profile(&name, table, ground), name)
     });
     let Some((first, default)) = first else {
         let mut profiles = CallbackProfiles::default();
@@ -134,12 +148,14 @@ fn plain(profile: &Profile) -> CallbackProfile {
 }
 
 /// Reads one profile: the shipped one named `base`, what the configuration changes of it, and its secrets.
-fn profile(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<CallbackProfile> {
-    let proof = proof(table, allowed);
+fn profile(base: &str, table: &mut Reader<'_>, ground: &Ground<'_>) -> Option<CallbackProfile> {
+    let found = Profile::find(base);
+    let service = found.and_then(|profile| profile.service.as_deref());
+    let proof = proof(table, service, ground);
     let secrets = table.secrets("secrets", |secret| Ok(secret.clone()));
     let handshake = table.flag("handshake").unwrap_or(false);
     let changes = Changes::read(table);
-    let Some(profile) = Profile::find(base) else {
+    let Some(profile) = found else {
         let known = Profile::shipped().iter().map(|known| known.name.as_str());
         let known: Vec<&str> = known.collect();
         let hint = did_you_mean(base, known.iter().copied());
@@ -147,7 +163,11 @@ fn profile(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<Call
         table.error("profile", &rule);
         return None;
     };
-    let profile = changes.over(profile.clone());
+    let mut profile = changes.over(profile.clone(), table);
+    if table.has("sigv4") && profile.path.is_none() {
+        // What is signed for is what the configuration says, not what a request's URL says.
+        profile.path = Some("/".to_owned());
+    }
     for (key, rule) in profile.mistakes() {
         table.error(key, rule);
     }
@@ -164,7 +184,9 @@ fn profile(base: &str, table: &mut Reader<'_>, allowed: &Allowed) -> Option<Call
 
 fn check_proof(profile: &Profile, proof: &Proof, table: &mut Reader<'_>) {
     let has_secrets = table.has_items("secrets");
-    let proofs = ["token", "username", "password", "oauth2", "secrets"];
+    let proofs = [
+        "token", "username", "password", "oauth2", "secrets", "sigv4",
+    ];
     let is_misspelt = |key: &&str| !table.has(key) && table.has_or_means(key);
     if proofs.iter().any(is_misspelt) {
         return;
@@ -174,6 +196,7 @@ fn check_proof(profile: &Profile, proof: &Proof, table: &mut Reader<'_>) {
         Proof::Token(_) => Some(ProofKind::Token),
         Proof::Basic { .. } => Some(ProofKind::Basic),
         Proof::OAuth2(_) => Some(ProofKind::Oauth2),
+        Proof::Sigv4(_) => Some(ProofKind::Sigv4),
     };
     let signs = profile.hmac.is_some() && has_secrets;
     let is_satisfied = profile.proofs.is_empty()
@@ -200,6 +223,7 @@ fn check_authorization(profile: &Profile, proof: &Proof, table: &mut Reader<'_>)
         Proof::Token(_) => "token",
         Proof::Basic { .. } => "username",
         Proof::OAuth2(_) => "oauth2",
+        Proof::Sigv4(_) => "sigv4",
     };
     if profile.no_authorization {
         let rule = format!(
@@ -217,26 +241,28 @@ fn keys(kind: ProofKind) -> &'static str {
         ProofKind::Basic => "username and password",
         ProofKind::Oauth2 => "oauth2",
         ProofKind::Hmac => "secrets",
+        ProofKind::Sigv4 => "sigv4",
     }
 }
 
 /// Reads how we authenticate ourselves; `None` if the configuration has a mistake there.
-fn proof(table: &mut Reader<'_>, allowed: &Allowed) -> Option<Proof> {
-    let keys = ["token", "username", "password", "oauth2"].map(|key| table.has(key));
+fn proof(table: &mut Reader<'_>, service: Option<&str>, ground: &Ground<'_>) -> Option<Proof> {
+    let keys = ["token", "username", "password", "oauth2", "sigv4"].map(|key| table.has(key));
     let token = table.optional_secret("token");
     let username = table.optional_text("username");
     let password = table.optional_secret("password");
-    let oauth2 = table.optional_table("oauth2", |table| oauth2(table, allowed));
+    let oauth2 = table.optional_table("oauth2", |table| oauth2(table, ground.allowed));
+    let sigv4 = table.optional_table("sigv4", |table| sigv4(table, service, ground.aws));
     match keys {
-        [false, false, false, false] => Some(Proof::None),
-        [true, false, false, false] => {
+        [false, false, false, false, false] => Some(Proof::None),
+        [true, false, false, false, false] => {
             let token = token?;
             if http::HeaderValue::from_str(token.expose()).is_err() {
                 table.error("token", "must hold visible characters only");
             }
             Some(Proof::Token(token))
         }
-        [false, true, true, false] => {
+        [false, true, true, false, false] => {
             let username = username?;
             if username.contains(':') {
                 table.error("username", "must hold no colon (RFC 7617 §2)");
@@ -244,9 +270,13 @@ fn proof(table: &mut Reader<'_>, allowed: &Allowed) -> Option<Proof> {
             let password = password?;
             Some(Proof::Basic { username, password })
         }
-        [false, false, false, true] => oauth2.flatten().map(Proof::OAuth2),
+        [false, false, false, true, false] => oauth2.flatten().map(Proof::OAuth2),
+        [false, false, false, false, true] => sigv4.flatten().map(Proof::Sigv4),
         _ => {
-            table.error("token", "either token, or username and password, or oauth2");
+            table.error(
+                "token",
+                "either token, or username and password, or oauth2, or sigv4",
+            );
             None
         }
     }
@@ -272,76 +302,6 @@ fn oauth2(table: &mut Reader<'_>, allowed: &Allowed) -> Option<OAuth2> {
         audience,
         resource,
         client_authentication,
-    })
-}
-
-/// The parts of a profile that the configuration changes.
-struct Changes {
-    method: Option<http::Method>,
-    content_type: Option<String>,
-    headers: BTreeMap<String, String>,
-    body: Option<Template>,
-    success: Vec<u16>,
-    token_header: Option<String>,
-    token_scheme: Option<String>,
-    json_only: Option<bool>,
-    hmac: Option<Hmac>,
-}
-
-impl Changes {
-    fn read(table: &mut Reader<'_>) -> Self {
-        let method = table.optional_text("method").and_then(|text| {
-            let method = method_of(&text);
-            if method.is_none() {
-                table.error("method", "must be POST, PUT or PATCH");
-            }
-            method
-        });
-        let body = table.optional_text("body").and_then(|text| {
-            Template::try_from(text)
-                .map_err(|rule| table.error("body", &rule))
-                .ok()
-        });
-        Self {
-            method,
-            content_type: table.optional_text("content_type"),
-            headers: table.text_map("headers"),
-            body,
-            success: table.statuses("success"),
-            token_header: table.optional_text("token_header"),
-            token_scheme: table.text_or_nothing("token_scheme"),
-            json_only: table.flag("json_only"),
-            hmac: table.optional_table("hmac", hmac).flatten(),
-        }
-    }
-
-    fn over(self, mut profile: Profile) -> Profile {
-        profile.method = self.method.unwrap_or(profile.method);
-        profile.content_type = self.content_type.unwrap_or(profile.content_type);
-        profile.headers.extend(self.headers);
-        profile.body = self.body.or(profile.body);
-        let header = self.token_header.map(|name| name.to_ascii_lowercase());
-        profile.token_header = header.unwrap_or(profile.token_header);
-        profile.token_scheme = self.token_scheme.or(profile.token_scheme);
-        profile.json_only = self.json_only.unwrap_or(profile.json_only);
-        profile.hmac = self.hmac.or(profile.hmac);
-        if !self.success.is_empty() {
-            profile.success = self.success;
-        }
-        profile
-    }
-}
-
-fn hmac(table: &mut Reader<'_>) -> Option<Hmac> {
-    let header = table.text("header");
-    let algorithm = table.word("algorithm", HmacAlgorithm::parse, HmacAlgorithm::Sha256);
-    let encoding = table.word("encoding", Encoding::parse, Encoding::Hex);
-    let prefix = table.optional_text("prefix").unwrap_or_default();
-    Some(Hmac {
-        header: header?,
-        algorithm,
-        encoding,
-        prefix,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::aws::Aws;
 use super::callback::{self, CallbackProfiles};
 use super::credentials::{Credentials, credentials};
 use super::findings::did_you_mean;
@@ -30,6 +31,8 @@ pub struct Client {
     pub callback_origins: Vec<String>,
     pub signing_secrets: Vec<SigningSecret>,
     pub profiles: CallbackProfiles,
+    /// Events are sent about its operations, where events are configured.
+    pub events: bool,
 }
 
 /// What the rest of the document says, by which a client is checked.
@@ -37,6 +40,7 @@ pub(super) struct Context<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) graph: &'a WrittenGraph,
     pub(super) allowed: &'a Allowed,
+    pub(super) aws: &'a Aws,
     /// The default rate limit, for clients that set none.
     pub(super) requests_per_minute: u32,
 }
@@ -53,13 +57,14 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) 
         target_url::parse_origin(&text, !allowed.networks.is_empty())
     });
     let signing_secrets = table.secrets("signing_secrets", SigningSecret::parse);
-    let profiles = callback::profiles(table, allowed);
+    let profiles = callback::profiles(table, allowed, context.aws);
     if table.has_items("callback_origins") && profiles.need_signing() {
         table.require_items(
             "signing_secrets",
             "callbacks are signed: at least one secret is needed",
         );
     }
+    let events = table.flag("events").unwrap_or(true);
     warn(table, &callback_origins);
     Client {
         name: name.to_owned(),
@@ -71,6 +76,7 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) 
         callback_origins,
         signing_secrets,
         profiles,
+        events,
     }
 }
 

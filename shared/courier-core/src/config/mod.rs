@@ -1,6 +1,6 @@
 //! The configuration document, parsed once. Every mistake is reported, each with the name of its key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,14 @@ use url::Url;
 
 use crate::catalogue::Catalogue;
 use crate::crypto::seal::Sealer;
-use crate::crypto::secret::Secret;
 use crate::outbound::address::Allowed;
 use crate::outbound::proxy::Proxy;
 
+mod aws;
 mod callback;
 mod client;
 pub mod credentials;
+mod events;
 mod findings;
 mod graph;
 #[cfg(test)]
@@ -25,13 +26,18 @@ mod log_filter;
 mod operator;
 mod outbound;
 mod own_operations;
+mod profile_changes;
 mod reader;
+mod seal;
 mod values;
 
+pub use aws::{Aws, Sigv4};
 pub use callback::{CallbackProfile, CallbackProfiles, ClientAuthentication, OAuth2, Proof};
 pub use client::Client;
 use client::{Context, MOST_REQUESTS, REQUESTS_PER_MINUTE, client};
 use credentials::check_ambiguity;
+use events::events;
+pub use events::{EventBus, EventTarget, Events};
 pub use findings::{ConfigErrors, Finding};
 use findings::{Found, placed, syntax};
 pub use graph::{GraphConfig, Tenant};
@@ -54,6 +60,10 @@ pub struct Config {
     /// The networks in which receivers may be, besides public addresses.
     pub allowed: Arc<Allowed>,
     pub callbacks: Callbacks,
+    /// Where events about operations go; `None` if nowhere.
+    pub events: Option<Events>,
+    /// The identity with which services of AWS are called.
+    pub aws: Aws,
     /// The proxy through which calls leave the network; `None` if they go straight.
     pub proxy: Option<Proxy>,
     /// The URL under which callers reach us, without a slash at its end: it stands in front of `/v1`.
@@ -92,6 +102,16 @@ impl Config {
         catalogue: &'static Catalogue,
         resolve: Resolve<'_>,
     ) -> Result<Self, ConfigErrors> {
+        Self::parse_on(text, catalogue, resolve, &Aws::default())
+    }
+
+    /// Parses the document as [`Config::parse`] does, on a host that has an identity of AWS of its own.
+    pub fn parse_on(
+        text: &str,
+        catalogue: &'static Catalogue,
+        resolve: Resolve<'_>,
+        host: &Aws,
+    ) -> Result<Self, ConfigErrors> {
         let failed = |found: Vec<Found>| ConfigErrors {
             document: None,
             mistakes: placed(text, found),
@@ -102,11 +122,16 @@ impl Config {
         }
         let mut root = Reader::new("", 0, document.get_ref(), resolve);
         let public_url = root.public_url("public_url");
-        let sealer = root.table("seal", seal);
+        let sealer = root.table("seal", seal::seal);
         let callbacks = root.optional_table("callbacks", callbacks);
         let (callbacks, allowed) = callbacks.unwrap_or_default();
         let proxy = root
             .optional_table("outbound", outbound::outbound)
+            .flatten();
+        let aws = root.optional_table("aws", |table| aws::aws(table, host));
+        let aws = aws.unwrap_or_else(|| host.clone());
+        let events = root
+            .optional_table("events", |table| events(table, &allowed, &aws))
             .flatten();
         let requests_per_minute = root
             .optional_table("limits", |limits| {
@@ -126,6 +151,7 @@ impl Config {
             catalogue,
             graph: &written,
             allowed: &allowed,
+            aws: &aws,
             requests_per_minute,
         };
         let clients = root.tables("clients", |name, table| Some(client(name, table, &context)));
@@ -150,6 +176,8 @@ impl Config {
                 sealer,
                 allowed: Arc::new(allowed),
                 callbacks,
+                events,
+                aws,
                 proxy,
                 public_url,
                 requests_per_minute,
@@ -159,49 +187,6 @@ impl Config {
             _ => Err(failed(mistakes)),
         }
     }
-}
-
-/// Reads the key, or the keys of which the first one seals and all open.
-fn seal(table: &mut Reader<'_>) -> Option<Sealer> {
-    let keys = match (table.has("key"), table.has("keys")) {
-        (true, true) => {
-            table.error("keys", "either key or keys, not both");
-            table.excuse(&["key", "keys"]);
-            return None;
-        }
-        (_, true) => {
-            table.excuse(&["key"]);
-            let well_formed = |secret: &Secret| {
-                Sealer::new(secret)
-                    .map(|_| secret.clone())
-                    .map_err(|error| error.to_string())
-            };
-            let keys = table.secrets("keys", well_formed);
-            table.require_items("keys", "at least one key is needed");
-            keys
-        }
-        (true, false) => {
-            table.excuse(&["keys"]);
-            table.secret("key").into_iter().collect()
-        }
-        (false, false) => {
-            table.excuse(&["key", "keys"]);
-            table.missing("key", &["keys"], "is missing");
-            return None;
-        }
-    };
-    let (first, others) = keys.split_first()?;
-    let sealer = Sealer::new(first).and_then(|mut sealer| {
-        others.iter().try_for_each(|key| sealer.add(key))?;
-        Ok(sealer)
-    });
-    let sealer = sealer.map_err(|error| table.error("key", &error.to_string()));
-    let mut ids = sealer.iter().flat_map(Sealer::key_ids);
-    let mut seen = BTreeSet::new();
-    if !ids.all(|id| seen.insert(id)) {
-        table.warn("keys", "one key stands here twice");
-    }
-    sealer.ok()
 }
 
 /// Reads the table, and the networks by which the rest of the document is checked.
@@ -264,7 +249,7 @@ fn is_dns_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::secret::SecretReference;
+    use crate::crypto::secret::{Secret, SecretReference};
 
     const GOOD: &str = r#"
         [graph]

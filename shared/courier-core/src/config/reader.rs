@@ -125,6 +125,12 @@ impl<'a> Reader<'a> {
         self.mistakes.push(found);
     }
 
+    /// Reports a mistake of the table itself, by its name.
+    pub(crate) fn own_error(&mut self, rule: &str) {
+        self.mistakes
+            .push(Found::new(self.offset, &self.path, rule));
+    }
+
     /// Reports a mistake that stands elsewhere in the document; `name` is its full dotted name.
     pub(crate) fn error_at(&mut self, offset: usize, name: &str, rule: &str) {
         self.mistakes.push(Found::new(offset, name, rule));

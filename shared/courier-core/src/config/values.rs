@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
+use serde_json::Value;
 use toml::Spanned;
 use toml::de::DeValue;
 use url::{Host, Url};
@@ -72,6 +73,25 @@ impl Reader<'_> {
             self.error(key, "must be true or false");
         }
         flag
+    }
+
+    /// Reads a text, a whole number, or `true` or `false`.
+    pub(crate) fn scalar(&mut self, key: &'static str) -> Option<Value> {
+        let Some(value) = self.get(key).map(Spanned::get_ref) else {
+            self.missing(key, &[], "is missing");
+            return None;
+        };
+        let number = || whole_number(value).map(Value::from);
+        let flag = || value.as_bool().map(Value::from);
+        let scalar = value
+            .as_str()
+            .map(Value::from)
+            .or_else(number)
+            .or_else(flag);
+        if scalar.is_none() {
+            self.error(key, "must be a text, a whole number, or true or false");
+        }
+        scalar
     }
 
     /// Reads a table of strings.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
 
+use crate::announcing::Announcer;
 use crate::auth::jwks::KeySets;
 use crate::callback::Callbacks;
 use crate::catalogue::{Catalogue, Operation, TokenKind};
@@ -20,6 +21,7 @@ use crate::engine::overflow::Overflow;
 use crate::engine::platform::Platform;
 use crate::engine::rate_limit::{Budget, RateLimiter};
 use crate::engine::restoring::Copied;
+use crate::events::EventType;
 use crate::graph::client::Graph;
 use crate::graph::tokens::Tokens;
 use crate::lifecycle::{Policy, Timing, may_start};
@@ -44,6 +46,7 @@ pub struct App {
     pub(crate) graph: Graph,
     pub(crate) tokens: Tokens,
     pub(crate) callbacks: Callbacks,
+    pub(crate) announcer: Announcer,
     pub(crate) key_sets: KeySets,
     pub(crate) requests: Arc<RateLimiter>,
     pub(crate) open: Arc<OpenOperations>,
@@ -105,6 +108,7 @@ impl App {
         let known = clients.chain(operators.map(|operator| &operator.credentials));
         let rules = known.filter_map(|credentials| credentials.jwt.as_ref());
         let key_sets = KeySets::new(Arc::clone(&transport), rules, Arc::clone(&clock));
+        let announcer = Announcer::new(Arc::clone(&transport), Arc::clone(&clock));
         let callbacks = Callbacks::new(transport, &config, timeouts.callback, Arc::clone(&clock));
         Self {
             key_sets,
@@ -130,6 +134,7 @@ impl App {
             graph,
             tokens,
             callbacks,
+            announcer,
         }
     }
 
@@ -204,6 +209,9 @@ impl App {
             graph: self.graph.base(),
             timing: &self.timing,
             shelve_from: self.overflow.shelve_from(self.now()),
+            announce: self
+                .event_context(&record.client)
+                .filter(|_| self.wants(EventType::Ended)),
         }
     }
 
@@ -217,6 +225,7 @@ impl App {
         Self {
             tokens: self.tokens.succeeding(&former.tokens),
             callbacks: self.callbacks.succeeding(&former.callbacks),
+            announcer: self.announcer.succeeding(&former.announcer),
             requests: Arc::clone(&former.requests),
             open: Arc::clone(&former.open),
             durations: Arc::clone(&former.durations),

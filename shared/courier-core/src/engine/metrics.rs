@@ -32,6 +32,9 @@ pub struct Counts {
     pub start_unknown: u64,
     /// Completions whose delivery was given up.
     pub undeliverable: u64,
+    /// Events by result: `sent`, `failed` (an attempt to announce the end of an operation, which is made again), `dropped`
+    /// (any other event that was not taken), or `undeliverable` (an announcement that was given up).
+    pub events: BTreeMap<&'static str, u64>,
     /// Steps that left an operation waiting because there was no usable token or no permission for its tenant.
     pub authorization_lost: u64,
     /// Steps that panicked or hung.
@@ -60,6 +63,7 @@ impl Counts {
             completion_lags: _,
             start_unknown,
             undeliverable,
+            events,
             authorization_lost,
             step_crashes,
             overdue,
@@ -78,7 +82,11 @@ impl Counts {
         ] {
             *sum += more;
         }
-        for (sums, more) in [(&mut self.ended, ended), (&mut self.callbacks, callbacks)] {
+        for (sums, more) in [
+            (&mut self.ended, ended),
+            (&mut self.callbacks, callbacks),
+            (&mut self.events, events),
+        ] {
             for (name, count) in more {
                 *sums.entry(name).or_default() += count;
             }

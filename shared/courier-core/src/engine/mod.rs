@@ -7,6 +7,7 @@ pub mod platform;
 pub mod restoring;
 pub mod step;
 pub mod sweep;
+mod telling;
 
 pub(crate) mod durations;
 pub mod histogram;

@@ -101,6 +101,7 @@ pub(crate) async fn begin(
         Inserted::Existing(current) => return replay(app, *current, &fingerprints).await,
     };
     tracing::info!(operation.id = %record.id, operation = record.operation, client = record.client, "operation accepted");
+    app.tell_inserted(&record);
     let record = match claimed {
         Some(claimed) => start_claimed(app, record, *claimed, ends_at).await,
         None if deferred => {

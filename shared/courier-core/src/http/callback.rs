@@ -20,7 +20,9 @@ pub(super) async fn redeliver(
     session: Session<'_>,
     record: Record,
 ) -> Result<Response<Bytes>, Problem> {
-    if record.callback.is_none() {
+    let announcement = record.announcement.as_ref();
+    let is_unannounced = announcement.is_some_and(|one| one.status() == "undeliverable");
+    if record.callback.is_none() && !is_unannounced {
         return Err(Problem::Conflict {
             rule: "the operation has no callback",
         });

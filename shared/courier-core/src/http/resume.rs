@@ -108,6 +108,7 @@ fn resumed(app: &App, ended: Record) -> Result<Record, Problem> {
         acknowledged: None,
         event: None,
         delivery: Delivery::default(),
+        announcement: None,
         history: vec![HistoryEntry::new(now, "running", "resumed", Some(detail))],
         id,
         ..ended

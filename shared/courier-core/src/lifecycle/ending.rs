@@ -114,7 +114,7 @@ impl Rules<'_> {
         self.finish(record, outcome)
     }
 
-    /// Writes the state Ended and freezes outcome, event id and body; nothing else does.
+    /// Writes the state Ended and freezes outcome, event ids and bodies; nothing else does.
     pub(super) fn finish(&self, mut record: Record, outcome: Outcome) -> Decision {
         record.ended_at = Some(self.now);
         record.shelved_until = None;
@@ -139,7 +139,7 @@ impl Rules<'_> {
             request_id: record.graph.request_id.clone(),
             ..self.entry("ended", outcome.as_str(), detail)
         });
-        if record.callback.is_none() {
+        if record.callback.is_none() && self.policy.announce.is_none() {
             record.state = State::Closed {
                 outcome,
                 how: DeliveryOutcome::NotRequested,
@@ -147,8 +147,11 @@ impl Rules<'_> {
             record.due_at = None;
             return written(record, Next::Drop);
         }
-        record.event = Some(freeze(&record, self.now));
-        record.delivery.next_attempt_at = Some(self.now);
+        if record.callback.is_some() {
+            record.event = Some(freeze(&record, self.now));
+            record.delivery.next_attempt_at = Some(self.now);
+        }
+        self.announce(&mut record);
         record.due_at = Some(self.now);
         written(record, Next::Redecide)
     }

@@ -29,6 +29,7 @@ impl Rules<'_> {
         record.sealed_result = None;
         record.error = None;
         record.event = None;
+        record.announcement = None;
         // Nobody here knows what a newer version keeps in its fields.
         record.unknown.clear();
         record.graph.unknown.clear();

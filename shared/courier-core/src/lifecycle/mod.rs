@@ -8,12 +8,14 @@ use url::Url;
 
 use crate::callback::CallbackReply;
 use crate::catalogue::{Operation, Restart, TokenKind};
+use crate::events::Context;
 use crate::graph::unavailable::NotReady;
 use crate::graph::verdict::GraphReply;
 use crate::operation::message::Message;
 use crate::operation::{CallbackTarget, Forecast, HistoryEntry, Outcome, Record, State};
 use crate::time::later;
 
+mod announcing;
 mod delivering;
 mod ending;
 mod erasing;
@@ -26,6 +28,7 @@ pub mod resuming;
 mod running;
 pub mod schedule;
 mod starting;
+pub use delivering::Channel;
 
 /// An event that may change a record.
 #[derive(Debug, Clone)]
@@ -58,10 +61,16 @@ pub enum Event {
         target: u32,
         reply: CallbackReply,
     },
+    /// The request to the target of events returned, with or without an answer.
+    Announced {
+        epoch: u32,
+        reply: CallbackReply,
+    },
     /// Nothing was sent: the receiver's circuit breaker is open, or too many deliveries to it are in flight.
     ///
     /// Or what it needs cannot be had now, which `detail` says: an access token, or something of the configuration.
     Deferred {
+        channel: Channel,
         epoch: u32,
         until: Timestamp,
         detail: Option<String>,
@@ -134,6 +143,8 @@ pub enum Next {
     Poll,
     /// Deliver the completion to the receiver; the next event is `Called` or `Deferred`.
     Deliver,
+    /// Send the event that the operation has ended; the next event is `Announced` or `Deferred`.
+    Announce,
     /// Decide about the message again, with the record as it is now.
     Redecide,
     /// Have the queue deliver the message again at this time.
@@ -154,6 +165,8 @@ pub struct Policy<'a> {
     /// The shortest wait for a poll that is shelved: the record says when it ends, and its message is deleted. `None`
     /// for none.
     pub shelve_from: Option<Duration>,
+    /// The end is announced as an event with this source; `None` if nobody wants to know.
+    pub announce: Option<Context<'a>>,
 }
 
 /// Durations and limits of the rules.
@@ -234,11 +247,13 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
             target,
             reply,
         } => rules.called(*epoch, *target, reply),
+        Event::Announced { epoch, reply } => rules.announced(*epoch, reply),
         Event::Deferred {
+            channel,
             epoch,
             until,
             detail,
-        } => rules.deferred(*epoch, *until, detail.as_deref()),
+        } => rules.deferred(*channel, *epoch, *until, detail.as_deref()),
         Event::Cancelled => rules.cancelled(),
         Event::RedeliveryRequested => rules.redelivery_requested(),
         Event::Retargeted(target) => rules.retargeted(target),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::catalogue::PollSpec;
 use crate::lifecycle::forecast;
-use crate::operation::Record;
+use crate::operation::{Delivery, OperationId, Record};
 use crate::outbound::retry_after;
 use crate::time::{elapsed, later};
 
@@ -219,30 +219,31 @@ pub fn start_again(record: &Record, retry_after: Option<Duration>, now: Timestam
     let longest = if record.attempt > 20 { 900 } else { 180 };
     let attempt = u64::from(record.attempt.clamp(1, 20));
     let pause = Duration::from_secs((3 * attempt * attempt).min(longest));
-    let spread = pause.mul_f64(0.2 * fraction(record, now));
+    let spread = pause.mul_f64(0.2 * fraction(&record.id, now));
     let at_least = retry_after.unwrap_or_default();
     later(now, (pause + spread).max(at_least)).min(record.deadline.max(now))
 }
 
-/// Returns the time of the next delivery attempt after `attempts` attempts, or `None` when the window is over.
+/// Returns the time of the next delivery attempt of an operation, or `None` when the window is over.
 ///
-/// `since` is the time of the first attempt. `Retry-After` is honoured in full while the window lasts: the last attempt
+/// The window begins with the first attempt. `Retry-After` is honoured in full while the window lasts: the last attempt
 /// falls on the window's end. The window ends later by the time for which attempts were postponed, up to twice as late.
-pub fn next_callback(
-    record: &Record,
-    since: Timestamp,
-    attempts: u32,
+pub fn next_delivery(
+    id: &OperationId,
+    delivery: &Delivery,
     retry_after: Option<Duration>,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let postponed = Duration::from_millis(record.delivery.postponed_ms);
+    let since = delivery.scheduled_since.unwrap_or(now);
+    let postponed = Duration::from_millis(delivery.postponed_ms);
     let end = later(since, CALLBACK_WINDOW + postponed.min(CALLBACK_WINDOW));
     if now >= end {
         return None;
     }
-    let index = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+    let made = delivery.scheduled_attempts.saturating_sub(1);
+    let index = usize::try_from(made).unwrap_or(usize::MAX);
     let pause = CALLBACK_PAUSES[index.min(CALLBACK_PAUSES.len() - 1)];
-    let jittered = pause.mul_f64(0.8 + 0.4 * fraction(record, now));
+    let jittered = pause.mul_f64(0.8 + 0.4 * fraction(id, now));
     Some(later(now, jittered.max(retry_after.unwrap_or_default())).min(end))
 }
 
@@ -253,9 +254,9 @@ fn jittered(record: &Record, pause: Duration, spread: Duration, now: Timestamp) 
 }
 
 /// Returns a number in [0, 1) that depends on the operation and the time.
-fn fraction(record: &Record, now: Timestamp) -> f64 {
+fn fraction(id: &OperationId, now: Timestamp) -> f64 {
     let millis = now.as_millisecond().to_le_bytes();
-    hashed(record.id.as_str().bytes().chain(millis))
+    hashed(id.as_str().bytes().chain(millis))
 }
 
 /// Returns a number in [0, 1) that depends on the bytes (FNV-1a, finished by a multiply-shift).

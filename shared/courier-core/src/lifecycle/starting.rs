@@ -58,12 +58,7 @@ impl Rules<'_> {
             return only(Next::Drop);
         }
         let Some(monitor) = monitor else {
-            let due = self.record.delivery.next_attempt_at.unwrap_or(self.now);
-            return only(if due > self.now {
-                Next::Wait(due)
-            } else {
-                Next::Deliver
-            });
+            return only(self.next_delivery(self.record));
         };
         // An operation past its deadline is polled once more before it ends: its job may have ended in time.
         let next = self.record.graph.next_poll_at.unwrap_or(self.now);

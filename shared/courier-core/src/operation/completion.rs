@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Unknown;
+use super::{DeliveryOutcome, Unknown};
 use crate::crypto::seal::Sealed;
 use crate::profile::Template;
 use crate::time::elapsed;
@@ -20,6 +20,12 @@ pub struct CallbackTarget {
     /// Template of the body, used when the completion is frozen; without one the body is the completion itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
+    /// Template for an operation that has not ended as succeeded, where its body is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless_succeeded: Option<Template>,
+    /// The body is written as a form instead of JSON.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub as_form: bool,
     /// Secret of the receiver that is put into the body (the token of a waiting task).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Sealed>,
@@ -41,6 +47,8 @@ impl CallbackTarget {
             origin: origin.to_owned(),
             profile: None,
             template: None,
+            unless_succeeded: None,
+            as_form: false,
             token: None,
             include_secrets: false,
             version: 0,
@@ -57,11 +65,42 @@ pub struct FrozenEvent {
     #[serde(rename = "type")]
     pub kind: String,
     pub body: String,
+    /// The body is in the profile's form for what has not ended as succeeded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_otherwise: bool,
     #[serde(flatten)]
     pub unknown: Unknown,
 }
 
-/// The state of the completion's delivery.
+/// The event that the operation has ended, which goes to the target of `[events]` beside the callback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Announcement {
+    pub event: FrozenEvent,
+    pub delivery: Delivery,
+    /// The final result of its delivery, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<DeliveryOutcome>,
+    /// The final result of the callback's delivery, if that came before this one's: then only this one is pending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<DeliveryOutcome>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+impl Announcement {
+    /// Returns one of [`super::ANNOUNCEMENT_STATUSES`].
+    pub fn status(&self) -> &'static str {
+        match self.settled {
+            Some(DeliveryOutcome::Delivered) => "delivered",
+            Some(DeliveryOutcome::Undeliverable | DeliveryOutcome::NotRequested) => "undeliverable",
+            None if self.delivery.scheduled_attempts > 0 => "retrying",
+            None => "pending",
+        }
+    }
+}
+
+/// The state of a delivery: of the completion, or of the announcement of the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivery {
@@ -83,6 +122,17 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Returns this delivery at the beginning of a new schedule, whose first attempt is at `now`.
+    pub(crate) fn anew(self, now: Timestamp) -> Self {
+        Self {
+            scheduled_since: None,
+            scheduled_attempts: 0,
+            next_attempt_at: Some(now),
+            postponed_ms: 0,
+            ..self
+        }
+    }
+
     /// Counts the time from the planned attempt to `until` as time that the receiver did not get for its answers.
     pub(crate) fn postpone(&mut self, until: Timestamp) {
         // The schedule begins with the first attempt, so nothing is lost before it.

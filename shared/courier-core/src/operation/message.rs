@@ -145,7 +145,10 @@ impl Message {
             State::StartUnknown { hold_until } => Some((watchdog, *hold_until)),
             State::Locating { next_look_at, .. } => Some((watchdog, *next_look_at)),
             State::Running { .. } => Some((poll(), record.graph.next_poll_at.unwrap_or(due))),
-            State::Ended { .. } => Some((poll(), record.delivery.next_attempt_at.unwrap_or(due))),
+            State::Ended { .. } => {
+                let first = record.deliveries_due(due).into_iter().flatten().min();
+                Some((poll(), first.unwrap_or(due)))
+            }
             State::Closed { .. } => None,
         }
     }

@@ -22,7 +22,7 @@ pub mod trace_context;
 pub mod view;
 
 pub use acknowledgement::Acknowledgement;
-pub use completion::{CallbackTarget, Delivery, FrozenEvent};
+pub use completion::{Announcement, CallbackTarget, Delivery, FrozenEvent};
 pub use error::OperationError;
 pub use follow_up::FollowUp;
 pub use forecast::Forecast;
@@ -118,6 +118,9 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<FrozenEvent>,
     pub delivery: Delivery,
+    /// The event that the operation has ended, frozen by the same write; `None` where no event is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announcement: Option<Announcement>,
     pub history: Vec<HistoryEntry>,
     /// What `due_at` was when the operation was shelved: no message waits, and the sweep sends one then. Another `due_at`
     /// means that it is shelved no longer.
@@ -153,6 +156,9 @@ pub const STATUSES: [&str; 9] = [
 pub const CALLBACK_STATUSES: [&str; 5] =
     ["none", "pending", "retrying", "delivered", "undeliverable"];
 
+/// The values of `events.status`.
+pub const ANNOUNCEMENT_STATUSES: [&str; 4] = ["pending", "retrying", "delivered", "undeliverable"];
+
 /// Number of the oldest history lines that are always kept.
 const FIRST_HISTORY_LINES: usize = 20;
 /// Maximum number of history lines, so that a start that is refused for weeks does not outgrow its store.
@@ -182,28 +188,44 @@ impl Record {
 
     /// Returns one of [`CALLBACK_STATUSES`].
     pub fn callback_status(&self) -> &'static str {
-        match &self.state {
+        let has_ended = matches!(self.state, State::Ended { .. });
+        match self.callback_outcome() {
             _ if self.callback.is_none() => "none",
-            State::Closed {
-                how: DeliveryOutcome::Delivered,
-                ..
-            } => "delivered",
-            State::Closed {
-                how: DeliveryOutcome::Undeliverable,
-                ..
-            } => "undeliverable",
-            State::Ended { .. } if self.delivery.scheduled_attempts > 0 => "retrying",
+            Some(DeliveryOutcome::Delivered) => "delivered",
+            Some(DeliveryOutcome::Undeliverable) => "undeliverable",
+            None if has_ended && self.delivery.scheduled_attempts > 0 => "retrying",
+            None | Some(DeliveryOutcome::NotRequested) => "pending",
+        }
+    }
+
+    /// Returns the final result of the callback's delivery, once there is one.
+    pub fn callback_outcome(&self) -> Option<DeliveryOutcome> {
+        match &self.state {
+            State::Closed { how, .. } => Some(*how),
+            State::Ended { .. } => self.announcement.as_ref()?.callback,
             State::Accepted { .. }
             | State::Starting { .. }
             | State::StartUnknown { .. }
             | State::Locating { .. }
-            | State::Running { .. }
-            | State::Ended { .. }
-            | State::Closed {
-                how: DeliveryOutcome::NotRequested,
-                ..
-            } => "pending",
+            | State::Running { .. } => None,
         }
+    }
+
+    /// Returns when each delivery that is still to be made is due, the callback's and the announcement's.
+    ///
+    /// `now` stands for a time that the record does not say.
+    pub(crate) fn deliveries_due(&self, now: Timestamp) -> [Option<Timestamp>; 2] {
+        if !matches!(self.state, State::Ended { .. }) {
+            return [None; 2];
+        }
+        let at = |delivery: &Delivery| delivery.next_attempt_at.unwrap_or(now);
+        let callback = self.callback_outcome().is_none();
+        let announcement = self.announcement.as_ref();
+        let announcement = announcement.filter(|announcement| announcement.settled.is_none());
+        [
+            callback.then(|| at(&self.delivery)),
+            announcement.map(|announcement| at(&announcement.delivery)),
+        ]
     }
 
     /// Reports whether the filter `callback=wanted` finds this record: `pending` is all that is still to be delivered.

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::operation::{FrozenEvent, Record, State, Unknown};
+use crate::operation::{Announcement, FrozenEvent, Outcome, Record, State, Unknown};
+use crate::profile::written;
 use crate::time::{later, milliseconds};
 
 /// Part of the jobs of the past that had ended by `expectedBy`.
@@ -15,7 +16,8 @@ const EXPECTED_PART: f64 = 0.9;
 pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
     let mut document = without_callback(record, now);
     let delivery = &record.delivery;
-    let is_planned = matches!(record.state, State::Ended { .. });
+    let is_planned =
+        matches!(record.state, State::Ended { .. }) && record.callback_outcome().is_none();
     let next = delivery
         .next_attempt_at
         .filter(|at| is_planned && *at > now);
@@ -29,6 +31,9 @@ pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
         "profile": target.and_then(|target| target.profile.as_ref()),
         "eventId": record.event.as_ref().map(|event| &event.id),
     });
+    if let Some(announcement) = &record.announcement {
+        document["events"] = events(announcement, now);
+    }
     if let Some(acknowledged) = &record.acknowledged {
         document["acknowledged"] = json!(acknowledged);
     }
@@ -36,6 +41,22 @@ pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
         document["erasedAt"] = milliseconds(erased_at).into();
     }
     document
+}
+
+/// Returns how the announcement of the end is delivered.
+fn events(announcement: &Announcement, now: Timestamp) -> Value {
+    let delivery = &announcement.delivery;
+    let is_planned = announcement.settled.is_none();
+    let next = delivery
+        .next_attempt_at
+        .filter(|at| is_planned && *at > now);
+    json!({
+        "status": announcement.status(),
+        "attempts": delivery.attempts,
+        "lastStatus": delivery.last_status,
+        "nextAttemptAt": next.map(milliseconds),
+        "eventId": announcement.event.id,
+    })
 }
 
 fn without_callback(record: &Record, now: Timestamp) -> Value {
@@ -103,14 +124,17 @@ pub(crate) fn freeze(record: &Record, ended_at: Timestamp) -> FrozenEvent {
         "data": without_callback(record, ended_at),
     });
     let callback = record.callback.as_ref();
-    let body = match callback.and_then(|callback| callback.template.as_ref()) {
-        Some(template) => template.render(&completion),
-        None => completion,
-    };
+    let is_success = record.state.outcome() == Some(Outcome::Succeeded);
+    let otherwise = callback.and_then(|callback| callback.unless_succeeded.as_ref());
+    let otherwise = otherwise.filter(|_| !is_success);
+    let template = otherwise.or(callback.and_then(|callback| callback.template.as_ref()));
+    let body = template.map(|template| template.render(&completion));
+    let as_form = callback.is_some_and(|callback| callback.as_form);
     FrozenEvent {
         id: format!("msg_{}_{word}", record.id.bare()),
         kind,
-        body: body.to_string(),
+        body: written(&body.unwrap_or(completion), as_form),
+        is_otherwise: otherwise.is_some(),
         unknown: Unknown::new(),
     }
 }
@@ -195,7 +219,7 @@ mod tests {
         record.deadline = at(470);
         assert_eq!(told(&record, 1), None);
         record.deadline = at(900);
-        let outcome = crate::operation::Outcome::Succeeded;
+        let outcome = Outcome::Succeeded;
         record.state = State::Ended { outcome };
         assert_eq!(told(&record, 1), None);
     }

@@ -10,6 +10,7 @@ pub(crate) mod holds;
 pub mod proxy;
 pub mod resolver;
 pub mod retry_after;
+pub mod sigv4;
 pub(crate) mod spelling;
 pub mod target_url;
 pub mod token_answer;

@@ -10,11 +10,15 @@ use serde::Deserialize;
 
 use crate::crypto::hmac::{Encoding, HmacAlgorithm};
 
+pub mod answers;
+mod form;
 mod template;
 
-pub use template::Template;
+pub use answers::Condition;
+pub use form::Otherwise;
+pub use template::{Template, written};
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 15] = [
     include_str!("../../profiles/standard-webhooks.toml"),
     include_str!("../../profiles/servicenow-scripted.toml"),
     include_str!("../../profiles/servicenow-hmac.toml"),
@@ -24,6 +28,11 @@ const FILES: [&str; 10] = [
     include_str!("../../profiles/okta-workflows.toml"),
     include_str!("../../profiles/logic-apps.toml"),
     include_str!("../../profiles/step-functions-task-token.toml"),
+    include_str!("../../profiles/step-functions.toml"),
+    include_str!("../../profiles/lambda-durable.toml"),
+    include_str!("../../profiles/eventbridge.toml"),
+    include_str!("../../profiles/sqs.toml"),
+    include_str!("../../profiles/sns.toml"),
     include_str!("../../profiles/generic.toml"),
 ];
 
@@ -73,6 +82,27 @@ pub struct Profile {
     pub needs: Vec<Need>,
     /// JSON pointer to the place in the body for the secret `callback.token` of the caller's request.
     pub token_at: Option<String>,
+    /// Path of the request, in which `{{token}}` may stand. With one, the URL of the caller's request is an origin alone, so
+    /// that a request cannot choose what is called there.
+    pub path: Option<String>,
+    /// The queue, topic or bus that the completion is sent to, as the configuration names it.
+    #[serde(skip)]
+    pub target: Option<String>,
+    /// The name of the service in signatures for AWS (`sigv4`).
+    pub service: Option<String>,
+    /// What is sent instead of an operation that has not ended as `succeeded`.
+    pub unless_succeeded: Option<Otherwise>,
+    /// What the body of an answer must say besides its status to mean success.
+    pub success_when: Option<Condition>,
+    /// Where an answer names its error: JSON pointers into its body, and names of headers.
+    #[serde(default)]
+    pub error_at: Vec<String>,
+    /// Errors that say that the receiver is overloaded, as the status 429 does.
+    #[serde(default)]
+    pub busy_when: Vec<String>,
+    /// Errors after which trying again is of no use, as after the status 410.
+    #[serde(default)]
+    pub give_up_when: Vec<String>,
 }
 
 /// The use of a Standard Webhooks signature by a profile.
@@ -105,6 +135,7 @@ pub enum ProofKind {
     Basic,
     Oauth2,
     Hmac,
+    Sigv4,
 }
 
 /// An optional field of the caller's request that a profile makes mandatory.
@@ -142,6 +173,11 @@ impl Profile {
         }
     }
 
+    /// Reports whether the body of an answer has to be read whole.
+    pub fn reads_answers(&self) -> bool {
+        self.success_when.is_some() || !self.error_at.is_empty()
+    }
+
     /// Returns the word before `token`; an empty one means that the token stands alone.
     pub fn scheme(&self) -> &str {
         let bearer = if self.token_header == "authorization" {
@@ -155,14 +191,21 @@ impl Profile {
     /// Returns what cannot be sent: the key and the rule that it breaks.
     pub fn mistakes(&self) -> Vec<(&'static str, &'static str)> {
         let mut mistakes = Vec::new();
-        for (name, value) in &self.headers {
-            match may_send(name) {
-                Err(rule) => mistakes.push(("headers", rule)),
-                Ok(()) if HeaderValue::from_str(value).is_err() => {
-                    mistakes.push(("headers", "must hold visible characters only"));
-                }
-                Ok(()) => {}
-            }
+        mistakes.extend(header_mistakes(&self.headers).map(|rule| ("headers", rule)));
+        if let Some(form) = &self.unless_succeeded {
+            let own = form.path.as_deref().and_then(form::path_mistake);
+            let rules = header_mistakes(&form.headers).chain(own);
+            mistakes.extend(rules.map(|rule| ("unless_succeeded", rule)));
+        }
+        if let Some(rule) = self.path.as_deref().and_then(form::path_mistake) {
+            mistakes.push(("path", rule));
+        }
+        let templates = self.unless_succeeded.iter().map(|form| &form.body);
+        if self.is_form() && !self.body.iter().chain(templates).all(Template::is_object) {
+            mistakes.push((
+                "body",
+                "must be an object, whose fields are those of the form",
+            ));
         }
         if HeaderValue::from_str(&self.content_type).is_err() {
             mistakes.push(("content_type", "must be a media type"));
@@ -192,8 +235,61 @@ impl Profile {
         {
             mistakes.push(("success", "must be HTTP statuses from 200 to 599"));
         }
+        mistakes.extend(self.answer_mistakes());
         mistakes
     }
+
+    /// Returns what is wrong with the rules for answers.
+    fn answer_mistakes(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let condition = self.success_when.as_ref();
+        let condition = condition.filter(|condition| !condition.at.starts_with('/'));
+        let place = |place: &String| {
+            place.starts_with('/') || HeaderName::from_bytes(place.as_bytes()).is_ok()
+        };
+        let lists = [
+            ("busy_when", &self.busy_when),
+            ("give_up_when", &self.give_up_when),
+        ];
+        let names = lists.into_iter().filter_map(|(key, names)| {
+            if !names.iter().all(|name| answers::is_name(name)) {
+                Some((
+                    key,
+                    "must be names of errors: letters, digits, dots, hyphens and underscores",
+                ))
+            } else if !names.is_empty() && self.error_at.is_empty() {
+                Some((
+                    key,
+                    "needs error_at, which says where an answer names its error",
+                ))
+            } else {
+                None
+            }
+        });
+        let pointer = condition.map(|_| {
+            (
+                "success_when",
+                "at must be a JSON pointer such as /FailedEntryCount",
+            )
+        });
+        let places = (!self.error_at.iter().all(place)).then_some((
+            "error_at",
+            "must be JSON pointers such as /__type, or names of headers",
+        ));
+        pointer.into_iter().chain(places).chain(names)
+    }
+}
+
+/// Returns the rule that each header breaks that cannot be sent.
+fn header_mistakes(headers: &BTreeMap<String, String>) -> impl Iterator<Item = &'static str> {
+    headers
+        .iter()
+        .filter_map(|(name, value)| match may_send(name) {
+            Err(rule) => Some(rule),
+            Ok(()) if HeaderValue::from_str(value).is_err() => {
+                Some("must hold visible characters only")
+            }
+            Ok(()) => None,
+        })
 }
 
 /// Headers that frame the message, or that graph-courier sets itself.
@@ -263,7 +359,8 @@ mod tests {
             assert_eq!(profile.mistakes(), [], "{}", profile.name);
             assert!(file.contains(&format!("name = \"{}\"", profile.name)));
             let token = profile.needs.contains(&Need::Token);
-            assert_eq!(profile.token_at.is_some(), token, "{}", profile.name);
+            let has_place = profile.token_at.is_some() || profile.has_token_in_path();
+            assert_eq!(has_place, token, "{}", profile.name);
             let hmac = profile.proofs.contains(&ProofKind::Hmac);
             assert!(!hmac || profile.hmac.is_some(), "{}", profile.name);
         }

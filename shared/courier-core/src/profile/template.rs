@@ -4,6 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use url::form_urlencoded;
+
+/// The placeholder for the profile's target.
+const TARGET: &str = "{{target}}";
 
 /// A body that is filled in from the completion `{"type", "timestamp", "data"}`.
 ///
@@ -11,6 +15,7 @@ use serde_json::Value;
 ///   value is null.
 /// - Inside a longer string the value is written out, null as nothing, and spaces at the end are dropped.
 /// - `{{json /pointer}}` is the value there as JSON text, for receivers that want JSON inside a string.
+/// - `{{target}}` is what the configuration names as the profile's target ([`Template::aimed`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Template(Value);
@@ -40,8 +45,41 @@ impl From<Template> for String {
 impl Template {
     /// Returns the body for this completion.
     pub fn render(&self, completion: &Value) -> Value {
-        fill(&self.0, completion)
+        each_text(&self.0, &|text| fill_text(text, completion))
     }
+
+    /// Returns the template with `target` in the place of each `{{target}}`.
+    pub fn aimed(&self, target: &str) -> Self {
+        Self(each_text(&self.0, &|text| {
+            text.replace(TARGET, target).into()
+        }))
+    }
+
+    /// Reports whether the template needs a target.
+    pub fn wants_target(&self) -> bool {
+        self.0.to_string().contains(TARGET)
+    }
+
+    /// Reports whether the body is an object, whose fields can be written as a form.
+    pub fn is_object(&self) -> bool {
+        self.0.is_object()
+    }
+}
+
+/// Returns a body as it is sent: as JSON, or an object as a form (`application/x-www-form-urlencoded`), in which a value
+/// that is no text stands as JSON.
+pub fn written(body: &Value, as_form: bool) -> String {
+    let Some(fields) = body.as_object().filter(|_| as_form) else {
+        return body.to_string();
+    };
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in fields {
+        match value.as_str() {
+            Some(text) => form.append_pair(name, text),
+            None => form.append_pair(name, &value.to_string()),
+        };
+    }
+    form.finish()
 }
 
 fn check(value: &Value) -> Result<(), String> {
@@ -53,13 +91,14 @@ fn check(value: &Value) -> Result<(), String> {
     }
 }
 
-fn fill(value: &Value, completion: &Value) -> Value {
+/// Returns the value with `change` applied to each text in it, but for names of fields.
+fn each_text(value: &Value, change: &dyn Fn(&str) -> Value) -> Value {
     match value {
-        Value::String(text) => fill_text(text, completion),
-        Value::Array(items) => items.iter().map(|item| fill(item, completion)).collect(),
+        Value::String(text) => change(text),
+        Value::Array(items) => items.iter().map(|item| each_text(item, change)).collect(),
         Value::Object(fields) => fields
             .iter()
-            .map(|(name, value)| (name.clone(), fill(value, completion)))
+            .map(|(name, value)| (name.clone(), each_text(value, change)))
             .collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
@@ -81,6 +120,8 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
         };
         let (json, pointer) = match place.strip_prefix("json ") {
             Some(pointer) => (true, pointer),
+            // The configuration's reader puts the target in, or reports that there is none.
+            None if place == "target" => (false, "/target"),
             None => (false, place),
         };
         if !(pointer.is_empty() || pointer.starts_with('/')) {
@@ -185,6 +226,21 @@ mod tests {
         let template = Template::try_from("\"{{/data/reference}}\"".to_owned()).unwrap();
         let sent = json!({ "data": { "reference": "{{/data/secret}}", "secret": "x" } });
         assert_eq!(template.render(&sent), "{{/data/secret}}");
+    }
+
+    #[test]
+    fn target_is_filled_in_and_a_form_has_the_fields_of_the_object() {
+        let text = r#"{"QueueUrl": "{{target}}", "Body": "{{json /data}}", "n": 1, "{{target}}": "a {{target}}"}"#;
+        let template = Template::try_from(text.to_owned()).unwrap();
+        assert!(template.wants_target());
+        let aimed = template.aimed("https://sqs.example/1/q");
+        let body = aimed.render(&json!({ "data": { "a": "b c" } }));
+        assert_eq!(
+            written(&body, true),
+            "QueueUrl=https%3A%2F%2Fsqs.example%2F1%2Fq&Body=%7B%22a%22%3A%22b+c%22%7D&n=1\
+             &%7B%7Btarget%7D%7D=a+https%3A%2F%2Fsqs.example%2F1%2Fq"
+        );
+        assert_eq!(written(&json!({ "a": 1 }), false), r#"{"a":1}"#);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(crate) const LOCATIONS: &str = include_str!("locations.tsv");
 pub(crate) const MESSAGES: &str = include_str!("messages.tsv");
 pub(crate) const RETRY_AFTER: &str = include_str!("retry_after.tsv");
 pub(crate) const SAS: &str = include_str!("sas.tsv");
+pub(crate) const SIGNATURES: &str = include_str!("signatures.tsv");
 pub(crate) const SPELLINGS: &str = include_str!("spellings.tsv");
 pub(crate) const TRACES: &str = include_str!("traces.tsv");
 pub(crate) const URLS: &str = include_str!("urls.tsv");

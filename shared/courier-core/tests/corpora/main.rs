@@ -8,6 +8,7 @@ mod addresses;
 mod cases;
 mod reading;
 mod requests;
+mod signatures;
 mod urls;
 
 use std::collections::HashSet;
@@ -78,6 +79,7 @@ fn corpora_have_at_least_2000_cases_and_90_headers() {
         cases::MESSAGES,
         cases::RETRY_AFTER,
         cases::SAS,
+        cases::SIGNATURES,
         cases::SPELLINGS,
         cases::TRACES,
         cases::URLS,

@@ -71,7 +71,7 @@ proptest! {
         let operation = Catalogue::shipped().find(name).unwrap();
         let graph = Url::parse(GRAPH).unwrap();
         let timing = Timing::default();
-        let policy = Policy { operation, token: operation.default_token(), graph: &graph, timing: &timing, shelve_from: None };
+        let policy = Policy { operation, token: operation.default_token(), graph: &graph, timing: &timing, shelve_from: None, announce: None };
         let mut record = accepted(name, with_callback);
         let mut now = began();
         for (happening, seconds) in &walk {
@@ -99,6 +99,7 @@ fn late_success_of_the_held_attempt_ends_the_hold_as_running() {
         graph: &graph,
         timing: &timing,
         shelve_from: None,
+        announce: None,
     };
     let mut record = accepted("user.exportPersonalData", true);
     record.attempt = 1;
@@ -151,6 +152,7 @@ fn export_whose_lease_has_expired_is_held_and_then_ends_unknown() {
         graph: &graph,
         timing: &timing,
         shelve_from: None,
+        announce: None,
     };
     let mut record = accepted("user.exportPersonalData", true);
     record.attempt = 1;
@@ -196,6 +198,7 @@ fn record_at_the_highest_epoch_still_gets_a_message_that_polls() {
         graph: &graph,
         timing: &timing,
         shelve_from: None,
+        announce: None,
     };
     let mut record = accepted(name, true);
     record.epoch = u32::MAX;

@@ -69,6 +69,7 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         error: None,
         event: None,
         delivery: Delivery::default(),
+        announcement: None,
         history: Vec::new(),
         shelved_until: None,
         erased_at: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use courier_core::callback::CallbackReply;
 use courier_core::lifecycle::schedule::CALLBACK_WINDOW;
-use courier_core::lifecycle::{Decision, Event, Next};
+use courier_core::lifecycle::{Channel, Decision, Event, Next};
 use courier_core::operation::{CallbackTarget, Delivery, DeliveryOutcome, Outcome, Record, State};
 use courier_core::profile::Template;
 use jiff::Timestamp;
@@ -19,6 +19,7 @@ fn deferred(record: &Record, epoch: u32, until: u64) -> Decision {
     let until = at(until);
     let detail = None;
     let event = Event::Deferred {
+        channel: Channel::Callback,
         epoch,
         until,
         detail,
@@ -94,6 +95,7 @@ fn time_for_which_an_attempt_is_deferred_is_no_part_of_the_delivery_window() {
     let planned = first.delivery.next_attempt_at.unwrap();
     let opens = planned + Duration::from_secs(70 * 3600);
     let event = Event::Deferred {
+        channel: Channel::Callback,
         epoch: 3,
         until: opens,
         detail: None,
@@ -249,6 +251,7 @@ fn what_keeps_a_completion_from_being_sent_is_noted_once() {
     let record = ended(Outcome::Succeeded);
     let postponed = |record: &Record, detail: &str| {
         let event = Event::Deferred {
+            channel: Channel::Callback,
             epoch: record.epoch,
             until: at(NOW + 5),
             detail: Some(detail.to_owned()),

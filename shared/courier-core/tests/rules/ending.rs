@@ -127,8 +127,7 @@ fn any_other_answer_is_retried_on_the_schedule() {
             Some(500),
         ] {
             let began = since.unwrap_or_else(|| at(NOW));
-            let next =
-                schedule::next_callback(&record, began, attempts + 1, None, at(NOW)).unwrap();
+            let next = crate::next_callback(&record, began, attempts + 1, None, at(NOW)).unwrap();
             let expected = changed(&record, Next::Wait(next), |record| {
                 attempted(record, status);
                 record.delivery.next_attempt_at = Some(next);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use courier_core::catalogue::{Catalogue, Operation};
 use courier_core::graph::verdict::{Answer, GraphReply};
-use courier_core::lifecycle::{Decision, Event, Next, Policy, Timing, decide};
+use courier_core::lifecycle::{Decision, Event, Next, Policy, Timing, decide, schedule};
 use courier_core::operation::message::Message;
 use courier_core::operation::{
     CallbackTarget, Delivery, Forecast, GraphView, HistoryEntry, OperationId, Outcome, Record,
@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+mod announcing;
 mod answers;
 mod authorization;
 mod claims;
@@ -108,6 +109,7 @@ fn record(operation: &str, state: State) -> Record {
         error: None,
         event: None,
         delivery: Delivery::default(),
+        announcement: None,
         history: Vec::new(),
         shelved_until: None,
         erased_at: None,
@@ -179,8 +181,25 @@ fn decided(record: &Record, event: &Event, now: Timestamp) -> Decision {
         graph: &graph,
         timing: &timing,
         shelve_from: None,
+        announce: None,
     };
     decide(record, event, now, &policy)
+}
+
+/// Returns when the callback of this record is made again after `attempts` attempts, the first of them at `since`.
+fn next_callback(
+    record: &Record,
+    since: Timestamp,
+    attempts: u32,
+    retry_after: Option<Duration>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let delivery = Delivery {
+        scheduled_since: Some(since),
+        scheduled_attempts: attempts,
+        ..record.delivery.clone()
+    };
+    schedule::next_delivery(&record.id, &delivery, retry_after, now)
 }
 
 /// Returns a decision that writes and sends nothing.

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use courier_core::lifecycle::schedule::{
     CALLBACK_PAUSES, CALLBACK_WINDOW, LONGEST_PAST_DEADLINE, ask_again, longest_poll_pause,
-    missing_again, next_callback, next_poll_at, start_again, sweep_after, throttled, turn,
+    missing_again, next_poll_at, start_again, sweep_after, throttled, turn,
 };
 use courier_core::operation::{OperationId, Record};
 use courier_core::time::{elapsed, later};
 use jiff::Timestamp;
 
 use crate::{
-    DEADLINE, EXPORT, GOALS, SCHEDULE, accepted, at, forecast, operation, running, seconds,
+    DEADLINE, EXPORT, GOALS, SCHEDULE, accepted, at, forecast, next_callback, operation, running,
+    seconds,
 };
 
 /// Returns the seconds from `now` until `time`.

@@ -37,6 +37,7 @@ fn polled(record: &Record, now: Timestamp, retry_after: Option<u64>) -> Decision
         graph: &graph,
         timing: &timing,
         shelve_from: None,
+        announce: None,
     };
     let event = Event::Polled {
         epoch: record.epoch,

@@ -20,6 +20,7 @@ fn looked(record: &Record, shelve_from: u64) -> Decision {
         graph: &graph,
         timing: &timing,
         shelve_from: Some(Duration::from_secs(shelve_from)),
+        announce: None,
     };
     let event = Event::Polled {
         epoch: record.epoch,

@@ -61,6 +61,8 @@ families! {
         "Time from the end of an operation to the delivery of its completion; requested redeliveries are left out.";
     UNDELIVERABLE = Counter "courier_undeliverable" ""
         "Completions whose delivery was given up.";
+    EVENTS = Counter "courier_events" ""
+        "Events: sent, failed to announce an end for now, dropped, or an announcement that was given up as undeliverable.";
     STEP_CRASHES = Counter "courier_step_crashes" ""
         "Steps that panicked or hung.";
     OVERDUE = Counter "courier_overdue" ""

@@ -14,6 +14,8 @@ use crate::sqlite::Database;
 
 /// The values of `result` of a callback.
 const CALLBACK_RESULTS: [&str; 5] = ["delivered", "refused", "unanswered", "parked", "orphaned"];
+/// The values of `result` of an event.
+const EVENT_RESULTS: [&str; 4] = ["sent", "failed", "dropped", "undeliverable"];
 /// The values of `result` of a request for a token.
 const TOKEN_RESULTS: [&str; 3] = ["granted", "refused", "failed"];
 
@@ -145,6 +147,11 @@ fn counters(text: &mut Text, app: &App) {
     let mut lag = text.family(&f::COMPLETION_LAG);
     lag.histogram(&details.completion_lag);
     text.family(&f::UNDELIVERABLE).value(totals.undeliverable);
+    let mut samples = text.family(&f::EVENTS);
+    for result in EVENT_RESULTS {
+        let count = totals.events.get(result).copied().unwrap_or_default();
+        samples.labelled(&[("result", result)], count);
+    }
     text.family(&f::STEP_CRASHES).value(totals.step_crashes);
     text.family(&f::OVERDUE).value(totals.overdue);
     text.family(&f::UNUSABLE).value(totals.unusable);

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 
 use crate::sqlite::database::nanoseconds;
 use crate::sqlite::failure::Failure;
-use crate::sqlite::schema::callback_status;
+use crate::sqlite::schema::{any_callback_status, callback_status};
 use crate::sqlite::store::load;
 
 /// Most rounds of one page: a page behind many records that cannot be read, or do not match, ends early, with a cursor.
@@ -51,7 +51,7 @@ macro_rules! look_through {
                 WHEN :status = 'open' AND status NOT IN ('accepted', 'starting', 'running') THEN 0
                 WHEN :callback IS NULL THEN 1
                 ELSE ",
-            callback_status!(),
+            any_callback_status!(),
             " IN (:callback, CASE :callback WHEN 'pending' THEN 'retrying' ELSE :callback END) END
             FROM operations WHERE client = :client AND ",
             $among,

@@ -25,6 +25,23 @@ macro_rules! callback_status {
 }
 pub(crate) use callback_status;
 
+/// The same for a record that is perhaps not closed: its callback may be settled while its end is still to be announced.
+///
+/// [`callback_status`] is the text of an index, which holds closed records only.
+macro_rules! any_callback_status {
+    () => {
+        concat!(
+            "CASE WHEN NOT json_valid(record) THEN 'unreadable'
+            WHEN record ->> '$.callback' IS NOT NULL AND record ->> '$.state.name' = 'ended'
+                AND record ->> '$.announcement.callback' IN ('delivered', 'undeliverable')
+            THEN record ->> '$.announcement.callback' ELSE ",
+            $crate::sqlite::schema::callback_status!(),
+            " END"
+        )
+    };
+}
+pub(crate) use any_callback_status;
+
 /// The column `open`: 1 until the record is closed, then NULL. Unlike `due_at` it says so without changing in between, and
 /// SQLite rewrites the entries of an index whenever a column of its condition is written.
 ///

@@ -87,6 +87,30 @@ pub(crate) fn resource(record: &Record) -> &str {
     values.find_map(Value::as_str).unwrap_or_default()
 }
 
+/// I4 and I7 for announcements: what the target of events gets is durable, word for word, and one event of one id.
+pub(crate) fn announcement(world: &World, request: &Callback) {
+    let text = String::from_utf8_lossy(&request.body).into_owned();
+    no_secret(world, "an event", &text);
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let id = body["data"]["id"].as_str().and_then(OperationId::parse);
+    let record = id.and_then(|id| lock(&world.records).get(&id).cloned());
+    let durable = record.is_some_and(|record| {
+        let announcement = record.announcement.as_ref();
+        record.state.outcome().is_some() && announcement.is_some_and(|one| one.event.body == text)
+    });
+    let name = body["data"]["id"].as_str().unwrap_or_default();
+    if !durable {
+        world.broken(format_args!("I7: {name} is announced and not durable"));
+    }
+    let event = request.header("webhook-id").unwrap_or_default().to_owned();
+    let mut receivers = lock(&world.receivers);
+    let first = receivers.announced.entry(name.to_owned());
+    let got = (event, text);
+    if *first.or_insert_with(|| got.clone()) != got {
+        world.broken(format_args!("I4: {name} has two announcements"));
+    }
+}
+
 /// I7: what a receiver gets is durable, word for word.
 pub(crate) fn callback(world: &World, callback: &Callback) {
     let text = String::from_utf8_lossy(&callback.body);

@@ -18,7 +18,7 @@ use crate::checks;
 use crate::plan::Sabotage;
 use crate::receivers::Manner;
 use crate::token_requests::{self, TokenRequests};
-use crate::world::{GRAPH, Life, RECEIVER, lock};
+use crate::world::{EVENTS, GRAPH, Life, RECEIVER, lock};
 
 /// The network as one process sees it.
 pub(crate) struct SimulatedNetwork(pub(crate) Arc<Life>, pub(crate) TokenRequests);
@@ -203,6 +203,10 @@ impl SimulatedNetwork {
             headers: headers.collect(),
             body: Bytes::from(call.body),
         };
+        if path == EVENTS {
+            checks::announcement(world, &callback);
+            return self.manner(Manner::Moody).await;
+        }
         checks::callback(world, &callback);
         // The signature's time is the sender's: a process may stand still, or have another clock.
         let sent = callback.header("webhook-timestamp");

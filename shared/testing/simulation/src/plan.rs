@@ -77,6 +77,8 @@ pub struct Plan {
     pub receiver_fails: f64,
     /// Callbacks that come earlier are answered 503, whatever the receiver's manners.
     pub receivers_down_for: Duration,
+    /// The end of each operation is announced, to a target that is as moody as receivers are.
+    pub announces: bool,
     pub graph_faults: Vec<Fault>,
     /// For a while Graph answers every poll 429.
     pub storm: Option<Storm>,
@@ -164,6 +166,7 @@ impl Plan {
             most_receives: *random.pick(&[1000, 1000, 1000, 20]),
             batch: random.within(1..11),
             receiver_fails: some(&mut random, 0.6),
+            announces: Random::new(seed ^ 0xe7e7).chance(0.5),
             graph_faults: if calm {
                 Vec::new()
             } else {
@@ -192,6 +195,7 @@ impl Plan {
             batch: 10,
             most_receives: 1000,
             in_flight_limit: None,
+            announces: false,
             ..calm
         }
     }

@@ -29,7 +29,7 @@ use crate::plan::{Host, Sabotage};
 use crate::queue::{self, Received, SimulatedQueue};
 use crate::store::SimulatedStore;
 use crate::token_requests::TokenRequests;
-use crate::world::{GRAPH, Life, RECEIVER, World};
+use crate::world::{EVENTS, GRAPH, Life, RECEIVER, World};
 
 /// Time limits of the functions in `infra/template.yaml`.
 const REQUEST: Duration = Duration::from_secs(29);
@@ -39,6 +39,14 @@ const AFTERWARDS: Duration = Duration::from_secs(5);
 /// The time when a message is renewed, as in `courier-aws`.
 const OLD: Duration = Duration::from_secs(7 * 86_400);
 const MOST_RECEIVES: u32 = 500;
+
+const ANNOUNCES: &str = r#"
+[events]
+source = "https://courier.example"
+types = ["operation.ended"]
+url = "{receiver}{events}"
+signing_secrets = ["env:SIGNING_NEW", "env:SIGNING_OLD"]
+"#;
 
 /// A request on its way in, and where the answer goes. A server that dies answers nothing.
 pub(crate) type Incoming = (Request<Bytes>, oneshot::Sender<Response<Bytes>>);
@@ -79,8 +87,11 @@ pub(crate) async fn keep(world: Arc<World>, work: Work, number: u32, inbox: Opti
 }
 
 fn app(life: &Arc<Life>) -> App {
-    let text = with_more_operations()
+    let announces = life.world.plan.announces;
+    let events = if announces { ANNOUNCES } else { "" };
+    let text = (with_more_operations() + events)
         .replace("{graph}", GRAPH)
+        .replace("{events}", EVENTS)
         .replace("{receiver}", RECEIVER);
     let config = Config::parse(&text, Catalogue::shipped(), &resolve)
         .unwrap_or_else(|errors| panic!("the configuration of every test: {errors}"));

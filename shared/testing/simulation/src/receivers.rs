@@ -9,6 +9,8 @@ use courier_testkit::receiver::Callback;
 pub(crate) struct Receivers {
     pub(crate) journal: Vec<Callback>,
     pub(crate) manners: BTreeMap<String, Manner>,
+    /// The announcements that the target of events got: event id and body, by operation.
+    pub(crate) announced: BTreeMap<String, (String, String)>,
 }
 
 /// The behaviour of a receiver.

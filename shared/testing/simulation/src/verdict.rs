@@ -42,6 +42,7 @@ pub(crate) fn ends(world: &World) -> BTreeMap<&'static str, usize> {
             was(record, "jobNotFound").then_some("startedAgain"),
             was(record, "startTooEarly").then_some("tooEarly"),
             was(record, "jobSucceeded").then_some("followed"),
+            was(record, "announcementAttempt").then_some("announced"),
         ];
         for word in words.into_iter().flatten() {
             *ends.entry(word).or_default() += 1;
@@ -82,6 +83,7 @@ pub(crate) fn in_the_end(world: &World, asked: &[Asked]) {
     }
     let callbacks = lock(&world.receivers).journal.clone();
     delivered(world, &records, &callbacks);
+    announced(world, &records);
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
         invariants::check(&polls(world, &calls), &jobs, &callbacks);
     })) {
@@ -175,6 +177,24 @@ fn undisturbed(world: &World, record: &Record) {
             "nothing went wrong, but {} ended {:?}",
             record.id, record.reason
         ));
+    }
+}
+
+/// The end of each operation was announced where events are configured, and otherwise of none.
+fn announced(world: &World, records: &[Record]) {
+    let got = lock(&world.receivers).announced.clone();
+    for record in records {
+        let settled = record.announcement.as_ref().map(|one| one.settled);
+        let as_promised = match settled {
+            None => !world.plan.announces,
+            Some(Some(DeliveryOutcome::Delivered)) => got.contains_key(record.id.as_str()),
+            Some(Some(DeliveryOutcome::Undeliverable)) => true,
+            Some(Some(DeliveryOutcome::NotRequested) | None) => false,
+        };
+        if !as_promised {
+            let id = &record.id;
+            world.broken(format_args!("I8: {id} was announced as {settled:?}"));
+        }
     }
 }
 

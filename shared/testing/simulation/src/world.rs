@@ -42,6 +42,8 @@ const BEGINNING: i64 = 1_795_291_200;
 const CLOCK_JUMPS: f64 = 0.002;
 pub(crate) const GRAPH: &str = "http://127.0.0.1:4000";
 pub(crate) const RECEIVER: &str = "http://127.0.0.1:5000";
+/// The path of the target of events, which is at the receiver's origin.
+pub(crate) const EVENTS: &str = "/events";
 
 pub(crate) struct World {
     pub(crate) plan: Plan,

@@ -166,6 +166,22 @@ fn signed_by_the_standard(callback: &Callback) {
         callback.at.as_second().abs_diff(timestamp) <= 1,
         "the timestamp is of this attempt"
     );
+    has_the_standard_signatures(callback);
+}
+
+/// Checks that these are deliveries of one event, with one id and one body.
+pub fn one_event(deliveries: &[Callback]) {
+    for delivery in deliveries {
+        let id = |one: &Callback| one.header("webhook-id").map(str::to_owned);
+        assert_eq!(id(delivery), id(&deliveries[0]), "one id");
+        assert_eq!(delivery.body, deliveries[0].body, "one body");
+    }
+}
+
+/// Checks that the reference implementation makes the signatures of a request, one with each of [`SIGNING_SECRETS`].
+pub fn has_the_standard_signatures(callback: &Callback) {
+    let header = |name: &str| callback.header(name).unwrap_or_default();
+    let timestamp: i64 = header("webhook-timestamp").parse().unwrap_or_default();
     let expected: Vec<String> = SIGNING_SECRETS
         .iter()
         .map(|secret| {

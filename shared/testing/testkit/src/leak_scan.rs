@@ -92,9 +92,14 @@ pub fn scan_folder(sightings: &Sightings, folder: &Path) {
 
 /// Scans what the receiver got, except the URL: a callback's secret belongs there.
 ///
-/// Callbacks to a receiver of another profile carry a token, which belongs there too.
+/// Callbacks to a receiver of another profile and to AWS carry a token, which belongs there too.
 pub fn scan_callbacks(sightings: &Sightings, callbacks: &[Callback]) {
-    let other = |callback: &&Callback| callback.path.starts_with(OTHER_PROFILES);
+    let is_signed = |callback: &Callback| {
+        let proof = callback.header("authorization").unwrap_or_default();
+        proof.starts_with("AWS4-HMAC-SHA256 ")
+    };
+    let other =
+        |callback: &&Callback| callback.path.starts_with(OTHER_PROFILES) || is_signed(callback);
     for callback in callbacks.iter().filter(|callback| !other(callback)) {
         let headers = format!("{:?}", callback.headers);
         sightings.scan("a callback's headers", headers.as_bytes());

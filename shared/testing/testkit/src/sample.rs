@@ -60,6 +60,7 @@ pub fn sample_record(id: &OperationId) -> Record {
         error: None,
         event: None,
         delivery: Delivery::default(),
+        announcement: None,
         history: Vec::new(),
         shelved_until: None,
         erased_at: None,
@@ -98,6 +99,7 @@ pub fn ended(record: &Record, outcome: Outcome, time: Timestamp) -> Record {
         event: Some(FrozenEvent {
             id: format!("msg_{}_{}", record.id.bare(), outcome.as_str()),
             body: format!(r#"{{"type":"{kind}"}}"#),
+            is_otherwise: false,
             kind,
             unknown: Map::new(),
         }),

@@ -25,6 +25,12 @@ pub const RECEIVER_TOKEN: &str = "canary-receiver-token";
 pub const RECEIVER_PASSWORD: &str = "canary-receiver-password";
 pub const RECEIVER_HMAC: &str = "canary-receiver-hmac-secret";
 pub const RECEIVER_OAUTH: &str = "canary-receiver-oauth-secret";
+/// The temporary keys with which requests to AWS are signed: id, key and session token.
+pub const AWS_KEYS: [&str; 3] = [
+    "canary-aws-key-id",
+    "canary-aws-secret-key",
+    "canary-aws-session-token",
+];
 /// The secrets with which clients sign their requests, by the names under which a configuration finds them.
 pub const REQUEST_SECRETS: [(&str, &str); 6] = [
     (
@@ -194,6 +200,9 @@ pub fn resolve(reference: &SecretReference) -> Result<Secret, String> {
         "RECEIVER_PASSWORD" => Ok(Secret::new(RECEIVER_PASSWORD)),
         "RECEIVER_HMAC" => Ok(Secret::new(RECEIVER_HMAC)),
         "RECEIVER_OAUTH" => Ok(Secret::new(RECEIVER_OAUTH)),
+        "AWS_KEY_ID" => Ok(Secret::new(AWS_KEYS[0])),
+        "AWS_KEY" => Ok(Secret::new(AWS_KEYS[1])),
+        "AWS_SESSION" => Ok(Secret::new(AWS_KEYS[2])),
         "SEAL_KEY" => Ok(Secret::new(SEAL_KEY)),
         "SEAL_KEY_NEW" => Ok(Secret::new(SEAL_KEY_NEW)),
         other => {

@@ -4,6 +4,7 @@ mod answers;
 mod bulk;
 pub(crate) mod circuit_breaker;
 mod deliveries;
+mod events;
 mod guard;
 pub(crate) mod logs;
 mod pacing;

@@ -1,10 +1,12 @@
-//! The CloudEvents SDKs of Python and JavaScript read our callbacks as events in binary mode (CloudEvents HTTP binding 1.0, section 3.1).
+//! The CloudEvents SDKs of Python and JavaScript read our callbacks as events in binary mode (CloudEvents HTTP binding 1.0, section
+//! 3.1), and the samples of what `[events]` sends in structured mode (section 3.2).
 
 use courier_testkit::receiver::Callback;
 use courier_testkit::world::World;
 use serde_json::{Value, json};
 
 use crate::libraries::{judge, judge_in_node};
+use crate::rules::root;
 
 /// Reads a list of `{headers, body}` with the SDK and writes each event's attributes, and whether its data is the whole body.
 const IN_PYTHON: &str = r#"
@@ -52,6 +54,36 @@ async fn the_sdks_read_each_callback_as_an_event_with_the_completion_as_its_data
         assert_eq!(events.len(), 2);
         for (event, callback) in events.iter().zip(&callbacks) {
             is_completion(event, callback);
+        }
+    }
+}
+
+/// The samples are what is sent, which a test of the core holds.
+#[test]
+fn the_sdks_read_each_sample_of_an_event_that_is_sent() {
+    let mut samples = Vec::new();
+    for file in std::fs::read_dir(root().join("events/out")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if !name.starts_with("bus.") {
+            samples.push(std::fs::read_to_string(&path).unwrap());
+        }
+    }
+    assert_eq!(samples.len(), 10);
+    let headers = json!({ "content-type": "application/cloudevents+json; charset=utf-8" });
+    let input = samples.iter();
+    let input = input.map(|body| json!({ "headers": headers, "body": body }));
+    let input = input.collect();
+    for events in [
+        judge(IN_PYTHON, &input),
+        judge_in_node(IN_JAVASCRIPT, &input),
+    ] {
+        for (event, sample) in events.iter().zip(&samples) {
+            let sample: Value = serde_json::from_str(sample).unwrap();
+            let attributes = &event["attributes"];
+            for name in ["id", "type", "source", "sequence", "dataschema", "client"] {
+                assert_eq!(attributes[name], sample[name], "{name}");
+            }
         }
     }
 }

@@ -5,10 +5,13 @@ use courier_testkit::crash_matrix::{self, Death, Fate, Fates};
 use courier_testkit::receiver::Answer;
 use courier_testkit::tenants::OPERATIONS;
 use graph_simulator::{Action, Fault};
+use tokio::task::JoinSet;
 
 use crate::process::crash::run_all;
 use crate::process::crash_run::{ANSWERED, Scenario, run_scenario};
 
+/// The number of times that the clock has advanced when an operation ends.
+const LAST_LIFE: usize = 2;
 const SECTION: &str = "One machine, recovering";
 
 /// A failure that precedes the crash, and the crash points at which the program dies then.
@@ -95,6 +98,33 @@ async fn a_crash_during_recovery_ends_as_the_crash_matrix_says() {
 #[ignore = "it writes docs/crash-matrix.md"]
 async fn writes_the_crash_matrix() {
     crash_matrix::document(SECTION, &run_matrix().await, true);
+}
+
+/// The callback is made first, so `callback.call` is passed by it and then by the announcement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_is_announced_although_the_program_dies_between_the_end_and_the_announcement() {
+    let scenario = Scenario {
+        operation: "goals",
+        announced: true,
+        ..Scenario::default()
+    };
+    let mut running = JoinSet::new();
+    for (point, callbacks, announcements) in [
+        ("ended.write.after", 1, 1),
+        ("callback.call.after", 2, 1),
+        ("attempt.write.after", 1, 1),
+        ("callback.call.before:2", 1, 1),
+        ("callback.call.after:2", 1, 2),
+        ("closed.write.before", 1, 2),
+    ] {
+        let scenario = scenario.then(Death::Kill, point, LAST_LIFE);
+        running.spawn(async move {
+            let finished = run_scenario(scenario).await;
+            let found = (finished.fate.callbacks, finished.announcements);
+            assert_eq!(found, (callbacks, announcements), "{point}");
+        });
+    }
+    running.join_all().await;
 }
 
 async fn run_matrix() -> String {

@@ -8,6 +8,7 @@ use cloud_testkit::clock::ShiftedClock;
 use courier_core::engine::crash_points::{TOLD, VARIABLE};
 use courier_local::Database;
 use courier_testkit::crash_matrix::{self, Death, Fate};
+use courier_testkit::invariants;
 use courier_testkit::journals::{Asked, Journals};
 use courier_testkit::receiver::{Answer as Reply, Receiver};
 use courier_testkit::tenants;
@@ -18,7 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::process::deployment::{address, config, is_closed};
+use crate::process::deployment::{EVENTS, address, config, is_closed};
 use crate::process::program::{Courier, Ended};
 
 /// Upper bound of the number of processes that any operation needs.
@@ -59,6 +60,8 @@ pub(crate) struct Scenario {
     pub(crate) variant: Option<(&'static str, &'static str)>,
     /// First answer of the receiver.
     pub(crate) receiver: Option<Reply>,
+    /// The end is announced as an event, to a receiver of its own.
+    pub(crate) announced: bool,
 }
 
 /// One crash of the program.
@@ -73,6 +76,8 @@ pub(crate) struct Crash {
 /// Result of a scenario.
 pub(crate) struct Finished {
     pub(crate) fate: Fate,
+    /// Number of times that the end was announced.
+    pub(crate) announcements: usize,
     /// Crash points passed since the last crash; a new set begins whenever the clock advances.
     pub(crate) passed: Vec<BTreeSet<String>>,
 }
@@ -83,6 +88,8 @@ struct Run {
     clock: ShiftedClock,
     simulator: Simulator,
     receiver: Receiver,
+    /// The target of events.
+    target: Receiver,
     http: reqwest::Client,
     asked: Asked,
     body: Value,
@@ -132,10 +139,14 @@ impl Run {
             .receiver
             .iter()
             .for_each(|reply| receiver.answer_next(reply.clone()));
+        let target = Receiver::start(clock.function()).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
         let config = config(&simulator.base_url(), &receiver.origin());
         let more = r#"operations = ["ediscovery.exportResult", "team.fromGroup", "#;
-        let config = config.replacen("operations = [", more, 1);
+        let mut config = config.replacen("operations = [", more, 1);
+        if scenario.announced {
+            config.push_str(&EVENTS.replace("{target}", &target.origin()));
+        }
         std::fs::write(directory.path().join("courier.toml"), config).unwrap();
         let (resource, body) = tenants::request(&receiver, scenario.operation);
         Self {
@@ -151,6 +162,7 @@ impl Run {
             clock,
             simulator,
             receiver,
+            target,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             body,
             answered: false,
@@ -352,6 +364,9 @@ impl Run {
         crash_matrix::ended_once(&history);
         assert!(self.simulator.unused_faults().is_empty());
         assert_eq!(self.receiver.unused(), 0);
+        let announcements = self.target.journal();
+        assert_eq!(!announcements.is_empty(), self.scenario.announced);
+        invariants::one_event(&announcements);
         let mut calls = self.simulator.journal();
         for call in &mut calls {
             call.not_before = call.not_before.filter(|_| self.lost_poll != Some(call.seq));
@@ -369,6 +384,7 @@ impl Run {
         assert!(missed.is_none(), "{missed:?} was never passed");
         Finished {
             fate: Fate::of(&journals),
+            announcements: announcements.len(),
             passed: std::mem::take(&mut self.passed),
         }
     }

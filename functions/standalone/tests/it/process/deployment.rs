@@ -44,6 +44,15 @@ retry_after_start = 1
 retry_after_poll = 1
 "#;
 
+/// Announces the end of operations to `{target}`.
+pub(crate) const EVENTS: &str = r#"
+[events]
+source = "https://courier.example"
+types = ["operation.ended"]
+url = "{target}/events"
+signing_secrets = ["env:SIGNING_NEW"]
+"#;
+
 impl Site {
     /// Returns a site whose simulated Graph runs this script.
     pub(crate) async fn new(script: &str) -> Self {

@@ -119,6 +119,7 @@ fn a_single_event_rings_and_no_event_does_not() {
         "StartUnknown",
         "Stumbled",
         "SweepErrors",
+        "Unannounced",
         "Undeliverable",
         "Unusable",
     ] {
@@ -206,6 +207,13 @@ fn each_count_of_the_program_raises_its_own_alarm_and_no_other() {
         ),
         (
             Counts {
+                events: [("undeliverable", 1)].into(),
+                ..none()
+            },
+            "Unannounced",
+        ),
+        (
+            Counts {
                 overdue: 1,
                 ..none()
             },
@@ -242,7 +250,7 @@ fn each_count_of_the_program_raises_its_own_alarm_and_no_other() {
     ] {
         assert_eq!(ringing(&counts), BTreeSet::from([name]));
     }
-    assert_eq!(ringing(&everything()).len(), 7);
+    assert_eq!(ringing(&everything()).len(), 8);
     let ordinary = Counts {
         started: 3,
         polls: 100,
@@ -255,6 +263,7 @@ fn each_count_of_the_program_raises_its_own_alarm_and_no_other() {
         ]
         .into(),
         ended: [("succeeded", 2), ("failed", 1)].into(),
+        events: [("sent", 9), ("failed", 1), ("dropped", 2)].into(),
         ..none()
     };
     assert_eq!(ringing(&ordinary), BTreeSet::new());

@@ -31,6 +31,7 @@ Stumbled: GraphCourier Stumbled Table=Table; Sum 300; > 0, 1 of 1; notBreaching
 SweepErrors: AWS/Lambda Errors FunctionName=SweepOperations; Sum 300; > 0, 1 of 1; notBreaching
 SweepThrottles: AWS/Lambda Throttles FunctionName=SweepOperations; Sum 300; > 0, 2 of 3; notBreaching
 SweeperSilent: AWS/Lambda Invocations FunctionName=SweepOperations; Sum 300; < 1, 6 of 6; breaching
+Unannounced: GraphCourier Events Table=Table Result=undeliverable; Sum 300; > 0, 1 of 1; notBreaching
 Undeliverable: GraphCourier Undeliverable Table=Table; Sum 300; > 0, 1 of 1; notBreaching
 Unusable: GraphCourier Unusable Table=Table; Sum 7200; > 0, 1 of 1; notBreaching
 ";
@@ -50,6 +51,8 @@ const METRICS_OF_AWS: [(&str, &[&str]); 8] = [
     ("AWS/SQS ApproximateNumberOfMessagesVisible", &["QueueName"]),
 ];
 const RESULTS: [&str; 5] = ["delivered", "orphaned", "parked", "refused", "unanswered"];
+
+const EVENT_RESULTS: [&str; 4] = ["dropped", "failed", "sent", "undeliverable"];
 
 /// A metric as `namespace name`, and its dimensions.
 type Metric = (String, Vec<(String, String)>);
@@ -154,6 +157,7 @@ pub(super) fn everything() -> Counts {
         polls: 1,
         throttled: 1,
         callbacks: RESULTS.map(|result| (result, 1)).into(),
+        events: EVENT_RESULTS.map(|result| (result, 1)).into(),
         completion_lags: vec![Duration::from_secs(1)],
         start_unknown: 1,
         undeliverable: 1,
@@ -231,6 +235,7 @@ fn in_words(alarm: &Value) -> [String; 2] {
             ("FunctionName", "StartOperation") => " of `start-operation`",
             ("FunctionName", "PollOperation") => " of `poll-operation`",
             ("FunctionName", _) => " of `sweep-operations`",
+            ("Result", "undeliverable") => " with `Result=undeliverable`",
             ("Result", _) => " with `Result=orphaned`",
             ("ApiId", _) => " of the HTTP API",
             _ => "",

@@ -11,6 +11,7 @@ use crate::binaries::root;
 /// For all three. A name in front is the condition of a permission.
 const ALL: &[&str] = &[
     "HasConfigParameter: ssm:GetParameter ConfigParameterArn",
+    "HasEventBus: events:PutEvents EventBusArn",
     "HasSecretsKmsKey: kms:Decrypt SecretsKmsKeyArn",
     "kms:Decrypt Key.Arn",
     "kms:DescribeKey Key.Arn",

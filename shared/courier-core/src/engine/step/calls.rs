@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::callback::DeliveryResult;
@@ -15,8 +16,8 @@ use crate::graph::client::StartRequest;
 use crate::graph::foreign;
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::graph::verdict::{GraphReply, Subject};
-use crate::lifecycle::Event;
-use crate::operation::{Reason, Record, SealedField};
+use crate::lifecycle::{Channel, Event};
+use crate::operation::{Reason, Record, SealedField, State};
 use crate::time::{elapsed, later};
 
 /// Pause of a completion when the store cannot be read.
@@ -192,6 +193,7 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
         DeliveryResult::Deferred(until, detail) => {
             *app.metrics.counts().callbacks.entry("parked").or_default() += 1;
             return Event::Deferred {
+                channel: Channel::Callback,
                 epoch,
                 until,
                 detail,
@@ -208,6 +210,7 @@ pub(super) async fn deliver(app: &App, record: &Record, epoch: u32) -> Event {
             let (shortest, longest) = ORPHANED_PAUSES;
             let until = later(app.now(), (age / 10).clamp(shortest, longest));
             return Event::Deferred {
+                channel: Channel::Callback,
                 epoch,
                 until,
                 detail: Some(detail.to_owned()),
@@ -310,4 +313,17 @@ pub(super) fn is_unauthorized(reply: &GraphReply) -> bool {
 
 pub(super) fn is_forbidden(reply: &GraphReply) -> bool {
     matches!(reply, GraphReply::Answer(answer) if answer.status == 403)
+}
+
+/// Returns the end of the lease of a claimed start.
+pub(super) fn lease(record: &Record) -> Timestamp {
+    match record.state {
+        State::Starting { lease_until } => lease_until,
+        State::Accepted { .. }
+        | State::StartUnknown { .. }
+        | State::Locating { .. }
+        | State::Running { .. }
+        | State::Ended { .. }
+        | State::Closed { .. } => Timestamp::MAX,
+    }
 }

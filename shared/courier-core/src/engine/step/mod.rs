@@ -22,6 +22,7 @@ use crate::operation::{OperationId, Reason, Record, State};
 use crate::ports::{QueueError, StoreError, Write};
 use crate::time::{elapsed, later};
 
+mod announcing;
 mod asking;
 mod calls;
 mod report;
@@ -267,7 +268,9 @@ pub(crate) async fn advance_from(
             Next::Start { attempt } => match prepared.take() {
                 // The claim took too long. Nothing has been sent, and a call that outlasts the lease could follow
                 // another process's decision about this start.
-                Some(request) if !app.has_time_for(timeouts.graph, ends_at.min(lease(&record))) => {
+                Some(request)
+                    if !app.has_time_for(timeouts.graph, ends_at.min(calls::lease(&record))) =>
+                {
                     Event::Started {
                         attempt,
                         client_request_id: request.client_request_id,
@@ -283,6 +286,8 @@ pub(crate) async fn advance_from(
                 asking::poll(app, &record, operation, (epoch(message), receives), ends_at).await
             }
             Next::Deliver => calls::deliver(app, &record, epoch(message)).await,
+            Next::Announce if !app.has_time_for(app.announcer.longest(), ends_at) => break,
+            Next::Announce => announcing::announce(app, &record, epoch(message)).await,
         };
         decisions += 1;
         if decisions > MAX_DECISIONS {
@@ -336,7 +341,7 @@ pub(crate) async fn commit(
 /// Reports whether the event records an outgoing call whose outcome cannot be obtained again.
 fn records_external_effect(event: &Event) -> bool {
     match event {
-        Event::Started { .. } | Event::Called { .. } => true,
+        Event::Started { .. } | Event::Called { .. } | Event::Announced { .. } => true,
         Event::Arrived(_)
         | Event::Prepared
         | Event::NotReady(_)
@@ -376,19 +381,6 @@ async fn update(app: &App, record: &Record, is_external_effect: bool) -> Result<
             Some(pause) => tokio::time::sleep(*pause).await,
             None => return Err(StoreError::Unavailable(cause)),
         }
-    }
-}
-
-/// Returns the end of the lease of a claimed start.
-fn lease(record: &Record) -> Timestamp {
-    match record.state {
-        State::Starting { lease_until } => lease_until,
-        State::Accepted { .. }
-        | State::StartUnknown { .. }
-        | State::Locating { .. }
-        | State::Running { .. }
-        | State::Ended { .. }
-        | State::Closed { .. } => Timestamp::MAX,
     }
 }
 

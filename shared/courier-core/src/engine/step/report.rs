@@ -7,6 +7,7 @@ use crate::time::elapsed;
 /// Logs a line at `info` for each change of the public status or its reason, and none for a poll without news.
 pub(super) fn report(app: &App, old: &Record, new: &Record) {
     count(app, old, new);
+    app.tell_changes(old, new);
     let (before, after) = (old.state.status(), new.state.status());
     if before != after || old.reason != new.reason {
         let reason = new.reason.map(Reason::as_str);
@@ -30,9 +31,13 @@ fn count(app: &App, old: &Record, new: &Record) {
         *details.ended.entry((name(), outcome)).or_default() += 1;
         counts.start_unknown += u64::from(is_unfollowed(new.reason));
     }
-    match (&old.state, &new.state, new.ended_at) {
-        (State::Closed { .. }, _, _) => {}
-        (_, State::Closed { how, .. }, Some(ended_at)) => match how {
+    let settled = |record: &Record| record.announcement.as_ref().and_then(|one| one.settled);
+    if settled(old).is_none() && settled(new) == Some(DeliveryOutcome::Undeliverable) {
+        *counts.events.entry("undeliverable").or_default() += 1;
+    }
+    match (old.callback_outcome(), new.callback_outcome(), new.ended_at) {
+        (Some(_), _, _) => {}
+        (None, Some(how), Some(ended_at)) => match how {
             // The caller requests a redelivery, so the lag of one does not measure our own deliveries.
             DeliveryOutcome::Delivered
                 if new.delivery.attempts > new.delivery.scheduled_attempts => {}

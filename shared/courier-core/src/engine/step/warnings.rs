@@ -5,7 +5,7 @@
 use crate::callback::host_of;
 use crate::engine::app::App;
 use crate::lifecycle::Event;
-use crate::operation::{DeliveryOutcome, HistoryEntry, Outcome, Reason, Record, State};
+use crate::operation::{DeliveryOutcome, HistoryEntry, Outcome, Reason, Record};
 
 /// Logs what a change of a record means for people, after it was written.
 pub(super) fn warn(app: &App, event: &Event, old: &Record, new: &Record) {
@@ -49,13 +49,7 @@ fn delivery_failed(app: &App, detail: Option<&str>, record: &Record) {
     let origin = origin.map_or("", String::as_str);
     let (host, whom) = (host_of(origin), format!("{client} {origin}"));
     let (attempt, status) = (record.delivery.attempts, record.delivery.last_status);
-    let given_up = matches!(
-        record.state,
-        State::Closed {
-            how: DeliveryOutcome::Undeliverable,
-            ..
-        }
-    );
+    let given_up = record.callback_outcome() == Some(DeliveryOutcome::Undeliverable);
     let kind = if given_up { "undeliverable" } else { "failed" };
     let Some(left_out) = app.callbacks.notices.take(kind, &whom, now) else {
         return;

@@ -6,7 +6,7 @@ use super::examples;
 use crate::catalogue::{Catalogue, Operation};
 use crate::http::problem::KINDS;
 use crate::http::routes::Handler;
-use crate::operation::{CALLBACK_STATUSES, Outcome, Reason, STATUSES};
+use crate::operation::{ANNOUNCEMENT_STATUSES, CALLBACK_STATUSES, Outcome, Reason, STATUSES};
 
 /// Returns a reference to a schema of the document.
 pub(super) fn reference(name: &str) -> Value {
@@ -367,6 +367,10 @@ fn operation_schema() -> Value {
             "callback": { "type": "object", "required": ["status", "attempts", "lastStatus", "nextAttemptAt", "origin", "profile", "eventId"], "properties": {
                 "status": { "enum": CALLBACK_STATUSES }, "attempts": { "type": "integer" }, "lastStatus": nullable("integer"),
                 "nextAttemptAt": nullable_time(), "origin": nullable("string"), "profile": nullable("string"), "eventId": nullable("string"),
+            } },
+            "events": { "type": "object", "description": "How the event that the operation has ended is delivered", "properties": {
+                "status": { "enum": ANNOUNCEMENT_STATUSES }, "attempts": { "type": "integer" }, "lastStatus": nullable("integer"),
+                "nextAttemptAt": nullable_time(), "eventId": { "type": "string" },
             } },
         },
     })

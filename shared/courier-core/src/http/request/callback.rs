@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::schema::Violation;
-use crate::config::Client;
+use crate::config::{Client, Proof};
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
 use crate::http::problem::Problem;
@@ -99,6 +99,7 @@ impl RequestedCallback {
                 rule: "is not one of the client's profiles".to_owned(),
             });
         };
+        let is_signed = matches!(profile.proof, Proof::Sigv4(_));
         let profile = &profile.format;
         let needs = |need| profile.needs.contains(&need);
         let needed = || format!("is required by the callback profile {name}");
@@ -113,11 +114,29 @@ impl RequestedCallback {
             }
             (None, false) | (Some(_), true) => {}
         }
+        if self.include_secrets && is_signed {
+            let rule = format!(
+                "is not possible with the callback profile {name}: its body has no place for secrets"
+            );
+            errors.push(Violation::new(self.pointer("includeSecrets"), rule));
+        }
         match target_url::parse(url, &client.callback_origins, allowed) {
+            Ok(url) if profile.path.is_some() && !is_origin(&url) => {
+                let rule = format!(
+                    "must be an origin alone: the callback profile {name} names what is called there"
+                );
+                errors.push(Violation::new(self.pointer("url"), rule));
+                Ok(None)
+            }
             Ok(url) => Ok(Some(Target {
                 url,
                 profile: name.clone(),
                 template: profile.body.clone(),
+                unless_succeeded: profile
+                    .unless_succeeded
+                    .as_ref()
+                    .map(|form| form.body.clone()),
+                as_form: profile.is_form(),
                 token: self.token,
                 include_secrets: self.include_secrets,
             })),
@@ -133,12 +152,20 @@ impl RequestedCallback {
     }
 }
 
+/// Reports whether a URL has neither path nor query.
+fn is_origin(url: &CallbackUrl) -> bool {
+    let url = url.as_url();
+    url.path() == "/" && url.query().is_none()
+}
+
 /// A callback that has been checked against the client's rules.
 #[derive(Clone)]
 pub(crate) struct Target {
     url: CallbackUrl,
     profile: String,
     template: Option<Template>,
+    unless_succeeded: Option<Template>,
+    as_form: bool,
     token: Option<Secret>,
     include_secrets: bool,
 }
@@ -153,6 +180,8 @@ impl Target {
             origin: self.url.origin(),
             profile: Some(self.profile),
             template: self.template,
+            unless_succeeded: self.unless_succeeded,
+            as_form: self.as_form,
             token: token.map(|token| sealer.seal(&SealedField::TaskToken.seal_context(id), token)),
             include_secrets: self.include_secrets,
             version: 0,

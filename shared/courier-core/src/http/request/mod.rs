@@ -267,6 +267,7 @@ impl<'a> NewOperation<'a> {
             error: None,
             event: None,
             delivery: Delivery::default(),
+            announcement: None,
             history: vec![accepted],
             shelved_until: None,
             acknowledged: None,

@@ -69,7 +69,7 @@ impl Checked {
                 let replies = self.poll_replies(world, process);
                 actions.extend(replies.iter().map(|reply| Action::Ask(place, *reply)));
             }
-            Doing::Call => {
+            Doing::Call | Doing::Announce => {
                 let replies = self.call_replies(world);
                 actions.extend(replies.iter().map(|reply| Action::Call(place, *reply)));
                 if world.budget.allows(Chance::Park) {

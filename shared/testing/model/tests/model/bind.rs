@@ -4,7 +4,7 @@ use courier_core::callback::CallbackReply;
 use courier_core::graph::error::GraphError;
 use courier_core::graph::unavailable::{Cause, NotReady};
 use courier_core::graph::verdict::{Answer, GraphReply};
-use courier_core::lifecycle::{Asked, Event, Next};
+use courier_core::lifecycle::{self, Asked, Event, Next};
 use courier_core::operation::message::Message;
 use courier_core::operation::{CallbackTarget, Forecast, OperationId, Record, State};
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 
 use crate::rulebook::{base, time};
 use crate::words::{
-    CallReply, Clock, Happening, Kind, Place, PollReply, Question, StartReply, Then, Ticket,
+    CallReply, Channel, Clock, Happening, Kind, Place, PollReply, Question, StartReply, Then,
+    Ticket,
 };
 use crate::works::Work;
 
@@ -69,6 +70,7 @@ pub(crate) fn then(next: &Next) -> Then {
         Next::Start { attempt } => Then::Start(small(*attempt)),
         Next::Poll => Then::Poll,
         Next::Deliver => Then::Deliver,
+        Next::Announce => Then::Announce,
         Next::Redecide => Then::Redecide,
         Next::Wait(_) => Then::Wait,
         Next::Drop => Then::Drop,
@@ -112,7 +114,15 @@ pub(crate) fn event(work: Work, operation: u8, record: &Record, happening: Happe
             target: target.into(),
             reply: called(reply),
         },
-        Happening::Deferred { epoch } => Event::Deferred {
+        Happening::Announced { epoch, reply } => Event::Announced {
+            epoch: epoch.into(),
+            reply: called(reply),
+        },
+        Happening::Deferred { channel, epoch } => Event::Deferred {
+            channel: match channel {
+                Channel::Callback => lifecycle::Channel::Callback,
+                Channel::Announcement => lifecycle::Channel::Announcement,
+            },
             epoch: epoch.into(),
             until: parked(),
             detail: None,

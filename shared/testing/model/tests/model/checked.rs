@@ -19,6 +19,8 @@ pub(crate) struct Configuration {
     pub(crate) work: Work,
     pub(crate) operations: u8,
     pub(crate) with_callback: bool,
+    /// The end is announced as an event.
+    pub(crate) announced: bool,
     /// Poll messages stay in the queue; that they lead to the end is asked of every state all the same (I8).
     pub(crate) only_starts: bool,
     /// Requests of the caller for each operation: the second is its retry.
@@ -54,7 +56,7 @@ impl Checked {
         Self {
             rules: Rulebook::new(
                 configuration.work,
-                configuration.with_callback,
+                (configuration.with_callback, configuration.announced),
                 configuration.clocks,
                 variant,
             ),
@@ -95,6 +97,7 @@ impl Checked {
                 self.post(world, process, attempt, fate);
             }
             (Action::Ask(_, reply), _) => self.ask(world, process, reply),
+            (Action::Call(_, reply), Doing::Announce) => self.announce(world, process, reply),
             (Action::Call(_, reply), _) => self.call(world, process, reply),
             (Action::Park(_), _) => self.park(world, process),
             (Action::Crash(_), _) => world.budget.take(Chance::Crash),
@@ -201,6 +204,8 @@ impl Model for Checked {
             lingering: None,
             received: None,
             receptions: 0,
+            heard: None,
+            told: false,
             taken: 0,
             ended_writes: 0,
             came_late: false,

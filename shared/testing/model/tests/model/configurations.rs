@@ -30,6 +30,7 @@ impl Configuration {
             work,
             operations: 1,
             with_callback: true,
+            announced: false,
             only_starts: false,
             requests: 2,
             impatient: false,
@@ -283,6 +284,33 @@ pub(crate) fn receiver(work: Work, size: Size) -> Configuration {
             "delivered to the second receiver",
         ])
     }
+}
+
+/// The end is announced beside the callback, or alone.
+pub(crate) fn announcement(with_callback: bool) -> Configuration {
+    let chances = [
+        (Chance::Redelivery, 1),
+        (Chance::Park, 1),
+        (Chance::Crash, 1),
+        (Chance::Callback, 1),
+        (Chance::Gone, 1),
+    ];
+    let announcement = Configuration {
+        announced: true,
+        with_callback,
+        swept: true,
+        requests: 1,
+        reached: vec!["all closed", "announcement given up"],
+        ..Configuration::of(Work::Export, 1, &chances)
+    };
+    if with_callback {
+        return announcement.reaching(&[
+            "delivered",
+            "undeliverable",
+            "announced before the callback was delivered",
+        ]);
+    }
+    announcement
 }
 
 /// Two schedules of one team. A start that outlives its lease is left out: a lease is longer than a start can live

@@ -208,17 +208,16 @@ impl Checked {
     }
 
     pub(crate) fn next(&self, world: &mut World, mut process: Process, next: Then) {
+        let watchdog = Ticket::watchdog(process.operation);
         process.doing = match (next, process.role) {
             (Then::Prepare, _) if self.lined_up => Doing::Turn,
             (Then::Prepare, _) => Doing::Decide(Happening::Prepared),
             (Then::Start(attempt), _) => Doing::Post(attempt),
             (Then::Poll, _) => Doing::Ask,
             (Then::Deliver, _) => Doing::Call,
+            (Then::Announce, _) => Doing::Announce,
             (Then::Redecide, Role::Worker(ticket)) => Doing::Decide(Happening::Arrived(ticket)),
-            (Then::Redecide, Role::Caller) => {
-                let watchdog = Ticket::watchdog(process.operation);
-                Doing::Decide(Happening::Arrived(watchdog))
-            }
+            (Then::Redecide, Role::Caller) => Doing::Decide(Happening::Arrived(watchdog)),
             (Then::Drop, Role::Worker(_)) => Doing::Delete,
             (Then::Wait, Role::Caller) => Doing::QueueWait,
             (Then::Drop, Role::Caller) => {
@@ -291,7 +290,12 @@ impl Checked {
                     world.delete(ticket);
                 }
             }
-            Doing::Decide(_) | Doing::Repeat(..) | Doing::Post(_) | Doing::Ask | Doing::Call => {}
+            Doing::Decide(_)
+            | Doing::Repeat(..)
+            | Doing::Post(_)
+            | Doing::Ask
+            | Doing::Call
+            | Doing::Announce => {}
         }
     }
 

@@ -18,6 +18,7 @@ mod actions;
 mod bind;
 mod checked;
 mod configurations;
+mod cutting;
 mod full;
 mod host;
 mod looks;

@@ -5,7 +5,7 @@ use courier_core::catalogue::Restart;
 use crate::bind::JOBS;
 use crate::checked::Checked;
 use crate::looks;
-use crate::words::{CallReply, Happening, Phase, Place, PollReply, Question, StartReply};
+use crate::words::{CallReply, Channel, Happening, Phase, Place, PollReply, Question, StartReply};
 use crate::works::Work;
 use crate::world::{Chance, Doing, Job, Operation, Process, Role, World};
 
@@ -331,11 +331,36 @@ impl Checked {
         world.add(process);
     }
 
+    /// The target of events gets the announcement.
+    pub(crate) fn announce(&self, world: &mut World, mut process: Process, reply: CallReply) {
+        match reply {
+            CallReply::Taken => {}
+            CallReply::Unheard | CallReply::Refused => world.budget.take(Chance::Callback),
+            CallReply::Gone => world.budget.take(Chance::Gone),
+        }
+        let event = self.rules.facts(process.copy).announcement;
+        let kept = &mut world.operations[usize::from(process.operation)];
+        let outcome = kept
+            .record
+            .and_then(|record| self.rules.facts(record).outcome);
+        world.broken.announced_before_end |= outcome.is_none() || event.is_none();
+        world.broken.two_announcements |= kept.heard.is_some() && kept.heard != event;
+        kept.heard = kept.heard.or(event);
+        kept.told |= reply == CallReply::Taken;
+        let epoch = epoch(&process);
+        process.doing = Doing::Decide(Happening::Announced { epoch, reply });
+        world.add(process);
+    }
+
     /// The receiver is down or has enough to do: it is not called.
     pub(crate) fn park(&self, world: &mut World, mut process: Process) {
         world.budget.take(Chance::Park);
         let epoch = epoch(&process);
-        process.doing = Doing::Decide(Happening::Deferred { epoch });
+        let channel = match process.doing {
+            Doing::Announce => Channel::Announcement,
+            _ => Channel::Callback,
+        };
+        process.doing = Doing::Decide(Happening::Deferred { channel, epoch });
         world.add(process);
     }
 

@@ -1,7 +1,7 @@
 //! The invariants, word for word (ARCHITECTURE.md), and what must be reachable so that they mean something.
 
 use courier_core::catalogue::Restart;
-use courier_core::operation::{Outcome, Reason};
+use courier_core::operation::{DeliveryOutcome, Outcome, Reason};
 use stateright::{Model, Property};
 
 use crate::actions::Action;
@@ -24,6 +24,10 @@ pub(crate) const I7: &str = "I7 no callback before Ended is durable";
 pub(crate) const I8: &str = "I8 acknowledged => finally Closed once faults stop";
 pub(crate) const I9: &str = "I9 a token is never sent to a Location other than the record's";
 pub(crate) const I14: &str = "I14 a look or a start that has brought nothing => a reason";
+pub(crate) const ANNOUNCED: &str =
+    "closed, where events are configured => the end was announced, or that was given up";
+pub(crate) const ONE_ANNOUNCEMENT: &str = "all announcements of an end carry one id and one body";
+pub(crate) const NOT_BEFORE: &str = "no announcement before Ended is durable";
 pub(crate) const RECEIVER: &str = "delivered => the receiver of that time has taken it";
 pub(crate) const SECRETS: &str = "no start without its secrets";
 pub(crate) const ORDER: &str = "an old schedule never overwrites a newer one";
@@ -39,7 +43,7 @@ pub(crate) const SEEN: &str =
     "succeeded, and not said to be unverified => what the job made was seen";
 pub(crate) const LANE: &str = "no start is sent while one before it in line is looked for";
 
-const ALWAYS: [(&str, Condition); 20] = [
+const ALWAYS: [(&str, Condition); 23] = [
     (I1, |model, world| {
         model.rules.work.class() != Restart::Never
             || each(world, |operation| operation.jobs.len() <= 1)
@@ -62,6 +66,11 @@ const ALWAYS: [(&str, Condition); 20] = [
     (I8, finally_closed),
     (I9, |_, world| !world.broken.token_elsewhere),
     (I14, |model, world| !any(model, world, |facts| facts.silent)),
+    (ANNOUNCED, |model, world| {
+        !model.configuration.announced || each(world, |operation| is_announced(model, operation))
+    }),
+    (ONE_ANNOUNCEMENT, |_, world| !world.broken.two_announcements),
+    (NOT_BEFORE, |_, world| !world.broken.announced_before_end),
     (RECEIVER, |_, world| !world.broken.delivered_elsewhere),
     (SECRETS, |_, world| !world.broken.start_without_secrets),
     (ORDER, |_, world| !world.broken.old_over_new),
@@ -81,7 +90,20 @@ const ALWAYS: [(&str, Condition); 20] = [
     (I5_SWEPT, |model, world| nothing_stuck(model, world, true)),
 ];
 
-const REACHED: [(&str, Condition); 14] = [
+const REACHED: [(&str, Condition); 16] = [
+    (
+        "announced before the callback was delivered",
+        |model, world| {
+            any(model, world, |facts| {
+                facts.announced == Some(DeliveryOutcome::Delivered) && facts.phase == Phase::Ended
+            })
+        },
+    ),
+    ("announcement given up", |model, world| {
+        any(model, world, |facts| {
+            facts.announced == Some(DeliveryOutcome::Undeliverable) && facts.is_closed()
+        })
+    }),
     ("all closed", |model, world| {
         each(world, |operation| {
             operation
@@ -195,6 +217,19 @@ fn nothing_stuck(model: &Checked, world: &World, swept: bool) -> bool {
     })
 }
 
+fn is_announced(model: &Checked, operation: &Operation) -> bool {
+    let Some(record) = operation.record else {
+        return true;
+    };
+    let facts = model.rules.facts(record);
+    match facts.announced {
+        _ if !facts.is_closed() => true,
+        Some(DeliveryOutcome::Delivered) => operation.told,
+        Some(DeliveryOutcome::Undeliverable) => true,
+        Some(DeliveryOutcome::NotRequested) | None => false,
+    }
+}
+
 fn is_seen(model: &Checked, operation: &Operation) -> bool {
     let facts = operation.record.map(|record| model.rules.facts(record));
     let claims =
@@ -244,6 +279,8 @@ fn finally_closed(model: &Checked, world: &World) -> bool {
         operation.on_the_wire = 0;
         operation.received = None;
         operation.receptions = 0;
+        operation.heard = None;
+        operation.told = false;
         operation.taken = 0;
         operation.ended_writes = 0;
         operation.came_late = false;
@@ -296,7 +333,7 @@ fn calm_action(model: &Checked, world: &World, process: &Process) -> Action {
         Doing::Decide(_) => Action::Commit(0, Clock::Due),
         Doing::Post(_) => Action::Post(0, Fate::Answered),
         Doing::Ask => Action::Ask(0, model.poll_replies(world, process)[0]),
-        Doing::Call => Action::Call(0, CallReply::Taken),
+        Doing::Call | Doing::Announce => Action::Call(0, CallReply::Taken),
         Doing::Insert
         | Doing::Join
         | Doing::Queue

@@ -67,6 +67,13 @@ fn nothing_breaks_when_the_receiver_is_left_alone_or_changed() {
 }
 
 #[test]
+fn nothing_breaks_when_the_end_is_announced_beside_the_callback_or_alone() {
+    for with_callback in [true, false] {
+        holds("announcement", worlds::announcement(with_callback));
+    }
+}
+
+#[test]
 fn nothing_breaks_with_two_schedules_of_one_team() {
     holds("line", worlds::line(Size::Quick));
 }

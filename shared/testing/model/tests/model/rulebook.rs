@@ -7,13 +7,15 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use courier_core::catalogue::{Absent, Operation, Restart};
+use courier_core::events::Context;
 use courier_core::lifecycle::{Policy, Timing, decide, may_start};
-use courier_core::operation::{Delivery, FrozenEvent, GraphView, Record, State};
+use courier_core::operation::{Delivery, GraphView, Record, State};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, json};
 use url::Url;
 
 use crate::bind;
+use crate::cutting::cut_down;
 use crate::quick_hasher::QuickHasher;
 use crate::variants::Variant;
 use crate::words::{CLOCKS, Clock, Facts, Happening, Phase, Stored, Verdict};
@@ -21,9 +23,9 @@ use crate::works::Work;
 
 /// The revision of a record that nobody has written since its insert; the others all have `LATER_REVISION`.
 const FIRST_REVISION: u64 = 1;
-const LATER_REVISION: u64 = 100;
+pub(crate) const LATER_REVISION: u64 = 100;
 /// Looks at a missing monitor until it counts as gone; five in production.
-const MISSING_LOOKS: u32 = 2;
+pub(crate) const MISSING_LOOKS: u32 = 2;
 
 #[derive(Debug)]
 pub(crate) struct Rulebook {
@@ -34,6 +36,7 @@ pub(crate) struct Rulebook {
     graph: Url,
     timing: Timing,
     with_callback: bool,
+    announced: bool,
     clocks: &'static [Clock],
     pub(crate) variant: Option<Variant>,
     kept: Mutex<Kept>,
@@ -62,7 +65,7 @@ type Quickly = BuildHasherDefault<QuickHasher>;
 impl Rulebook {
     pub(crate) fn new(
         work: Work,
-        with_callback: bool,
+        (with_callback, announced): (bool, bool),
         clocks: &'static [Clock],
         variant: Option<Variant>,
     ) -> Self {
@@ -82,6 +85,7 @@ impl Rulebook {
                 ..Timing::default()
             },
             with_callback,
+            announced,
             clocks,
             variant,
             kept: Mutex::default(),
@@ -150,6 +154,10 @@ impl Rulebook {
             graph: &self.graph,
             timing: &self.timing,
             shelve_from: None,
+            announce: self.announced.then_some(Context {
+                source: "https://courier.example",
+                base: "",
+            }),
         };
         let operation = u8::from(record.id != bind::id(0));
         let event = bind::event(self.work, operation, &asked, what);
@@ -164,6 +172,11 @@ impl Rulebook {
         if let Some(after) = decision.write {
             let mut after = cut_down(record, *after);
             self.spoil(record, &mut after);
+            if self.variant == Some(Variant::NewAnnouncementPerAttempt)
+                && let (Happening::Announced { .. }, Some(one)) = (what, &mut after.announcement)
+            {
+                one.event.id = "another announcement".to_owned();
+            }
             if self.variant == Some(Variant::NewEventIdPerAttempt)
                 && let (Happening::Called { .. }, Some(event)) = (what, &mut after.event)
             {
@@ -216,7 +229,10 @@ impl Rulebook {
             u16::try_from(place).expect("few texts")
         };
         let event = record.event.as_ref();
+        let announcement = record.announcement.as_ref();
         Facts {
+            announcement: announcement.map(|one| (known(&one.event.id), known(&one.event.body))),
+            announced: announcement.and_then(|one| one.settled),
             phase: match &record.state {
                 State::Accepted { .. } => Phase::Accepted,
                 State::Starting { .. } => Phase::Starting,
@@ -262,7 +278,7 @@ pub(crate) fn base() -> Timestamp {
 }
 
 /// When every pause, lease and hold of a stored record is over.
-fn timer() -> Timestamp {
+pub(crate) fn timer() -> Timestamp {
     base() + SignedDuration::from_hours(1)
 }
 
@@ -273,67 +289,6 @@ pub(crate) fn time(clock: Clock) -> Timestamp {
             Clock::Due => SignedDuration::from_hours(2),
             Clock::Late => SignedDuration::from_hours(200),
         }
-}
-
-/// Keeps of a new record what a later decision can depend on.
-fn cut_down(before: &Record, mut after: Record) -> Record {
-    let frozen = match (&before.event, after.event.take()) {
-        (_, None) => None,
-        (Some(old), Some(new)) if *old == new => Some(new),
-        (old, Some(new)) => Some(FrozenEvent {
-            body: if old.is_none() { "body" } else { "other body" }.to_owned(),
-            ..new
-        }),
-    };
-    let written = |time: Option<Timestamp>| time.map(|_| base());
-    after.event = frozen;
-    after.revision = LATER_REVISION;
-    after.history.clear();
-    after.error = None;
-    // What counts of a result is whether it says that nobody has seen what the job has made.
-    after.result = after
-        .result
-        .filter(|result| result.contains_key("verified"));
-    if let Some(follow_up) = &mut after.follow_up {
-        follow_up.until = timer();
-    }
-    after.step_crashes = after.step_crashes.min(1);
-    after.due_at = after.due_at.map(|_| timer());
-    after.started_at = written(after.started_at);
-    after.ended_at = written(after.ended_at);
-    after.graph = GraphView {
-        client_request_id: None,
-        request_id: None,
-        polls: 0,
-        next_poll_at: after.graph.next_poll_at.map(|_| timer()),
-        retry_after: None,
-        missing: after.graph.missing.min(MISSING_LOOKS),
-        missing_since: written(after.graph.missing_since),
-        ..after.graph
-    };
-    after.delivery = Delivery {
-        attempts: after.delivery.attempts.min(1),
-        last_status: None,
-        scheduled_since: written(after.delivery.scheduled_since),
-        scheduled_attempts: after.delivery.scheduled_attempts.min(1),
-        next_attempt_at: after.delivery.next_attempt_at.map(|_| timer()),
-        postponed_ms: 0,
-        unknown: Map::new(),
-    };
-    match &mut after.state {
-        State::Accepted { not_before: until }
-        | State::Starting { lease_until: until }
-        | State::StartUnknown { hold_until: until } => *until = timer(),
-        State::Locating {
-            next_look_at,
-            settle_until,
-        } => {
-            *next_look_at = timer();
-            *settle_until = settle_until.map(|_| timer());
-        }
-        State::Running { .. } | State::Ended { .. } | State::Closed { .. } => {}
-    }
-    after
 }
 
 fn accepted(operation: u8, work: Work, with_callback: bool) -> Record {
@@ -378,6 +333,7 @@ fn accepted(operation: u8, work: Work, with_callback: bool) -> Record {
         error: None,
         event: None,
         delivery: Delivery::default(),
+        announcement: None,
         history: Vec::new(),
         shelved_until: None,
         erased_at: None,

@@ -20,6 +20,14 @@ impl Rulebook {
         {
             new.stage = 1;
         }
+        if self.variant == Some(Variant::CallbackClosesAll)
+            && let (State::Ended { outcome }, Some(one)) = (&after.state, &after.announcement)
+            && let Some(how) = one.callback
+        {
+            let outcome = *outcome;
+            after.state = State::Closed { outcome, how };
+            after.due_at = None;
+        }
         if self.variant == Some(Variant::LookTakesOutcome)
             && let (Some(_), State::Ended { outcome }) = (before.follow_up, &mut after.state)
         {

@@ -1,10 +1,10 @@
-//! The test of the test: twenty-two ways to build it wrong, each of which the checker must catch.
+//! The test of the test: twenty-four ways to build it wrong, each of which the checker must catch.
 
 use crate::checked::Configuration;
-use crate::configurations::{CLASSES, line_of_looks};
+use crate::configurations::{CLASSES, announcement, line_of_looks};
 use crate::properties::{
-    I1, I2, I3, I4, I5, I6, I9, I14, KEPT, LANE, NO_SECOND_JOB, RECEIVER, RESTART, SEEN, SENT_ONCE,
-    STAGE,
+    ANNOUNCED, I1, I2, I3, I4, I5, I6, I9, I14, KEPT, LANE, NO_SECOND_JOB, ONE_ANNOUNCEMENT,
+    RECEIVER, RESTART, SEEN, SENT_ONCE, STAGE,
 };
 use crate::report::breaks;
 use crate::works::Work;
@@ -38,6 +38,9 @@ pub(crate) enum Variant {
     LookLeavesLine,
     StageFalls,
     LookTakesOutcome,
+    /// A callback that is delivered closes, announced or not.
+    CallbackClosesAll,
+    NewAnnouncementPerAttempt,
 }
 
 fn caught(variant: Variant, work: Work, invariant: &'static str, chances: &[(Chance, u8)]) {
@@ -187,6 +190,24 @@ fn a_look_after_a_success_that_begins_again_is_caught() {
 #[test]
 fn a_look_after_a_success_that_decides_the_outcome_is_caught() {
     caught(Variant::LookTakesOutcome, Work::Team, KEPT, &[]);
+}
+
+#[test]
+fn an_operation_that_closes_without_its_announcement_is_caught() {
+    let configuration = Configuration {
+        variant: Some(Variant::CallbackClosesAll),
+        ..announcement(true)
+    };
+    breaks("CallbackClosesAll", ANNOUNCED, configuration);
+}
+
+#[test]
+fn a_new_announcement_per_attempt_is_caught() {
+    let configuration = Configuration {
+        variant: Some(Variant::NewAnnouncementPerAttempt),
+        ..announcement(true)
+    };
+    breaks("NewAnnouncementPerAttempt", ONE_ANNOUNCEMENT, configuration);
 }
 
 /// Not a variant of ours: Graph itself keeps I2 by its 409, and without that the checker sees it broken.

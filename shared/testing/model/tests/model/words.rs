@@ -1,6 +1,6 @@
 //! The small words of the model: what may happen, as values that are cheap to copy, compare and hash.
 
-use courier_core::operation::{Outcome, Reason};
+use courier_core::operation::{DeliveryOutcome, Outcome, Reason};
 
 /// Where a monitor URL leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,6 +137,13 @@ pub(crate) enum CallReply {
     Gone,
 }
 
+/// The two deliveries of an operation that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Channel {
+    Callback,
+    Announcement,
+}
+
 /// The event handed to `decide`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Happening {
@@ -157,7 +164,12 @@ pub(crate) enum Happening {
         target: u8,
         reply: CallReply,
     },
+    Announced {
+        epoch: u8,
+        reply: CallReply,
+    },
     Deferred {
+        channel: Channel,
         epoch: u8,
     },
     Cancelled,
@@ -198,6 +210,7 @@ pub(crate) enum Then {
     Start(u8),
     Poll,
     Deliver,
+    Announce,
     Redecide,
     Wait,
     Drop,
@@ -246,6 +259,9 @@ pub(crate) struct Facts {
     pub(crate) target: u8,
     /// Event id and body of the completion, as numbers.
     pub(crate) event: Option<(u16, u16)>,
+    /// The same of the event that the operation has ended.
+    pub(crate) announcement: Option<(u16, u16)>,
+    pub(crate) announced: Option<DeliveryOutcome>,
 }
 
 impl Facts {

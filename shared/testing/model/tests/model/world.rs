@@ -127,6 +127,10 @@ pub(crate) struct Operation {
     /// The event id and body that the receiver got first.
     pub(crate) received: Option<(u16, u16)>,
     pub(crate) receptions: u8,
+    /// The id and body of the announcement that its target got first.
+    pub(crate) heard: Option<(u16, u16)>,
+    /// The target has taken the announcement.
+    pub(crate) told: bool,
     /// The receivers that have taken it, a bit for each.
     pub(crate) taken: u8,
     pub(crate) ended_writes: u8,
@@ -188,6 +192,7 @@ pub(crate) enum Doing {
     Post(u8),
     Ask,
     Call,
+    Announce,
     Delete,
     /// A broken variant: to send what it has already deleted its own message for.
     SendAfterDelete(Ticket),
@@ -225,6 +230,9 @@ pub(crate) struct Broken {
     pub(crate) two_completions: bool,
     /// I7
     pub(crate) called_before_end: bool,
+    /// The same of announcements.
+    pub(crate) two_announcements: bool,
+    pub(crate) announced_before_end: bool,
     /// Closed as delivered, and the receiver of that time has not taken it.
     pub(crate) delivered_elsewhere: bool,
     /// I9

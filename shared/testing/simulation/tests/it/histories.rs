@@ -67,6 +67,7 @@ fn many_histories_keep_every_promise() {
         "startedAgain",
         "tooEarly",
         "followed",
+        "announced",
     ] {
         assert!(ends.contains_key(word), "no history has seen {word}");
     }
