@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::callback::{self, CallbackProfiles};
 use super::credentials::{Credentials, credentials};
+use super::events::EventRules;
 use super::findings::did_you_mean;
 use super::graph::{TEST_HOST, WrittenGraph};
 use crate::catalogue::{Catalogue, Operation};
@@ -30,6 +31,8 @@ pub struct Client {
     pub callback_origins: Vec<String>,
     pub signing_secrets: Vec<SigningSecret>,
     pub profiles: CallbackProfiles,
+    /// Whose events are the client's requests.
+    pub events: EventRules,
 }
 
 /// What the rest of the document says, by which a client is checked.
@@ -60,6 +63,7 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) 
             "callbacks are signed: at least one secret is needed",
         );
     }
+    let events = EventRules::read(table);
     warn(table, &callback_origins);
     Client {
         name: name.to_owned(),
@@ -71,6 +75,7 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) 
         callback_origins,
         signing_secrets,
         profiles,
+        events,
     }
 }
 

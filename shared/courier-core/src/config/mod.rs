@@ -14,9 +14,11 @@ use crate::crypto::secret::Secret;
 use crate::outbound::address::Allowed;
 use crate::outbound::proxy::Proxy;
 
+mod ambiguity;
 mod callback;
 mod client;
 pub mod credentials;
+mod events;
 mod findings;
 mod graph;
 #[cfg(test)]
@@ -28,10 +30,11 @@ mod own_operations;
 mod reader;
 mod values;
 
+use ambiguity::check_ambiguity;
 pub use callback::{CallbackProfile, CallbackProfiles, ClientAuthentication, OAuth2, Proof};
 pub use client::Client;
 use client::{Context, MOST_REQUESTS, REQUESTS_PER_MINUTE, client};
-use credentials::check_ambiguity;
+pub use events::EventRules;
 pub use findings::{ConfigErrors, Finding};
 use findings::{Found, placed, syntax};
 pub use graph::{GraphConfig, Tenant};

@@ -19,6 +19,8 @@ pub enum Problem {
         name: &'static str,
         rule: &'static str,
     },
+    /// Attributes of a CloudEvent that break a rule.
+    InvalidEvent(Vec<BrokenAttribute>),
     InvalidQuery {
         parameter: String,
         rule: &'static str,
@@ -37,6 +39,8 @@ pub enum Problem {
         pointer: String,
         rule: String,
     },
+    /// The event comes from a source that the client does not list.
+    SourceForbidden,
     NotFound,
     MethodNotAllowed {
         allow: String,
@@ -52,6 +56,8 @@ pub enum Problem {
     BrokenHeader,
     UnsupportedMediaType {
         types: MediaTypes,
+        /// The body is a batch of events.
+        is_batch: bool,
     },
     /// The body is compressed or otherwise coded.
     UnsupportedContentEncoding {
@@ -104,7 +110,7 @@ const fn kind(status: StatusCode, name: &'static str, title: &'static str) -> Ki
 }
 
 /// Every type of problem; the last one stands for whatever should not happen.
-pub static KINDS: [Kind; 25] = [
+pub static KINDS: [Kind; 27] = [
     kind(
         StatusCode::BAD_REQUEST,
         "bad-json",
@@ -119,6 +125,11 @@ pub static KINDS: [Kind; 25] = [
         StatusCode::BAD_REQUEST,
         "invalid-header",
         "A header breaks a rule",
+    ),
+    kind(
+        StatusCode::BAD_REQUEST,
+        "invalid-event",
+        "The event breaks a rule",
     ),
     kind(
         StatusCode::BAD_REQUEST,
@@ -149,6 +160,11 @@ pub static KINDS: [Kind; 25] = [
         StatusCode::FORBIDDEN,
         "callback-forbidden",
         "This client may not send callbacks there",
+    ),
+    kind(
+        StatusCode::FORBIDDEN,
+        "source-forbidden",
+        "This client does not take events from there",
     ),
     kind(StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
     kind(
@@ -224,6 +240,13 @@ pub static KINDS: [Kind; 25] = [
     ),
 ];
 
+/// An attribute of a CloudEvent, and the rule that it breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenAttribute {
+    pub attribute: &'static str,
+    pub rule: &'static str,
+}
+
 /// The media types of a body that a resource reads, with the name of the header that lists them.
 #[derive(Debug, Clone, Copy)]
 pub struct MediaTypes {
@@ -259,12 +282,14 @@ impl Problem {
             Self::BadJson(_) => "bad-json",
             Self::InvalidRequest(_) => "invalid-request",
             Self::InvalidHeader { .. } => "invalid-header",
+            Self::InvalidEvent(_) => "invalid-event",
             Self::InvalidQuery { .. } => "invalid-query",
             Self::Unauthenticated | Self::CredentialRefused { .. } => "unauthenticated",
             Self::InsufficientScope { .. } => "insufficient-scope",
             Self::ReadOnly => "read-only",
             Self::OperationForbidden => "operation-forbidden",
             Self::CallbackForbidden { .. } => "callback-forbidden",
+            Self::SourceForbidden => "source-forbidden",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed { .. } => "method-not-allowed",
             Self::PayloadTooLarge => "payload-too-large",
@@ -313,6 +338,16 @@ impl Problem {
             Self::InvalidHeader { name, rule } => {
                 body["errors"] = json!([{ "header": name, "rule": rule }]);
             }
+            Self::InvalidEvent(broken) => {
+                body["errors"] = broken
+                    .into_iter()
+                    .map(|BrokenAttribute { attribute, rule }| json!({ "attribute": attribute, "rule": rule }))
+                    .collect();
+            }
+            Self::SourceForbidden => {
+                let rule = "is not one of this client's event_sources";
+                body["errors"] = json!([{ "attribute": "source", "rule": rule }]);
+            }
             Self::InvalidQuery { parameter, rule } => {
                 body["errors"] = json!([{ "parameter": parameter, "rule": rule }]);
             }
@@ -330,7 +365,13 @@ impl Problem {
                 let challenge = HeaderValue::from_static("Bearer error=\"insufficient_scope\"");
                 headers.push((header::WWW_AUTHENTICATE, challenge));
             }
-            Self::UnsupportedMediaType { types } => headers.push(types.header()),
+            Self::UnsupportedMediaType { types, is_batch } => {
+                headers.push(types.header());
+                if is_batch {
+                    body["detail"] =
+                        "a batch of events is not accepted: send each event alone".into();
+                }
+            }
             Self::UnsupportedContentEncoding { types } => {
                 headers.push(types.header());
                 let identity = HeaderValue::from_static("identity");

@@ -224,7 +224,10 @@ fn problems() -> Vec<Problem> {
         Problem::SlowBody,
         Problem::BrokenBody,
         Problem::BrokenHeader,
-        Problem::UnsupportedMediaType { types },
+        Problem::UnsupportedMediaType {
+            types,
+            is_batch: true,
+        },
         Problem::UnsupportedContentEncoding { types },
         Problem::KeyReused,
         Problem::RateLimited {
