@@ -2,6 +2,7 @@
 
 mod bytes;
 mod corpora;
+mod events;
 mod fields;
 mod storage;
 mod urls;

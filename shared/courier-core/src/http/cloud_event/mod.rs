@@ -51,6 +51,9 @@ pub(super) fn idempotency_key(source: &str, id: &str) -> String {
 /// Reads the event of a request in structured or binary mode (CloudEvents HTTP binding 1.0, section 3); `None` if the
 /// request is none. `media_type` is that of the body.
 ///
+/// A body of `application/json` that names a version of CloudEvents is an event too: a request has no such field, and
+/// EventBridge sends this type unless it is told another one.
+///
 /// A signature covers the body alone, so a signed request is an event only in structured mode, and `signed` becomes
 /// `None`: source and id are the signed identity then.
 pub(super) fn read(
@@ -58,7 +61,7 @@ pub(super) fn read(
     media_type: &str,
     signed: &mut Option<Signed>,
 ) -> Result<Option<CloudEvent>, Problem> {
-    let parts = if media_type == STRUCTURED {
+    let parts = if media_type == STRUCTURED || structured::is_event(request.body()) {
         structured::read(request.body())?
     } else if binary::is_event(request.headers()) {
         if signed.is_some() {

@@ -8,6 +8,16 @@ use super::attributes::{Attributes, Name};
 use super::{BrokenAttribute, Parts, Problem};
 use crate::strict_json;
 
+/// Reports whether a body looks like an event, whatever its media type says.
+pub(super) fn is_event(body: &[u8]) -> bool {
+    // Most requests are none, and are not parsed twice for it.
+    let mark = b"\"specversion\"";
+    let has_mark = body.windows(mark.len()).any(|bytes| bytes == mark);
+    has_mark
+        && strict_json::parse(body)
+            .is_ok_and(|event| event.get(Name::SpecVersion.as_str()).is_some())
+}
+
 pub(super) fn read(body: &[u8]) -> Result<Parts, Problem> {
     let event = strict_json::parse(body).map_err(Problem::BadJson)?;
     let Value::Object(mut members) = event else {
