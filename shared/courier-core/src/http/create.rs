@@ -1,7 +1,7 @@
 //! `POST /v1/operations`: begins the operation and builds the answer that the caller prefers.
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 
 use super::body::{self, CREATE_TYPES};
 use super::cloud_event::{self, PlainRequest};
@@ -25,6 +25,8 @@ pub(super) async fn create(
     let wished = wished_client(request)?;
     let client = session.client(wished.as_deref())?;
     let event = cloud_event::read(request, media_type, &mut signed)?;
+    // A body that is no event would be a failed delivery to a sender such as Knative, which takes it for a reply.
+    let has_body_by_default = event.is_none();
     let plain = event.map(|event| event.into_request(request.headers(), client));
     let plain = plain.transpose()?.unwrap_or_else(|| PlainRequest {
         body: request.body().clone(),
@@ -65,6 +67,11 @@ pub(super) async fn create(
     } else {
         session.state(&record)
     };
+    let has_body = preferences.representation.unwrap_or(has_body_by_default);
+    if response.status().is_success() && !has_body {
+        *response.body_mut() = Bytes::new();
+        response.headers_mut().remove(header::CONTENT_TYPE);
+    }
     let headers = response.headers_mut();
     insert(headers, "location", &path(&record));
     if replayed {

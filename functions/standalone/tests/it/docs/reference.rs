@@ -19,7 +19,7 @@ use super::authentication::filled;
 use crate::rules::{read, root};
 
 /// Pages whose links and paths are checked; those of `docs/callers` have a test of their own.
-const PAGES: [&str; 36] = [
+const PAGES: [&str; 38] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -31,6 +31,7 @@ const PAGES: [&str; 36] = [
     "docs/app-registration.md",
     "docs/authentication.md",
     "docs/backup.md",
+    "docs/event-senders.md",
     "docs/graph-behaviour.md",
     "docs/metrics.md",
     "docs/mutants.md",
@@ -39,6 +40,7 @@ const PAGES: [&str; 36] = [
     "docs/reference/callbacks.md",
     "docs/reference/command-line.md",
     "docs/reference/configuration.md",
+    "docs/reference/events-in.md",
     "docs/reference/problems.md",
     "docs/reference/simulator.md",
     "docs/reliability.md",
@@ -206,6 +208,8 @@ fn problems() -> Vec<Problem> {
         }),
         Problem::InvalidRequest(vec![Violation::new("", "")]),
         Problem::InvalidHeader { name: "", rule: "" },
+        Problem::InvalidEvent(Vec::new()),
+        Problem::SourceForbidden,
         Problem::InvalidQuery {
             parameter: String::new(),
             rule: "",

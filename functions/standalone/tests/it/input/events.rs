@@ -1,17 +1,16 @@
-//! CloudEvents as requests: in both modes of HTTP and in a queue, with the handshake before them.
+//! CloudEvents as requests in both modes of HTTP, with the handshake before them.
 
-use courier_core::http::intake::{self, Refusal, Taken};
 use courier_core::operation::OperationId;
 use courier_testkit::tenants::REQUEST_SECRETS;
-use courier_testkit::world::{Answer, HR_KEY, World};
-use jiff::Timestamp;
+use courier_testkit::world::{Answer, World};
 use serde_json::{Value, json};
 
 use crate::rules::read;
 
-const QUEUE: &str = "courier-intake";
 /// The idempotency key of the event of [`event`], made with Python's hashlib.
 const KEY: &str = "event-50582c91afccd0fa7886a3ac11b455aea7271fc56c3b4fddb325f5ea092dd9bb";
+/// The answer to an event has no body unless it is asked for.
+const WITH_BODY: (&str, &str) = ("prefer", "return=representation");
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// A client of one queue, one whose events are signed, and origins of which each client permits another.
@@ -28,7 +27,7 @@ signed = { dialect = "github", secrets = ["env:GITHUB_SECRET"] }
 [seal]
 "#;
 
-async fn world() -> World {
+pub(super) async fn world() -> World {
     World::with(|setup| {
         let config = setup.config.replace("[seal]\n", CLIENTS);
         let mine = "[clients.tickets]\nevent_origins = [\"eventgrid.azure.net\", \"ours.example\"]";
@@ -40,11 +39,11 @@ async fn world() -> World {
     .await
 }
 
-fn event() -> Value {
+pub(super) fn event() -> Value {
     serde_json::from_str(&read("events/cloudevent-schedule.json")).unwrap()
 }
 
-fn with(changes: Value) -> Value {
+pub(super) fn with(changes: Value) -> Value {
     let mut event = event();
     let (Value::Object(members), Value::Object(changes)) = (&mut event, changes) else {
         panic!("objects");
@@ -55,7 +54,8 @@ fn with(changes: Value) -> Value {
 
 async fn structured(world: &World, event: &Value) -> Answer {
     let kind = "application/cloudevents+json; charset=utf-8";
-    world.post_with(&[("content-type", kind)], event).await
+    let head = [("content-type", kind), WITH_BODY];
+    world.post_with(&head, event).await
 }
 
 fn replayed(answer: &Answer) -> bool {
@@ -77,6 +77,7 @@ async fn one_event_is_one_operation_in_either_mode_and_as_the_plain_request_of_i
         ("ce-id", "RITM0012348%2F1"),
         ("ce-correlationid", "RITM0012348"),
         ("ce-traceparent", PARENT),
+        WITH_BODY,
     ];
     let mut plain = data.clone();
     plain["reference"] = "RITM0012348".into();
@@ -87,7 +88,7 @@ async fn one_event_is_one_operation_in_either_mode_and_as_the_plain_request_of_i
         world.post_with(&binary, &data).await,
         world.post_with(&[("idempotency-key", KEY)], &plain).await,
         // As EventBridge sends it, unless it is told another media type.
-        world.post(&event()).await,
+        world.post_with(&[WITH_BODY], &event()).await,
         structured(&world, &coded).await,
         structured(&world, &moved).await,
     ] {
@@ -95,10 +96,18 @@ async fn one_event_is_one_operation_in_either_mode_and_as_the_plain_request_of_i
         assert_eq!(answer.id(), first.id());
     }
     assert_eq!(world.simulator.jobs().len(), 1);
+    let empty = world.post(&event()).await;
+    assert!(replayed(&empty));
+    assert_eq!(
+        (empty.header("content-type"), &empty.body),
+        (None, &Value::Null)
+    );
+    let place = format!("/v1/operations/{}", first.id());
+    assert_eq!(empty.header("location"), Some(&*place));
     // A key in the header goes before the event's own; another id is another operation.
     let kind = ("content-type", "application/cloudevents+json");
     let own = world
-        .post_with(&[kind, ("idempotency-key", "k")], &event())
+        .post_with(&[kind, WITH_BODY, ("idempotency-key", "k")], &event())
         .await;
     let other = with(json!({ "id": "RITM0012348/2", "source": "urn:a" }));
     for answer in [own, structured(&world, &other).await] {
@@ -279,11 +288,12 @@ async fn a_signed_event_is_one_in_structured_mode_only() {
     };
     let send = async |body: String, head: &[(&str, &str)]| {
         let signature = signed(&body);
-        let all = [
-            &[("authorization", ""), ("x-hub-signature-256", &*signature)],
-            head,
-        ]
-        .concat();
+        let own = [
+            ("authorization", ""),
+            ("x-hub-signature-256", &*signature),
+            WITH_BODY,
+        ];
+        let all = [&own[..], head].concat();
         world.call("POST", "/v1/operations", &all, body).await
     };
     let first = send(event().to_string(), &[]).await;
@@ -302,116 +312,4 @@ async fn a_signed_event_is_one_in_structured_mode_only() {
     let data = event()["data"].to_string();
     let binary = send(data, &[("ce-id", "1"), ("ce-specversion", "1.0")]).await;
     assert_eq!(binary.body["errors"][0]["header"], "ce-id", "{binary:?}");
-}
-
-async fn take(world: &World, message: &str) -> Taken {
-    intake::take(&world.app, QUEUE, message, Timestamp::MAX).await
-}
-
-async fn refusal(world: &World, message: &Value) -> Refusal {
-    match take(world, &message.to_string()).await {
-        Taken::Refused(refusal) => *refusal,
-        taken @ (Taken::Accepted | Taken::Later(_) | Taken::Unreadable(_)) => {
-            panic!("{taken:?}: {message}")
-        }
-    }
-}
-
-fn sample(name: &str) -> String {
-    let batch: Value = serde_json::from_str(&read(&format!("events/intake-{name}.json"))).unwrap();
-    batch["Records"][0]["body"].as_str().unwrap().to_owned()
-}
-
-#[tokio::test]
-async fn each_kind_of_message_in_a_queue_begins_one_operation_however_often_it_comes() {
-    let world = world().await;
-    let mut request = event()["data"].take();
-    request["reference"] = "RITM0012351".into();
-    let mut notified: Value = serde_json::from_str(&sample("sns")).unwrap();
-    notified["Message"] = request.to_string().into();
-    let enveloped = json!({
-        "detail-type": "any", "source": "com.other", "id": "1", "detail": with(json!({ "id": "9" })),
-    });
-    let messages = [sample("cloudevent"), sample("eventbridge"), sample("sns")];
-    let messages = messages
-        .into_iter()
-        .chain([notified, enveloped].map(|one| one.to_string()));
-    let messages: Vec<String> = messages.collect();
-    for message in messages.iter().chain(messages.iter().rev()) {
-        let taken = take(&world, message).await;
-        assert!(matches!(taken, Taken::Accepted), "{taken:?}: {message}");
-    }
-    assert_eq!(
-        world.simulator.calls("schedule.start").len(),
-        messages.len()
-    );
-    // The operations are the queue's client's, and nobody else's.
-    for headers in [&[][..], &[("x-api-key", HR_KEY)]] {
-        let list = world.call("GET", "/v1/operations", headers, "").await;
-        assert_eq!(list.body["operations"], json!([]));
-    }
-}
-
-#[tokio::test]
-async fn a_message_that_cannot_be_a_request_is_refused_and_one_that_is_no_event_is_left() {
-    let world = world().await;
-    let forbidden = with(json!({ "data": { "operation": "goals.exportJob", "parameters": {} } }));
-    let loops = with(json!({ "type": "io.graph-courier.operation.ended" }));
-    let detail = |kind: &str| json!({ "detail-type": kind, "source": "com.contoso.tickets", "id": "1", "detail": { "a": 1 } });
-    for (message, problem, published) in [
-        (
-            with(json!({ "source": "urn:foreign" })),
-            "source-forbidden",
-            true,
-        ),
-        (with(json!({ "id": null })), "invalid-event", true),
-        (with(json!({ "type": "com.other" })), "invalid-event", true),
-        (
-            with(json!({ "extra": "x".repeat(1_000_000) })),
-            "payload-too-large",
-            true,
-        ),
-        (forbidden, "operation-forbidden", true),
-        (detail("Graph Operation Requested"), "invalid-request", true),
-        (detail("Ticket Closed"), "invalid-event", true),
-        (loops, "invalid-event", false),
-    ] {
-        let refusal = refusal(&world, &message).await;
-        let kind = refusal.problem["type"].as_str().unwrap();
-        assert!(kind.ends_with(problem), "{kind}: {problem}");
-        assert_eq!(refusal.client, "bus");
-        assert_eq!(refusal.may_be_published(), published, "{problem}");
-        intake::refused(&world.app, &refusal);
-    }
-    assert_eq!(world.app.metrics.take().events_refused, 8);
-    let confirmation = r#"{"Type":"SubscriptionConfirmation","Message":"{}"}"#;
-    for message in ["", "hello", "[]", "{}", &sample("foreign"), confirmation] {
-        let taken = take(&world, message).await;
-        assert!(
-            matches!(taken, Taken::Unreadable(_)),
-            "{taken:?}: {message}"
-        );
-    }
-    let taken = intake::take(&world.app, "other", &sample("cloudevent"), Timestamp::MAX).await;
-    assert!(matches!(taken, Taken::Unreadable(_)), "{taken:?}");
-    assert!(world.simulator.journal().is_empty());
-}
-
-/// No header takes a caller of HTTP for the queue's client, who has no other credential.
-#[tokio::test]
-async fn nobody_is_a_queue_by_http() {
-    let world = world().await;
-    for (name, value) in [
-        ("x-queue", QUEUE),
-        (
-            "eventsourcearn",
-            "arn:aws:sqs:us-east-1:000000000000:courier-intake",
-        ),
-        ("authorization", "Bearer sqs:courier-intake"),
-        ("x-api-key", "courier-intake"),
-    ] {
-        let head = [("authorization", ""), (name, value)];
-        let answer = world.post_with(&head, &event()).await;
-        assert_eq!(answer.status, 401, "{name}: {answer:?}");
-    }
 }

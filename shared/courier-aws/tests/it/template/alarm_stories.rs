@@ -109,8 +109,11 @@ fn a_dead_sweeper_is_noticed_after_half_an_hour_and_a_late_one_is_not() {
 #[test]
 fn a_single_event_rings_and_no_event_does_not() {
     for name in [
+        "AcceptErrors",
         "AuthorizationLost",
         "DeadLetter",
+        "EventsRefused",
+        "IntakeDeadLetter",
         "Orphaned",
         "Overdue",
         "PollErrors",
@@ -239,10 +242,17 @@ fn each_count_of_the_program_raises_its_own_alarm_and_no_other() {
             },
             "Unusable",
         ),
+        (
+            Counts {
+                events_refused: 1,
+                ..none()
+            },
+            "EventsRefused",
+        ),
     ] {
         assert_eq!(ringing(&counts), BTreeSet::from([name]));
     }
-    assert_eq!(ringing(&everything()).len(), 7);
+    assert_eq!(ringing(&everything()).len(), 8);
     let ordinary = Counts {
         started: 3,
         polls: 100,
