@@ -54,12 +54,11 @@ fn read<'a>(
         map.append(HeaderName::from_static(name), value);
     }
     let (body, allowed) = (body.to_string(), Allowed::default());
-    let catalogue = Catalogue::shipped();
     parse(
         body.as_bytes(),
         &map,
         client,
-        catalogue,
+        Catalogue::shipped(),
         &allowed,
         &random_ids(),
         now(),
