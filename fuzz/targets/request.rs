@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use courier_core::catalogue::{Catalogue, Restart};
 use courier_core::config::credentials::Credentials;
-use courier_core::config::{CallbackProfiles, Client};
+use courier_core::config::{CallbackProfiles, Client, EventRules};
 use courier_core::crypto::seal::Sealer;
 use courier_core::crypto::secret::Secret;
 use courier_core::http::request::{NewOperation, parse};
@@ -31,6 +31,7 @@ static CLIENT: LazyLock<Client> = LazyLock::new(|| Client {
     callback_origins: vec!["https://tickets.example".to_owned()],
     signing_secrets: Vec::new(),
     profiles: CallbackProfiles::default(),
+    events: EventRules::default(),
 });
 
 static SEALER: LazyLock<Sealer> = LazyLock::new(|| {

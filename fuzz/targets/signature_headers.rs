@@ -15,7 +15,7 @@ use courier_core::auth::signed::verify;
 use courier_core::config::credentials::{
     Credentials, Dialect, Encoding, HmacAlgorithm, SignedRequests,
 };
-use courier_core::config::{CallbackProfiles, Client};
+use courier_core::config::{CallbackProfiles, Client, EventRules};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -58,6 +58,7 @@ fn client(dialect: Dialect) -> Client {
         callback_origins: Vec::new(),
         signing_secrets: Vec::new(),
         profiles: CallbackProfiles::default(),
+        events: EventRules::default(),
     }
 }
 

@@ -221,6 +221,11 @@ fn proofs(credentials: &Credentials) -> Vec<String> {
             jwt.jwks_url
         ));
     }
+    if let Some(queue) = &credentials.queue {
+        lines.push(format!(
+            "  takes requests from the SQS queue {queue}, whoever may send to it; that only starts operations"
+        ));
+    }
     lines
 }
 

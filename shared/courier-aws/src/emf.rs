@@ -77,6 +77,7 @@ pub fn lines(table: &str, counts: &Counts, now: Timestamp) -> Vec<Value> {
         ("Stumbled", counts.step_crashes),
         ("Overdue", counts.overdue),
         ("Unusable", counts.unusable),
+        ("EventsRefused", counts.events_refused),
     ] {
         if value > 0 {
             plain.insert(name.to_owned(), json!(value));

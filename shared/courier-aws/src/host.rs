@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use crate::batch::{self, Delivery};
 use crate::clients::{self, TlsError};
 use crate::emf::Emf;
+use crate::intake::{self, Arrival};
 use crate::queue::SqsQueue;
 use crate::secrets::{ConfigError, Sources, Vault};
 use crate::settings::{Settings, SettingsErrors};
@@ -152,6 +153,31 @@ impl Host {
         let app = self.app().await;
         let staying = batch::handle(&app, &self.queue, deliveries, ends_at).await;
         self.finish(&app, EVENTS_TIME, ends_at).await;
+        staying
+    }
+
+    /// Takes one batch of intake queues before `ends_at`, and returns the ids of the messages that stay in their queue.
+    ///
+    /// What is refused or unknown is tried once more when a reload finds that the configuration has changed.
+    pub async fn accept(&self, arrivals: &[Arrival], ends_at: Timestamp) -> Vec<String> {
+        let mut app = self.app().await;
+        let all: Vec<&Arrival> = arrivals.iter().collect();
+        let taken = intake::take(&app, &all, ends_at).await;
+        let taken = all.into_iter().zip(taken);
+        let (again, mut taken): (Vec<_>, Vec<_>) =
+            taken.partition(|(_, taken)| intake::depends_on_configuration(taken));
+        if !again.is_empty()
+            && let Some(renewed) = self.reread(MIN_RELOAD_INTERVAL).await
+        {
+            let refused: Vec<&Arrival> = again.iter().map(|(arrival, _)| *arrival).collect();
+            let answers = intake::take(&renewed, &refused, ends_at).await;
+            taken.extend(refused.into_iter().zip(answers));
+            app = renewed;
+        } else {
+            taken.extend(again);
+        }
+        let staying = intake::settle(&app, &self.queue, taken, ends_at).await;
+        self.report_metrics(&app);
         staying
     }
 

@@ -1,7 +1,8 @@
 //! The platform of AWS: the ports on DynamoDB and SQS, configuration from Secrets Manager and Systems Manager, and what
-//! the three Lambda functions share.
+//! the four Lambda functions share.
 //! Read in this order: `settings` (the environment), `host` (the state of a process), `table` and `queue` (the ports),
-//! `batch` (one batch of messages).
+//! `batch` (one batch of messages), `intake` (one batch
+//! of requests).
 
 use jiff::Timestamp;
 
@@ -18,6 +19,7 @@ pub mod queue;
 pub mod table;
 
 pub mod batch;
+pub mod intake;
 
 mod clients;
 pub mod http_client;

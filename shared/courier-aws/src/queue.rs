@@ -50,6 +50,25 @@ impl SqsQueue {
         }
     }
 
+    /// Returns the queue of this ARN, which is of the same account's or another's.
+    pub async fn of_arn(&self, arn: &str) -> Result<Self, QueueError> {
+        let unknown = || QueueError("SQS knows no queue of this ARN".into());
+        let (account, name) = place(arn).ok_or_else(unknown)?;
+        let url = self
+            .client
+            .get_queue_url()
+            .queue_name(name)
+            .queue_owner_aws_account_id(account)
+            .send()
+            .await
+            .map_err(|error| QueueError(error.into()))?
+            .queue_url;
+        Ok(Self {
+            url: url.ok_or_else(unknown)?,
+            ..self.clone()
+        })
+    }
+
     /// Hides messages until they are due, or for 12 hours if that is sooner: the record decides whether it was long
     /// enough.
     ///
@@ -105,25 +124,15 @@ impl SqsQueue {
             .map_err(|error| wrap(error.into()))?;
         let policy = attributes.attributes.unwrap_or_default();
         let policy = policy.get(&QueueAttributeName::RedrivePolicy);
-        let place = policy
+        let arn = policy
             .and_then(|text| serde_json::from_str::<Value>(text).ok())
-            .and_then(|policy| dead_letter_place(policy["deadLetterTargetArn"].as_str()?));
-        let (account, name) =
-            place.ok_or_else(|| wrap("the queue names no dead-letter queue".into()))?;
-        let url = self
-            .client
-            .get_queue_url()
-            .queue_name(name)
-            .queue_owner_aws_account_id(account);
-        let url = url
-            .send()
-            .await
-            .map_err(|error| wrap(error.into()))?
-            .queue_url;
+            .and_then(|policy| policy["deadLetterTargetArn"].as_str().map(str::to_owned));
+        let arn = arn.ok_or_else(|| wrap("the queue names no dead-letter queue".into()))?;
+        let dead = self.of_arn(&arn).await?;
         let sent = self
             .client
             .send_message()
-            .set_queue_url(url)
+            .queue_url(dead.url)
             .message_body(body);
         sent.send().await.map_err(|error| wrap(error.into()))?;
         Ok(())
@@ -214,10 +223,14 @@ fn seconds(now: Timestamp, due: Timestamp) -> i32 {
 }
 
 /// Returns account and name of a queue, given its ARN.
-fn dead_letter_place(arn: &str) -> Option<(String, String)> {
-    let mut parts = arn.rsplit(':');
-    let (name, account) = (parts.next()?, parts.next()?);
-    Some((account.to_owned(), name.to_owned()))
+fn place(arn: &str) -> Option<(&str, &str)> {
+    let (front, name) = arn.rsplit_once(':')?;
+    Some((front.rsplit(':').next()?, name))
+}
+
+/// Returns the name of a queue, given its ARN.
+pub(crate) fn name_of(arn: &str) -> &str {
+    place(arn).map_or("", |(_, name)| name)
 }
 
 #[cfg(test)]
@@ -238,12 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn the_dead_letter_queue_is_found_by_its_arn() {
-        let place = dead_letter_place("arn:aws:sqs:eu-west-1:123456789012:courier-dead");
-        assert_eq!(
-            place,
-            Some(("123456789012".to_owned(), "courier-dead".to_owned()))
-        );
-        assert_eq!(dead_letter_place("courier-dead"), None);
+    fn a_queue_is_found_by_its_arn() {
+        let arn = "arn:aws:sqs:eu-west-1:123456789012:courier-dead";
+        assert_eq!(place(arn), Some(("123456789012", "courier-dead")));
+        assert_eq!(name_of(arn), "courier-dead");
+        assert_eq!(place("courier-dead"), None);
     }
 }

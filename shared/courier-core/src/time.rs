@@ -27,6 +27,22 @@ pub fn milliseconds(time: Timestamp) -> String {
     format!("{time:.3}")
 }
 
+/// Parses a `date-time` of RFC 3339, section 5.6, and nothing else that the parser would accept.
+pub(crate) fn rfc_3339(text: &str) -> Option<Timestamp> {
+    let letters = text.chars().map(|letter| match letter {
+        '0'..='9' => '0',
+        other => other.to_ascii_uppercase(),
+    });
+    let shape: String = letters.collect();
+    let after_seconds = shape.strip_prefix("0000-00-00T00:00:00")?;
+    let offset = match after_seconds.strip_prefix(".0") {
+        Some(fraction) => fraction.trim_start_matches('0'),
+        None => after_seconds,
+    };
+    let is_offset = matches!(offset, "Z" | "+00:00" | "-00:00");
+    is_offset.then(|| text.parse().ok())?
+}
+
 /// Serialises a time as [`milliseconds`] writes it.
 pub(crate) fn serialize_milliseconds<S: serde::Serializer>(
     time: &Timestamp,

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use courier_core::catalogue::Catalogue;
 use courier_core::config::credentials::Credentials;
-use courier_core::config::{CallbackProfiles, Client};
+use courier_core::config::{CallbackProfiles, Client, EventRules};
 use courier_core::http::request::{NewOperation, parse};
 use courier_core::operation::random_ids;
 use courier_core::outbound::address::Allowed;
@@ -30,6 +30,7 @@ fn client(name: &str) -> Client {
         callback_origins: vec!["https://tickets.example".to_owned()],
         signing_secrets: Vec::new(),
         profiles: CallbackProfiles::default(),
+        events: EventRules::default(),
     }
 }
 

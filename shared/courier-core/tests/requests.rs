@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use courier_core::catalogue::Catalogue;
 use courier_core::catalogue::schema::Violation;
 use courier_core::config::credentials::Credentials;
-use courier_core::config::{CallbackProfiles, Client};
+use courier_core::config::{CallbackProfiles, Client, EventRules};
 use courier_core::crypto::seal::Sealer;
 use courier_core::crypto::secret::Secret;
 use courier_core::http::problem::Problem;
@@ -39,6 +39,7 @@ fn client() -> Client {
         callback_origins: vec!["https://tickets.example".to_owned()],
         signing_secrets: Vec::new(),
         profiles: CallbackProfiles::default(),
+        events: EventRules::default(),
     }
 }
 
@@ -53,12 +54,11 @@ fn read<'a>(
         map.append(HeaderName::from_static(name), value);
     }
     let (body, allowed) = (body.to_string(), Allowed::default());
-    let catalogue = Catalogue::shipped();
     parse(
         body.as_bytes(),
         &map,
         client,
-        catalogue,
+        Catalogue::shipped(),
         &allowed,
         &random_ids(),
         now(),

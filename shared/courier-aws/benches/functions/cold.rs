@@ -47,7 +47,7 @@ pub(crate) async fn measure(count: usize, table: &mut Table) -> Result<()> {
         table.spread(&format!("{name}, init, wall"), &starts.wall, "", "")?;
         let what = match name {
             "start-operation" => "a request",
-            "poll-operation" => "an empty batch",
+            "poll-operation" | "accept-request" => "an empty batch",
             _ => "a sweep",
         };
         let text = format!("{name}, first, {what}, CPU");

@@ -1,4 +1,4 @@
-//! The three functions, built as they are deployed.
+//! The four functions, built as they are deployed.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,7 +8,12 @@ use std::sync::OnceLock;
 
 use cloud_testkit::python;
 
-pub(crate) const FUNCTIONS: [&str; 3] = ["start-operation", "poll-operation", "sweep-operations"];
+pub(crate) const FUNCTIONS: [&str; 4] = [
+    "start-operation",
+    "poll-operation",
+    "sweep-operations",
+    "accept-request",
+];
 
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -37,7 +42,7 @@ pub(crate) fn target() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
 }
 
-/// `function` as it is deployed, or not optimised where `SAM_BUILD_MODE` is `debug`; all three are made if they are not up to date.
+/// `function` as it is deployed, or not optimised where `SAM_BUILD_MODE` is `debug`; all four are made if they are not up to date.
 ///
 /// It is a copy: `sam build` could not replace a program that runs.
 pub(crate) fn binary(function: &str) -> PathBuf {

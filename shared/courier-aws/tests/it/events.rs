@@ -20,6 +20,7 @@ use url::Url;
 
 use crate::binaries::root;
 use crate::cloud::Cloud;
+use crate::intake;
 
 fn read(name: &str) -> Value {
     let text = std::fs::read_to_string(root().join("events").join(name)).unwrap();
@@ -112,6 +113,23 @@ async fn every_sample_event_gets_the_answer_in_its_readme() {
         assert_eq!(answer["batchItemFailures"], json!(ids), "{name}");
         seen.insert(name.to_owned());
     }
+    let accept = intake::accept(&cloud).await;
+    for (name, failures) in [
+        ("intake-cloudevent.json", 0),
+        ("intake-eventbridge.json", 0),
+        ("intake-sns.json", 0),
+        ("intake-foreign.json", 1),
+    ] {
+        let answer = invoke(&accept, &read(name)).await;
+        let failed = answer["batchItemFailures"].as_array().unwrap();
+        assert_eq!(failed.len(), failures, "{name}: {answer}");
+        seen.insert(name.to_owned());
+    }
+    // Its event is that of a message in a queue.
+    let event = read("cloudevent-schedule.json").to_string();
+    let queued = read("intake-cloudevent.json")["Records"][0]["body"].take();
+    assert_eq!(queued, event);
+    seen.insert("cloudevent-schedule.json".to_owned());
     cloud.clock.advance(Duration::from_secs(1));
     assert_eq!(
         invoke(&cloud.sweep, &read("schedule.json")).await,

@@ -16,6 +16,7 @@ mod deployed;
 mod events;
 mod faults;
 mod happy;
+mod intake;
 mod kill;
 mod overflow;
 mod seal_key;

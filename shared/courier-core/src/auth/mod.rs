@@ -25,6 +25,8 @@ pub struct Caller<'a> {
     pub client: &'a Client,
     /// The signed identity of the request, if a signature authenticates it.
     pub signed: Option<Signed>,
+    /// When the caller has no more use for the operation, if it says so.
+    pub expires: Option<Timestamp>,
 }
 
 /// Somebody whom the configuration knows, and who proves it with credentials.
@@ -102,6 +104,7 @@ impl<'a> From<&'a Client> for Caller<'a> {
         Self {
             client,
             signed: None,
+            expires: None,
         }
     }
 }
@@ -160,6 +163,14 @@ impl Denied<'_> {
             }
         }
     }
+}
+
+/// Returns the client whose requests arrive in this queue. Only the host of an intake queue asks: the name is what the
+/// platform says about the queue, and no part of a request.
+pub(crate) fn by_queue<'a>(config: &'a Config, queue: &str) -> Option<Principal<'a>> {
+    let mut clients = config.clients.values();
+    let found = clients.find(|client| client.credentials.queue.as_deref() == Some(queue));
+    found.map(Principal::Client)
 }
 
 /// Returns the challenges of a 401 (RFC 9110, section 11.6.1): one for each scheme of `Authorization` that a client may

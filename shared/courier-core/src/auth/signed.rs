@@ -51,6 +51,7 @@ pub fn verify<'a>(
     Ok(Caller {
         client,
         signed: Some(claim.same),
+        expires: None,
     })
 }
 

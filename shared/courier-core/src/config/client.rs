@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::aws::Aws;
 use super::callback::{self, CallbackProfiles};
 use super::credentials::{Credentials, credentials};
+use super::event_rules::EventRules;
 use super::findings::did_you_mean;
 use super::graph::{TEST_HOST, WrittenGraph};
 use crate::catalogue::{Catalogue, Operation};
@@ -33,6 +34,8 @@ pub struct Client {
     pub profiles: CallbackProfiles,
     /// Events are sent about its operations, where events are configured.
     pub events: bool,
+    /// Whose events are the client's requests.
+    pub event_rules: EventRules,
 }
 
 /// What the rest of the document says, by which a client is checked.
@@ -65,6 +68,7 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) 
         );
     }
     let events = table.flag("events").unwrap_or(true);
+    let event_rules = EventRules::read(table);
     warn(table, &callback_origins);
     Client {
         name: name.to_owned(),
@@ -77,6 +81,7 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) 
         signing_secrets,
         profiles,
         events,
+        event_rules,
     }
 }
 

@@ -1,15 +1,11 @@
-//! Reads the credentials of a caller: API keys, Basic, signed requests and JWTs, any of them at once. The module
-//! `auth` verifies requests by them.
-
-use std::collections::BTreeMap;
+//! Reads the credentials of a caller: API keys, Basic, signed requests, JWTs and a queue, any of them at once. The
+//! module `auth` verifies requests by them.
 
 use http::HeaderName;
-use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::client::Client;
+use super::event_rules;
 use super::findings::did_you_mean;
-use super::operator::Operator;
 use super::reader::Reader;
 pub use crate::crypto::hmac::{Encoding, HmacAlgorithm};
 use crate::crypto::secret::Secret;
@@ -24,6 +20,8 @@ pub struct Credentials {
     pub basic: Option<Basic>,
     pub signed: Option<SignedRequests>,
     pub jwt: Option<JwtRule>,
+    /// The name of the SQS queue whose messages are this client's requests.
+    pub queue: Option<String>,
 }
 
 /// A user name and its passwords for HTTP Basic authentication (RFC 7617).
@@ -133,10 +131,11 @@ impl JwtAlgorithm {
 
 /// Reads the credentials of a client.
 pub(super) fn credentials(table: &mut Reader<'_>, allowed: &Allowed) -> Credentials {
-    let rule = "at least one key is needed (or basic, signed or jwt instead), or nobody can call as this client";
-    let unsigned = read(table, allowed, &["basic", "signed", "jwt"], rule);
+    let rule = "at least one key is needed (or basic, signed, jwt or source instead), or nobody can call as this client";
+    let unsigned = read(table, allowed, &["basic", "signed", "jwt", "source"], rule);
     Credentials {
         signed: table.optional_table("signed", signed).flatten(),
+        queue: event_rules::queue(table),
         ..unsigned
     }
 }
@@ -168,6 +167,7 @@ fn read(
         jwt: table
             .optional_table("jwt", |table| jwt(table, allowed))
             .flatten(),
+        queue: None,
     }
 }
 
@@ -325,74 +325,4 @@ fn jwt(table: &mut Reader<'_>, allowed: &Allowed) -> Option<JwtRule> {
         right: scope.or(role)?,
         subject,
     })
-}
-
-/// Reports every credential that two callers share, because a request must identify exactly one caller.
-///
-/// `table` is the root of the document.
-pub(super) fn check_ambiguity(
-    clients: &BTreeMap<String, Client>,
-    operators: &BTreeMap<String, Operator>,
-    table: &mut Reader<'_>,
-) {
-    let clients = clients.iter();
-    let clients = clients.map(|(name, one)| ("clients", name.as_str(), &one.credentials));
-    let operators = operators.iter();
-    let operators = operators.map(|(name, one)| ("operators", name.as_str(), &one.credentials));
-    let mut seen: BTreeMap<[u8; 32], ((&str, &str), String)> = BTreeMap::new();
-    for (kind, name, credentials) in clients.chain(operators) {
-        for (key, identity) in identities(credentials) {
-            let place = format!("{kind}.{name}.{key}");
-            match seen.get(&identity) {
-                Some((other, first)) if *other != (kind, name) => {
-                    let rule = format!("is also {first}: who calls would be unclear");
-                    let offset = table.offset_within(&[kind, name], &key);
-                    table.error_at(offset, &place, &rule);
-                }
-                Some(_) => {}
-                None => {
-                    seen.insert(identity, ((kind, name), place));
-                }
-            }
-        }
-    }
-}
-
-/// Returns each credential's place in the configuration, with a hash that only an equal credential has.
-fn identities(credentials: &Credentials) -> Vec<(String, [u8; 32])> {
-    let mut found = Vec::new();
-    let mut add = |place: String, parts: &[&[u8]]| {
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update(part.len().to_be_bytes());
-            hash.update(part);
-        }
-        found.push((place, hash.finalize().into()));
-    };
-    for (index, key) in credentials.api_keys.iter().enumerate() {
-        add(format!("api_keys[{index}]"), &[b"key", key]);
-    }
-    if let Some(basic) = &credentials.basic {
-        for (index, password) in basic.passwords.iter().enumerate() {
-            let place = format!("basic.passwords[{index}]");
-            add(place, &[b"basic", basic.username.as_bytes(), password]);
-        }
-    }
-    if let Some(signed) = &credentials.signed {
-        let header = signed.dialect.header();
-        for (index, secret) in signed.secrets.iter().enumerate() {
-            let place = format!("signed.secrets[{index}]");
-            add(place, &[b"signed", header.as_str().as_bytes(), secret]);
-        }
-    }
-    if let Some(rule) = &credentials.jwt {
-        let (kind, right) = match &rule.right {
-            Right::Scope(scope) => ("scope", scope),
-            Right::Role(role) => ("role", role),
-        };
-        let subject = rule.subject.as_deref().unwrap_or_default();
-        let parts = ["jwt", &rule.issuer, &rule.audience, kind, right, subject];
-        add("jwt".to_owned(), &parts.map(str::as_bytes));
-    }
-    found
 }

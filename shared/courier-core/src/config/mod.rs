@@ -13,10 +13,12 @@ use crate::crypto::seal::Sealer;
 use crate::outbound::address::Allowed;
 use crate::outbound::proxy::Proxy;
 
+mod ambiguity;
 mod aws;
 mod callback;
 mod client;
 pub mod credentials;
+mod event_rules;
 mod events;
 mod findings;
 mod graph;
@@ -31,11 +33,12 @@ mod reader;
 mod seal;
 mod values;
 
+use ambiguity::check_ambiguity;
 pub use aws::{Aws, Sigv4};
 pub use callback::{CallbackProfile, CallbackProfiles, ClientAuthentication, OAuth2, Proof};
 pub use client::Client;
 use client::{Context, MOST_REQUESTS, REQUESTS_PER_MINUTE, client};
-use credentials::check_ambiguity;
+pub use event_rules::EventRules;
 use events::events;
 pub use events::{EventBus, EventTarget, Events};
 pub use findings::{ConfigErrors, Finding};

@@ -43,6 +43,8 @@ pub struct Counts {
     pub overdue: u64,
     /// Records that a sweep or a list met and this program cannot use: they cannot be read, or their operation is unknown.
     pub unusable: u64,
+    /// Requests by event that were refused for good.
+    pub events_refused: u64,
 }
 
 impl Counts {
@@ -68,6 +70,7 @@ impl Counts {
             step_crashes,
             overdue,
             unusable,
+            events_refused,
         } = other;
         for (sum, more) in [
             (&mut self.started, started),
@@ -79,6 +82,7 @@ impl Counts {
             (&mut self.step_crashes, step_crashes),
             (&mut self.overdue, overdue),
             (&mut self.unusable, unusable),
+            (&mut self.events_refused, events_refused),
         ] {
             *sum += more;
         }

@@ -1,9 +1,10 @@
 //! `POST /v1/operations`: begins the operation and builds the answer that the caller prefers.
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 
-use super::body::{self, POST_TYPES};
+use super::body::{self, CREATE_TYPES};
+use super::cloud_event::{self, PlainRequest};
 use super::prefer::{Preferences, Times, await_end};
 use super::session::{Session, wished_client};
 use super::{insert, path};
@@ -15,19 +16,32 @@ use crate::operation::Reason;
 
 pub(super) async fn create(
     session: Session<'_>,
-    signed: Option<Signed>,
+    mut signed: Option<Signed>,
     request: &Request<Bytes>,
     times: Times,
 ) -> Result<Response<Bytes>, Problem> {
-    body::check(request, POST_TYPES)?;
+    let media_type = body::check(request, CREATE_TYPES)?;
     let app = session.app;
     let wished = wished_client(request)?;
     let client = session.client(wished.as_deref())?;
-    let caller = Caller { client, signed };
+    let event = cloud_event::read(request, media_type, &mut signed)?;
+    // A body that is no event would be a failed delivery to a sender such as Knative, which takes it for a reply.
+    let has_body_by_default = event.is_none();
+    let plain = event.map(|event| event.into_request(request.headers(), client));
+    let plain = plain.transpose()?.unwrap_or_else(|| PlainRequest {
+        body: request.body().clone(),
+        headers: request.headers().clone(),
+        expires: None,
+    });
+    let caller = Caller {
+        client,
+        signed,
+        expires: plain.expires,
+    };
     let preferences = Preferences::read(request.headers());
     let mut new = request::parse(
-        request.body(),
-        request.headers(),
+        &plain.body,
+        &plain.headers,
         caller,
         app.catalogue,
         &app.config.allowed,
@@ -53,6 +67,11 @@ pub(super) async fn create(
     } else {
         session.state(&record)
     };
+    let has_body = preferences.representation.unwrap_or(has_body_by_default);
+    if response.status().is_success() && !has_body {
+        *response.body_mut() = Bytes::new();
+        response.headers_mut().remove(header::CONTENT_TYPE);
+    }
     let headers = response.headers_mut();
     insert(headers, "location", &path(&record));
     if replayed {

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 use url::form_urlencoded;
 
-use crate::auth::{Principal, Signed, authenticate, challenges};
+use crate::auth::{Principal, Signed, authenticate, by_queue, challenges};
 use crate::engine::app::App;
 use crate::error_chain::chain;
 use crate::http::problem::Problem;
@@ -22,10 +22,13 @@ mod callback;
 mod callback_bulk;
 mod callback_test;
 mod catalogue;
+mod cloud_event;
 mod conditional;
 mod create;
 mod csv;
 pub mod exchange;
+mod handshake;
+pub mod intake;
 mod list;
 mod looks;
 mod one;
@@ -58,8 +61,26 @@ pub async fn handle(app: &App, request: Request<Bytes>, ends_at: Timestamp) -> R
         received: Instant::now(),
         ends_at,
     };
+    answer_from(app, &request, Door::Http, times).await
+}
+
+/// How a request has come to this process, which decides how its caller is known.
+#[derive(Clone, Copy)]
+enum Door<'a> {
+    /// From anybody, who shows credentials.
+    Http,
+    /// In the queue of this name, into which only its client's events come.
+    Queue(&'a str),
+}
+
+async fn answer_from(
+    app: &App,
+    request: &Request<Bytes>,
+    door: Door<'_>,
+    times: Times,
+) -> Response<Bytes> {
     let mut caller = None;
-    let answer = route(app, &request, times, &mut caller).await;
+    let answer = route(app, request, (door, times), &mut caller).await;
     let mut response = answer.unwrap_or_else(|problem| {
         tracing::debug!(problem = problem.as_str(), "request refused");
         problem.into_response()
@@ -71,7 +92,7 @@ pub async fn handle(app: &App, request: Request<Bytes>, ends_at: Timestamp) -> R
                 .append(header::WWW_AUTHENTICATE, challenge);
         }
     }
-    complete_location(app, &request, response.headers_mut());
+    complete_location(app, request, response.headers_mut());
     if let Some(name) = caller {
         response.extensions_mut().insert(name);
     }
@@ -82,15 +103,16 @@ pub async fn handle(app: &App, request: Request<Bytes>, ends_at: Timestamp) -> R
 async fn route(
     app: &App,
     request: &Request<Bytes>,
-    times: Times,
+    (door, times): (Door<'_>, Times),
     caller_name: &mut Option<CallerName>,
 ) -> Result<Response<Bytes>, Problem> {
     let resource = Resource::find(request.uri().path()).ok_or(Problem::NotFound)?;
     let method = request.method();
     let allow = resource.methods();
     if method == Method::OPTIONS && !allow.is_empty() {
-        let mut response = Response::new(Bytes::new());
-        *response.status_mut() = StatusCode::NO_CONTENT;
+        let post = resource.call(&Method::POST);
+        let starts = post.is_some_and(|call| call.handler == Handler::Create);
+        let mut response = handshake::answer(app, request.headers(), starts);
         insert(response.headers_mut(), "allow", &allow);
         return Ok(response);
     }
@@ -108,7 +130,13 @@ async fn route(
     if starts && request.body().len() > BODY_BYTES {
         return Err(Problem::PayloadTooLarge);
     }
-    let (who, signed) = authenticate(&app.config, &app.key_sets, request, starts, now).await?;
+    let (who, signed) = match door {
+        Door::Http => authenticate(&app.config, &app.key_sets, request, starts, now).await?,
+        Door::Queue(queue) => {
+            let client = by_queue(&app.config, queue);
+            (client.ok_or(Problem::Unauthenticated)?, None)
+        }
+    };
     *caller_name = Some(CallerName(who.name().to_owned()));
     let limited = match who {
         Principal::Client(client) => client.name.clone(),

@@ -27,6 +27,8 @@ pub(super) struct Times {
 pub(super) struct Preferences {
     pub(super) respond_async: bool,
     pub(super) wait: Option<Duration>,
+    /// Whether a successful answer has a body (`return`, section 4.2), if the caller says so.
+    pub(super) representation: Option<bool>,
 }
 
 impl Preferences {
@@ -42,6 +44,11 @@ impl Preferences {
             let found = all.iter().find(|(known, _)| known == name);
             found.map(|(_, value)| value.as_str())
         };
+        let representation = match first("return") {
+            Some("representation") => Some(true),
+            Some("minimal") => Some(false),
+            Some(_) | None => None,
+        };
         let wait = first("wait").filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
         Self {
             // An empty value is no value (RFC 7240, section 2).
@@ -49,13 +56,19 @@ impl Preferences {
             wait: wait
                 .and_then(|digits| digits.parse().ok())
                 .map(|seconds| Duration::from_secs(seconds).min(MAX_WAIT)),
+            representation,
         }
     }
 
     /// Returns the value of `Preference-Applied`, or `None` if there was no known preference.
     pub(super) fn applied(&self) -> Option<String> {
         let wait = self.wait.map(|wait| format!("wait={}", wait.as_secs()));
-        let parts = [self.respond_async.then(|| "respond-async".to_owned()), wait];
+        let body = self.representation.map(|has_body| match has_body {
+            true => "return=representation".to_owned(),
+            false => "return=minimal".to_owned(),
+        });
+        let respond_async = self.respond_async.then(|| "respond-async".to_owned());
+        let parts = [respond_async, wait, body];
         let applied: Vec<String> = parts.into_iter().flatten().collect();
         (!applied.is_empty()).then(|| applied.join(", "))
     }

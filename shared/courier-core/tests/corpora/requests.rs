@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use courier_core::catalogue::Catalogue;
 use courier_core::config::credentials::Credentials;
-use courier_core::config::{CallbackProfiles, Client};
+use courier_core::config::{CallbackProfiles, Client, EventRules};
 use courier_core::crypto::seal::Sealer;
 use courier_core::crypto::secret::Secret;
 use courier_core::http::problem::Problem;
@@ -38,6 +38,7 @@ fn read(body: &[u8], name: &'static str, value: &[u8]) -> Result<Record, String>
         callback_origins: vec!["https://hooks.example".to_owned()],
         signing_secrets: Vec::new(),
         profiles: CallbackProfiles::default(),
+        events: EventRules::default(),
     };
     let now: Timestamp = "2026-11-21T20:00:00Z".parse().unwrap();
     let mut headers = HeaderMap::new();

@@ -263,6 +263,7 @@ fn signed_service(target: &str) -> (&'static str, &'static str) {
         "DynamoDB_20120810" => ("dynamodb", "1.0"),
         "secretsmanager" => ("secretsmanager", "1.1"),
         "AmazonSSM" => ("ssm", "1.1"),
+        "AWSEvents" => ("events", "1.1"),
         "Logs_20140328" => ("logs", "1.1"),
         other => panic!("{other}: a service this kit does not speak to"),
     }

@@ -38,7 +38,8 @@ async fn prefer_wait_that_passes_before_the_end_is_202() {
         ("wait", None),
         ("wait=-1", None),
         ("wait=1e9", None),
-        ("return=minimal", None),
+        ("return=representation", Some("return=representation")),
+        ("return=nothing", None),
     ] {
         let world = World::new().await;
         let answer = world.post_with(&[("prefer", prefer)], &world.goals()).await;

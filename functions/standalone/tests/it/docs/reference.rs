@@ -19,7 +19,7 @@ use super::authentication::filled;
 use crate::rules::{read, root};
 
 /// Pages whose links and paths are checked; those of `docs/callers` have a test of their own.
-const PAGES: [&str; 37] = [
+const PAGES: [&str; 39] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -31,6 +31,7 @@ const PAGES: [&str; 37] = [
     "docs/app-registration.md",
     "docs/authentication.md",
     "docs/backup.md",
+    "docs/event-senders.md",
     "docs/events.md",
     "docs/graph-behaviour.md",
     "docs/metrics.md",
@@ -40,6 +41,7 @@ const PAGES: [&str; 37] = [
     "docs/reference/callbacks.md",
     "docs/reference/command-line.md",
     "docs/reference/configuration.md",
+    "docs/reference/events-in.md",
     "docs/reference/problems.md",
     "docs/reference/simulator.md",
     "docs/reliability.md",
@@ -207,6 +209,8 @@ fn problems() -> Vec<Problem> {
         }),
         Problem::InvalidRequest(vec![Violation::new("", "")]),
         Problem::InvalidHeader { name: "", rule: "" },
+        Problem::InvalidEvent(Vec::new()),
+        Problem::SourceForbidden,
         Problem::InvalidQuery {
             parameter: String::new(),
             rule: "",
@@ -225,7 +229,10 @@ fn problems() -> Vec<Problem> {
         Problem::SlowBody,
         Problem::BrokenBody,
         Problem::BrokenHeader,
-        Problem::UnsupportedMediaType { types },
+        Problem::UnsupportedMediaType {
+            types,
+            is_batch: true,
+        },
         Problem::UnsupportedContentEncoding { types },
         Problem::KeyReused,
         Problem::RateLimited {

@@ -110,7 +110,7 @@ async fn a_media_type_other_than_json_is_refused_and_its_parameters_mean_nothing
         "application/json-patch+json",
         "application/problem+json",
         "application/jsonx",
-        "application/cloudevents+json",
+        "application/cloudevents+avro",
         "application/json, text/plain",
         "multipart/form-data; boundary=application/json",
         "*/*",

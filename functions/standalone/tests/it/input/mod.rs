@@ -1,7 +1,9 @@
-//! Invalid input: bytes, fields, URLs, and the corpora.
+//! Invalid input: bytes, fields, URLs, events, and the corpora.
 
 mod bytes;
 mod corpora;
+mod events;
 mod fields;
+mod intake;
 mod storage;
 mod urls;

@@ -1,9 +1,10 @@
-//! Other people's client libraries as judges: of our callbacks, of our signatures, and of the simulator's token endpoint.
+//! Other people's client libraries as judges and as callers: of our callbacks, of our signatures, of events, and of the simulator's token endpoint.
 //!
 //! Each judge is a short program in Python or JavaScript around the library; what it reads and writes is JSON.
 
 mod addresses;
 mod cloud_events;
+mod event_senders;
 mod msal;
 mod openapi;
 

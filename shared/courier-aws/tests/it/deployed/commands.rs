@@ -47,9 +47,14 @@ pub(super) fn build() -> PathBuf {
     let held = lock();
     run(&mut sam);
     drop(held);
-    for (name, tested) in ["StartOperation", "PollOperation", "SweepOperations"]
-        .iter()
-        .zip(tested)
+    for (name, tested) in [
+        "StartOperation",
+        "PollOperation",
+        "SweepOperations",
+        "AcceptRequest",
+    ]
+    .iter()
+    .zip(tested)
     {
         let bootstrap = place.join("build").join(name).join("bootstrap");
         let built = std::fs::read(bootstrap).unwrap();

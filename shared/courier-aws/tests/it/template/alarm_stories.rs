@@ -109,8 +109,11 @@ fn a_dead_sweeper_is_noticed_after_half_an_hour_and_a_late_one_is_not() {
 #[test]
 fn a_single_event_rings_and_no_event_does_not() {
     for name in [
+        "AcceptErrors",
         "AuthorizationLost",
         "DeadLetter",
+        "EventsRefused",
+        "IntakeDeadLetter",
         "Orphaned",
         "Overdue",
         "PollErrors",
@@ -246,6 +249,13 @@ fn each_count_of_the_program_raises_its_own_alarm_and_no_other() {
                 ..none()
             },
             "Unusable",
+        ),
+        (
+            Counts {
+                events_refused: 1,
+                ..none()
+            },
+            "EventsRefused",
         ),
     ] {
         assert_eq!(ringing(&counts), BTreeSet::from([name]));

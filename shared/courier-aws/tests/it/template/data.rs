@@ -111,7 +111,7 @@ fn everything_that_is_kept_is_encrypted_with_the_stacks_own_key() {
         );
     }
     let groups = resources("AWS::Logs::LogGroup");
-    assert_eq!(groups.len(), 4);
+    assert_eq!(groups.len(), 5);
     for (name, group) in groups {
         let group = &group["Properties"];
         assert_eq!(short(&group["KmsKeyId"]), "Key.Arn", "{name}");

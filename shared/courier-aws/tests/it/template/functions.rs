@@ -24,7 +24,7 @@ fn number(value: &Value) -> u64 {
 #[test]
 fn each_function_has_the_timeout_that_the_program_counts_on() {
     let timeout = |name: &str| number(&properties(name)["Timeout"]);
-    assert_eq!(FUNCTIONS.map(timeout), [29, 60, 240]);
+    assert_eq!(FUNCTIONS.map(timeout), [29, 60, 240, 60]);
     let integration = &properties("HttpApiIntegration")["TimeoutInMillis"];
     assert_eq!(number(integration), 30_000);
 }
@@ -83,6 +83,7 @@ fn only_the_start_function_has_reserved_concurrency_and_only_if_it_is_asked_for(
     // It would make the mapping count receives for nothing.
     assert_eq!(reserved("PollOperation"), &Value::Null);
     assert_eq!(reserved("SweepOperations"), &Value::Null);
+    assert_eq!(reserved("AcceptRequest"), &Value::Null);
     // Zero would switch the function off.
     let condition = &template()["Conditions"]["HasStartReservedConcurrency"];
     let is_zero = json!({ "Fn::Equals": [{ "Ref": "StartReservedConcurrency" }, "0"] });
@@ -114,7 +115,7 @@ fn a_message_outlives_every_wait_the_program_makes_of_it() {
 #[test]
 fn the_queue_feeds_poll_operation_and_a_batch_may_fail_in_part() {
     let mappings = resources("AWS::Lambda::EventSourceMapping");
-    assert_eq!(mappings.len(), 1);
+    assert_eq!(mappings.len(), 2);
     let mapping = properties("PollMapping");
     // These and no others: a filter would delete messages, a window would make them late.
     let settings = [
@@ -136,6 +137,50 @@ fn the_queue_feeds_poll_operation_and_a_batch_may_fail_in_part() {
     assert_eq!(short(&concurrency[2]), "MaximumConcurrency");
     let default = &parameter("MaximumConcurrency")["Default"];
     assert_eq!((default, &concurrency[1]), (&json!(5), default));
+}
+
+#[test]
+fn an_intake_queue_feeds_accept_request_where_it_is_asked_for() {
+    assert_eq!(parameter("WithIntake")["Default"], "false");
+    for name in [
+        "AcceptLogGroup",
+        "AcceptMapping",
+        "AcceptRequest",
+        "AcceptRole",
+        "IntakeDeadLetterQueue",
+        "IntakeQueue",
+        "IntakeQueuePolicy",
+    ] {
+        let condition = &template()["Resources"][name]["Condition"];
+        assert_eq!(condition, "HasIntake", "{name}");
+    }
+    let mapping = properties("AcceptMapping");
+    assert_eq!(short(&mapping["EventSourceArn"]), "IntakeQueue.Arn");
+    assert_eq!(short(&mapping["FunctionName"]), "AcceptRequest");
+    let partial = json!(["ReportBatchItemFailures"]);
+    assert_eq!(mapping["FunctionResponseTypes"], partial);
+    assert_eq!(mapping["FilterCriteria"], Value::Null);
+    let (queue, dead) = (
+        properties("IntakeQueue"),
+        properties("IntakeDeadLetterQueue"),
+    );
+    let timeout = number(&properties("AcceptRequest")["Timeout"]);
+    assert!(number(&queue["VisibilityTimeout"]) >= 6 * timeout);
+    let retention = |queue: &Value| number(&queue["MessageRetentionPeriod"]);
+    assert!(retention(dead) > retention(queue));
+    let redrive = &queue["RedrivePolicy"];
+    let arn = short(&redrive["deadLetterTargetArn"]);
+    assert_eq!(arn, "IntakeDeadLetterQueue.Arn");
+    // Only the two services, and only for this account: whoever may send asks as the client.
+    let policy = &properties("IntakeQueuePolicy")["PolicyDocument"]["Statement"];
+    let key = &properties("Key")["KeyPolicy"]["Statement"][2]["Fn::If"];
+    assert_eq!(key[0], "HasIntake");
+    for statement in [&policy[0], &key[1]] {
+        let services = json!(["events.amazonaws.com", "sns.amazonaws.com"]);
+        assert_eq!(statement["Principal"], json!({ "Service": services }));
+        let account = json!({ "aws:SourceAccount": { "Ref": "AWS::AccountId" } });
+        assert_eq!(statement["Condition"], json!({ "StringEquals": account }));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::alarms::rows_below;
 use super::transformed::{names, short, template};
 use crate::binaries::root;
 
-/// Prints each command and option of `aws` in a page's shell blocks that AWS's own models of its services do not have, and
+/// Prints each command and option of `aws` in the shell blocks of pages that AWS's own models of its services do not have, and
 /// how many options they do have. Commands that the AWS CLI adds of its own have no model.
 const UNKNOWN_OPTIONS: &str = r"
 import re, sys
@@ -16,7 +16,8 @@ import botocore.session
 from botocore import xform_name
 OF_THE_CLI = {'logs tail': {'since'}}
 session, known = botocore.session.get_session(), 0
-for block in re.findall(r'```sh\n(.*?)```', open(sys.argv[1]).read(), re.DOTALL):
+pages = ''.join(open(page).read() for page in sys.argv[1:])
+for block in re.findall(r'```sh\n(.*?)```', pages, re.DOTALL):
     for service, name, rest in re.findall(r'\baws (\w+) ([a-z-]+)([^;#\n]*)', block.replace('\\\n', ' ')):
         options = OF_THE_CLI.get(f'{service} {name}')
         if options is None:
@@ -40,6 +41,7 @@ fn the_commands_of_the_readme_are_commands_of_aws() {
     let output = Command::new(bin.join("python3"))
         .args(["-c", UNKNOWN_OPTIONS])
         .arg(root().join("infra/README.md"))
+        .arg(root().join("docs/event-senders.md"))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();

@@ -24,7 +24,12 @@ session = boto3.Session(region_name='us-east-1')
 print(json.dumps(Translator({}, Parser(), boto_session=session).translate(template, defaults)))
 ";
 
-pub(super) const FUNCTIONS: [&str; 3] = ["StartOperation", "PollOperation", "SweepOperations"];
+pub(super) const FUNCTIONS: [&str; 4] = [
+    "StartOperation",
+    "PollOperation",
+    "SweepOperations",
+    "AcceptRequest",
+];
 
 /// The whole template; made once.
 pub(super) fn template() -> &'static Value {

@@ -112,6 +112,8 @@ pub(super) fn request_body(handler: Handler) -> Option<Value> {
         Handler::Create => {
             let mut new = body("NewOperation");
             new["content"]["application/json"]["example"] = examples::request();
+            // Its schema would be a second one for the same body, which is more than some generators of clients can read.
+            new["description"] = "Taken as the `data` of a CloudEvent too, in structured mode (`application/cloudevents+json`) and in binary mode (`ce-*` headers)".into();
             Some(new)
         }
         Handler::TestCallback => Some(body("CallbackTest")),

@@ -25,7 +25,7 @@ mod callback;
 mod deadline;
 mod fingerprint;
 mod idempotency;
-mod placeholder;
+pub(super) mod placeholder;
 
 pub(crate) use callback::{RequestedCallback, Target};
 use deadline::deadline;
@@ -71,7 +71,11 @@ pub fn parse<'a>(
     ids: &Ids,
     now: Timestamp,
 ) -> Result<NewOperation<'a>, Problem> {
-    let Caller { client, signed } = caller.into();
+    let Caller {
+        client,
+        signed,
+        expires,
+    } = caller.into();
     let value = strict_json::parse(body).map_err(Problem::BadJson)?;
     let mut errors = Vec::new();
     let fields = Fields::read(value, &mut errors);
@@ -90,7 +94,7 @@ pub fn parse<'a>(
     }
     let mut late = Vec::new();
     let deadline = deadline(
-        fields.deadline.as_deref(),
+        (fields.deadline.as_deref(), expires),
         operation,
         now,
         &mut errors,
@@ -117,7 +121,7 @@ pub fn parse<'a>(
         let times = sas::Times {
             now,
             deadline,
-            deadline_is_default: fields.deadline.is_none(),
+            deadline_is_default: fields.deadline.is_none() && expires != Some(deadline),
         };
         take_secrets(&mut parameters, operation, times, &mut errors, &mut late)
     } else {
@@ -300,14 +304,8 @@ impl Fields {
                 ("operation", Value::String(text)) => fields.operation = Some(text),
                 ("deadline", Value::String(text)) => fields.deadline = Some(text),
                 ("reference", Value::String(text)) => {
-                    let length = text.chars().count();
-                    if length == 0 || length > 256 || text.chars().any(char::is_control) {
-                        let rule = "must have 1 to 256 characters, none of them a control";
-                        errors.push(Violation::new(pointer.clone(), rule));
-                    }
-                    if placeholder::is_in(&text) {
-                        errors.push(Violation::new(pointer, placeholder::RULE));
-                    }
+                    let rule = reference_rule(&text);
+                    errors.extend(rule.map(|rule| Violation::new(pointer, rule)));
                     fields.reference = Some(text);
                 }
                 ("parameters", Value::Object(object)) => fields.parameters = Some(object),
@@ -336,6 +334,15 @@ impl Fields {
         }
         fields
     }
+}
+
+/// Returns the rule that a reference breaks.
+pub(super) fn reference_rule(text: &str) -> Option<&'static str> {
+    let length = text.chars().count();
+    if length == 0 || length > 256 || text.chars().any(char::is_control) {
+        return Some("must have 1 to 256 characters, none of them a control");
+    }
+    placeholder::is_in(text).then_some(placeholder::RULE)
 }
 
 /// Moves secret parameters out of `parameters` and leaves the part of each that may be stored.

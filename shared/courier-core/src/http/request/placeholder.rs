@@ -1,7 +1,7 @@
 //! Recognises a template's placeholder that the calling system did not fill in. Two tickets whose keys are both the text
 //! `{{issue.key}}` would be one request, and the second would get the first one's answer.
 
-pub(super) const RULE: &str =
+pub(in crate::http) const RULE: &str =
     "must not hold a placeholder that the calling system has not filled in, such as {{issue.key}}";
 
 /// Marks around a name that no number of a ticket contains.
@@ -9,7 +9,7 @@ const ANYWHERE: [(&str, &str); 2] = [("{{", "}}"), ("${", "}")];
 /// Marks that make a placeholder of a whole value, and may stand in a longer text for something else.
 const AROUND: [(&str, &str); 4] = [("<%", "%>"), ("%%", "%%"), ("$(", ")"), ("@{", "}")];
 
-pub(super) fn is_in(text: &str) -> bool {
+pub(in crate::http) fn is_in(text: &str) -> bool {
     let whole = text.trim();
     let is_around = |(open, close): &(&str, &str)| {
         let rest = whole.strip_prefix(open);

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, header};
 use serde_json::{Value, json};
 
 use crate::auth::Denied;
 use crate::catalogue::schema::Violation;
 use crate::strict_json::JsonError;
+
+mod kinds;
+
+pub use kinds::{KINDS, Kind};
 
 /// The reason why a request was not carried out. No variant contains a value of the request.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub enum Problem {
         name: &'static str,
         rule: &'static str,
     },
+    /// Attributes of a CloudEvent that break a rule.
+    InvalidEvent(Vec<BrokenAttribute>),
     InvalidQuery {
         parameter: String,
         rule: &'static str,
@@ -37,6 +43,8 @@ pub enum Problem {
         pointer: String,
         rule: String,
     },
+    /// The event comes from a source that the client does not list.
+    SourceForbidden,
     NotFound,
     MethodNotAllowed {
         allow: String,
@@ -52,6 +60,8 @@ pub enum Problem {
     BrokenHeader,
     UnsupportedMediaType {
         types: MediaTypes,
+        /// The body is a batch of events.
+        is_batch: bool,
     },
     /// The body is compressed or otherwise coded.
     UnsupportedContentEncoding {
@@ -79,150 +89,12 @@ pub enum Problem {
     Internal,
 }
 
-/// A type of problem, part of the interface.
-#[derive(Debug)]
-pub struct Kind {
-    pub status: StatusCode,
-    /// The last part of the `type`.
-    pub name: &'static str,
-    pub title: &'static str,
+/// An attribute of a CloudEvent, and the rule that it breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenAttribute {
+    pub attribute: &'static str,
+    pub rule: &'static str,
 }
-
-impl Kind {
-    /// Returns the `type` of the problem document.
-    pub fn uri(&self) -> String {
-        format!("urn:graph-courier:problem:{}", self.name)
-    }
-}
-
-const fn kind(status: StatusCode, name: &'static str, title: &'static str) -> Kind {
-    Kind {
-        status,
-        name,
-        title,
-    }
-}
-
-/// Every type of problem; the last one stands for whatever should not happen.
-pub static KINDS: [Kind; 25] = [
-    kind(
-        StatusCode::BAD_REQUEST,
-        "bad-json",
-        "The body is not acceptable JSON",
-    ),
-    kind(
-        StatusCode::BAD_REQUEST,
-        "invalid-request",
-        "The request breaks a rule",
-    ),
-    kind(
-        StatusCode::BAD_REQUEST,
-        "invalid-header",
-        "A header breaks a rule",
-    ),
-    kind(
-        StatusCode::BAD_REQUEST,
-        "invalid-query",
-        "A query parameter breaks a rule",
-    ),
-    kind(
-        StatusCode::UNAUTHORIZED,
-        "unauthenticated",
-        "No valid credentials were sent",
-    ),
-    kind(
-        StatusCode::FORBIDDEN,
-        "insufficient-scope",
-        "The token does not grant enough",
-    ),
-    kind(
-        StatusCode::FORBIDDEN,
-        "read-only",
-        "This operator may only read",
-    ),
-    kind(
-        StatusCode::FORBIDDEN,
-        "operation-forbidden",
-        "This client may not ask for this operation",
-    ),
-    kind(
-        StatusCode::FORBIDDEN,
-        "callback-forbidden",
-        "This client may not send callbacks there",
-    ),
-    kind(StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
-    kind(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method-not-allowed",
-        "This resource has other methods",
-    ),
-    kind(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "payload-too-large",
-        "The body is over 64 KiB",
-    ),
-    kind(
-        StatusCode::REQUEST_TIMEOUT,
-        "slow-body",
-        "The body did not arrive in time",
-    ),
-    kind(StatusCode::BAD_REQUEST, "broken-body", "The body is broken"),
-    kind(
-        StatusCode::BAD_REQUEST,
-        "broken-header",
-        "A header is broken",
-    ),
-    kind(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported-media-type",
-        "The body must be JSON",
-    ),
-    kind(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported-content-encoding",
-        "The body must not be compressed",
-    ),
-    kind(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "idempotency-key-reused",
-        "The idempotency key was used with another payload",
-    ),
-    kind(
-        StatusCode::TOO_MANY_REQUESTS,
-        "rate-limited",
-        "Too many requests",
-    ),
-    kind(
-        StatusCode::TOO_MANY_REQUESTS,
-        "too-many-open-operations",
-        "This client has too many open operations",
-    ),
-    kind(
-        StatusCode::CONFLICT,
-        "conflict",
-        "The operation's state does not allow this",
-    ),
-    kind(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "start-rejected",
-        "Microsoft Graph refused to start it",
-    ),
-    kind(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "unavailable",
-        "Try again later, with the same idempotency key if this was a request to start something",
-    ),
-    kind(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "unreadable-record",
-        "The stored operation cannot be read by this version",
-    ),
-    kind(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "internal",
-        "Something went wrong here",
-    ),
-];
 
 /// The media types of a body that a resource reads, with the name of the header that lists them.
 #[derive(Debug, Clone, Copy)]
@@ -259,12 +131,14 @@ impl Problem {
             Self::BadJson(_) => "bad-json",
             Self::InvalidRequest(_) => "invalid-request",
             Self::InvalidHeader { .. } => "invalid-header",
+            Self::InvalidEvent(_) => "invalid-event",
             Self::InvalidQuery { .. } => "invalid-query",
             Self::Unauthenticated | Self::CredentialRefused { .. } => "unauthenticated",
             Self::InsufficientScope { .. } => "insufficient-scope",
             Self::ReadOnly => "read-only",
             Self::OperationForbidden => "operation-forbidden",
             Self::CallbackForbidden { .. } => "callback-forbidden",
+            Self::SourceForbidden => "source-forbidden",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed { .. } => "method-not-allowed",
             Self::PayloadTooLarge => "payload-too-large",
@@ -291,6 +165,57 @@ impl Problem {
         known.unwrap_or(&KINDS[KINDS.len() - 1])
     }
 
+    /// Returns what is wrong and where, if the problem says it.
+    fn errors(&self) -> Option<Value> {
+        let one =
+            |place: &str, name: &str, rule: &str| Some(json!([{ place: name, "rule": rule }]));
+        match self {
+            Self::BadJson(JsonError { pointer, rule })
+            | Self::CallbackForbidden { pointer, rule } => one("pointer", pointer, rule),
+            Self::InvalidHeader { name, rule } => one("header", name, rule),
+            Self::InvalidQuery { parameter, rule } => one("parameter", parameter, rule),
+            Self::OperationForbidden => {
+                let rule = "is not one of this client's operations";
+                one("pointer", "/operation", rule)
+            }
+            Self::SourceForbidden => {
+                let rule = "is not one of this client's event_sources";
+                one("attribute", "source", rule)
+            }
+            Self::InvalidRequest(violations) => {
+                let errors = violations.iter();
+                let errors = errors
+                    .map(|Violation { pointer, rule }| json!({ "pointer": pointer, "rule": rule }));
+                Some(errors.collect())
+            }
+            Self::InvalidEvent(broken) => {
+                let errors = broken.iter();
+                let errors = errors.map(|BrokenAttribute { attribute, rule }| json!({ "attribute": attribute, "rule": rule }));
+                Some(errors.collect())
+            }
+            Self::Unauthenticated
+            | Self::CredentialRefused { .. }
+            | Self::InsufficientScope { .. }
+            | Self::NotFound
+            | Self::MethodNotAllowed { .. }
+            | Self::ReadOnly
+            | Self::PayloadTooLarge
+            | Self::SlowBody
+            | Self::BrokenBody
+            | Self::BrokenHeader
+            | Self::UnsupportedMediaType { .. }
+            | Self::UnsupportedContentEncoding { .. }
+            | Self::KeyReused
+            | Self::RateLimited { .. }
+            | Self::TooManyOpenOperations { .. }
+            | Self::Conflict { .. }
+            | Self::StartRejected { .. }
+            | Self::Unavailable
+            | Self::UnreadableRecord
+            | Self::Internal => None,
+        }
+    }
+
     /// Returns the problem document with its headers.
     pub fn into_response(self) -> Response<Bytes> {
         let kind = self.kind();
@@ -300,29 +225,10 @@ impl Problem {
             "status": kind.status.as_u16(),
         });
         let mut headers = Vec::new();
+        if let Some(errors) = self.errors() {
+            body["errors"] = errors;
+        }
         match self {
-            Self::BadJson(JsonError { pointer, rule }) => {
-                body["errors"] = json!([{ "pointer": pointer, "rule": rule }]);
-            }
-            Self::InvalidRequest(violations) => {
-                body["errors"] = violations
-                    .into_iter()
-                    .map(|Violation { pointer, rule }| json!({ "pointer": pointer, "rule": rule }))
-                    .collect();
-            }
-            Self::InvalidHeader { name, rule } => {
-                body["errors"] = json!([{ "header": name, "rule": rule }]);
-            }
-            Self::InvalidQuery { parameter, rule } => {
-                body["errors"] = json!([{ "parameter": parameter, "rule": rule }]);
-            }
-            Self::CallbackForbidden { pointer, rule } => {
-                body["errors"] = json!([{ "pointer": pointer, "rule": rule }]);
-            }
-            Self::OperationForbidden => {
-                let rule = "is not one of this client's operations";
-                body["errors"] = json!([{ "pointer": "/operation", "rule": rule }]);
-            }
             // The challenges of a 401 depend on the configuration; the API adds them.
             Self::CredentialRefused { rule } => body["detail"] = rule.into(),
             Self::InsufficientScope { rule } => {
@@ -330,7 +236,13 @@ impl Problem {
                 let challenge = HeaderValue::from_static("Bearer error=\"insufficient_scope\"");
                 headers.push((header::WWW_AUTHENTICATE, challenge));
             }
-            Self::UnsupportedMediaType { types } => headers.push(types.header()),
+            Self::UnsupportedMediaType { types, is_batch } => {
+                headers.push(types.header());
+                if is_batch {
+                    body["detail"] =
+                        "a batch of events is not accepted: send each event alone".into();
+                }
+            }
             Self::UnsupportedContentEncoding { types } => {
                 headers.push(types.header());
                 let identity = HeaderValue::from_static("identity");
@@ -352,7 +264,15 @@ impl Problem {
             }
             Self::Conflict { rule } => body["detail"] = rule.into(),
             Self::StartRejected { operation } => start_rejected(&mut body, operation),
-            Self::Unauthenticated
+            Self::BadJson(_)
+            | Self::InvalidRequest(_)
+            | Self::InvalidHeader { .. }
+            | Self::InvalidEvent(_)
+            | Self::InvalidQuery { .. }
+            | Self::OperationForbidden
+            | Self::CallbackForbidden { .. }
+            | Self::SourceForbidden
+            | Self::Unauthenticated
             | Self::NotFound
             | Self::ReadOnly
             | Self::PayloadTooLarge
