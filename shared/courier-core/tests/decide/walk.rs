@@ -70,6 +70,7 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        chain: None,
         shelved_until: None,
         erased_at: None,
         unknown: Map::new(),

@@ -109,6 +109,7 @@ fn record(operation: &str, state: State) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        chain: None,
         shelved_until: None,
         erased_at: None,
         unknown: Map::new(),

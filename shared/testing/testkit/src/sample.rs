@@ -61,6 +61,7 @@ pub fn sample_record(id: &OperationId) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        chain: None,
         shelved_until: None,
         erased_at: None,
         unknown: Map::new(),

@@ -268,6 +268,7 @@ impl<'a> NewOperation<'a> {
             event: None,
             delivery: Delivery::default(),
             history: vec![accepted],
+            chain: None,
             shelved_until: None,
             acknowledged: None,
             erased_at: None,

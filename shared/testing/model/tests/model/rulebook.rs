@@ -289,6 +289,7 @@ fn cut_down(before: &Record, mut after: Record) -> Record {
     after.event = frozen;
     after.revision = LATER_REVISION;
     after.history.clear();
+    after.chain = None;
     after.error = None;
     // What counts of a result is whether it says that nobody has seen what the job has made.
     after.result = after
@@ -379,6 +380,7 @@ fn accepted(operation: u8, work: Work, with_callback: bool) -> Record {
         event: None,
         delivery: Delivery::default(),
         history: Vec::new(),
+        chain: None,
         shelved_until: None,
         erased_at: None,
         unknown: Map::new(),
