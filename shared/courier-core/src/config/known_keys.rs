@@ -63,6 +63,7 @@ dialect = "body-hmac"
 [operators.a.jwt]
 [seal]
 [callbacks]
+[evidence]
 [outbound]
 [limits]
 [retention]

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 use url::Url;
 
 use crate::catalogue::Catalogue;
+use crate::crypto::evidence_keys::EvidenceKeys;
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
 use crate::outbound::address::Allowed;
@@ -17,6 +18,7 @@ use crate::outbound::proxy::Proxy;
 mod callback;
 mod client;
 pub mod credentials;
+mod evidence;
 mod findings;
 mod graph;
 #[cfg(test)]
@@ -51,6 +53,8 @@ pub struct Config {
     pub clients: BTreeMap<String, Client>,
     pub operators: BTreeMap<String, Operator>,
     pub sealer: Sealer,
+    /// The keys that sign evidence; `None` if none is made.
+    pub evidence: Option<EvidenceKeys>,
     /// The networks in which receivers may be, besides public addresses.
     pub allowed: Arc<Allowed>,
     pub callbacks: Callbacks,
@@ -108,6 +112,7 @@ impl Config {
         let proxy = root
             .optional_table("outbound", outbound::outbound)
             .flatten();
+        let evidence = root.optional_table("evidence", evidence::evidence);
         let requests_per_minute = root
             .optional_table("limits", |limits| {
                 limits.number(REQUESTS_PER_MINUTE, 1, MOST_REQUESTS)
@@ -148,6 +153,7 @@ impl Config {
                 clients,
                 operators,
                 sealer,
+                evidence: evidence.flatten(),
                 allowed: Arc::new(allowed),
                 callbacks,
                 proxy,
