@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::auth::Denied;
 use crate::catalogue::schema::Violation;
 use crate::strict_json::JsonError;
+
+mod denied;
+mod media_types;
+
+pub use media_types::MediaTypes;
 
 /// The reason why a request was not carried out. No variant contains a value of the request.
 #[derive(Debug)]
@@ -73,6 +77,10 @@ pub enum Problem {
     StartRejected {
         operation: Value,
     },
+    /// No key is configured that could sign evidence.
+    NoEvidenceKey,
+    /// The stored history does not match its hash chain, so nothing is signed.
+    HistoryAltered,
     Unavailable,
     /// The stored operation is damaged, or a newer version wrote it.
     UnreadableRecord,
@@ -104,7 +112,7 @@ const fn kind(status: StatusCode, name: &'static str, title: &'static str) -> Ki
 }
 
 /// Every type of problem; the last one stands for whatever should not happen.
-pub static KINDS: [Kind; 25] = [
+pub static KINDS: [Kind; 27] = [
     kind(
         StatusCode::BAD_REQUEST,
         "bad-json",
@@ -203,6 +211,16 @@ pub static KINDS: [Kind; 25] = [
         "The operation's state does not allow this",
     ),
     kind(
+        StatusCode::NOT_FOUND,
+        "no-evidence-key",
+        "This deployment signs no evidence",
+    ),
+    kind(
+        StatusCode::CONFLICT,
+        "history-altered",
+        "The stored history does not match its hash chain",
+    ),
+    kind(
         StatusCode::UNPROCESSABLE_ENTITY,
         "start-rejected",
         "Microsoft Graph refused to start it",
@@ -223,34 +241,6 @@ pub static KINDS: [Kind; 25] = [
         "Something went wrong here",
     ),
 ];
-
-/// The media types of a body that a resource reads, with the name of the header that lists them.
-#[derive(Debug, Clone, Copy)]
-pub struct MediaTypes {
-    pub header: &'static str,
-    pub names: &'static str,
-}
-
-impl MediaTypes {
-    fn header(self) -> (HeaderName, HeaderValue) {
-        let name = HeaderName::from_static(self.header);
-        (name, HeaderValue::from_static(self.names))
-    }
-}
-
-impl From<Denied<'_>> for Problem {
-    fn from(denied: Denied<'_>) -> Self {
-        match denied {
-            Denied::Unproven => Self::Unauthenticated,
-            Denied::Several => Self::CredentialRefused {
-                rule: "more than one credential was sent: send exactly one Authorization or X-Api-Key header",
-            },
-            Denied::Proven { rule, .. } => Self::CredentialRefused { rule },
-            Denied::NotGranted { rule, .. } => Self::InsufficientScope { rule },
-            Denied::Unreachable => Self::Unavailable,
-        }
-    }
-}
 
 impl Problem {
     /// Returns the last part of the problem's type.
@@ -278,6 +268,8 @@ impl Problem {
             Self::TooManyOpenOperations { .. } => "too-many-open-operations",
             Self::Conflict { .. } => "conflict",
             Self::StartRejected { .. } => "start-rejected",
+            Self::NoEvidenceKey => "no-evidence-key",
+            Self::HistoryAltered => "history-altered",
             Self::Unavailable => "unavailable",
             Self::UnreadableRecord => "unreadable-record",
             Self::Internal => "internal",
@@ -351,6 +343,14 @@ impl Problem {
                 headers.push((header::RETRY_AFTER, seconds(Duration::from_secs(5))));
             }
             Self::Conflict { rule } => body["detail"] = rule.into(),
+            Self::NoEvidenceKey => {
+                body["detail"] = "its configuration has no [evidence] with a key".into();
+            }
+            Self::HistoryAltered => {
+                body["detail"] =
+                    "somebody or something other than graph-courier has changed it: nothing is signed"
+                        .into();
+            }
             Self::StartRejected { operation } => start_rejected(&mut body, operation),
             Self::Unauthenticated
             | Self::NotFound

@@ -195,9 +195,14 @@ fn nothing(next: Next) -> Decision {
 
 /// Returns a decision that writes the record's next revision with these changes, and sends nothing.
 fn changed(record: &Record, next: Next, change: impl FnOnce(&mut Record)) -> Decision {
+    let before = record.history.len();
     let mut record = record.clone();
     record.revision += 1;
     change(&mut record);
+    let known = record.history.len().min(before);
+    for line in record.history.split_off(known) {
+        record.remember(line);
+    }
     Decision {
         write: Some(Box::new(record)),
         ..nothing(next)
@@ -219,6 +224,7 @@ fn line(now: Timestamp, status: &str, event: &str, detail: Option<&str>) -> Hist
         answer: None,
         client_request_id: Some("last-call".to_owned()),
         request_id: Some("last-answer".to_owned()),
+        digests: None,
         unknown: Map::new(),
     }
 }
