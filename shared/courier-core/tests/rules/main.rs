@@ -21,6 +21,7 @@ mod authorization;
 mod claims;
 mod delivering;
 mod ending;
+mod evidence;
 mod erasing;
 mod guards;
 mod looking;

@@ -19,7 +19,7 @@ use super::authentication::filled;
 use crate::rules::{read, root};
 
 /// Pages whose links and paths are checked; those of `docs/callers` have a test of their own.
-const PAGES: [&str; 36] = [
+const PAGES: [&str; 37] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -31,6 +31,7 @@ const PAGES: [&str; 36] = [
     "docs/app-registration.md",
     "docs/authentication.md",
     "docs/backup.md",
+    "docs/evidence.md",
     "docs/graph-behaviour.md",
     "docs/metrics.md",
     "docs/mutants.md",
@@ -235,6 +236,8 @@ fn problems() -> Vec<Problem> {
         Problem::StartRejected {
             operation: json!({ "error": {} }),
         },
+        Problem::NoEvidenceKey,
+        Problem::HistoryAltered,
         Problem::Unavailable,
         Problem::UnreadableRecord,
         Problem::Internal,
