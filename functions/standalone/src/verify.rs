@@ -64,11 +64,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         false => lines(&verdict, &Screen::of_output()),
     };
     output::print(&text)?;
-    Ok(ExitCode::from(match (verdict.holds(), verdict.wrong.is_empty()) {
-        (true, _) => 0,
-        (false, false) => 1,
-        (false, true) => 2,
-    }))
+    Ok(ExitCode::from(
+        match (verdict.holds(), verdict.wrong.is_empty()) {
+            (true, _) => 0,
+            (false, false) => 1,
+            (false, true) => 2,
+        },
+    ))
 }
 
 /// Returns the verdict for people: the conclusion first.

@@ -8,7 +8,10 @@ use crate::api::{Answer, Api, operation_path};
 /// Reports whether this deployment signs evidence.
 pub(crate) async fn is_signed(api: &Api<'_>) -> bool {
     let keys = api.get("/v1/evidence/keys").await;
-    let keys = keys.as_ref().ok().and_then(|keys| keys.body["keys"].as_array());
+    let keys = keys
+        .as_ref()
+        .ok()
+        .and_then(|keys| keys.body["keys"].as_array());
     keys.is_some_and(|keys| !keys.is_empty())
 }
 

@@ -15,7 +15,8 @@ const PUBLIC: &str = "PUBLIC KEY";
 const PUBLIC_DER_PREFIX: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
-const PRIVATE_RULE: &str = "must be an Ed25519 private key: 32 bytes in base64, or a PEM file of the kind PRIVATE KEY";
+const PRIVATE_RULE: &str =
+    "must be an Ed25519 private key: 32 bytes in base64, or a PEM file of the kind PRIVATE KEY";
 const PUBLIC_RULE: &str = "must be an Ed25519 public key: a PEM file of the kind PUBLIC KEY, a JWK Set, or 32 bytes in base64";
 
 /// The keys of `[evidence]`: the first signs, and all of them are published.

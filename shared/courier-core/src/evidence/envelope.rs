@@ -52,7 +52,10 @@ impl Envelope {
         let signatures = signatures.ok_or("it has no list \"signatures\"")?;
         let signatures = signatures.iter().map(|signature| {
             let text = signature.get("sig").and_then(Value::as_str);
-            decode(text.ok_or("a signature has no text \"sig\"")?, "a signature")
+            decode(
+                text.ok_or("a signature has no text \"sig\"")?,
+                "a signature",
+            )
         });
         Ok(Self {
             payload_type: text("payloadType")?.to_owned(),

@@ -3,9 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::statement::{
-    ChainView, Entry, PREDICATE_TYPE, STATEMENT_TYPE, SUBJECT_PREFIX,
-};
+use super::statement::{ChainView, Entry, PREDICATE_TYPE, STATEMENT_TYPE, SUBJECT_PREFIX};
 use crate::operation::{Hash, OperationId};
 use crate::strict_json;
 
@@ -52,10 +50,7 @@ impl Statement {
     /// Reads the payload of an envelope. The error names the broken rule.
     pub(super) fn parse(payload: &[u8]) -> Result<Self, String> {
         let mut document = strict_json::parse(payload).map_err(|error| error.to_string())?;
-        for (name, wanted) in [
-            ("_type", STATEMENT_TYPE),
-            ("predicateType", PREDICATE_TYPE),
-        ] {
+        for (name, wanted) in [("_type", STATEMENT_TYPE), ("predicateType", PREDICATE_TYPE)] {
             if document.get(name).and_then(Value::as_str) != Some(wanted) {
                 return Err(format!("its {name} is not {wanted}"));
             }
@@ -72,8 +67,9 @@ impl Statement {
             return Err("its subject is not an operation with a SHA-256 digest".to_owned());
         };
         let predicate = document["predicate"].take();
-        let predicate = serde_json::from_value(predicate)
-            .map_err(|error| format!("its predicate has not the form of {PREDICATE_TYPE}: {error}"))?;
+        let predicate = serde_json::from_value(predicate).map_err(|error| {
+            format!("its predicate has not the form of {PREDICATE_TYPE}: {error}")
+        })?;
         Ok(Self {
             id,
             subject,

@@ -41,7 +41,10 @@ pub(super) fn is_status_word(word: &str, operation: Option<&Operation>) -> bool 
     let lists = operation.map(|operation| operation.poll.words.lists());
     let known = lists.iter().flatten().flat_map(|(_, words)| words.iter());
     let lower = word.to_ascii_lowercase();
-    OPEN_WORDS.contains(&lower.as_str()) || known.into_iter().any(|known| known.eq_ignore_ascii_case(word))
+    OPEN_WORDS.contains(&lower.as_str())
+        || known
+            .into_iter()
+            .any(|known| known.eq_ignore_ascii_case(word))
 }
 
 /// Reports whether a text has the form of a request id: hexadecimal digits and hyphens.
@@ -74,7 +77,11 @@ mod tests {
             ("startClaimed", "attempt Erika", false),
             ("acknowledged", "running", false),
         ] {
-            assert_eq!(is_safe_detail(event, detail, operation), is_safe, "{event} {detail}");
+            assert_eq!(
+                is_safe_detail(event, detail, operation),
+                is_safe,
+                "{event} {detail}"
+            );
         }
         assert!(is_request_id("0b6e2b0e-8c1f-4c1a-9a51-3a2f8f0a5f10"));
         assert!(!is_request_id("Erika") && !is_request_id("") && !is_request_id(&"0".repeat(65)));

@@ -52,7 +52,9 @@ pub fn verify(envelope: &[u8], against: &Against<'_>) -> Verdict {
     let envelope = match Envelope::parse(envelope) {
         Ok(envelope) => envelope,
         Err(fault) => {
-            verdict.wrong.push(format!("this is no DSSE envelope: {fault}"));
+            verdict
+                .wrong
+                .push(format!("this is no DSSE envelope: {fault}"));
             return verdict;
         }
     };
@@ -129,13 +131,17 @@ fn chain(statement: &Statement, verdict: &mut Verdict) {
     for entry in history {
         let number = entry.hashed.sequence;
         if entry.hashed.hash() != entry.hash {
-            faults.push(format!("entry {number} does not have the hash that it claims"));
+            faults.push(format!(
+                "entry {number} does not have the hash that it claims"
+            ));
         }
         if entry.hashed.operation != statement.id {
             faults.push(format!("entry {number} is one of another operation"));
         }
         if !follows(before, entry) && !gaps.next().is_some_and(|gap| spans(gap, before, entry)) {
-            faults.push(format!("entry {number} does not follow the entry before it"));
+            faults.push(format!(
+                "entry {number} does not follow the entry before it"
+            ));
         }
         if !discloses(entry) {
             let fault = format!("what entry {number} discloses does not match its digest");
@@ -179,7 +185,10 @@ fn spans(gap: &GapView, before: Option<&Entry>, after: &Entry) -> bool {
     let Some(before) = before else {
         return false;
     };
-    let (from, to) = (before.hashed.sequence.checked_add(1), after.hashed.sequence.checked_sub(1));
+    let (from, to) = (
+        before.hashed.sequence.checked_add(1),
+        after.hashed.sequence.checked_sub(1),
+    );
     let is_counted = gap.from <= gap.to && Some(gap.count) == (gap.to - gap.from).checked_add(1);
     is_counted
         && (Some(gap.from), Some(gap.to)) == (from, to)
@@ -197,7 +206,11 @@ fn discloses(entry: &Entry) -> bool {
 
 fn compare_head(statement: &Statement, head: Hash, what: &str, verdict: &mut Verdict) {
     let view = &statement.predicate.chain;
-    let found = statement.predicate.history.iter().find(|entry| entry.hash == head);
+    let found = statement
+        .predicate
+        .history
+        .iter()
+        .find(|entry| entry.hash == head);
     match found {
         Some(_) if head == view.head => {
             verdict.proven.push(format!("{what} is the head of this chain"));
@@ -217,7 +230,9 @@ fn compare_completion(statement: &Statement, completion: &[u8], verdict: &mut Ve
     let document = match strict_json::parse(completion) {
         Ok(document) => document,
         Err(error) => {
-            verdict.wrong.push(format!("the completion cannot be read: {error}"));
+            verdict
+                .wrong
+                .push(format!("the completion cannot be read: {error}"));
             return;
         }
     };
@@ -245,7 +260,9 @@ fn compare_completion(statement: &Statement, completion: &[u8], verdict: &mut Ve
 /// Returns the object with a member `evidence`, at whatever depth a callback profile has put it.
 fn with_head(value: &Value) -> Option<&Value> {
     match value {
-        Value::Object(fields) if fields.get("evidence").is_some_and(Value::is_object) => Some(value),
+        Value::Object(fields) if fields.get("evidence").is_some_and(Value::is_object) => {
+            Some(value)
+        }
         Value::Object(fields) => fields.values().find_map(with_head),
         Value::Array(items) => items.iter().find_map(with_head),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
@@ -272,5 +289,7 @@ fn limits(statement: &Statement, verdict: &mut Verdict) {
             "what the digests of the entries stand for: the personal data was erased at {at}"
         ));
     }
-    not_proven.push("that the data of the job is complete or correct: nobody here has seen it".to_owned());
+    not_proven.push(
+        "that the data of the job is complete or correct: nobody here has seen it".to_owned(),
+    );
 }

@@ -272,10 +272,10 @@ impl Rules<'_> {
             Event::Erased => self.erased(),
             Event::Acknowledged { by, note } => self.acknowledged(by, note),
             Event::Requested { by, event } => Rules {
-                    by: Some(by),
-                    ..*self
-                }
-                .decide(event),
+                by: Some(by),
+                ..*self
+            }
+            .decide(event),
             Event::Overdue => self.found_overdue(),
             Event::StepCrashed => self.step_crashed(),
             Event::Restored { copied_at } => self.restored(*copied_at),

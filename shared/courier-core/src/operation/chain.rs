@@ -243,7 +243,8 @@ impl Chain {
     /// Chains the entries that a version without the chain has added.
     fn catch_up(&mut self, id: &OperationId, history: &[HistoryEntry]) {
         let first = self.entries + 1;
-        let known = usize::try_from(self.entries.saturating_sub(self.dropped())).unwrap_or(usize::MAX);
+        let known =
+            usize::try_from(self.entries.saturating_sub(self.dropped())).unwrap_or(usize::MAX);
         for entry in history.iter().skip(known) {
             self.append(id, entry);
         }
@@ -302,7 +303,11 @@ impl Record {
         let chain = self.whole_chain();
         let links = chain.links(&self.id, &self.history);
         let Some(last) = links.last() else {
-            return if chain.entries == 0 { Ok(None) } else { Err(Broken) };
+            return if chain.entries == 0 {
+                Ok(None)
+            } else {
+                Err(Broken)
+            };
         };
         let leads_to_head = last.hash == chain.head && last.hashed.sequence == chain.entries;
         if leads_to_head {

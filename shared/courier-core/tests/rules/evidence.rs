@@ -71,12 +71,28 @@ fn whole_evidence_holds_names_nobody_and_says_what_it_does_not_prove() {
     let statement = stated(&record);
     let verdict = judged(&signed(&statement));
     assert!(verdict.holds(), "{verdict:?}");
-    assert!(verdict.not_proven.iter().any(|text| text.contains("complete or correct")));
+    assert!(
+        verdict
+            .not_proven
+            .iter()
+            .any(|text| text.contains("complete or correct"))
+    );
     let text = statement.to_string();
-    for hidden in ["rika", "Mustermann", "v1.sealed", "tickets.example", "last-answer"] {
+    for hidden in [
+        "rika",
+        "Mustermann",
+        "v1.sealed",
+        "tickets.example",
+        "last-answer",
+    ] {
         assert!(!text.contains(hidden), "{hidden} in {text}");
     }
-    for shown in ["attempt 1", "cancelled_by_caller", "client tickets", "7c9e6679"] {
+    for shown in [
+        "attempt 1",
+        "cancelled_by_caller",
+        "client tickets",
+        "7c9e6679",
+    ] {
         assert!(text.contains(shown), "{shown} not in {text}");
     }
     let unknown = verify(signed(&statement).as_bytes(), &Against::default());
@@ -118,14 +134,22 @@ fn the_completion_of_an_operation_has_the_head_of_its_end() {
         head: Some(Hash::of(b"another chain")),
         completion: None,
     };
-    wrong(&verify(signed(&statement).as_bytes(), &noted), "none of this chain's entries");
+    wrong(
+        &verify(signed(&statement).as_bytes(), &noted),
+        "none of this chain's entries",
+    );
 }
 
 #[test]
 fn every_changed_byte_of_payload_and_signature_is_found() {
     let envelope: Value = serde_json::from_str(&signed(&stated(&observed()))).unwrap();
     for pointer in ["/payload", "/signatures/0/sig"] {
-        let text = envelope.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+        let text = envelope
+            .pointer(pointer)
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .to_owned();
         for index in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[index] ^= 1;
@@ -142,7 +166,10 @@ fn an_unknown_key_another_type_and_a_second_signature_are_told_apart() {
     let payload = stated(&observed()).to_string();
     let by_other = sign(payload.as_bytes(), &key(2));
     let unknown = judged(&by_other.to_string());
-    assert!(!unknown.is_signed && !unknown.wrong.is_empty(), "{unknown:?}");
+    assert!(
+        !unknown.is_signed && !unknown.wrong.is_empty(),
+        "{unknown:?}"
+    );
     let mut two = by_other.clone();
     let first = envelope["signatures"][0].clone();
     two["signatures"].as_array_mut().unwrap().push(first);
@@ -167,7 +194,9 @@ fn an_entry_that_was_edited_removed_added_or_moved_is_found_even_when_signed() {
     fn history(statement: &mut Value) -> &mut Vec<Value> {
         statement["predicate"]["history"].as_array_mut().unwrap()
     }
-    let edited = changed(&statement, |s| history(s)[1]["hashed"]["at"] = "2026-01-01T00:00:00.000Z".into());
+    let edited = changed(&statement, |s| {
+        history(s)[1]["hashed"]["at"] = "2026-01-01T00:00:00.000Z".into()
+    });
     wrong(&edited, "entry 2 does not have the hash");
     let removed = changed(&statement, |s| drop(history(s).remove(1)));
     wrong(&removed, "entry 3 does not follow");
@@ -190,9 +219,13 @@ fn an_entry_that_was_edited_removed_added_or_moved_is_found_even_when_signed() {
         history(s)[1]["disclosed"]["call"]["requestId"] = "00".into();
     });
     wrong(&ids, "discloses");
-    let status = changed(&statement, |s| s["predicate"]["operation"]["status"] = "succeeded".into());
+    let status = changed(&statement, |s| {
+        s["predicate"]["operation"]["status"] = "succeeded".into()
+    });
     wrong(&status, "does not match its history");
-    let head = changed(&statement, |s| s["subject"][0]["digest"]["sha256"] = "0".repeat(64).into());
+    let head = changed(&statement, |s| {
+        s["subject"][0]["digest"]["sha256"] = "0".repeat(64).into()
+    });
     wrong(&head, "not the head");
     let name = format!("urn:graph-courier:operation:op_{}", "0".repeat(32));
     let subject = changed(&statement, |s| s["subject"][0]["name"] = name.into());
@@ -222,7 +255,10 @@ fn every_changed_byte_of_a_stored_entry_breaks_the_chain() {
             };
             let mut forged = record.clone();
             forged.history[index] = entry;
-            assert!(forged.chained().is_err(), "entry {index}, byte {place} of {text}");
+            assert!(
+                forged.chained().is_err(),
+                "entry {index}, byte {place} of {text}"
+            );
             read += 1;
         }
         assert!(read > 50, "{read}");
@@ -247,10 +283,20 @@ fn a_full_history_shows_its_gap_and_can_still_be_verified() {
     let verdict = judged(&signed(&statement));
     assert!(verdict.holds(), "{verdict:?}");
     let gap = &statement["predicate"]["chain"]["gaps"][0];
-    assert_eq!((&gap["from"], &gap["to"], &gap["count"]), (&json!(21), &json!(70), &json!(50)));
-    assert!(verdict.not_proven.iter().any(|text| text.contains("50 entries from 21 to 70")));
+    assert_eq!(
+        (&gap["from"], &gap["to"], &gap["count"]),
+        (&json!(21), &json!(70), &json!(50))
+    );
+    assert!(
+        verdict
+            .not_proven
+            .iter()
+            .any(|text| text.contains("50 entries from 21 to 70"))
+    );
     for (field, value) in [("count", json!(49)), ("to", json!(69)), ("from", json!(20))] {
-        let forged = changed(&statement, |s| s["predicate"]["chain"]["gaps"][0][field] = value);
+        let forged = changed(&statement, |s| {
+            s["predicate"]["chain"]["gaps"][0][field] = value
+        });
         wrong(&forged, "entry 71 does not follow");
     }
     let hidden = changed(&statement, |s| s["predicate"]["chain"]["gaps"] = json!([]));
@@ -278,10 +324,18 @@ fn entries_of_a_version_without_the_chain_are_chained_later_and_said_to_be() {
     record.history.push(old(4));
     record.remember(old(5));
     let statement = stated(&record);
-    assert_eq!(statement["predicate"]["chain"]["chainedLater"], json!([[1, 2], [4, 4]]));
+    assert_eq!(
+        statement["predicate"]["chain"]["chainedLater"],
+        json!([[1, 2], [4, 4]])
+    );
     let verdict = judged(&signed(&statement));
     assert!(verdict.holds(), "{verdict:?}");
-    assert!(verdict.not_proven.iter().any(|text| text.contains("entries 1 to 2")));
+    assert!(
+        verdict
+            .not_proven
+            .iter()
+            .any(|text| text.contains("entries 1 to 2"))
+    );
     // What such a version has stored is read, and an empty chain is not stored.
     let text = serde_json::to_string(&record).unwrap();
     assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
@@ -310,12 +364,20 @@ fn an_erased_operation_is_verified_although_nobody_can_guess_what_it_has_said() 
     assert!(after.starts_with(&before), "no hash changes");
     assert_eq!((after.len(), chain.salt), (2, None));
     let stored = serde_json::to_string(&erased).unwrap();
-    assert!(!stored.contains("Mustermann") && !stored.contains("last-call"), "{stored}");
+    assert!(
+        !stored.contains("Mustermann") && !stored.contains("last-call"),
+        "{stored}"
+    );
     let statement = stated(&erased);
     assert!(!statement.to_string().contains("rika"));
     let verdict = judged(&signed(&statement));
     assert!(verdict.holds(), "{verdict:?}");
-    assert!(verdict.not_proven.iter().any(|text| text.contains("was erased")));
+    assert!(
+        verdict
+            .not_proven
+            .iter()
+            .any(|text| text.contains("was erased"))
+    );
     let mut forged = erased;
     forged.history[0].digests = None;
     assert!(forged.chained().is_err());

@@ -181,7 +181,9 @@ pub(crate) fn chained(before: Option<&Record>, after: &Record) -> Option<&'stati
     let mut old = old.iter().flat_map(|(_, links)| links);
     // Entries are dropped from a full history; none of those that stay may change.
     let is_kept = |link: &Link| {
-        let same = new.iter().find(|other| other.hashed.sequence == link.hashed.sequence);
+        let same = new
+            .iter()
+            .find(|other| other.hashed.sequence == link.hashed.sequence);
         same.is_none_or(|same| same.hash == link.hash)
     };
     (!old.all(is_kept)).then_some("I15: an entry of the history was written anew")

@@ -178,6 +178,9 @@ allow_networks = ["127.0.0.0/8"]
 requests_per_minute = 1000000
 "#;
 
+/// A seed of an Ed25519 key, which signs evidence.
+const EVIDENCE_KEY: &str = "Y2FuYXJ5LWV2aWRlbmNlLXNlZWQtMzItYnl0ZXMtLS0=";
+
 /// Returns the secrets that `CONFIG` names.
 pub fn resolve(reference: &SecretReference) -> Result<Secret, String> {
     let SecretReference::Env(name) = reference else {
@@ -193,6 +196,7 @@ pub fn resolve(reference: &SecretReference) -> Result<Secret, String> {
         "RECEIVER_HMAC" => Ok(Secret::new(RECEIVER_HMAC)),
         "RECEIVER_OAUTH" => Ok(Secret::new(RECEIVER_OAUTH)),
         "SEAL_KEY" => Ok(Secret::new(SEAL_KEY)),
+        "EVIDENCE_KEY" => Ok(Secret::new(EVIDENCE_KEY)),
         "SEAL_KEY_NEW" => Ok(Secret::new(SEAL_KEY_NEW)),
         other => {
             let found = REQUEST_SECRETS.iter().find(|(name, _)| *name == other);
