@@ -5,6 +5,7 @@ use courier_core::evidence::envelope::sign;
 use courier_core::evidence::statement::{Observer, statement};
 use courier_core::evidence::verdict::{Against, Verdict, verify};
 use courier_core::lifecycle::Event;
+use courier_core::operation::chain::Hashed;
 use courier_core::operation::{DeliveryOutcome, Hash, Outcome, Record, State};
 use serde_json::{Value, json};
 
@@ -381,4 +382,27 @@ fn an_erased_operation_is_verified_although_nobody_can_guess_what_it_has_said() 
     let mut forged = erased;
     forged.history[0].digests = None;
     assert!(forged.chained().is_err());
+}
+
+/// Each text of the page stands above its hash.
+#[test]
+fn the_pages_worked_example_is_what_is_hashed() {
+    let page = include_str!("../../../../docs/evidence.md");
+    let example = page.split("```text\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let lines: Vec<&str> = example.lines().filter(|line| !line.is_empty()).collect();
+    let mut entries = 0;
+    for pair in lines.chunks(2) {
+        assert_eq!(
+            Hash::of(pair[0].as_bytes()).to_string(),
+            pair[1],
+            "{}",
+            pair[0]
+        );
+        if let Ok(hashed) = serde_json::from_str::<Hashed>(pair[0]) {
+            assert_eq!(serde_json::to_string(&hashed).unwrap(), pair[0]);
+            entries += 1;
+        }
+    }
+    assert_eq!((entries, lines.len()), (2, 6));
 }

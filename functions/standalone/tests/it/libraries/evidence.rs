@@ -1,5 +1,7 @@
 //! `securesystemslib` and `in-toto-attestation` verify our evidence, and ours verifies what they sign.
 
+use std::process::Command;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use courier_core::crypto::evidence_keys::PublicKey;
@@ -7,7 +9,8 @@ use courier_core::evidence::verdict::{Against, verify};
 use serde_json::{Value, json};
 
 use crate::api::evidence::signing;
-use crate::libraries::judge;
+use crate::libraries::{judge, python};
+use crate::rules::read;
 
 /// Verifies the first signature of an envelope and its statement, computes the chain with nothing of ours, and signs the
 /// same payload with the seed.
@@ -70,6 +73,29 @@ async fn other_peoples_libraries_verify_our_evidence_and_ours_verifies_theirs() 
     let judged = judge(JUDGE, &json!([case])).remove(0);
     let verdict = ["accepts", "forged", "chain"].map(|name| judged[name].as_bool());
     assert_eq!(verdict, [Some(true), Some(false), Some(true)], "{judged}");
+
+    let payload = STANDARD
+        .decode(envelope["payload"].as_str().unwrap())
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("statement.json");
+    let page = read("docs/evidence.md");
+    let script = page.split("statement.json <<'END'\n").nth(1).unwrap();
+    let script = script.split("\nEND\n").next().unwrap();
+    for (text, holds) in [
+        (String::from_utf8(payload.clone()).unwrap(), true),
+        (
+            String::from_utf8(payload)
+                .unwrap()
+                .replace("\"running\"", "\"failed\""),
+            false,
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let mut command = Command::new(python().join("python3"));
+        let ended = command.args(["-c", script]).arg(&file).output().unwrap();
+        assert_eq!(ended.status.success(), holds, "{ended:?}");
+    }
 
     let key = courier_core::crypto::evidence_keys::SigningKey::from_seed(&[7; 32]).unwrap();
     let ours: Vec<PublicKey> = vec![key.public().clone()];
