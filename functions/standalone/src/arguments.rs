@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::client::arguments::{Acknowledge, Erase, List, Many, One, Redeliver, Submit, Watch};
-use crate::{backup, dev, doctor, healthcheck, key, listen, trigger};
+use crate::client::evidence::Evidence;
+use crate::{backup, dev, doctor, healthcheck, key, listen, trigger, verify};
 
 /// Starts long-running Microsoft Graph operations, follows them and calls back, whatever crashes in between.
 ///
@@ -141,6 +142,13 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Tells what happened to an operation.
     History(One),
+    /// Fetches the signed evidence of what was observed of an operation.
+    Evidence(Evidence),
+    /// Verifies evidence without a server, and says what it proves and what not.
+    ///
+    /// The exit code is 0 when a given key has signed it and nothing is wrong, 1 when something is wrong, and 2 when that
+    /// cannot be found out: no key was given, or a file cannot be read.
+    Verify(verify::Arguments),
     /// Stops following operations. Their jobs at Graph go on.
     Cancel(Many),
     /// Delivers completions again, after showing which.

@@ -52,6 +52,13 @@ fn report(config: &Config, document: &str) -> String {
     }));
     let public_url = config.public_url.iter();
     lines.extend(public_url.map(|url| format!("Callers: {url}/v1/operations")));
+    if let Some(keys) = &config.evidence {
+        let others = keys.public().count() - 1;
+        let id = keys.signing().public().id();
+        lines.push(format!(
+            "Evidence: signed with the key {id}; {others} other key(s) published"
+        ));
+    }
     let warnings = config.warnings.iter();
     lines.extend(warnings.map(|warning| format!("warning: {document}:{warning}")));
     for client in config.clients.values() {

@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clap::Args;
+use courier_core::crypto::evidence_keys::SigningKey;
 use courier_core::crypto::hmac::Encoding;
 use sha2::{Digest, Sha256};
 
@@ -27,13 +28,20 @@ pub(crate) struct Kind {
     /// Makes the key that seals SAS URLs, callback URLs and refresh tokens on disk.
     #[arg(long)]
     seal_key: bool,
+    /// Makes the key that signs evidence, and shows its public key and id.
+    #[arg(long)]
+    evidence_key: bool,
 }
 
 pub(crate) fn run(kind: Kind) -> anyhow::Result<ExitCode> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
         .map_err(|error| anyhow!("random bytes could not be read: {error}"))?;
-    output::print(&text(&kind, &bytes))?;
+    let text = match kind.evidence_key {
+        true => evidence(&bytes)?,
+        false => text(&kind, &bytes),
+    };
+    output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -61,6 +69,18 @@ fn text(kind: &Kind, bytes: &[u8; 32]) -> String {
         (plain, "in [clients.NAME]", lines)
     };
     format!("{secret}\n\n# It is not shown again. What to configure {place}:\n{lines}\n")
+}
+
+/// Returns the seed of an Ed25519 key, followed by what to configure and what to give to those who verify.
+fn evidence(seed: &[u8; 32]) -> anyhow::Result<String> {
+    let key = SigningKey::from_seed(seed).map_err(|rule| anyhow!("the key {rule}"))?;
+    let (id, pem) = (key.public().id(), key.public().pem());
+    Ok(format!(
+        "{}\n\n# It is not shown again. What to configure in [evidence], with the secret in the environment as COURIER_EVIDENCE_KEY:\n\
+         keys = [\"env:COURIER_EVIDENCE_KEY\"]\n\n\
+         # The public key, for everybody who verifies. Its id is {id}\n{pem}",
+        STANDARD.encode(seed)
+    ))
 }
 
 fn hash(secret: &str) -> String {

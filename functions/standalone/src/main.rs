@@ -43,6 +43,7 @@ mod story;
 mod terminal;
 mod timeline;
 mod trigger;
+mod verify;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -118,6 +119,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Show(arguments) => client::show::show(&arguments).await,
             Command::Watch(arguments) => client::watch::run(&arguments).await,
             Command::History(arguments) => client::show::history(&arguments).await,
+            Command::Evidence(arguments) => client::evidence::run(&arguments).await,
+            Command::Verify(arguments) => verify::run(&arguments),
             Command::Cancel(arguments) => client::acts::cancel(&arguments).await,
             Command::Redeliver(arguments) => client::redeliver::run(&arguments).await,
             Command::Resume(arguments) => client::acts::resume(&arguments).await,

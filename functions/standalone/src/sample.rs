@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use courier_core::crypto::webhook_signature::{SigningSecret, sign};
+use courier_core::operation::Hash;
 use courier_core::profile::{Profile, Signature, written};
 use courier_core::time::milliseconds;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -54,6 +55,7 @@ impl Sample {
                 },
                 "result": result,
                 "error": error,
+                "evidence": { "head": Hash::of(id.as_bytes()) },
             },
         });
         Self {

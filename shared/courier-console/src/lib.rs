@@ -8,6 +8,7 @@ mod answer;
 mod api;
 mod assets;
 mod csv;
+mod evidence;
 mod filter;
 mod form;
 mod layout;
@@ -137,6 +138,7 @@ async fn page(
         (["test"], true) => Ok(test_callback::page(site, &caller, query)),
         (["test"], false) => test_callback::submit(site, api, &caller, request).await,
         (["operations", id], true) => operation::page(site, api, &caller, id, query).await,
+        (["operations", id, "evidence"], true) => evidence::file(api, id).await,
         (["operations", id, act], true) => acts::page(site, api, &caller, id, act).await,
         (["operations", id, act], false) => {
             acts::submit(site, api, &caller, id, act, request).await

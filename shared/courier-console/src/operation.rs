@@ -7,6 +7,7 @@ use url::form_urlencoded;
 use crate::acts::Act;
 use crate::answer::Reply;
 use crate::api::{Answer, Api, Caller, operation_path, word};
+use crate::evidence;
 use crate::layout::{Page, Place, Site, notice};
 use crate::list::{Risk, callback, name, status};
 use crate::text::Text;
@@ -26,6 +27,7 @@ pub(crate) async fn page(
     let history = history["history"].as_array();
     let history = history.map(Vec::as_slice).unwrap_or_default();
     let done = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "done");
+    let signs = evidence::is_signed(api).await;
     let content = html! {
         p.back { a href=(site.home()) { "Operations" } }
         @if let Some((_, done)) = done { (was_done(&done)) }
@@ -40,6 +42,10 @@ pub(crate) async fn page(
             }
         }
         p #news .quiet role="status" aria-live="polite" {}
+        @if signs {
+            p { a download href=(site.link(&format!("/operations/{}/evidence", word(&operation["id"])))) { "Evidence" }
+                " of what was observed, signed: " code { "courier verify" } " checks it" }
+        }
         p { a #refresh href=(site.link(&format!("/operations/{}", word(&operation["id"])))) { "Refresh" } }
     };
     let title = operation["reference"].as_str().unwrap_or(id);

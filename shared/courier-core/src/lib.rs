@@ -8,6 +8,8 @@ pub mod http;
 pub mod engine;
 pub mod lifecycle;
 
+pub mod evidence;
+
 pub mod graph;
 
 mod announcing;

@@ -123,10 +123,11 @@ fn packages_depend_only_on_permitted_packages() {
 }
 
 /// The modules of the core, each before the modules that it may import.
-const LAYERS: [&str; 20] = [
+const LAYERS: [&str; 21] = [
     "http",
     "engine",
     "lifecycle",
+    "evidence",
     "graph",
     "announcing",
     "callback",

@@ -71,6 +71,7 @@ dialect = "body-hmac"
 [aws]
 [callbacks]
 [events]
+[evidence]
 [outbound]
 [limits]
 [retention]

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 use url::Url;
 
 use crate::catalogue::Catalogue;
+use crate::crypto::evidence_keys::EvidenceKeys;
 use crate::crypto::seal::Sealer;
 use crate::outbound::address::Allowed;
 use crate::outbound::proxy::Proxy;
@@ -20,6 +21,7 @@ mod client;
 pub mod credentials;
 mod event_rules;
 mod events;
+mod evidence;
 mod findings;
 mod graph;
 #[cfg(test)]
@@ -60,6 +62,8 @@ pub struct Config {
     pub clients: BTreeMap<String, Client>,
     pub operators: BTreeMap<String, Operator>,
     pub sealer: Sealer,
+    /// The keys that sign evidence; `None` if none is made.
+    pub evidence: Option<EvidenceKeys>,
     /// The networks in which receivers may be, besides public addresses.
     pub allowed: Arc<Allowed>,
     pub callbacks: Callbacks,
@@ -136,6 +140,7 @@ impl Config {
         let events = root
             .optional_table("events", |table| events(table, &allowed, &aws))
             .flatten();
+        let evidence = root.optional_table("evidence", evidence::evidence);
         let requests_per_minute = root
             .optional_table("limits", |limits| {
                 limits.number(REQUESTS_PER_MINUTE, 1, MOST_REQUESTS)
@@ -177,6 +182,7 @@ impl Config {
                 clients,
                 operators,
                 sealer,
+                evidence: evidence.flatten(),
                 allowed: Arc::new(allowed),
                 callbacks,
                 events,

@@ -210,13 +210,14 @@ async fn insert(
 ) -> Result<Inserted, Problem> {
     for _ in 0..MAX_GENERATIONS {
         let mut record = new.record(&app.config.sealer, due, now);
+        record.writer = (app.ids)().simple().to_string();
+        record.begin_chain();
         restoring::hold_start(app, &mut record, now);
         let claimed = may_claim.then(|| claim(app, &record, now)).flatten();
-        let (mut record, claimed) = match claimed {
+        let (record, claimed) = match claimed {
             Some((record, claimed)) => (record, Some(Box::new(claimed))),
             None => (Box::new(record), None),
         };
-        record.writer = (app.ids)().simple().to_string();
         let inserted = app.store.insert(&record).await;
         match inserted.map_err(|error| super::store(&error))? {
             Write::Applied => return Ok(Inserted::New(record, claimed)),

@@ -123,6 +123,7 @@ fn record(app: &App, client: &Client, wish: &Wish, target: Target) -> Option<Rec
         ((app.ids)(), now),
     );
     let mut record = new.record(&app.config.sealer, now, now);
+    record.begin_chain();
     let outcome = wish.outcome;
     record.state = State::Ended { outcome };
     record.started_at = Some(now);

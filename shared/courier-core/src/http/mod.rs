@@ -26,6 +26,7 @@ mod cloud_event;
 mod conditional;
 mod create;
 mod csv;
+mod evidence;
 pub mod exchange;
 mod handshake;
 pub mod intake;
@@ -176,6 +177,9 @@ async fn open(
         insert(headers, "etag", &etag);
         return Ok(conditional::answer(request, response));
     }
+    if call.handler == Handler::EvidenceKeys {
+        return Ok(evidence::keys(app, request));
+    }
     health(app, call.handler == Handler::Readiness).await
 }
 
@@ -194,6 +198,7 @@ async fn answer(
         Handler::List => list(session, request).await,
         Handler::Read => one::read(session, record().await?, request, times).await,
         Handler::History => Ok(one::history(&record().await?)),
+        Handler::Evidence => evidence::evidence(session, record().await?).await,
         Handler::Cancel => one::cancel(session, record().await?).await,
         Handler::Erase => one::erase(session, record().await?).await,
         Handler::Acknowledge => one::acknowledge(session, record().await?, request).await,
@@ -204,7 +209,9 @@ async fn answer(
         Handler::TestCallback => callback_test::send(session, request).await,
         Handler::Catalogue => catalogue::list(session, request),
         Handler::CatalogueEntry => catalogue::entry(session, name, request),
-        Handler::Health | Handler::Readiness | Handler::OpenApi => Err(Problem::NotFound),
+        Handler::Health | Handler::Readiness | Handler::OpenApi | Handler::EvidenceKeys => {
+            Err(Problem::NotFound)
+        }
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) async fn resume(
         line.by = Some(session.who.label());
     }
     record.writer = (app.ids)().simple().to_string();
+    record.begin_chain();
     let written = app.store.insert(&record).await;
     let (record, is_replay) = match written.map_err(|error| store(&error))? {
         Write::Applied => (record, false),
@@ -110,6 +111,7 @@ fn resumed(app: &App, ended: Record) -> Result<Record, Problem> {
         delivery: Delivery::default(),
         announcement: None,
         history: vec![HistoryEntry::new(now, "running", "resumed", Some(detail))],
+        chain: None,
         id,
         ..ended
     })

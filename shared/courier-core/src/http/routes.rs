@@ -16,6 +16,8 @@ pub enum Handler {
     Read,
     Erase,
     History,
+    Evidence,
+    EvidenceKeys,
     Cancel,
     Resume,
     Acknowledge,
@@ -97,7 +99,7 @@ const fn call(
 }
 
 /// Every call, in the order of the reference page. A literal segment comes before a `{…}` in its place.
-pub static CALLS: [Call; 17] = [
+pub static CALLS: [Call; 19] = [
     call(
         Handler::Create,
         ("POST", "/v1/operations"),
@@ -125,6 +127,13 @@ pub static CALLS: [Call; 17] = [
         Access::Readers,
         &[],
         "Tells what happened to an operation.",
+    ),
+    call(
+        Handler::Evidence,
+        ("GET", "/v1/operations/{id}/evidence"),
+        Access::Readers,
+        &[],
+        "Signs what was observed of an operation, as a DSSE envelope.",
     ),
     call(
         Handler::Cancel,
@@ -195,6 +204,13 @@ pub static CALLS: [Call; 17] = [
         Access::Readers,
         CLIENT,
         "Describes one operation of the catalogue.",
+    ),
+    call(
+        Handler::EvidenceKeys,
+        ("GET", "/v1/evidence/keys"),
+        Access::Everybody,
+        &[],
+        "Lists the public keys that verify evidence, as a JWK Set.",
     ),
     call(
         Handler::OpenApi,

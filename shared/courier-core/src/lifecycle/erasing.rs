@@ -1,7 +1,7 @@
 //! Erasure: what a closed operation says about people goes, what answers a repeat of its request stays.
 
 use super::{Decision, Next, Rules, only, written};
-use crate::operation::{HistoryEntry, State};
+use crate::operation::State;
 
 impl Rules<'_> {
     /// Erases everything but the tombstone of a closed record: id, client, operation, fingerprint, status and times.
@@ -34,15 +34,8 @@ impl Rules<'_> {
         record.unknown.clear();
         record.graph.unknown.clear();
         record.delivery.unknown.clear();
-        for line in &mut record.history {
-            *line = HistoryEntry {
-                http_status: line.http_status,
-                latency_ms: line.latency_ms,
-                by: line.by.take(),
-                ..HistoryEntry::new(line.at, &line.status, &line.event, None)
-            };
-        }
         self.note(&mut record, "erased", None);
+        record.erase_history();
         written(record, Next::Drop)
     }
 }

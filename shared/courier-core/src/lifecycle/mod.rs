@@ -210,69 +210,9 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
         record,
         now,
         policy,
+        by: None,
     };
-    match event {
-        Event::Arrived(message) => rules.arrived(message),
-        Event::Prepared => rules.prepared(),
-        Event::NotReady(not_ready) => rules.not_ready(not_ready),
-        Event::Started {
-            attempt,
-            client_request_id,
-            start_url,
-            reply,
-            forecast,
-        } => {
-            let call = (client_request_id.as_str(), start_url.as_str());
-            rules.started(*attempt, call, reply, forecast.as_ref())
-        }
-        Event::Polled {
-            epoch,
-            receives,
-            asked,
-            client_request_id,
-            reply,
-        } => {
-            let polled = running::Polled {
-                epoch: *epoch,
-                receives: *receives,
-                asked,
-            };
-            match reply {
-                Ok(reply) => rules.polled(&polled, client_request_id, reply),
-                Err(not_ready) => rules.poll_not_ready(&polled, not_ready),
-            }
-        }
-        Event::Called {
-            epoch,
-            target,
-            reply,
-        } => rules.called(*epoch, *target, reply),
-        Event::Announced { epoch, reply } => rules.announced(*epoch, reply),
-        Event::Deferred {
-            channel,
-            epoch,
-            until,
-            detail,
-        } => rules.deferred(*channel, *epoch, *until, detail.as_deref()),
-        Event::Cancelled => rules.cancelled(),
-        Event::RedeliveryRequested => rules.redelivery_requested(),
-        Event::Retargeted(target) => rules.retargeted(target),
-        Event::Erased => rules.erased(),
-        Event::Acknowledged { by, note } => rules.acknowledged(by, note),
-        Event::Requested { by, event } => requested_by(by, decide(record, event, now, policy)),
-        Event::Overdue => rules.found_overdue(),
-        Event::StepCrashed => rules.step_crashed(),
-        Event::Restored { copied_at } => rules.restored(*copied_at),
-    }
-}
-
-/// Writes into the line of the history that a decision adds who has asked for it.
-fn requested_by(by: &str, mut decision: Decision) -> Decision {
-    let record = decision.write.as_mut();
-    if let Some(line) = record.and_then(|record| record.history.last_mut()) {
-        line.by = Some(by.to_owned());
-    }
-    decision
+    rules.decide(event)
 }
 
 /// Reports whether a start of `record` is to come or may be under way.
@@ -287,13 +227,76 @@ pub fn may_start(record: &Record, now: Timestamp, timing: &Timing) -> bool {
     record.state.is_starting() || under_way
 }
 
+#[derive(Clone, Copy)]
 struct Rules<'a> {
     record: &'a Record,
     now: Timestamp,
     policy: &'a Policy<'a>,
+    /// Who has asked for the event, which each line of the history that it adds repeats.
+    by: Option<&'a str>,
 }
 
 impl Rules<'_> {
+    fn decide(&self, event: &Event) -> Decision {
+        match event {
+            Event::Arrived(message) => self.arrived(message),
+            Event::Prepared => self.prepared(),
+            Event::NotReady(not_ready) => self.not_ready(not_ready),
+            Event::Started {
+                attempt,
+                client_request_id,
+                start_url,
+                reply,
+                forecast,
+            } => {
+                let call = (client_request_id.as_str(), start_url.as_str());
+                self.started(*attempt, call, reply, forecast.as_ref())
+            }
+            Event::Polled {
+                epoch,
+                receives,
+                asked,
+                client_request_id,
+                reply,
+            } => {
+                let polled = running::Polled {
+                    epoch: *epoch,
+                    receives: *receives,
+                    asked,
+                };
+                match reply {
+                    Ok(reply) => self.polled(&polled, client_request_id, reply),
+                    Err(not_ready) => self.poll_not_ready(&polled, not_ready),
+                }
+            }
+            Event::Called {
+                epoch,
+                target,
+                reply,
+            } => self.called(*epoch, *target, reply),
+            Event::Announced { epoch, reply } => self.announced(*epoch, reply),
+            Event::Deferred {
+                channel,
+                epoch,
+                until,
+                detail,
+            } => self.deferred(*channel, *epoch, *until, detail.as_deref()),
+            Event::Cancelled => self.cancelled(),
+            Event::RedeliveryRequested => self.redelivery_requested(),
+            Event::Retargeted(target) => self.retargeted(target),
+            Event::Erased => self.erased(),
+            Event::Acknowledged { by, note } => self.acknowledged(by, note),
+            Event::Requested { by, event } => Rules {
+                by: Some(by),
+                ..*self
+            }
+            .decide(event),
+            Event::Overdue => self.found_overdue(),
+            Event::StepCrashed => self.step_crashed(),
+            Event::Restored { copied_at } => self.restored(*copied_at),
+        }
+    }
+
     /// Schedules a crashed step again after 1, 4, 16 and 64 minutes, then every four hours.
     ///
     /// So a record that crashes every step costs little and is not lost.
@@ -379,7 +382,10 @@ impl Rules<'_> {
     }
 
     fn entry(&self, event: &str, status: &str, detail: Option<String>) -> HistoryEntry {
-        HistoryEntry::new(self.now, status, event, detail)
+        HistoryEntry {
+            by: self.by.map(str::to_owned),
+            ..HistoryEntry::new(self.now, status, event, detail)
+        }
     }
 }
 

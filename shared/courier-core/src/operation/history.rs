@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Unknown;
+use super::hash::Hash;
 use crate::time::serialize_milliseconds;
 
 /// One line of the history.
@@ -41,8 +42,24 @@ pub struct HistoryEntry {
     pub client_request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<String>,
+    /// Digests of what was erased, by which the hash chain can still be verified.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub digests: Option<Digests>,
     #[serde(flatten)]
     pub unknown: Unknown,
+}
+
+/// Digests of what an erased line has said, as its hash covers them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// Of the operator that did it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<Hash>,
+    /// Of the ids of the call to Graph.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub call: Option<Hash>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<Hash>,
 }
 
 impl HistoryEntry {
@@ -61,6 +78,7 @@ impl HistoryEntry {
             answer_length: None,
             client_request_id: None,
             request_id: None,
+            digests: None,
             unknown: Unknown::new(),
         }
     }

@@ -7,11 +7,13 @@ use serde_json::{Map, Value};
 use crate::crypto::seal::Sealed;
 
 mod acknowledgement;
+pub mod chain;
 mod completion;
 mod error;
 mod follow_up;
 pub(crate) mod forecast;
 mod graph_view;
+mod hash;
 mod history;
 mod id;
 pub mod message;
@@ -22,12 +24,14 @@ pub mod trace_context;
 pub mod view;
 
 pub use acknowledgement::Acknowledgement;
+pub use chain::Chain;
 pub use completion::{Announcement, CallbackTarget, Delivery, FrozenEvent};
 pub use error::OperationError;
 pub use follow_up::FollowUp;
 pub use forecast::Forecast;
 pub use graph_view::GraphView;
-pub use history::HistoryEntry;
+pub use hash::Hash;
+pub use history::{Digests, HistoryEntry};
 pub use id::{Ids, OperationId, random_ids};
 pub use person::person_hash;
 pub use reason::Reason;
@@ -122,6 +126,9 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announcement: Option<Announcement>,
     pub history: Vec<HistoryEntry>,
+    /// The hash chain of the history; a record of an earlier version gets one with its next line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<Chain>,
     /// What `due_at` was when the operation was shelved: no message waits, and the sweep sends one then. Another `due_at`
     /// means that it is shelved no longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -234,9 +241,13 @@ impl Record {
         status == wanted || (wanted, status) == ("pending", "retrying")
     }
 
-    /// Adds a line to a history; a full one first drops the oldest line after the [`FIRST_HISTORY_LINES`].
-    pub(crate) fn remember(&mut self, entry: HistoryEntry) {
-        if self.history.len() >= MAX_HISTORY_LINES {
+    /// Adds a line to a history and its chain; a full one first drops the oldest line after the [`FIRST_HISTORY_LINES`].
+    ///
+    /// The line must be complete: nothing that the chain covers may change later.
+    pub fn remember(&mut self, entry: HistoryEntry) {
+        let is_full = self.history.len() >= MAX_HISTORY_LINES;
+        self.chain_entry(&entry, is_full);
+        if is_full {
             self.history.remove(FIRST_HISTORY_LINES);
         }
         self.history.push(entry);

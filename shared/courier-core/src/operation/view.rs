@@ -85,6 +85,9 @@ fn without_callback(record: &Record, now: Timestamp) -> Value {
         "result": record.result,
         "error": record.error,
     });
+    if let Some(chain) = &record.chain {
+        document["evidence"] = json!({ "head": chain.head });
+    }
     if let Some(expected_by) = expected_by(record, now) {
         document["expectedBy"] = milliseconds(expected_by).into();
     }

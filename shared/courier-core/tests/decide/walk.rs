@@ -71,6 +71,7 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         delivery: Delivery::default(),
         announcement: None,
         history: Vec::new(),
+        chain: None,
         shelved_until: None,
         erased_at: None,
         unknown: Map::new(),
@@ -213,6 +214,7 @@ pub(crate) fn check(
         );
     }
     let Some(after) = &decision.write else { return };
+    check_chain(before, after);
     assert_eq!(after.revision, before.revision + 1);
     assert!(
         after.epoch >= before.epoch && after.attempt >= before.attempt,
@@ -256,4 +258,17 @@ pub(crate) fn check(
     if let State::Running { monitor } = &after.state {
         assert!(monitor.starts_with(&format!("{GRAPH}/")), "I9: {monitor}");
     }
+}
+
+/// The history that is written leads to the head of its chain, and no entry of it was written anew.
+fn check_chain(before: &Record, after: &Record) {
+    if before.history == after.history && before.chain == after.chain {
+        return;
+    }
+    let links = |record: &Record| {
+        let chained = record.chained().expect("I15: the chain leads to its head");
+        chained.map(|(_, links)| links).unwrap_or_default()
+    };
+    let (old, new) = (links(before), links(after));
+    assert!(new.starts_with(&old), "I15: no entry is written anew");
 }

@@ -212,7 +212,8 @@ fn cancelling_ends_an_open_operation_and_queues_its_completion() {
 fn completion_contains_the_operation_as_it_is_when_it_ends() {
     let record = running(EXPORT);
     let decision = decided(&record, &Event::Cancelled, at(NOW));
-    let event = decision.write.unwrap().event.unwrap();
+    let written = decision.write.unwrap();
+    let event = written.event.unwrap();
     let bare = record.id.as_str().strip_prefix("op_").unwrap();
     assert_eq!(event.id, format!("msg_{bare}_cancelled"));
     assert_eq!(event.kind, "operation.cancelled");
@@ -231,6 +232,7 @@ fn completion_contains_the_operation_as_it_is_when_it_ends() {
                 "requestId": "last-answer", "polls": 0, "nextPollAt": null,
             },
             "result": null, "error": null,
+            "evidence": { "head": written.chain.unwrap().head },
         },
     });
     assert_eq!(body, expected);

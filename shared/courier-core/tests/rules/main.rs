@@ -23,6 +23,7 @@ mod claims;
 mod delivering;
 mod ending;
 mod erasing;
+mod evidence;
 mod guards;
 mod looking;
 mod messages;
@@ -111,6 +112,7 @@ fn record(operation: &str, state: State) -> Record {
         delivery: Delivery::default(),
         announcement: None,
         history: Vec::new(),
+        chain: None,
         shelved_until: None,
         erased_at: None,
         unknown: Map::new(),
@@ -213,9 +215,14 @@ fn nothing(next: Next) -> Decision {
 
 /// Returns a decision that writes the record's next revision with these changes, and sends nothing.
 fn changed(record: &Record, next: Next, change: impl FnOnce(&mut Record)) -> Decision {
+    let before = record.history.len();
     let mut record = record.clone();
     record.revision += 1;
     change(&mut record);
+    let known = record.history.len().min(before);
+    for line in record.history.split_off(known) {
+        record.remember(line);
+    }
     Decision {
         write: Some(Box::new(record)),
         ..nothing(next)
@@ -237,6 +244,7 @@ fn line(now: Timestamp, status: &str, event: &str, detail: Option<&str>) -> Hist
         answer: None,
         client_request_id: Some("last-call".to_owned()),
         request_id: Some("last-answer".to_owned()),
+        digests: None,
         unknown: Map::new(),
     }
 }

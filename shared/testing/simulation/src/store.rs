@@ -54,6 +54,7 @@ impl SimulatedStore {
             return Ok(Write::settle(record, current.clone()));
         }
         let broken = broken_promise(current, record)
+            .or_else(|| checks::chained(Some(current), record))
             .or_else(|| looks::broken_follow_up(current, record))
             .or_else(|| looks::broken_restart(world, current, record));
         self.0.report(format_args!(
@@ -132,6 +133,9 @@ impl Store for SimulatedStore {
                     .report(format_args!("{} inserted", world.name(&record.id)));
                 let id = record.id.clone();
                 lock(&world.records).records.insert(id, record.clone());
+                if let Some(promise) = checks::chained(None, record) {
+                    world.broken(format_args!("{promise}: {}", record.id));
+                }
                 Write::Applied
             }
         };

@@ -62,6 +62,7 @@ pub fn sample_record(id: &OperationId) -> Record {
         delivery: Delivery::default(),
         announcement: None,
         history: Vec::new(),
+        chain: None,
         shelved_until: None,
         erased_at: None,
         unknown: Map::new(),

@@ -47,6 +47,11 @@ async fn an_erased_operation_keeps_only_its_tombstone_and_a_replay_starts_nothin
         }
         expected["callback"]["status"] = "none".into();
         expected["erasedAt"] = erased.body["erasedAt"].clone();
+        expected["evidence"] = erased.body["evidence"].clone();
+        assert_ne!(
+            before["evidence"], expected["evidence"],
+            "the chain goes on"
+        );
         assert_eq!(erased.body, expected);
         assert_eq!(erased.body["erasedAt"].as_str().map(str::len), Some(24));
         assert_eq!(delete(&world, &id).await.body, erased.body, "again");

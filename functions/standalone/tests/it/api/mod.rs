@@ -3,6 +3,7 @@
 mod bounds;
 mod deployments;
 mod erasing;
+pub(crate) mod evidence;
 mod http;
 mod idempotency;
 mod lists;

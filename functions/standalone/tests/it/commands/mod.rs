@@ -4,6 +4,7 @@
 mod answers;
 mod asking;
 mod diagnosis;
+mod evidence;
 mod page;
 mod receiving;
 mod stand_in;

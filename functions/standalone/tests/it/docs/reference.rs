@@ -19,7 +19,7 @@ use super::authentication::filled;
 use crate::rules::{read, root};
 
 /// Pages whose links and paths are checked; those of `docs/callers` have a test of their own.
-const PAGES: [&str; 39] = [
+const PAGES: [&str; 40] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -33,6 +33,7 @@ const PAGES: [&str; 39] = [
     "docs/backup.md",
     "docs/event-senders.md",
     "docs/events.md",
+    "docs/evidence.md",
     "docs/graph-behaviour.md",
     "docs/metrics.md",
     "docs/mutants.md",
@@ -243,6 +244,8 @@ fn problems() -> Vec<Problem> {
         Problem::StartRejected {
             operation: json!({ "error": {} }),
         },
+        Problem::NoEvidenceKey,
+        Problem::HistoryAltered,
         Problem::Unavailable,
         Problem::UnreadableRecord,
         Problem::Internal,

@@ -5,6 +5,7 @@
 mod addresses;
 mod cloud_events;
 mod event_senders;
+mod evidence;
 mod msal;
 mod openapi;
 

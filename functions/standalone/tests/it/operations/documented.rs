@@ -1,6 +1,9 @@
 //! Every operation of the catalogue from the request that its page shows to its callback.
 
 use courier_core::catalogue::Catalogue;
+use courier_core::evidence::statement::{Observer, statement};
+use courier_core::operation::OperationId;
+use courier_testkit::world::World;
 use serde_json::Value;
 
 use super::{documented_requests, request, world};
@@ -57,10 +60,44 @@ async fn faults(name: &str) -> Vec<String> {
     if ended["result"]["verified"] == false {
         faults.push(format!("{name}: nobody has seen what the job has made"));
     }
+    faults.extend(told(&world, name, &answer.id(), &ended).await);
     if world.simulator.jobs().len() != 1 {
         faults.push(format!("{name}: {:?}", world.simulator.jobs()));
     }
     faults
+}
+
+/// Returns the texts of request and result that the evidence of the operation repeats; it should be none.
+async fn told(world: &World, name: &str, id: &str, ended: &Value) -> Vec<String> {
+    let id = OperationId::parse(id).unwrap();
+    let record = world.app.store.load(&id).await.unwrap().unwrap();
+    let observer = Observer {
+        deployment: "urn:graph-courier:d",
+        operation: Catalogue::shipped().find(name),
+        now: record.created_at,
+    };
+    let statement = statement(&record, &observer).unwrap().unwrap();
+    let predicate = statement["predicate"].to_string();
+    let mut texts = Vec::new();
+    collect(&request(world, name)["parameters"], &mut texts);
+    collect(&ended["result"], &mut texts);
+    texts.retain(|text| text.len() >= SHORTEST_TEXT && predicate.contains(text.as_str()));
+    texts
+        .into_iter()
+        .map(|text| format!("{name}: the evidence has {text}"))
+        .collect()
+}
+
+/// Shorter texts are words such as `csv`, which a statement may have by itself.
+const SHORTEST_TEXT: usize = 6;
+
+fn collect(value: &Value, texts: &mut Vec<String>) {
+    match value {
+        Value::String(text) => texts.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
+        Value::Object(fields) => fields.values().for_each(|field| collect(field, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 #[tokio::test]

@@ -175,7 +175,10 @@ fn each_function_has_a_role_of_its_own_without_wildcards_or_managed_policies() {
 #[test]
 fn in_a_vpc_lambda_makes_the_network_interfaces_and_the_functions_may_not() {
     let policy = properties("NetworkInterfacesPolicy");
-    assert_eq!(list(&policy["Roles"]).len(), resources("AWS::IAM::Role").len());
+    assert_eq!(
+        list(&policy["Roles"]).len(),
+        resources("AWS::IAM::Role").len()
+    );
     // What the managed policy AWSLambdaENIManagementAccess allows.
     let allowed = [
         "ec2:AssignPrivateIpAddresses",

@@ -80,6 +80,9 @@ fn completed() -> Value {
     operation["graph"]["status"] = "complete".into();
     operation["graph"]["progress"] = 1.0.into();
     operation["graph"]["nextPollAt"] = Value::Null;
+    operation["evidence"] = json!({
+        "head": "sha256:0a1f6d4c2b7e98350a1f6d4c2b7e98350a1f6d4c2b7e98350a1f6d4c2b7e9835",
+    });
     operation["result"] =
         json!({ "storageLocation": CONTAINER, "completedAt": "2026-12-12T19:58:21Z" });
     if let Some(fields) = operation.as_object_mut() {

@@ -6,6 +6,7 @@ use crate::catalogue::Catalogue;
 use crate::http::problem::{KINDS, Kind};
 use crate::http::routes::{Access, CALLS, Call, Handler};
 
+mod evidence;
 mod examples;
 mod parameters;
 mod schemas;
@@ -83,6 +84,8 @@ fn operation_id(handler: Handler) -> &'static str {
         Handler::Read => "getOperation",
         Handler::Erase => "eraseOperation",
         Handler::History => "getHistory",
+        Handler::Evidence => "getEvidence",
+        Handler::EvidenceKeys => "getEvidenceKeys",
         Handler::Cancel => "cancelOperation",
         Handler::Resume => "resumeOperation",
         Handler::Acknowledge => "acknowledgeOperation",
@@ -178,6 +181,7 @@ fn problem_statuses(call: &Call) -> Vec<u16> {
         | Handler::Resume
         | Handler::Acknowledge
         | Handler::Retarget
+        | Handler::Evidence
         | Handler::Redeliver => statuses.push(409),
         Handler::Create => statuses.push(422),
         Handler::Readiness => statuses.push(503),
@@ -189,6 +193,7 @@ fn problem_statuses(call: &Call) -> Vec<u16> {
         | Handler::RedeliverAll
         | Handler::Read
         | Handler::History
+        | Handler::EvidenceKeys
         | Handler::TestCallback => {}
     }
     statuses.sort_unstable();

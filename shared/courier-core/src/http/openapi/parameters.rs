@@ -85,7 +85,7 @@ pub(super) fn headers(handler: Handler) -> Vec<Value> {
             ),
         ],
         Handler::Read => vec![prefer("`wait=N` for at most 25 seconds"), none_match],
-        Handler::List | Handler::OpenApi => vec![none_match],
+        Handler::List | Handler::OpenApi | Handler::EvidenceKeys => vec![none_match],
         Handler::Health
         | Handler::Readiness
         | Handler::Catalogue
@@ -93,6 +93,7 @@ pub(super) fn headers(handler: Handler) -> Vec<Value> {
         | Handler::RedeliverAll
         | Handler::Erase
         | Handler::History
+        | Handler::Evidence
         | Handler::Cancel
         | Handler::Resume
         | Handler::Acknowledge

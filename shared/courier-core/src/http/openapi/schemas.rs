@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::examples;
+use super::{evidence, examples};
 use crate::catalogue::{Catalogue, Operation};
 use crate::http::problem::KINDS;
 use crate::http::routes::Handler;
@@ -63,6 +63,14 @@ pub(super) fn answers(handler: Handler) -> Vec<(&'static str, &'static str, Opti
             "The history",
             json_content(reference("OperationHistory")),
         )],
+        Handler::Evidence => {
+            let content = json!({ evidence::MEDIA_TYPE: { "schema": evidence::envelope() } });
+            vec![("200", "The signed statement", Some(content))]
+        }
+        Handler::EvidenceKeys => {
+            let content = json!({ "application/jwk-set+json": { "schema": evidence::key_set() } });
+            vec![("200", "The keys", Some(content)), unchanged]
+        }
         Handler::RedeliverAll => vec![
             (
                 "200",
@@ -134,6 +142,8 @@ pub(super) fn request_body(handler: Handler) -> Option<Value> {
         | Handler::Read
         | Handler::Erase
         | Handler::History
+        | Handler::Evidence
+        | Handler::EvidenceKeys
         | Handler::Cancel
         | Handler::Resume
         | Handler::Redeliver => None,
@@ -363,6 +373,7 @@ fn operation_schema() -> Value {
                 "httpStatus": { "type": "integer" }, "requestId": { "type": "string" },
             } },
             "expectedBy": time(),
+            "evidence": evidence::head(),
             "previous": { "type": "string" }, "resumedFrom": { "type": "string" },
             "acknowledged": { "type": "object", "properties": { "at": time(), "by": { "type": "string" }, "note": { "type": "string" } } },
             "erasedAt": time(),
@@ -387,6 +398,7 @@ fn history_line() -> Value {
             "detail": { "type": "string" }, "httpStatus": { "type": "integer" }, "latencyMs": { "type": "integer" },
             "answerType": { "type": "string" }, "answerLength": { "type": "integer" }, "answer": { "type": "string" },
             "clientRequestId": { "type": "string" }, "requestId": { "type": "string" },
+            "digests": evidence::digests(),
         },
     })
 }

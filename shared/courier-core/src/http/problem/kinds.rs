@@ -27,7 +27,7 @@ const fn kind(status: StatusCode, name: &'static str, title: &'static str) -> Ki
 }
 
 /// Every type of problem; the last one stands for whatever should not happen.
-pub static KINDS: [Kind; 27] = [
+pub static KINDS: [Kind; 29] = [
     kind(
         StatusCode::BAD_REQUEST,
         "bad-json",
@@ -134,6 +134,16 @@ pub static KINDS: [Kind; 27] = [
         StatusCode::CONFLICT,
         "conflict",
         "The operation's state does not allow this",
+    ),
+    kind(
+        StatusCode::NOT_FOUND,
+        "no-evidence-key",
+        "This deployment signs no evidence",
+    ),
+    kind(
+        StatusCode::CONFLICT,
+        "history-altered",
+        "The stored history does not match its hash chain",
     ),
     kind(
         StatusCode::UNPROCESSABLE_ENTITY,

@@ -6,13 +6,15 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header};
 use serde_json::{Value, json};
 
-use crate::auth::Denied;
 use crate::catalogue::schema::Violation;
 use crate::strict_json::JsonError;
 
+mod denied;
 mod kinds;
+mod media_types;
 
 pub use kinds::{KINDS, Kind};
+pub use media_types::MediaTypes;
 
 /// The reason why a request was not carried out. No variant contains a value of the request.
 #[derive(Debug)]
@@ -83,6 +85,10 @@ pub enum Problem {
     StartRejected {
         operation: Value,
     },
+    /// No key is configured that could sign evidence.
+    NoEvidenceKey,
+    /// The stored history does not match its hash chain, so nothing is signed.
+    HistoryAltered,
     Unavailable,
     /// The stored operation is damaged, or a newer version wrote it.
     UnreadableRecord,
@@ -94,34 +100,6 @@ pub enum Problem {
 pub struct BrokenAttribute {
     pub attribute: &'static str,
     pub rule: &'static str,
-}
-
-/// The media types of a body that a resource reads, with the name of the header that lists them.
-#[derive(Debug, Clone, Copy)]
-pub struct MediaTypes {
-    pub header: &'static str,
-    pub names: &'static str,
-}
-
-impl MediaTypes {
-    fn header(self) -> (HeaderName, HeaderValue) {
-        let name = HeaderName::from_static(self.header);
-        (name, HeaderValue::from_static(self.names))
-    }
-}
-
-impl From<Denied<'_>> for Problem {
-    fn from(denied: Denied<'_>) -> Self {
-        match denied {
-            Denied::Unproven => Self::Unauthenticated,
-            Denied::Several => Self::CredentialRefused {
-                rule: "more than one credential was sent: send exactly one Authorization or X-Api-Key header",
-            },
-            Denied::Proven { rule, .. } => Self::CredentialRefused { rule },
-            Denied::NotGranted { rule, .. } => Self::InsufficientScope { rule },
-            Denied::Unreachable => Self::Unavailable,
-        }
-    }
 }
 
 impl Problem {
@@ -152,6 +130,8 @@ impl Problem {
             Self::TooManyOpenOperations { .. } => "too-many-open-operations",
             Self::Conflict { .. } => "conflict",
             Self::StartRejected { .. } => "start-rejected",
+            Self::NoEvidenceKey => "no-evidence-key",
+            Self::HistoryAltered => "history-altered",
             Self::Unavailable => "unavailable",
             Self::UnreadableRecord => "unreadable-record",
             Self::Internal => "internal",
@@ -263,6 +243,14 @@ impl Problem {
                 headers.push((header::RETRY_AFTER, seconds(Duration::from_secs(5))));
             }
             Self::Conflict { rule } => body["detail"] = rule.into(),
+            Self::NoEvidenceKey => {
+                body["detail"] = "its configuration has no [evidence] with a key".into();
+            }
+            Self::HistoryAltered => {
+                body["detail"] =
+                    "somebody or something other than graph-courier has changed it: nothing is signed"
+                        .into();
+            }
             Self::StartRejected { operation } => start_rejected(&mut body, operation),
             Self::BadJson(_)
             | Self::InvalidRequest(_)

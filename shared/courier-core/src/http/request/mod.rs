@@ -273,6 +273,7 @@ impl<'a> NewOperation<'a> {
             delivery: Delivery::default(),
             announcement: None,
             history: vec![accepted],
+            chain: None,
             shelved_until: None,
             acknowledged: None,
             erased_at: None,

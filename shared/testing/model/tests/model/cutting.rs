@@ -36,6 +36,7 @@ pub(crate) fn cut_down(before: &Record, mut after: Record) -> Record {
     after.event = frozen;
     after.revision = LATER_REVISION;
     after.history.clear();
+    after.chain = None;
     after.error = None;
     // What counts of a result is whether it says that nobody has seen what the job has made.
     after.result = after

@@ -335,6 +335,7 @@ fn accepted(operation: u8, work: Work, with_callback: bool) -> Record {
         delivery: Delivery::default(),
         announcement: None,
         history: Vec::new(),
+        chain: None,
         shelved_until: None,
         erased_at: None,
         unknown: Map::new(),
