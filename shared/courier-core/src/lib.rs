@@ -20,6 +20,7 @@ pub mod ports;
 pub mod selection;
 
 pub mod catalogue;
+pub mod legal;
 pub mod operation;
 pub mod profile;
 

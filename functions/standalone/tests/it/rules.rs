@@ -121,7 +121,7 @@ fn packages_depend_only_on_permitted_packages() {
 }
 
 /// The modules of the core, each before the modules that it may import.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "http",
     "engine",
     "lifecycle",
@@ -132,6 +132,7 @@ const LAYERS: [&str; 18] = [
     "ports",
     "selection",
     "catalogue",
+    "legal",
     "operation",
     "profile",
     "outbound",

@@ -11,6 +11,7 @@ use url::Url;
 use crate::catalogue::Catalogue;
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
+use crate::legal::Calendars;
 use crate::outbound::address::Allowed;
 use crate::outbound::proxy::Proxy;
 
@@ -21,6 +22,7 @@ mod findings;
 mod graph;
 #[cfg(test)]
 mod known_keys;
+mod legal;
 mod log_filter;
 mod operator;
 mod outbound;
@@ -54,6 +56,8 @@ pub struct Config {
     /// The networks in which receivers may be, besides public addresses.
     pub allowed: Arc<Allowed>,
     pub callbacks: Callbacks,
+    /// The public holidays that legal clocks may name.
+    pub calendars: Calendars,
     /// The proxy through which calls leave the network; `None` if they go straight.
     pub proxy: Option<Proxy>,
     /// The URL under which callers reach us, without a slash at its end: it stands in front of `/v1`.
@@ -108,6 +112,7 @@ impl Config {
         let proxy = root
             .optional_table("outbound", outbound::outbound)
             .flatten();
+        let calendars = root.optional_table("legal", legal::legal);
         let requests_per_minute = root
             .optional_table("limits", |limits| {
                 limits.number(REQUESTS_PER_MINUTE, 1, MOST_REQUESTS)
@@ -150,6 +155,7 @@ impl Config {
                 sealer,
                 allowed: Arc::new(allowed),
                 callbacks,
+                calendars: calendars.unwrap_or_default(),
                 proxy,
                 public_url,
                 requests_per_minute,

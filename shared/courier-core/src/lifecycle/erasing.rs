@@ -33,6 +33,9 @@ impl Rules<'_> {
         record.unknown.clear();
         record.graph.unknown.clear();
         record.delivery.unknown.clear();
+        if let Some(clock) = &mut record.legal {
+            clock.unknown.clear();
+        }
         for line in &mut record.history {
             *line = HistoryEntry {
                 http_status: line.http_status,

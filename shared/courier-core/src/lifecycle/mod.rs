@@ -19,6 +19,7 @@ mod ending;
 mod erasing;
 mod following;
 pub mod forecast;
+mod legal;
 mod locating;
 mod losing;
 mod restoring;
@@ -26,6 +27,8 @@ pub mod resuming;
 mod running;
 pub mod schedule;
 mod starting;
+
+pub use legal::LegalChange;
 
 /// An event that may change a record.
 #[derive(Debug, Clone)]
@@ -77,6 +80,8 @@ pub enum Event {
         by: String,
         note: String,
     },
+    /// Somebody has extended, stopped or resumed the legal clock.
+    LegalClockChanged(Box<LegalChange>),
     /// Somebody asked for this event: kind and name of the caller, which the history repeats.
     Requested {
         by: String,
@@ -193,6 +198,11 @@ impl Default for Timing {
 ///
 /// An event that no longer fits the record changes nothing and leads to [`Next::Redecide`] or [`Next::Drop`].
 pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_>) -> Decision {
+    let decision = decided(record, event, now, policy);
+    legal::watched(record, event, now, decision)
+}
+
+fn decided(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_>) -> Decision {
     let rules = Rules {
         record,
         now,
@@ -244,7 +254,8 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
         Event::Retargeted(target) => rules.retargeted(target),
         Event::Erased => rules.erased(),
         Event::Acknowledged { by, note } => rules.acknowledged(by, note),
-        Event::Requested { by, event } => requested_by(by, decide(record, event, now, policy)),
+        Event::LegalClockChanged(change) => rules.legal_clock_changed(change),
+        Event::Requested { by, event } => requested_by(by, decided(record, event, now, policy)),
         Event::Overdue => rules.found_overdue(),
         Event::StepCrashed => rules.step_crashed(),
         Event::Restored { copied_at } => rules.restored(*copied_at),

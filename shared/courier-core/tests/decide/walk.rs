@@ -71,6 +71,7 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         delivery: Delivery::default(),
         history: Vec::new(),
         shelved_until: None,
+        legal: None,
         erased_at: None,
         unknown: Map::new(),
     }

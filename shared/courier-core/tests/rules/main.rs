@@ -110,6 +110,7 @@ fn record(operation: &str, state: State) -> Record {
         delivery: Delivery::default(),
         history: Vec::new(),
         shelved_until: None,
+        legal: None,
         erased_at: None,
         unknown: Map::new(),
     }

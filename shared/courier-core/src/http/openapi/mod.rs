@@ -7,6 +7,7 @@ use crate::http::problem::{KINDS, Kind};
 use crate::http::routes::{Access, CALLS, Call, Handler};
 
 mod examples;
+mod legal;
 mod parameters;
 mod schemas;
 
@@ -86,6 +87,9 @@ fn operation_id(handler: Handler) -> &'static str {
         Handler::Cancel => "cancelOperation",
         Handler::Resume => "resumeOperation",
         Handler::Acknowledge => "acknowledgeOperation",
+        Handler::LegalExtend => "extendLegalPeriod",
+        Handler::LegalPause => "pauseLegalClock",
+        Handler::LegalResume => "resumeLegalClock",
         Handler::Retarget => "changeCallback",
         Handler::Redeliver => "redeliver",
         Handler::TestCallback => "testCallback",
@@ -177,6 +181,9 @@ fn problem_statuses(call: &Call) -> Vec<u16> {
         | Handler::Erase
         | Handler::Resume
         | Handler::Acknowledge
+        | Handler::LegalExtend
+        | Handler::LegalPause
+        | Handler::LegalResume
         | Handler::Retarget
         | Handler::Redeliver => statuses.push(409),
         Handler::Create => statuses.push(422),

@@ -380,6 +380,7 @@ fn accepted(operation: u8, work: Work, with_callback: bool) -> Record {
         delivery: Delivery::default(),
         history: Vec::new(),
         shelved_until: None,
+        legal: None,
         erased_at: None,
         unknown: Map::new(),
     }
