@@ -11,6 +11,7 @@ mod csv;
 mod filter;
 mod form;
 mod layout;
+mod legal;
 mod list;
 mod login;
 mod many;

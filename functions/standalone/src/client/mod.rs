@@ -15,6 +15,7 @@ pub(crate) mod acts;
 pub(crate) mod arguments;
 pub(crate) mod connection;
 pub(crate) mod document;
+pub(crate) mod legal;
 pub(crate) mod listing;
 mod moment;
 pub(crate) mod redeliver;

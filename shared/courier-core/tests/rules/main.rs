@@ -23,6 +23,7 @@ mod delivering;
 mod ending;
 mod erasing;
 mod guards;
+mod legal;
 mod looking;
 mod messages;
 mod pacing;

@@ -292,7 +292,7 @@ mod tests {
             let summary = census.summary(due - SignedDuration::from_hours(left));
             (summary.near_due, summary.past_due, summary.due_margin)
         };
-        let hours = |hours| Some(hours * 3_600_000);
+        let hours = |hours: i64| Some(hours * 3_600_000);
         assert_eq!(counted(48), ([0, 1, 1], 0, hours(48)));
         assert_eq!(counted(-1), ([1, 1, 1], 1, hours(-1)));
         let clock = record.legal.as_mut().unwrap();

@@ -5,6 +5,7 @@ mod deployments;
 mod erasing;
 mod http;
 mod idempotency;
+mod legal;
 mod lists;
 mod looks;
 pub(crate) mod operations;

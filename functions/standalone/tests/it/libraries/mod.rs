@@ -4,6 +4,7 @@
 
 mod addresses;
 mod cloud_events;
+mod legal;
 mod msal;
 mod openapi;
 
