@@ -8,6 +8,7 @@ use clap_complete::Shell;
 
 use crate::client::arguments::{Acknowledge, Erase, List, Many, One, Redeliver, Submit, Watch};
 use crate::client::evidence::Evidence;
+use crate::client::legal::Legal;
 use crate::{backup, dev, doctor, healthcheck, key, listen, trigger, verify};
 
 /// Starts long-running Microsoft Graph operations, follows them and calls back, whatever crashes in between.
@@ -157,6 +158,9 @@ pub(crate) enum Command {
     Resume(One),
     /// Notes that a person has looked at an operation whose outcome is unknown.
     Acknowledge(Acknowledge),
+    /// Extends, stops or resumes the legal clock of an operation.
+    #[command(subcommand)]
+    Legal(Legal),
     /// Erases what a closed operation says about people.
     Erase(Erase),
     /// Receives callbacks, verifies them and says why a signature is wrong.

@@ -125,6 +125,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Redeliver(arguments) => client::redeliver::run(&arguments).await,
             Command::Resume(arguments) => client::acts::resume(&arguments).await,
             Command::Acknowledge(arguments) => client::acts::acknowledge(&arguments).await,
+            Command::Legal(command) => client::legal::run(&command).await,
             Command::Erase(arguments) => client::acts::erase(&arguments).await,
             Command::Listen(arguments) => listen::run(arguments).await,
             Command::Trigger(arguments) => trigger::run(arguments).await,

@@ -20,14 +20,14 @@ const BY_OPEN: &str = "by-open";
 const ENTRIES_PER_REQUEST: i32 = 500;
 /// Upper bound of the requests of one list or count.
 const MAX_REQUESTS: usize = 10;
-/// Open records of one client that a list by deadline sorts; there is no index of deadlines.
+/// Open records of one client that a list by urgency sorts; there is no index of deadlines and due dates.
 const MAX_SORTED: usize = 1_000;
 
 impl Table {
     pub(crate) async fn page(&self, client: &str, filter: &Filter) -> Result<Page, StoreError> {
         let limit = filter.limit.clamp(1, MAX_RECORDS_PER_CALL);
-        if filter.by_deadline {
-            return self.page_by_deadline(client, filter, limit).await;
+        if filter.order.is_by_urgency() {
+            return self.page_by_urgency(client, filter, limit).await;
         }
         let after = filter.start();
         let (mut records, mut unreadable) = (Vec::new(), 0);
@@ -73,10 +73,10 @@ impl Table {
         })
     }
 
-    /// Returns the page of a list by deadline: the client's open records, up to [`MAX_SORTED`] of them, are read and sorted.
+    /// Returns the page of a list by deadline or due date: the client's open records, up to [`MAX_SORTED`] of them, are read and sorted.
     ///
     /// If there are more, which of them are looked at is left to the table, and the page says that more may follow.
-    async fn page_by_deadline(
+    async fn page_by_urgency(
         &self,
         client: &str,
         filter: &Filter,

@@ -10,6 +10,7 @@ use crate::answer::Reply;
 use crate::api::{Answer, Api, Caller, operation_path, word};
 use crate::form::{Draft, Field, Fields};
 use crate::layout::{Page, Place, Site};
+use crate::legal;
 use crate::list::{callback, name, status};
 use crate::new_request::{callback_fields, members};
 use crate::problem;
@@ -19,6 +20,9 @@ use crate::text::Text;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {
     Acknowledge,
+    LegalExtend,
+    LegalPause,
+    LegalResume,
     Resume,
     Redeliver,
     Retarget,
@@ -28,8 +32,11 @@ pub(crate) enum Act {
 
 impl Act {
     /// All acts, in the order of their buttons.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Acknowledge,
+        Self::LegalExtend,
+        Self::LegalPause,
+        Self::LegalResume,
         Self::Resume,
         Self::Redeliver,
         Self::Retarget,
@@ -45,6 +52,9 @@ impl Act {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Acknowledge => "acknowledge",
+            Self::LegalExtend => "legal-extend",
+            Self::LegalPause => "legal-pause",
+            Self::LegalResume => "legal-resume",
             Self::Resume => "resume",
             Self::Redeliver => "redeliver",
             Self::Retarget => "retarget",
@@ -56,6 +66,9 @@ impl Act {
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Acknowledge => "Acknowledge",
+            Self::LegalExtend => "Extend the period",
+            Self::LegalPause => "Stop the clock",
+            Self::LegalResume => "Let the clock go on",
             Self::Resume => "Follow again",
             Self::Redeliver => "Deliver again",
             Self::Retarget => "Change the receiver",
@@ -70,6 +83,17 @@ impl Act {
             Self::Acknowledge => &[
                 "Your note says that a person has looked at this unknown outcome, and what was found.",
                 "The outcome stays unknown, and nothing is sent to Graph or to the receiver.",
+            ],
+            Self::LegalExtend => &[
+                "The legal due date moves by as much as the regulation allows. The person must have been told, with the reasons.",
+                "Nothing is sent to the person: graph-courier only notes it.",
+            ],
+            Self::LegalPause => &[
+                "The legal clock stands still from the day on which the person was asked, and nothing warns of its due date.",
+                "A regulation that knows no pause refuses it.",
+            ],
+            Self::LegalResume => &[
+                "The legal clock goes on from the day of the answer. The days between do not count.",
             ],
             Self::Resume => &[
                 "A new operation follows the same job at Graph, and names this one. Nothing is started a second time.",
@@ -101,6 +125,9 @@ impl Act {
     pub(crate) fn done(self) -> &'static str {
         match self {
             Self::Acknowledge => "Your note is kept.",
+            Self::LegalExtend => "The period is extended.",
+            Self::LegalPause => "The legal clock is stopped.",
+            Self::LegalResume => "The legal clock goes on.",
             Self::Resume => "This operation follows the job now.",
             Self::Redeliver => "The completion is being delivered again.",
             Self::Retarget => "The receiver is changed.",
@@ -118,6 +145,9 @@ impl Act {
         match self {
             Self::Acknowledge => {
                 operation["status"] == "unknown" && !operation["acknowledged"].is_object()
+            }
+            Self::LegalExtend | Self::LegalPause | Self::LegalResume => {
+                legal::is_possible(self, operation)
             }
             Self::Resume => ["deadline_passed", "monitor_gone"].contains(&reason) && !is_erased,
             Self::Redeliver => !is_open && delivery != "none",
@@ -169,6 +199,7 @@ fn confirmation(
         @if act == Act::Acknowledge {
             (draft.lines(&Field { pointer: "/note", label: "Note", required: true, hint: "What you have found. It stays in the history." }, ""))
         }
+        (legal::fields(act, draft))
         @if act == Act::Retarget {
             input type="hidden" name="step" value="preview";
             (callback_fields(draft, ""))
@@ -231,6 +262,18 @@ pub(crate) async fn submit(
         Act::Acknowledge => {
             let note = members(&fields, "", &["note"]);
             (Method::POST, format!("{path}/acknowledge"), Some(note))
+        }
+        Act::LegalExtend => {
+            let told = members(&fields, "", &["reason", "toldAt"]);
+            (Method::POST, format!("{path}/legal/extend"), Some(told))
+        }
+        Act::LegalPause => {
+            let asked = members(&fields, "", &["reason", "at"]);
+            (Method::POST, format!("{path}/legal/pause"), Some(asked))
+        }
+        Act::LegalResume => {
+            let answered = members(&fields, "", &["at"]);
+            (Method::POST, format!("{path}/legal/resume"), Some(answered))
         }
         Act::Resume => (Method::POST, format!("{path}/resume"), None),
         Act::Redeliver => (Method::POST, format!("{path}/callback/redeliver"), None),

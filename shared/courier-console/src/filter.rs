@@ -22,7 +22,7 @@ pub(crate) const STATUSES: [&str; 9] = [
 ];
 /// The states of a callback.
 const CALLBACKS: [&str; 5] = ["pending", "retrying", "delivered", "undeliverable", "none"];
-/// How soon a deadline may be: value, label, hours.
+/// How soon a deadline or a due date may be: value, label, hours.
 const WITHIN: [(&str, &str, i64); 4] = [
     ("1h", "within an hour", 1),
     ("1d", "within a day", 24),
@@ -42,9 +42,10 @@ const SHARED: [&str; 8] = [
 ];
 
 /// Lists that are looked at often: label, and the filter as a query.
-const VIEWS: [(&str, &str); 5] = [
+const VIEWS: [(&str, &str); 6] = [
     ("Open", "?status=open&sort=deadline"),
     ("At risk", "?status=open&sort=deadline&within=3d"),
+    ("Due by law", "?status=open&sort=due&due=7d"),
     ("Unknown", "?status=unknown"),
     ("Undeliverable", "?callback=undeliverable"),
     ("All", "?status="),
@@ -85,17 +86,18 @@ impl Filter {
                 query.append_pair(name, value);
             }
         }
-        // Only what is open has a deadline ahead of it.
-        if self.get("sort") == "deadline" && self.is_open() {
-            query.append_pair("sort", "deadline");
+        // Only what is open has a deadline or a due date ahead of it.
+        let sort = self.get("sort");
+        if ["deadline", "due"].contains(&sort) && self.is_open() {
+            query.append_pair("sort", sort);
         }
-        let hours = WITHIN
-            .iter()
-            .find(|(value, ..)| *value == self.get("within"));
-        if let Some((.., hours)) = hours {
-            let until = now.saturating_add(SignedDuration::from_hours(*hours));
-            let until = until.unwrap_or(Timestamp::MAX);
-            query.append_pair("deadlineBefore", &until.to_string());
+        for (field, parameter) in [("within", "deadlineBefore"), ("due", "dueBefore")] {
+            let hours = WITHIN.iter().find(|(value, ..)| *value == self.get(field));
+            if let Some((.., hours)) = hours {
+                let until = now.saturating_add(SignedDuration::from_hours(*hours));
+                let until = until.unwrap_or(Timestamp::MAX);
+                query.append_pair(parameter, &until.to_string());
+            }
         }
         let more = more.iter().filter(|(_, value)| !value.is_empty());
         query.extend_pairs(more);
@@ -173,23 +175,32 @@ impl Filter {
                     (self.text("person", "Person", "id or name in a request"))
                     (self.text("createdAfter", "Created after", "2026-12-01T00:00:00Z"))
                     (self.text("createdBefore", "Created before", "2026-12-31T00:00:00Z"))
-                    div.field {
-                        label for="within" { "Deadline" }
-                        select #within name="within" {
-                            option value="" { "any" }
-                            @for (value, label, _) in WITHIN {
-                                option value=(value) selected[self.get("within") == value] { (label) }
-                            }
-                        }
-                    }
+                    (self.within("within", "Deadline"))
+                    (self.within("due", "Due by law"))
                     div.field {
                         label for="sort" { "Order" }
                         select #sort name="sort" {
                             option value="created" { "newest first" }
                             option value="deadline" selected[self.get("sort") == "deadline"] { "nearest deadline first" }
+                            option value="due" selected[self.get("sort") == "due"] { "nearest legal due date first" }
                         }
                     }
                     div.buttons { button.primary { "Show" } }
+                }
+            }
+        }
+    }
+
+    /// Shows the choice of how soon a time may be.
+    fn within(&self, name: &str, label: &str) -> Markup {
+        html! {
+            div.field {
+                label for=(name) { (label) }
+                select id=(name) name=(name) {
+                    option value="" { "any" }
+                    @for (value, label, _) in WITHIN {
+                        option value=(value) selected[self.get(name) == value] { (label) }
+                    }
                 }
             }
         }
@@ -282,6 +293,10 @@ mod tests {
                 "status=open&deadlineBefore=1970-01-01T01%3A00%3A00Z",
             ),
             ("within=9h", ""),
+            (
+                "status=open&sort=due&due=1h",
+                "status=open&sort=due&dueBefore=1970-01-01T01%3A00%3A00Z",
+            ),
         ] {
             assert_eq!(parameters(query), expected, "{query}");
         }
@@ -292,7 +307,7 @@ mod tests {
         let filter = Filter::read("sort=deadline&status=open&cursor=abc&callback=");
         assert!(filter.is_view(VIEWS[0].1));
         assert!(!filter.is_view(VIEWS[1].1));
-        assert!(Filter::read("status=").is_view(VIEWS[4].1));
+        assert!(Filter::read("status=").is_view(VIEWS[5].1));
         assert_eq!(
             filter.query(Some("d&e")),
             "?sort=deadline&status=open&cursor=d%26e"

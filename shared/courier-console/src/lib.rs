@@ -12,6 +12,7 @@ mod evidence;
 mod filter;
 mod form;
 mod layout;
+mod legal;
 mod list;
 mod login;
 mod many;

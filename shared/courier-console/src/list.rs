@@ -8,6 +8,7 @@ use crate::answer::Reply;
 use crate::api::{Answer, Api, Caller, word};
 use crate::filter::Filter;
 use crate::layout::{Page, Place, Site, notice};
+use crate::legal;
 use crate::text::{Text, words};
 use crate::times;
 
@@ -104,6 +105,7 @@ fn empty(site: &Site<'_>, filter: &Filter, is_partial: bool, caller: &Caller) ->
 /// Shows operations as a table; on a narrow screen each row is a card.
 pub(crate) fn table(site: &Site<'_>, caller: &Caller, operations: &[Value]) -> Markup {
     let with_client = caller.is_operator;
+    let with_due = operations.iter().any(|one| one["legal"].is_object());
     html! {
         div.frame {
             table.operations role="table" {
@@ -114,20 +116,21 @@ pub(crate) fn table(site: &Site<'_>, caller: &Caller, operations: &[Value]) -> M
                         @if with_client { th scope="col" role="columnheader" { "Client" } }
                         th scope="col" role="columnheader" { "Status" }
                         th scope="col" role="columnheader" { "Age" }
+                        @if with_due { th scope="col" role="columnheader" { "Due by law" } }
                         th scope="col" role="columnheader" { "Deadline" }
                         th scope="col" role="columnheader" { "Next look" }
                         th scope="col" role="columnheader" { "Callback" }
                     }
                 }
                 tbody role="rowgroup" {
-                    @for operation in operations { (row(site, operation, with_client)) }
+                    @for operation in operations { (row(site, operation, with_client, with_due)) }
                 }
             }
         }
     }
 }
 
-fn row(site: &Site<'_>, operation: &Value, with_client: bool) -> Markup {
+fn row(site: &Site<'_>, operation: &Value, with_client: bool, with_due: bool) -> Markup {
     let id = word(&operation["id"]);
     let risk = Risk::of(operation, site.now);
     let has_ended = !operation["endedAt"].is_null();
@@ -145,6 +148,9 @@ fn row(site: &Site<'_>, operation: &Value, with_client: bool) -> Markup {
                 @if let Some(created) = times::read(&operation["createdAt"]) {
                     time datetime=(created) { (times::span(site.now.as_second() - created.as_second())) }
                 }
+            }
+            @if with_due {
+                td role="cell" data-label="Due by law" { (legal::due(operation)) }
             }
             td.past[has_ended] role="cell" data-label="Deadline" { (deadline(site, operation, risk)) }
             td.past[has_ended] role="cell" data-label="Next look" { (next_look(site, operation)) }

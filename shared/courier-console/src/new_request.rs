@@ -108,6 +108,13 @@ fn form(
                 (draft.line(&Field { pointer: "/deadline", label: "Deadline", required: false, hint: "When graph-courier stops following the job. Without it: the usual time for this operation." }, "text", "2026-12-20T00:00:00Z"))
             }
             fieldset {
+                legend { "Due by law " span.quiet { "optional" } }
+                (draft.line(&Field { pointer: "/legal/regulation", label: "Regulation", required: false, hint: "Such as gdpr, uk-gdpr, ccpa or lgpd. Then the receipt and the time zone are needed too." }, "text", "gdpr"))
+                (draft.line(&Field { pointer: "/legal/receivedAt", label: "Received at", required: false, hint: "When the person's request was received." }, "text", "2026-01-31T09:12:00+01:00"))
+                (draft.line(&Field { pointer: "/legal/timeZone", label: "Time zone", required: false, hint: "Whose days count." }, "text", "Europe/Berlin"))
+                (draft.line(&Field { pointer: "/legal/holidays", label: "Holidays", required: false, hint: "A calendar of public holidays. Without it: the configured one." }, "text", "de"))
+            }
+            fieldset {
                 legend { "Callback " span.quiet { "optional" } }
                 (callback_fields(draft, "/callback"))
             }
@@ -199,6 +206,14 @@ pub(crate) async fn submit(
     let callback = members(&fields, "/callback", &["url", "profile", "token"]);
     if callback != json!({}) {
         body["callback"] = callback;
+    }
+    let legal = members(
+        &fields,
+        "/legal",
+        &["regulation", "receivedAt", "timeZone", "holidays"],
+    );
+    if legal != json!({}) {
+        body["legal"] = legal;
     }
     let path = for_client("/v1/operations", fields.get("client"));
     // With a reference, the request is the same as one that another program sends with it.

@@ -9,6 +9,7 @@ use crate::answer::Reply;
 use crate::api::{Answer, Api, Caller, operation_path, word};
 use crate::evidence;
 use crate::layout::{Page, Place, Site, notice};
+use crate::legal;
 use crate::list::{Risk, callback, name, status};
 use crate::text::Text;
 use crate::timeline::{measured, timeline};
@@ -34,6 +35,7 @@ pub(crate) async fn page(
         article #live data-live data-status=(word(&operation["status"])) {
             (head(site, &operation))
             (acts(site, caller, &operation))
+            (legal::section(site, &operation))
             (facts(site, caller, &operation))
             (attempts(history))
             section aria-labelledby="what-happened" {

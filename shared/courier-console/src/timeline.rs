@@ -42,7 +42,7 @@ impl Lane {
 }
 
 /// Each event of the history: where it happened, and what it means.
-const EVENTS: [(&str, Lane, &str); 32] = [
+const EVENTS: [(&str, Lane, &str); 37] = [
     ("accepted", Lane::Person, "Requested, and on disk"),
     ("resumed", Lane::Person, "Followed again"),
     ("startClaimed", Lane::Graph, "Asking Graph to start"),
@@ -115,6 +115,19 @@ const EVENTS: [(&str, Lane, &str); 32] = [
     ("redeliveryAsked", Lane::Person, "Asked to deliver again"),
     ("callbackChanged", Lane::Person, "Changed the receiver"),
     ("acknowledged", Lane::Person, "Acknowledged"),
+    ("legalExtended", Lane::Person, "Extended the legal period"),
+    ("legalPaused", Lane::Person, "Stopped the legal clock"),
+    ("legalResumed", Lane::Person, "Let the legal clock go on"),
+    (
+        "deadlineAtRisk",
+        Lane::Courier,
+        "The legal due date comes near",
+    ),
+    (
+        "deadlinePassed",
+        Lane::Courier,
+        "The legal due date has passed",
+    ),
     ("erased", Lane::Person, "Erased what it says about people"),
     (
         "sealedDataUnreadable",
@@ -142,6 +155,12 @@ fn planned(site: &Site<'_>, operation: &Value) -> Markup {
     let is_open = operation["endedAt"].is_null();
     let mut plans: Vec<_> = [
         ("Deadline", Lane::Courier, &operation["deadline"], is_open),
+        (
+            "Due by law",
+            Lane::Person,
+            &operation["legal"]["dueAt"],
+            is_open,
+        ),
         (
             "Nine in ten such jobs end by",
             Lane::Graph,

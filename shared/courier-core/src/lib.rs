@@ -24,6 +24,7 @@ pub mod selection;
 
 pub mod catalogue;
 pub mod events;
+pub mod legal;
 pub mod operation;
 pub mod profile;
 

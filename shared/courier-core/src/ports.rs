@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::operation::message::Message;
 use crate::operation::{OperationId, Record};
-pub use crate::selection::{Filter, OPEN, Page, Position};
+pub use crate::selection::{Filter, OPEN, Order, Page, Position};
 
 /// Keeps records durably. A write that returns `Applied` survives a crash of the process and of the machine.
 #[async_trait]

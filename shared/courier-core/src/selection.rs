@@ -7,6 +7,28 @@ use crate::operation::{OperationId, Record};
 /// The value of `status` that stands for every operation without an outcome.
 pub const OPEN: &str = "open";
 
+/// The order of a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The newest first.
+    #[default]
+    Created,
+    /// Only operations without an outcome, the earliest deadline first.
+    Deadline,
+    /// Only operations without an outcome that have a legal clock, the earliest due date first.
+    Due,
+}
+
+impl Order {
+    /// Reports whether the list has only operations without an outcome, the most urgent one first.
+    pub fn is_by_urgency(self) -> bool {
+        match self {
+            Self::Created => false,
+            Self::Deadline | Self::Due => true,
+        }
+    }
+}
+
 /// Selects the records to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -24,8 +46,9 @@ pub struct Filter {
     pub created_before: Option<Timestamp>,
     /// Only records whose deadline is before this time.
     pub deadline_before: Option<Timestamp>,
-    /// Only operations without an outcome, the earliest deadline first; otherwise the newest first.
-    pub by_deadline: bool,
+    /// Only records with a legal clock whose due date is before this time.
+    pub due_before: Option<Timestamp>,
+    pub order: Order,
     /// The position of the last record of the page before.
     pub cursor: Option<Position>,
     pub limit: usize,
@@ -45,7 +68,8 @@ impl Filter {
         };
         let callback = self.callback.as_deref();
         has_status
-            && (is_open || !self.by_deadline)
+            && (is_open || !self.order.is_by_urgency())
+            && (record.legal.is_some() || self.order != Order::Due)
             && is(&self.operation, Some(&record.operation))
             && is(&self.reference, record.reference.as_deref())
             && is(&self.person, record.person.as_deref())
@@ -59,11 +83,15 @@ impl Filter {
             && self
                 .deadline_before
                 .is_none_or(|before| record.deadline < before)
+            && self.due_before.is_none_or(|before| {
+                let clock = record.legal.as_ref();
+                clock.is_some_and(|clock| clock.due_at < before)
+            })
     }
 
     /// Reports whether `one` comes before `other` in the order of the list.
     pub fn precedes(&self, one: &Position, other: &Position) -> bool {
-        match self.by_deadline {
+        match self.order.is_by_urgency() {
             true => one < other,
             false => one > other,
         }
@@ -71,15 +99,18 @@ impl Filter {
 
     /// Reports whether everything from `position` on is outside of the times that the filter admits.
     pub fn ends_before(&self, position: &Position) -> bool {
-        let from = self.created_from.filter(|_| !self.by_deadline);
-        let before = self.deadline_before.filter(|_| self.by_deadline);
+        let (from, before) = match self.order {
+            Order::Created => (self.created_from, None),
+            Order::Deadline => (None, self.deadline_before),
+            Order::Due => (None, self.due_before),
+        };
         from.is_some_and(|from| position.at < from)
             || before.is_some_and(|before| position.at >= before)
     }
 
     /// Returns the position after which the page begins.
     pub fn start(&self) -> Position {
-        let first = match (self.by_deadline, self.created_before) {
+        let first = match (self.order.is_by_urgency(), self.created_before) {
             (true, _) => Position::new(Timestamp::MIN, ""),
             (false, Some(before)) => Position::new(before, ""),
             (false, None) => Position::new(Timestamp::MAX, "~"),
@@ -109,9 +140,13 @@ impl Position {
 
     /// Returns the position of a record in a list of this filter.
     pub fn of(record: &Record, filter: &Filter) -> Self {
-        let at = match filter.by_deadline {
-            true => record.deadline,
-            false => record.created_at,
+        let at = match filter.order {
+            Order::Created => record.created_at,
+            Order::Deadline => record.deadline,
+            Order::Due => record
+                .legal
+                .as_ref()
+                .map_or(Timestamp::MAX, |clock| clock.due_at),
         };
         Self::new(at, record.id.as_str())
     }
@@ -162,7 +197,7 @@ impl Page {
             let records = page.records.into_iter();
             found.extend(records.map(|record| (Position::of(&record, filter), record)));
         }
-        found.sort_by(|(one, _), (other, _)| match filter.by_deadline {
+        found.sort_by(|(one, _), (other, _)| match filter.order.is_by_urgency() {
             true => one.cmp(other),
             false => other.cmp(one),
         });

@@ -75,7 +75,7 @@ pub(crate) async fn erase(arguments: &Erase) -> anyhow::Result<ExitCode> {
     act(&arguments.one, Call::new(Method::DELETE, path(&id))).await
 }
 
-async fn act(arguments: &One, call: Call) -> anyhow::Result<ExitCode> {
+pub(crate) async fn act(arguments: &One, call: Call) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.target)?;
     let operation = connection.send(&call).await?.operation()?;
     let now = (connection.clock)();

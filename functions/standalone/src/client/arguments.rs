@@ -50,6 +50,18 @@ pub(crate) struct Submit {
     /// When to stop following the job: a time (RFC 3339), or a duration from now such as 3d.
     #[arg(long, value_name = "WHEN")]
     pub(crate) deadline: Option<String>,
+    /// The regulation that says when the answer to the person is due: gdpr, uk-gdpr, ccpa or lgpd.
+    #[arg(long, value_name = "NAME", requires_all = ["received_at", "time_zone"])]
+    pub(crate) regulation: Option<String>,
+    /// When the person's request was received (RFC 3339).
+    #[arg(long, value_name = "TIME", requires = "regulation")]
+    pub(crate) received_at: Option<String>,
+    /// The time zone whose days count for the due date, such as Europe/Berlin.
+    #[arg(long, value_name = "ZONE", requires = "regulation")]
+    pub(crate) time_zone: Option<String>,
+    /// The calendar of public holidays that move the due date, such as de.
+    #[arg(long, value_name = "NAME", requires = "regulation")]
+    pub(crate) holidays: Option<String>,
     /// The key by which a repeated request is known. Without it, and without --reference, a random one is made.
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
@@ -99,6 +111,9 @@ pub(crate) struct Filter {
     /// Only those whose deadline is before this time (RFC 3339), or within a duration from now such as 3d.
     #[arg(long, value_name = "WHEN")]
     pub(crate) deadline_before: Option<String>,
+    /// Only those whose answer is due by law before this time (RFC 3339), or within a duration from now such as 7d.
+    #[arg(long, value_name = "WHEN", conflicts_with = "deadline_before")]
+    pub(crate) due_before: Option<String>,
 }
 
 /// The order of a list.
@@ -108,13 +123,15 @@ pub(crate) enum Sort {
     Created,
     /// Open operations only, the one with the earliest deadline first.
     Deadline,
+    /// Open operations with a legal clock only, the one whose answer is due first.
+    Due,
 }
 
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
     pub(crate) filter: Filter,
-    /// The order: the newest first, or the open ones by their deadline.
+    /// The order: the newest first, or the open ones by their deadline or their legal due date.
     #[arg(long, value_name = "ORDER")]
     pub(crate) sort: Option<Sort>,
     /// How many operations a page has, from 1 to 200.
@@ -215,6 +232,7 @@ impl Filter {
             &self.created_after,
             &self.created_before,
             &self.deadline_before,
+            &self.due_before,
         ]
         .into_iter()
         .all(Option::is_none)

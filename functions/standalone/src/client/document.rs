@@ -114,6 +114,26 @@ pub(crate) fn callback(operation: &Value) -> String {
     toned(tone, &word)
 }
 
+/// Returns when the answer is due by law, and what is left; nothing without a legal clock.
+pub(crate) fn due(operation: &Value) -> String {
+    let clock = &operation["legal"];
+    if !clock.is_object() {
+        return String::new();
+    }
+    let day = text(&clock["dueOn"]);
+    let at_risk = clock["atRisk"] == true;
+    let (tone, words) = match (clock["met"].as_bool(), clock["daysLeft"].as_i64()) {
+        (Some(true), _) => (Tone::Good, "met".to_owned()),
+        (Some(false), _) => (Tone::Bad, "missed".to_owned()),
+        (None, None) => (Tone::Warning, "stopped".to_owned()),
+        (None, Some(0)) => (Tone::Warning, "last day".to_owned()),
+        (None, Some(days)) if days < 0 => (Tone::Bad, format!("overdue by {} d", -days)),
+        (None, Some(days)) if at_risk => (Tone::Warning, format!("{days} d left")),
+        (None, Some(days)) => (Tone::Dim, format!("{days} d left")),
+    };
+    format!("{day} {}", toned(tone, &words))
+}
+
 /// Returns everything that the document says, in lines of a name and a text.
 pub(crate) fn lines(operation: &Value, now: Timestamp) -> Vec<Vec<String>> {
     let mut lines = Vec::new();
@@ -139,6 +159,13 @@ pub(crate) fn lines(operation: &Value, now: Timestamp) -> Vec<Vec<String>> {
     if operation["endedAt"].is_null() {
         line("expected by", full_time(&operation["expectedBy"], now));
         line("deadline", full_time(&operation["deadline"], now));
+    }
+    let clock = &operation["legal"];
+    if clock.is_object() {
+        let by = text(&clock["regulation"]);
+        line("due by law", format!("{} ({by})", due(operation)));
+        let notes = clock["notes"].as_array().into_iter().flatten();
+        notes.for_each(|note| line("note", text(note)));
     }
     line("at Graph", at_graph(graph, operation, now));
     line("Graph's request id", text(&graph["requestId"]));

@@ -10,7 +10,7 @@ use url::form_urlencoded;
 
 use crate::client::arguments::{Filter, List, Sort};
 use crate::client::connection::{Answer, Call, Connection};
-use crate::client::document::{callback, progress, status, text, time};
+use crate::client::document::{callback, due, progress, status, text, time};
 use crate::client::moment::{Side, moment};
 use crate::client::refusal::Failure;
 use crate::output;
@@ -69,6 +69,7 @@ fn call(arguments: &List, cursor: Option<&str>, now: Timestamp) -> anyhow::Resul
     let sort = arguments.sort.map(|sort| match sort {
         Sort::Created => "created",
         Sort::Deadline => "deadline",
+        Sort::Due => "due",
     });
     let limit = arguments.limit.map(|limit| limit.to_string());
     let call = filtered(Call::get(PATH), &arguments.filter, now)?
@@ -88,6 +89,7 @@ pub(crate) fn filtered(call: Call, filter: &Filter, now: Timestamp) -> anyhow::R
     let after = time("--created-after", &filter.created_after, Side::Before)?;
     let before = time("--created-before", &filter.created_before, Side::Before)?;
     let deadline = time("--deadline-before", &filter.deadline_before, Side::After)?;
+    let due = time("--due-before", &filter.due_before, Side::After)?;
     Ok(call
         .query("status", filter.status.as_deref())
         .query("client", filter.client.as_deref())
@@ -97,7 +99,8 @@ pub(crate) fn filtered(call: Call, filter: &Filter, now: Timestamp) -> anyhow::R
         .query("person", filter.person.as_deref())
         .query("createdAfter", after.as_deref())
         .query("createdBefore", before.as_deref())
-        .query("deadlineBefore", deadline.as_deref()))
+        .query("deadlineBefore", deadline.as_deref())
+        .query("dueBefore", due.as_deref()))
 }
 
 fn operations(document: &Value) -> Result<&[Value], Failure> {
@@ -118,6 +121,10 @@ pub(crate) fn table(operations: &[Value], screen: &Screen, now: Timestamp) -> St
         "DEADLINE",
         "CALLBACK",
     ];
+    let with_due = operations.iter().any(|one| one["legal"].is_object());
+    if with_due {
+        head.insert(6, "DUE BY LAW");
+    }
     if with_client {
         head.insert(1, "CLIENT");
     }
@@ -139,6 +146,9 @@ pub(crate) fn table(operations: &[Value], screen: &Screen, now: Timestamp) -> St
             deadline,
             callback(operation),
         ];
+        if with_due {
+            row.insert(6, due(operation));
+        }
         if with_client {
             row.insert(1, text(&operation["client"]));
         }

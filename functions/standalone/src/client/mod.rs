@@ -16,6 +16,7 @@ pub(crate) mod arguments;
 pub(crate) mod connection;
 pub(crate) mod document;
 pub(crate) mod evidence;
+pub(crate) mod legal;
 pub(crate) mod listing;
 mod moment;
 pub(crate) mod redeliver;

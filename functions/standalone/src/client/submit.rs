@@ -136,6 +136,16 @@ fn body(
     if let Some(deadline) = deadline {
         body["deadline"] = deadline.into();
     }
+    for (name, value) in [
+        ("regulation", &arguments.regulation),
+        ("receivedAt", &arguments.received_at),
+        ("timeZone", &arguments.time_zone),
+        ("holidays", &arguments.holidays),
+    ] {
+        if let Some(value) = value {
+            body["legal"][name] = value.as_str().into();
+        }
+    }
     Ok(body)
 }
 

@@ -123,7 +123,7 @@ fn packages_depend_only_on_permitted_packages() {
 }
 
 /// The modules of the core, each before the modules that it may import.
-const LAYERS: [&str; 21] = [
+const LAYERS: [&str; 22] = [
     "http",
     "engine",
     "lifecycle",
@@ -137,6 +137,7 @@ const LAYERS: [&str; 21] = [
     "selection",
     "catalogue",
     "events",
+    "legal",
     "operation",
     "profile",
     "outbound",

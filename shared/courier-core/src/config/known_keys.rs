@@ -17,7 +17,7 @@ thread_local! {
 }
 
 /// Tables whose keys are names of the operator's own.
-const NAMED: [&str; 4] = ["tenants", "clients", "operators", "profiles"];
+const NAMED: [&str; 5] = ["tenants", "clients", "operators", "profiles", "holidays"];
 /// Tables of such names whose values are no tables.
 const MAPS: [&str; 2] = ["headers", "operation_tokens"];
 
@@ -73,6 +73,7 @@ dialect = "body-hmac"
 [events]
 [evidence]
 [outbound]
+[legal.holidays.a]
 [limits]
 [retention]
 "#;

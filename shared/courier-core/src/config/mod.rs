@@ -11,6 +11,8 @@ use url::Url;
 use crate::catalogue::Catalogue;
 use crate::crypto::evidence_keys::EvidenceKeys;
 use crate::crypto::seal::Sealer;
+use crate::crypto::secret::Secret;
+use crate::legal::Calendars;
 use crate::outbound::address::Allowed;
 use crate::outbound::proxy::Proxy;
 
@@ -26,6 +28,7 @@ mod findings;
 mod graph;
 #[cfg(test)]
 mod known_keys;
+mod legal;
 mod log_filter;
 mod operator;
 mod outbound;
@@ -71,6 +74,8 @@ pub struct Config {
     pub events: Option<Events>,
     /// The identity with which services of AWS are called.
     pub aws: Aws,
+    /// The public holidays that legal clocks may name.
+    pub calendars: Calendars,
     /// The proxy through which calls leave the network; `None` if they go straight.
     pub proxy: Option<Proxy>,
     /// The URL under which callers reach us, without a slash at its end: it stands in front of `/v1`.
@@ -141,6 +146,7 @@ impl Config {
             .optional_table("events", |table| events(table, &allowed, &aws))
             .flatten();
         let evidence = root.optional_table("evidence", evidence::evidence);
+        let calendars = root.optional_table("legal", legal::legal);
         let requests_per_minute = root
             .optional_table("limits", |limits| {
                 limits.number(REQUESTS_PER_MINUTE, 1, MOST_REQUESTS)
@@ -187,6 +193,7 @@ impl Config {
                 callbacks,
                 events,
                 aws,
+                calendars: calendars.unwrap_or_default(),
                 proxy,
                 public_url,
                 requests_per_minute,

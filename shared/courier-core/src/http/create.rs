@@ -48,6 +48,7 @@ pub(super) async fn create(
         &app.ids,
         app.now(),
     )?;
+    new.start_clock(&app.config.calendars)?;
     if let Principal::Operator(_) = session.who {
         new.asked_by(session.who.label());
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// The columns, and where each stands in an operation's document.
-const COLUMNS: [(&str, &str); 18] = [
+const COLUMNS: [(&str, &str); 21] = [
     ("id", "/id"),
     ("client", "/client"),
     ("operation", "/operation"),
@@ -22,6 +22,9 @@ const COLUMNS: [(&str, &str); 18] = [
     ("callbackAttempts", "/callback/attempts"),
     ("callbackLastStatus", "/callback/lastStatus"),
     ("acknowledgedBy", "/acknowledged/by"),
+    ("regulation", "/legal/regulation"),
+    ("legalDueOn", "/legal/dueOn"),
+    ("legalDaysLeft", "/legal/daysLeft"),
 ];
 
 /// Returns a header line and a line for each operation; `has_client` adds the column `client`.
@@ -74,8 +77,8 @@ mod tests {
         });
         let table = table(&[operation], false);
         let expected = "id,operation,status,reason,reference,createdAt,startedAt,endedAt,deadline,graphStatus,progress,polls,\
-            nextPollAt,callbackStatus,callbackAttempts,callbackLastStatus,acknowledgedBy\r\n\
-            op_1,team.create,running,,\"'=cmd|' /C calc'!A0, \"\"x\"\"\nand more\",,,,,,0.5,,,,,,\r\n";
+            nextPollAt,callbackStatus,callbackAttempts,callbackLastStatus,acknowledgedBy,regulation,legalDueOn,legalDaysLeft\r\n\
+            op_1,team.create,running,,\"'=cmd|' /C calc'!A0, \"\"x\"\"\nand more\",,,,,,0.5,,,,,,,,,\r\n";
         assert_eq!(table, expected);
     }
 }

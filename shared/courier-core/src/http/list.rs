@@ -11,7 +11,7 @@ use super::{conditional, csv, insert, json_response, store};
 use crate::auth::Principal;
 use crate::http::problem::Problem;
 use crate::operation::{CALLBACK_STATUSES, STATUSES, person_hash};
-use crate::ports::{Filter, OPEN, Page, Position};
+use crate::ports::{Filter, OPEN, Order, Page, Position};
 
 /// Most records on one page of the list, unless `limit` says another number.
 const PAGE_RECORDS: usize = 50;
@@ -94,7 +94,8 @@ impl Selection {
     pub(super) fn read(query: &str) -> Result<Self, Problem> {
         let mut filter = Filter::default();
         let (mut client, mut sort, mut limit, mut cursor) = (None, None, None, None);
-        let (mut from, mut before, mut deadline, mut person) = (None, None, None, None);
+        let (mut from, mut before, mut deadline, mut due) = (None, None, None, None);
+        let mut person = None;
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let slot = match name.as_ref() {
                 "status" => &mut filter.status,
@@ -106,6 +107,7 @@ impl Selection {
                 "createdAfter" => &mut from,
                 "createdBefore" => &mut before,
                 "deadlineBefore" => &mut deadline,
+                "dueBefore" => &mut due,
                 "sort" => &mut sort,
                 "limit" => &mut limit,
                 "cursor" => &mut cursor,
@@ -124,16 +126,22 @@ impl Selection {
         if !is_one(&CALLBACK_STATUSES, &filter.callback) {
             return Err(bad_query("callback", "is not a status of a callback"));
         }
-        if !is_one(&["created", "deadline"], &sort) {
-            return Err(bad_query("sort", "must be created or deadline"));
+        if !is_one(&["created", "deadline", "due"], &sort) {
+            return Err(bad_query("sort", "must be created, deadline or due"));
         }
         filter.person = person.as_deref().map(person_hash);
         filter.created_from = time("createdAfter", from.as_deref())?;
         filter.created_before = time("createdBefore", before.as_deref())?;
         filter.deadline_before = time("deadlineBefore", deadline.as_deref())?;
-        filter.by_deadline =
-            sort.as_deref() == Some("deadline") || filter.deadline_before.is_some();
-        filter.check_order(sort.as_deref())?;
+        filter.due_before = time("dueBefore", due.as_deref())?;
+        filter.order = match sort.as_deref() {
+            Some("deadline") => Order::Deadline,
+            Some("due") => Order::Due,
+            None if filter.due_before.is_some() => Order::Due,
+            None if filter.deadline_before.is_some() => Order::Deadline,
+            Some(_) | None => Order::Created,
+        };
+        filter.check_order()?;
         filter.limit = match limit.as_deref().map(str::parse) {
             None => PAGE_RECORDS,
             Some(Ok(limit)) if (1..=MAX_PAGE_RECORDS).contains(&limit) => limit,
@@ -148,19 +156,32 @@ impl Selection {
 }
 
 impl Filter {
-    /// Checks that a list by deadline asks only for what has no outcome yet.
-    fn check_order(&self, sort: Option<&str>) -> Result<(), Problem> {
-        if !self.by_deadline {
-            return Ok(());
+    /// Checks that a list by urgency is in the order of its bound, and asks only for what has no outcome yet.
+    fn check_order(&self) -> Result<(), Problem> {
+        if self.deadline_before.is_some() && self.due_before.is_some() {
+            return Err(bad_query(
+                "dueBefore",
+                "must not stand beside deadlineBefore",
+            ));
         }
-        if sort == Some("created") {
+        if self.deadline_before.is_some() && self.order != Order::Deadline {
             let rule = "must be deadline, or left out, beside deadlineBefore";
             return Err(bad_query("sort", rule));
+        }
+        if self.due_before.is_some() && self.order != Order::Due {
+            return Err(bad_query(
+                "sort",
+                "must be due, or left out, beside dueBefore",
+            ));
+        }
+        if !self.order.is_by_urgency() {
+            return Ok(());
         }
         let open = [OPEN, "accepted", "starting", "running"];
         let status = self.status.as_deref();
         if status.is_some_and(|status| !open.contains(&status)) {
-            let rule = "must be open, accepted, starting or running in a list by deadline";
+            let rule =
+                "must be open, accepted, starting or running in a list by deadline or due date";
             return Err(bad_query("status", rule));
         }
         Ok(())

@@ -30,6 +30,7 @@ mod evidence;
 pub mod exchange;
 mod handshake;
 pub mod intake;
+mod legal;
 mod list;
 mod looks;
 mod one;
@@ -202,6 +203,9 @@ async fn answer(
         Handler::Cancel => one::cancel(session, record().await?).await,
         Handler::Erase => one::erase(session, record().await?).await,
         Handler::Acknowledge => one::acknowledge(session, record().await?, request).await,
+        Handler::LegalExtend => legal::extend(session, record().await?, request).await,
+        Handler::LegalPause => legal::pause(session, record().await?, request).await,
+        Handler::LegalResume => legal::resume(session, record().await?, request).await,
         Handler::Resume => resume::resume(session, record().await?).await,
         Handler::RedeliverAll => callback_bulk::redeliver_all(session, query, times.ends_at).await,
         Handler::Retarget => callback::retarget(session, record().await?, request).await,

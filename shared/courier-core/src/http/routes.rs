@@ -21,6 +21,9 @@ pub enum Handler {
     Cancel,
     Resume,
     Acknowledge,
+    LegalExtend,
+    LegalPause,
+    LegalResume,
     Retarget,
     Redeliver,
     TestCallback,
@@ -61,6 +64,7 @@ pub const FILTER: &[&str] = &[
     "createdAfter",
     "createdBefore",
     "deadlineBefore",
+    "dueBefore",
     "sort",
     "limit",
     "cursor",
@@ -99,7 +103,7 @@ const fn call(
 }
 
 /// Every call, in the order of the reference page. A literal segment comes before a `{…}` in its place.
-pub static CALLS: [Call; 19] = [
+pub static CALLS: [Call; 22] = [
     call(
         Handler::Create,
         ("POST", "/v1/operations"),
@@ -155,6 +159,27 @@ pub static CALLS: [Call; 19] = [
         Access::Writers,
         &[],
         "Notes that a person has looked into an `unknown` outcome.",
+    ),
+    call(
+        Handler::LegalExtend,
+        ("POST", "/v1/operations/{id}/legal/extend"),
+        Access::Writers,
+        &[],
+        "Extends the legal period of which the person was told.",
+    ),
+    call(
+        Handler::LegalPause,
+        ("POST", "/v1/operations/{id}/legal/pause"),
+        Access::Writers,
+        &[],
+        "Stops the legal clock, where its regulation knows a pause.",
+    ),
+    call(
+        Handler::LegalResume,
+        ("POST", "/v1/operations/{id}/legal/resume"),
+        Access::Writers,
+        &[],
+        "Lets the legal clock go on.",
     ),
     call(
         Handler::Erase,

@@ -34,6 +34,9 @@ impl Rules<'_> {
         record.unknown.clear();
         record.graph.unknown.clear();
         record.delivery.unknown.clear();
+        if let Some(clock) = &mut record.legal {
+            clock.unknown.clear();
+        }
         self.note(&mut record, "erased", None);
         record.erase_history();
         written(record, Next::Drop)

@@ -21,6 +21,7 @@ mod ending;
 mod erasing;
 mod following;
 pub mod forecast;
+mod legal;
 mod locating;
 mod losing;
 mod restoring;
@@ -29,6 +30,8 @@ mod running;
 pub mod schedule;
 mod starting;
 pub use delivering::Channel;
+
+pub use legal::LegalChange;
 
 /// An event that may change a record.
 #[derive(Debug, Clone)]
@@ -86,6 +89,8 @@ pub enum Event {
         by: String,
         note: String,
     },
+    /// Somebody has extended, stopped or resumed the legal clock.
+    LegalClockChanged(Box<LegalChange>),
     /// Somebody asked for this event: kind and name of the caller, which the history repeats.
     Requested {
         by: String,
@@ -206,6 +211,11 @@ impl Default for Timing {
 ///
 /// An event that no longer fits the record changes nothing and leads to [`Next::Redecide`] or [`Next::Drop`].
 pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_>) -> Decision {
+    let decision = decided(record, event, now, policy);
+    legal::watched(record, event, now, decision)
+}
+
+fn decided(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_>) -> Decision {
     let rules = Rules {
         record,
         now,
@@ -286,6 +296,7 @@ impl Rules<'_> {
             Event::Retargeted(target) => self.retargeted(target),
             Event::Erased => self.erased(),
             Event::Acknowledged { by, note } => self.acknowledged(by, note),
+            Event::LegalClockChanged(change) => self.legal_clock_changed(change),
             Event::Requested { by, event } => Rules {
                 by: Some(by),
                 ..*self

@@ -16,6 +16,7 @@ mod graph_view;
 mod hash;
 mod history;
 mod id;
+mod legal_clock;
 pub mod message;
 mod person;
 mod reason;
@@ -33,6 +34,7 @@ pub use graph_view::GraphView;
 pub use hash::Hash;
 pub use history::{Digests, HistoryEntry};
 pub use id::{Ids, OperationId, random_ids};
+pub use legal_clock::{LegalClock, RISK_DAYS};
 pub use person::person_hash;
 pub use reason::Reason;
 pub use sealed_field::SealedField;
@@ -136,6 +138,9 @@ pub struct Record {
     /// A person has looked into this `unknown` outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledgement>,
+    /// When the answer is due by law, if the request said so. It is not `deadline`, the end of our own patience.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legal: Option<LegalClock>,
     /// Time at which the caller had its personal data erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased_at: Option<Timestamp>,

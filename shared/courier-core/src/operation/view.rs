@@ -3,12 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::operation::{Announcement, FrozenEvent, Outcome, Record, State, Unknown};
+use crate::operation::{Announcement, FrozenEvent, LegalClock, Outcome, Record, State, Unknown};
 use crate::profile::written;
-use crate::time::{later, milliseconds};
-
-/// Part of the jobs of the past that had ended by `expectedBy`.
-const EXPECTED_PART: f64 = 0.9;
+use crate::time::milliseconds;
 
 /// Returns the operation document, in reading order.
 ///
@@ -31,6 +28,9 @@ pub(crate) fn document(record: &Record, now: Timestamp) -> Value {
         "profile": target.and_then(|target| target.profile.as_ref()),
         "eventId": record.event.as_ref().map(|event| &event.id),
     });
+    if let Some(clock) = &record.legal {
+        document["legal"] = legal(record, clock, now);
+    }
     if let Some(announcement) = &record.announcement {
         document["events"] = events(announcement, now);
     }
@@ -91,6 +91,9 @@ fn without_callback(record: &Record, now: Timestamp) -> Value {
     if let Some(expected_by) = expected_by(record, now) {
         document["expectedBy"] = milliseconds(expected_by).into();
     }
+    if let Some(clock) = &record.legal {
+        document["legal"] = short_legal(record, clock);
+    }
     for (name, id) in [
         ("previous", &record.previous),
         ("resumedFrom", &record.resumed_from),
@@ -102,16 +105,57 @@ fn without_callback(record: &Record, now: Timestamp) -> Value {
     document
 }
 
+/// Returns what a completion says of the legal clock: it stands still then.
+fn short_legal(record: &Record, clock: &LegalClock) -> Value {
+    let mut legal = json!({
+        "regulation": clock.regulation,
+        "receivedAt": milliseconds(clock.received_at),
+        "timeZone": clock.time_zone,
+        "dueOn": clock.due_on,
+        "dueAt": milliseconds(clock.due_at),
+    });
+    if let Some(ended_at) = record.ended_at {
+        legal["met"] = clock.is_met(ended_at).into();
+    }
+    legal
+}
+
+/// Returns the legal clock as the operation's document shows it.
+fn legal(record: &Record, clock: &LegalClock, now: Timestamp) -> Value {
+    let mut legal = short_legal(record, clock);
+    let is_open = record.ended_at.is_none();
+    if let Some(days) = clock
+        .days_left(now)
+        .filter(|_| is_open && clock.paused_at.is_none())
+    {
+        legal["daysLeft"] = days.into();
+    }
+    legal["atRisk"] = record.is_at_legal_risk(now).into();
+    legal["holidays"] = json!(clock.holidays);
+    for (name, time) in [
+        ("extendedAt", clock.extended_at),
+        ("toldAt", clock.told_at),
+        ("pausedAt", clock.paused_at),
+    ] {
+        if let Some(time) = time {
+            legal[name] = milliseconds(time).into();
+        }
+    }
+    if clock.paused_days > 0 {
+        legal["pausedDays"] = clock.paused_days.into();
+    }
+    if !clock.notes.is_empty() {
+        legal["notes"] = json!(clock.notes);
+    }
+    legal
+}
+
 /// Returns when most jobs such as this one, which runs, had ended; `None` without a forecast.
 ///
 /// There is none either once that time has passed, as nothing is known of this job then but that it takes longer than
 /// most, nor if it is not before the deadline.
 fn expected_by(record: &Record, now: Timestamp) -> Option<Timestamp> {
-    let State::Running { .. } = record.state else {
-        return None;
-    };
-    let usual = record.forecast.as_ref()?.ended_after(EXPECTED_PART)?;
-    let expected_by = later(record.started_at?, usual);
+    let expected_by = record.usual_end()?;
     (now < expected_by && expected_by < record.deadline).then_some(expected_by)
 }
 

@@ -73,6 +73,7 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         history: Vec::new(),
         chain: None,
         shelved_until: None,
+        legal: None,
         erased_at: None,
         unknown: Map::new(),
     }

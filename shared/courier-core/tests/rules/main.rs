@@ -25,6 +25,7 @@ mod ending;
 mod erasing;
 mod evidence;
 mod guards;
+mod legal;
 mod looking;
 mod messages;
 mod pacing;
@@ -114,6 +115,7 @@ fn record(operation: &str, state: State) -> Record {
         history: Vec::new(),
         chain: None,
         shelved_until: None,
+        legal: None,
         erased_at: None,
         unknown: Map::new(),
     }

@@ -41,6 +41,8 @@ pub(crate) struct Facts {
     deadline: i64,
     /// Milliseconds from its acceptance to its deadline.
     given: i64,
+    /// The legal due date; `None` without a legal clock, and while it is stopped.
+    legal_due: Option<i64>,
 }
 
 /// The open operations at one moment.
@@ -58,6 +60,12 @@ pub(crate) struct Summary {
     pub(crate) margin: BTreeMap<String, i64>,
     /// Operations near their deadline, for each of [`DEADLINE_DAYS`]. One that was never given that long is left out.
     pub(crate) near_deadline: [u64; DEADLINE_DAYS.len()],
+    /// Operations whose answer is due by law within each of [`DEADLINE_DAYS`], overdue ones included.
+    pub(crate) near_due: [u64; DEADLINE_DAYS.len()],
+    /// Operations whose legal due date has passed.
+    pub(crate) past_due: u64,
+    /// Milliseconds to the first legal due date of an operation without an outcome.
+    pub(crate) due_margin: Option<i64>,
     /// Operations that wait because there is no usable token or no permission, by tenant.
     pub(crate) unauthorized: BTreeMap<String, u64>,
 }
@@ -68,6 +76,24 @@ struct Tally {
     open: [u64; OPEN],
     deadline: i64,
     unauthorized: u64,
+}
+
+/// What a summary counts of legal due dates.
+#[derive(Default)]
+struct Legal {
+    near: [u64; DEADLINE_DAYS.len()],
+    past: u64,
+    margin: Option<i64>,
+}
+
+impl Legal {
+    fn count(&mut self, margin: i64) {
+        for (days, near) in DEADLINE_DAYS.iter().zip(&mut self.near) {
+            *near += u64::from(margin < days * DAY_MILLISECONDS);
+        }
+        self.past += u64::from(margin < 0);
+        self.margin = Some(self.margin.map_or(margin, |least| least.min(margin)));
+    }
 }
 
 impl Census {
@@ -91,6 +117,11 @@ impl Census {
             since: since.as_millisecond(),
             deadline,
             given: deadline - record.created_at.as_millisecond(),
+            legal_due: record
+                .legal
+                .as_ref()
+                .filter(|clock| clock.paused_at.is_none())
+                .map(|clock| clock.due_at.as_millisecond()),
         })
     }
 
@@ -113,6 +144,7 @@ impl Census {
         };
         let mut tallies = vec![none; book.names.len()];
         let mut near_deadline = [0; DEADLINE_DAYS.len()];
+        let mut legal = Legal::default();
         let mut first = [now; STATUSES.len()];
         let mut counts = [0; STATUSES.len()];
         for facts in book.open.values() {
@@ -130,6 +162,9 @@ impl Census {
                 let days = days * DAY_MILLISECONDS;
                 *near += u64::from(margin <= days && facts.given > days);
             }
+            if let Some(due) = facts.legal_due {
+                legal.count(due - now);
+            }
             if facts.is_unauthorized {
                 tallies[facts.tenant as usize].unauthorized += 1;
             }
@@ -140,6 +175,9 @@ impl Census {
             oldest: std::array::from_fn(|status| (STATUSES[status], age(status))),
             oldest_pending: (OPEN..STATUSES.len()).map(age).max().unwrap_or_default(),
             near_deadline,
+            near_due: legal.near,
+            past_due: legal.past,
+            due_margin: legal.margin,
             ..Summary::default()
         };
         for (name, tally) in book.names.iter().zip(tallies) {
@@ -189,7 +227,7 @@ pub(crate) fn open_statuses() -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use courier_core::operation::{Outcome, State};
-    use courier_testkit::sample::{sample_record, sample_target};
+    use courier_testkit::sample::{sample_clock, sample_record, sample_target};
     use jiff::SignedDuration;
 
     use super::*;
@@ -240,6 +278,27 @@ mod tests {
         record.due_at = None;
         note(&record);
         assert_eq!(census.summary(now), Census::default().summary(now));
+    }
+
+    #[test]
+    fn a_legal_due_date_is_counted_while_its_clock_runs() {
+        let census = Census::default();
+        let mut record = schedule();
+        let note = |record: &Record| census.note(&record.id, census.facts(record));
+        let due = record.created_at + SignedDuration::from_hours(30 * 24);
+        record.legal = Some(sample_clock(due));
+        note(&record);
+        let counted = |left: i64| {
+            let summary = census.summary(due - SignedDuration::from_hours(left));
+            (summary.near_due, summary.past_due, summary.due_margin)
+        };
+        let hours = |hours: i64| Some(hours * 3_600_000);
+        assert_eq!(counted(48), ([0, 1, 1], 0, hours(48)));
+        assert_eq!(counted(-1), ([1, 1, 1], 1, hours(-1)));
+        let clock = record.legal.as_mut().unwrap();
+        clock.paused_at = Some(record.created_at);
+        note(&record);
+        assert_eq!(counted(-1), ([0, 0, 0], 0, None));
     }
 
     /// An operation that is given an hour would otherwise be near its deadline from the first second.

@@ -27,6 +27,10 @@ families! {
         "Shortest time that an operation without an outcome has to its deadline; no sample if there is none.";
     NEAR_DEADLINE = Gauge "courier_operations_near_deadline" ""
         "Operations without an outcome whose deadline is at most so many days ahead, of those that were given more time.";
+    NEAR_DUE = Gauge "courier_operations_near_legal_due" ""
+        "Operations without an outcome that less than so many days are left for by law; days 0: the due date has passed.";
+    DUE_MARGIN = Gauge "courier_legal_due_margin_seconds" "seconds"
+        "Shortest time that an operation without an outcome has to its legal due date; no sample if there is none.";
     UNAUTHORIZED = Gauge "courier_operations_authorization_lost" ""
         "Operations that wait because there is no usable token or no permission for their tenant.";
     PENDING = Gauge "courier_completions_pending" ""

@@ -77,6 +77,15 @@ fn open(text: &mut Text, app: &App, summary: &Summary) {
     for (days, count) in DEADLINE_DAYS.iter().zip(summary.near_deadline) {
         samples.labelled(&[("days", &days.to_string())], count);
     }
+    let mut samples = text.family(&f::NEAR_DUE);
+    samples.labelled(&[("days", "0")], summary.past_due);
+    for (days, count) in DEADLINE_DAYS.iter().zip(summary.near_due) {
+        samples.labelled(&[("days", &days.to_string())], count);
+    }
+    let mut margin = text.family(&f::DUE_MARGIN);
+    if let Some(milliseconds) = summary.due_margin {
+        margin.value(seconds(milliseconds));
+    }
     let mut waiting = summary.unauthorized.clone();
     for tenant in app.config.graph.tenants.keys() {
         waiting.entry(tenant.clone()).or_default();

@@ -8,7 +8,7 @@
 //! of the list, a bounded number for each page: a page with more to look through ends early, with a cursor.
 
 use courier_core::operation::{CALLBACK_STATUSES, STATUSES};
-use courier_core::ports::{Filter, OPEN, Page, Position};
+use courier_core::ports::{Filter, OPEN, Order, Page, Position};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 
@@ -73,6 +73,11 @@ const LOOK_THROUGH_DEADLINES: &str = look_through!(
     "open IS NOT NULL",
     "deadline",
     " AND (deadline, id) > (:created, :after) ORDER BY deadline, id LIMIT :limit"
+);
+const LOOK_THROUGH_DUE: &str = look_through!(
+    "open IS NOT NULL AND legal_due IS NOT NULL",
+    "legal_due",
+    " AND (legal_due, id) > (:created, :after) ORDER BY legal_due, id LIMIT :limit"
 );
 
 /// Returns the page that follows `after`.
@@ -146,18 +151,19 @@ fn positions(
     limit: usize,
 ) -> Result<Found, Failure> {
     let place = named_params! { ":client": client, ":created": after.at, ":after": after.id };
-    // A list by deadline has operations without an outcome only.
-    let open = filter.by_deadline.then(|| OPEN.to_owned());
+    // A list by urgency has operations without an outcome only.
+    let open = filter.order.is_by_urgency().then(|| OPEN.to_owned());
     let status = filter.status.clone().or(open);
     let wishes = named_params! {
         ":operation": filter.operation, ":status": status, ":callback": filter.callback,
         ":reference": filter.reference, ":person": filter.person,
     };
-    let among = match (filter.by_deadline, &filter.person, &filter.reference) {
-        (true, ..) => Some(LOOK_THROUGH_DEADLINES),
-        (false, Some(_), _) => Some(LOOK_THROUGH_PERSON),
-        (false, None, Some(_)) => Some(LOOK_THROUGH_REFERENCE),
-        (false, None, None) => None,
+    let among = match (filter.order, &filter.person, &filter.reference) {
+        (Order::Deadline, ..) => Some(LOOK_THROUGH_DEADLINES),
+        (Order::Due, ..) => Some(LOOK_THROUGH_DUE),
+        (Order::Created, Some(_), _) => Some(LOOK_THROUGH_PERSON),
+        (Order::Created, None, Some(_)) => Some(LOOK_THROUGH_REFERENCE),
+        (Order::Created, None, None) => None,
     };
     if let Some(among) = among {
         return look_through(connection, among, &[place, wishes].concat(), limit);
@@ -359,6 +365,11 @@ mod tests {
                 LOOK_THROUGH_DEADLINES,
                 "operations_open_by_deadline",
                 "client=? AND (deadline,id)>(?,?)",
+            ),
+            (
+                LOOK_THROUGH_DUE,
+                "operations_open_by_legal_due",
+                "client=? AND (legal_due,id)>(?,?)",
             ),
         ] {
             let mut plan = connection

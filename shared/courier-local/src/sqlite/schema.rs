@@ -52,8 +52,8 @@ const SET_OPEN: &str = "UPDATE operations SET open = CASE WHEN due_at IS NOT NUL
     WHERE (open IS NULL) <> (due_at IS NULL)";
 
 /// Further columns that do not raise the version: name, the statement that adds it, and the one that fills it in a file
-/// which has records already. Neither changes while an operation is open.
-const ADDED: [(&str, &str, &str); 2] = [
+/// which has records already. While an operation is open, only acts of people change one of them.
+const ADDED: [(&str, &str, &str); 3] = [
     (
         "deadline",
         "ALTER TABLE operations ADD COLUMN deadline INTEGER",
@@ -67,10 +67,18 @@ const ADDED: [(&str, &str, &str); 2] = [
         "UPDATE operations SET person = CASE WHEN json_valid(record) THEN record ->> '$.person' END
             WHERE person IS NULL",
     ),
+    // A due date is the last millisecond of a day.
+    (
+        "legal_due",
+        "ALTER TABLE operations ADD COLUMN legal_due INTEGER",
+        "UPDATE operations SET legal_due = CASE WHEN json_valid(record)
+            THEN CAST(strftime('%s', record ->> '$.legal.dueAt') AS INTEGER) * 1000000000 + 999000000 END
+            WHERE due_at IS NOT NULL",
+    ),
 ];
 
 /// Indexes that are made in a file of any version. No update of an open record touches one of them.
-const INDEXES: [(&str, &str); 6] = [
+const INDEXES: [(&str, &str); 7] = [
     (
         "operations_newest",
         "CREATE INDEX operations_newest ON operations (client, created_at, id)",
@@ -95,6 +103,11 @@ const INDEXES: [(&str, &str); 6] = [
     (
         "operations_open_by_deadline",
         "CREATE INDEX operations_open_by_deadline ON operations (client, deadline, id) WHERE open IS NOT NULL",
+    ),
+    (
+        "operations_open_by_legal_due",
+        "CREATE INDEX operations_open_by_legal_due ON operations (client, legal_due, id)
+            WHERE open IS NOT NULL AND legal_due IS NOT NULL",
     ),
     (
         "operations_newest_of_person",

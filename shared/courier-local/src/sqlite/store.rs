@@ -19,20 +19,23 @@ use crate::timetable::Carried;
 const MAX_RECORDS_PER_CALL: usize = 1000;
 
 const INSERT: &str = "INSERT INTO operations
-    (id, client, operation, reference, status, created_at, due_at, ended_at, revision, record, open, deadline, person)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+    (id, client, operation, reference, status, created_at, due_at, ended_at, revision, record, open, deadline, person,
+    legal_due)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
 /// An update of an open record that stays open. A column that is not named leaves the indexes alone that have it.
 const UPDATE_OPEN: &str = "UPDATE operations
     SET status = :status, due_at = :due, ended_at = :ended, revision = :revision, record = :record
-    WHERE id = :id AND revision = :revision - 1 AND reference IS :reference AND open IS :open AND person IS :person";
+    WHERE id = :id AND revision = :revision - 1 AND reference IS :reference AND open IS :open AND person IS :person
+    AND legal_due IS :legal_due";
 /// An update after which the record is closed.
 const UPDATE_CLOSED: &str = "UPDATE operations
     SET status = :status, due_at = :due, ended_at = :ended, revision = :revision, record = :record, open = :open
-    WHERE id = :id AND revision = :revision - 1 AND reference IS :reference AND person IS :person";
+    WHERE id = :id AND revision = :revision - 1 AND reference IS :reference AND person IS :person
+    AND legal_due IS :legal_due";
 /// Any update.
 const UPDATE: &str = "UPDATE operations
     SET status = :status, due_at = :due, ended_at = :ended, revision = :revision, record = :record, open = :open,
-    reference = :reference, person = :person
+    reference = :reference, person = :person, legal_due = :legal_due
     WHERE id = :id AND revision = :revision - 1";
 const LOAD: &str = "SELECT id, record FROM operations WHERE id = ?";
 const OVERDUE: &str = "SELECT id, record FROM operations INDEXED BY operations_open_newest
@@ -229,6 +232,7 @@ struct Columns {
     reference: Option<String>,
     person: Option<String>,
     deadline: i64,
+    legal_due: Option<i64>,
     status: &'static str,
     created: i64,
     due: Option<i64>,
@@ -248,6 +252,7 @@ impl Columns {
             reference: record.reference.clone(),
             person: record.person.clone(),
             deadline: nanoseconds(record.deadline),
+            legal_due: record.legal.as_ref().map(|clock| nanoseconds(clock.due_at)),
             status: record.state.status(),
             created: nanoseconds(record.created_at),
             due: record.due_at.map(nanoseconds),
@@ -272,6 +277,7 @@ impl Columns {
             self.open(),
             self.deadline,
             self.person,
+            self.legal_due,
         ])
     }
 
@@ -297,6 +303,7 @@ impl Columns {
             ":revision": self.revision,
             ":record": self.record,
             ":open": self.open(),
+            ":legal_due": self.legal_due,
         })
     }
 

@@ -231,7 +231,7 @@ impl Store for SimulatedStore {
             .cloned()
             .collect();
         found.sort_by_key(|record| std::cmp::Reverse(Position::of(record, filter)));
-        if filter.by_deadline {
+        if filter.order.is_by_urgency() {
             found.reverse();
         }
         let is_over = found.len() <= filter.limit;

@@ -1,8 +1,8 @@
 //! Valid records for tests of the ports, and the writes that advance them.
 
 use courier_core::operation::{
-    CallbackTarget, Delivery, DeliveryOutcome, FrozenEvent, GraphView, OperationId, Outcome,
-    Record, State,
+    CallbackTarget, Delivery, DeliveryOutcome, FrozenEvent, GraphView, LegalClock, OperationId,
+    Outcome, Record, State,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
@@ -64,9 +64,19 @@ pub fn sample_record(id: &OperationId) -> Record {
         history: Vec::new(),
         chain: None,
         shelved_until: None,
+        legal: None,
         erased_at: None,
         unknown: Map::new(),
     }
+}
+
+/// Returns a legal clock whose due date is `due_at`.
+pub fn sample_clock(due_at: Timestamp) -> LegalClock {
+    let clock = serde_json::json!({
+        "regulation": "gdpr", "receivedAt": at(0), "timeZone": "UTC",
+        "dueOn": "2026-12-21", "dueAt": due_at, "firstDueOn": "2026-12-21",
+    });
+    serde_json::from_value(clock).unwrap()
 }
 
 /// Returns the same record one write later, by another writer.

@@ -6,6 +6,7 @@ mod erasing;
 pub(crate) mod evidence;
 mod http;
 mod idempotency;
+mod legal;
 mod lists;
 mod looks;
 pub(crate) mod operations;

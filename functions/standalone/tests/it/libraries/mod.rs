@@ -6,6 +6,7 @@ mod addresses;
 mod cloud_events;
 mod event_senders;
 mod evidence;
+mod legal;
 mod msal;
 mod openapi;
 

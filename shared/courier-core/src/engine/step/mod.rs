@@ -352,6 +352,7 @@ fn records_external_effect(event: &Event) -> bool {
         | Event::RedeliveryRequested
         | Event::Erased
         | Event::Acknowledged { .. }
+        | Event::LegalClockChanged(_)
         | Event::Requested { .. }
         | Event::Overdue
         | Event::StepCrashed
@@ -371,8 +372,7 @@ async fn update(app: &App, record: &Record, is_external_effect: bool) -> Result<
             && is_external_effect
             && !std::mem::replace(&mut logged, true)
         {
-            // The host may end this process before the next attempt; then the log is the only trace of the job. The id
-            // at the end of the monitor's URL is not a secret.
+            // If the host ends this process now, the log is the only trace of the job. The URL's last part is no secret.
             let monitor = monitor.split('?').next().unwrap_or_default();
             let tail = monitor.rsplit('/').next().unwrap_or_default();
             tracing::error!(operation.id = %record.id, monitor.id = tail, "the monitor is not stored yet");

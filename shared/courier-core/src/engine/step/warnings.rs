@@ -23,10 +23,7 @@ pub(super) fn warn(app: &App, event: &Event, old: &Record, new: &Record) {
     }
     if news == Some(Reason::AuthorizationLost) && new.ended_at.is_none() {
         authorization_lost(app, new);
-    } else if let Some(line) = new.history.last()
-        && old.history.last() != Some(line)
-        && TROUBLES.contains(&line.event.as_str())
-    {
+    } else if let Some(line) = new_trouble(old, new) {
         nothing_usable(app, new, line);
     }
 }
@@ -42,6 +39,14 @@ const TROUBLES: [&str; 8] = [
     "noUsableAnswer",
     "throttled",
 ];
+
+/// Returns the newest of these lines, if this change has added it. A line about the legal clock may follow it.
+fn new_trouble<'a>(old: &Record, new: &'a Record) -> Option<&'a HistoryEntry> {
+    let newest = new.history.iter().rev();
+    newest
+        .take_while(|line| old.history.last() != Some(line))
+        .find(|line| TROUBLES.contains(&line.event.as_str()))
+}
 
 fn delivery_failed(app: &App, detail: Option<&str>, record: &Record) {
     let (now, client) = (app.now(), record.client.as_str());

@@ -8,6 +8,7 @@ use crate::http::routes::{Access, CALLS, Call, Handler};
 
 mod evidence;
 mod examples;
+mod legal;
 mod parameters;
 mod schemas;
 
@@ -89,6 +90,9 @@ fn operation_id(handler: Handler) -> &'static str {
         Handler::Cancel => "cancelOperation",
         Handler::Resume => "resumeOperation",
         Handler::Acknowledge => "acknowledgeOperation",
+        Handler::LegalExtend => "extendLegalPeriod",
+        Handler::LegalPause => "pauseLegalClock",
+        Handler::LegalResume => "resumeLegalClock",
         Handler::Retarget => "changeCallback",
         Handler::Redeliver => "redeliver",
         Handler::TestCallback => "testCallback",
@@ -180,6 +184,9 @@ fn problem_statuses(call: &Call) -> Vec<u16> {
         | Handler::Erase
         | Handler::Resume
         | Handler::Acknowledge
+        | Handler::LegalExtend
+        | Handler::LegalPause
+        | Handler::LegalResume
         | Handler::Retarget
         | Handler::Evidence
         | Handler::Redeliver => statuses.push(409),

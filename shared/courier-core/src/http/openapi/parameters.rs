@@ -43,9 +43,13 @@ pub(super) fn parameter(name: &str) -> Value {
             time(),
             "Without an outcome, and with a deadline before this time",
         ),
+        "dueBefore" => (
+            time(),
+            "Without an outcome, and with a legal due date before this time",
+        ),
         "sort" => (
-            json!({ "enum": ["created", "deadline"] }),
-            "`created`: the newest first. `deadline`: what has no outcome, the earliest deadline first",
+            json!({ "enum": ["created", "deadline", "due"] }),
+            "`created`: the newest first. `deadline`: what has no outcome, the earliest deadline first. `due`: what has no outcome and a legal clock, the earliest due date first",
         ),
         "limit" => (
             json!({ "type": "integer", "minimum": 1, "maximum": 200, "default": 50 }),
@@ -97,6 +101,9 @@ pub(super) fn headers(handler: Handler) -> Vec<Value> {
         | Handler::Cancel
         | Handler::Resume
         | Handler::Acknowledge
+        | Handler::LegalExtend
+        | Handler::LegalPause
+        | Handler::LegalResume
         | Handler::Retarget
         | Handler::Redeliver
         | Handler::TestCallback => Vec::new(),

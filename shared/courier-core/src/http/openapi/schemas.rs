@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{evidence, examples};
+use super::{evidence, examples, legal};
 use crate::catalogue::{Catalogue, Operation};
 use crate::http::problem::KINDS;
 use crate::http::routes::Handler;
@@ -43,6 +43,7 @@ pub(super) fn answers(handler: Handler) -> Vec<(&'static str, &'static str, Opti
         Handler::Read => vec![ended, open, unchanged],
         Handler::Cancel | Handler::Erase | Handler::Acknowledge => vec![ended],
         Handler::Resume | Handler::Retarget => vec![ended, open],
+        Handler::LegalExtend | Handler::LegalPause | Handler::LegalResume => vec![open],
         Handler::Redeliver => vec![(
             "202",
             "The completion is being delivered",
@@ -126,6 +127,13 @@ pub(super) fn request_body(handler: Handler) -> Option<Value> {
         }
         Handler::TestCallback => Some(body("CallbackTest")),
         Handler::Acknowledge => Some(body("Acknowledge")),
+        Handler::LegalExtend => Some(body("LegalExtend")),
+        Handler::LegalPause => Some(body("LegalPause")),
+        Handler::LegalResume => {
+            let mut body = body("LegalResume");
+            body["required"] = false.into();
+            Some(body)
+        }
         Handler::Retarget => {
             let mut patch = body("CallbackChange");
             // A second media type with the same schema is more than some generators of clients can read.
@@ -216,6 +224,7 @@ fn new_operation(operation: &Operation) -> Value {
                 "type": ["string", "null"], "format": "date-time",
                 "description": format!("When graph-courier stops following the job; by default after {} seconds", operation.deadline_seconds),
             },
+            "legal": { "oneOf": [reference("Legal"), { "type": "null" }] },
         },
     })
 }
@@ -273,6 +282,8 @@ fn fixed() -> Value {
             "type": "object", "required": ["note"], "additionalProperties": false,
             "properties": { "note": { "type": "string", "minLength": 1, "maxLength": 1000, "description": "What was found" } },
         },
+        "Legal": legal::request(), "LegalClock": legal::clock(),
+        "LegalExtend": legal::extend(), "LegalPause": legal::pause(), "LegalResume": legal::resume(),
         "Operation": operation_schema(),
         "OperationList": {
             "type": "object", "required": ["operations", "next"],
@@ -372,7 +383,7 @@ fn operation_schema() -> Value {
                 "code": { "type": "string" }, "message": { "type": "string" }, "detail": { "type": "string" },
                 "httpStatus": { "type": "integer" }, "requestId": { "type": "string" },
             } },
-            "expectedBy": time(),
+            "expectedBy": time(), "legal": reference("LegalClock"),
             "evidence": evidence::head(),
             "previous": { "type": "string" }, "resumedFrom": { "type": "string" },
             "acknowledged": { "type": "object", "properties": { "at": time(), "by": { "type": "string" }, "note": { "type": "string" } } },

@@ -13,6 +13,8 @@ pub(super) struct Asked<'r> {
     pub(super) parameters: &'r Map<String, Value>,
     pub(super) callback: Value,
     pub(super) reference: Option<&'r str>,
+    /// What the request says of its legal clock. A request without one has the hash that it always had.
+    pub(super) legal: Option<Value>,
 }
 
 impl Asked<'_> {
@@ -22,23 +24,32 @@ impl Asked<'_> {
     pub(super) fn fingerprint(&self) -> String {
         let mut parameters = Value::Object(self.parameters.clone());
         self.operation.schema().make_canonical(&mut parameters);
-        hash(json!([
+        let asked = json!([
             self.operation.name,
             parameters,
             self.callback,
             self.reference
-        ]))
+        ]);
+        self.hash(asked)
     }
 
     /// Returns the hash as version 0.1 made it, of parameters and deadline as they were written.
     pub(super) fn former_fingerprint(&self, deadline: Option<&str>) -> String {
-        hash(json!([
+        let asked = json!([
             self.operation.name,
             self.parameters,
             self.callback,
             self.reference,
             deadline,
-        ]))
+        ]);
+        self.hash(asked)
+    }
+
+    fn hash(&self, mut asked: Value) -> String {
+        if let (Value::Array(parts), Some(legal)) = (&mut asked, &self.legal) {
+            parts.push(json!({ "legal": legal }));
+        }
+        hash(asked)
     }
 }
 

@@ -12,11 +12,12 @@ use crate::config::Client;
 use crate::crypto::seal::Sealer;
 use crate::crypto::secret::Secret;
 use crate::http::problem::Problem;
+use crate::legal::Receipt;
 use crate::operation::Ids;
 use crate::operation::trace_context::TraceContext;
 use crate::operation::{
-    Delivery, GraphView, HistoryEntry, OperationId, Record, SealedField, State, Unknown,
-    person_hash,
+    Delivery, GraphView, HistoryEntry, LegalClock, OperationId, Record, SealedField, State,
+    Unknown, person_hash,
 };
 use crate::outbound::address::Allowed;
 use crate::strict_json;
@@ -25,12 +26,14 @@ mod callback;
 mod deadline;
 mod fingerprint;
 mod idempotency;
+mod legal;
 pub(super) mod placeholder;
 
 pub(crate) use callback::{RequestedCallback, Target};
 use deadline::deadline;
 use fingerprint::Asked;
 use idempotency::{idempotency_key, signed_key};
+pub(crate) use legal::rfc3339;
 
 /// The largest body that a request may have.
 pub const BODY_BYTES: usize = 64 * 1024;
@@ -56,6 +59,8 @@ pub struct NewOperation<'a> {
     callback: Option<Target>,
     reference: Option<String>,
     deadline: Timestamp,
+    receipt: Option<Receipt>,
+    legal: Option<LegalClock>,
     /// The operator who asks on behalf of the client.
     by: Option<String>,
     trace: Option<TraceContext>,
@@ -100,6 +105,7 @@ pub fn parse<'a>(
         &mut errors,
         &mut late,
     );
+    let receipt = legal::receipt(fields.legal, now, &mut errors, &mut late);
     let mut parameters = fields.parameters.unwrap_or_default();
     errors.extend(
         operation
@@ -140,6 +146,7 @@ pub fn parse<'a>(
         parameters: &parameters,
         callback: fingerprint_callback,
         reference,
+        legal: receipt.as_ref().map(legal::canonical),
     };
     Ok(NewOperation {
         is_derived: key.is_some(),
@@ -158,6 +165,8 @@ pub fn parse<'a>(
         callback,
         reference: fields.reference,
         deadline,
+        receipt,
+        legal: None,
         by: None,
         trace: TraceContext::read(headers),
     })
@@ -185,6 +194,8 @@ pub(crate) fn example<'a>(
         callback: Some(target),
         reference: Some(reference.to_owned()),
         deadline: crate::time::later(now, operation.default_deadline()),
+        receipt: None,
+        legal: None,
         trace: None,
         by: None,
     }
@@ -276,13 +287,14 @@ impl<'a> NewOperation<'a> {
             chain: None,
             shelved_until: None,
             acknowledged: None,
+            legal: self.legal.clone(),
             erased_at: None,
             unknown: Unknown::new(),
         }
     }
 }
 
-/// The five fields of the body, each with the right type.
+/// The six fields of the body, each with the right type.
 #[derive(Default)]
 struct Fields {
     operation: Option<String>,
@@ -290,6 +302,7 @@ struct Fields {
     callback: Option<RequestedCallback>,
     reference: Option<String>,
     deadline: Option<String>,
+    legal: Option<Map<String, Value>>,
 }
 
 impl Fields {
@@ -315,11 +328,12 @@ impl Fields {
                     requested.require_url(errors);
                     fields.callback = Some(requested);
                 }
-                ("callback" | "reference" | "deadline", Value::Null) => {}
+                ("legal", Value::Object(object)) => fields.legal = Some(object),
+                ("callback" | "reference" | "deadline" | "legal", Value::Null) => {}
                 ("operation" | "deadline" | "reference", _) => {
                     errors.push(Violation::new(pointer, "must be a string"));
                 }
-                ("parameters" | "callback", _) => {
+                ("parameters" | "callback" | "legal", _) => {
                     errors.push(Violation::new(pointer, "must be an object"));
                 }
                 _ => errors.push(Violation::new(pointer, "is not a known field")),

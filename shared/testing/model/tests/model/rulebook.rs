@@ -337,6 +337,7 @@ fn accepted(operation: u8, work: Work, with_callback: bool) -> Record {
         history: Vec::new(),
         chain: None,
         shelved_until: None,
+        legal: None,
         erased_at: None,
         unknown: Map::new(),
     }

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use courier_core::operation::{DeliveryOutcome, OperationId, Outcome, State, person_hash};
-use courier_core::ports::{Filter, OPEN, Store, StoreError};
+use courier_core::ports::{Filter, OPEN, Order, Store, StoreError};
 
 use crate::Verdict;
-use crate::sample::{CLIENT, at, closed, ended, running, sample_record, sample_target, unreadable};
+use crate::sample::{
+    CLIENT, at, closed, ended, running, sample_clock, sample_record, sample_target, unreadable,
+};
 
 pub async fn lists_are_newest_first_and_filtered(store: Arc<dyn Store>) -> Verdict {
     let make = |created: i64, operation: &str, reference: Option<&str>| {
@@ -170,11 +172,14 @@ pub async fn lists_by_time_and_person(store: Arc<dyn Store>) -> Verdict {
         record.created_at = at(number);
         // The two last have one deadline.
         record.deadline = at(1_000 - 100 * number.min(4));
+        // The earliest deadline has the latest due date; two records have no legal clock.
+        record.legal = (number != 3 && number != 5).then(|| sample_clock(at(2_000 + number)));
         record.person = (number % 2 == 0).then(|| person_hash("Ada@contoso.example"));
         store.insert(&record).await?;
         made.push(record);
     }
-    let running = running(&made[1], at(90));
+    let mut running = running(&made[1], at(90));
+    running.legal = Some(sample_clock(at(2_010)));
     store.update(&running).await?;
     let ended = ended(&self::running(&made[2], at(90)), Outcome::Succeeded, at(80));
     store.update(&self::running(&made[2], at(90))).await?;
@@ -184,7 +189,11 @@ pub async fn lists_by_time_and_person(store: Arc<dyn Store>) -> Verdict {
         ..Filter::default()
     };
     let urgent = Filter {
-        by_deadline: true,
+        order: Order::Deadline,
+        ..all.clone()
+    };
+    let due = Filter {
+        order: Order::Due,
         ..all.clone()
     };
     let person = Some(person_hash(" ada@CONTOSO.example"));
@@ -268,10 +277,25 @@ pub async fn lists_by_time_and_person(store: Arc<dyn Store>) -> Verdict {
         ),
         (
             Filter {
-                person,
+                person: person.clone(),
                 ..urgent.clone()
             },
             vec![4, 0],
+        ),
+        (due.clone(), vec![0, 4, 1]),
+        (
+            Filter {
+                due_before: Some(at(2_010)),
+                ..due.clone()
+            },
+            vec![0, 4],
+        ),
+        (
+            Filter {
+                person,
+                ..due.clone()
+            },
+            vec![0, 4],
         ),
         (
             Filter {
