@@ -8,6 +8,8 @@ pub mod http;
 pub mod engine;
 pub mod lifecycle;
 
+pub mod storage;
+
 pub mod graph;
 
 pub mod callback;

@@ -121,10 +121,11 @@ fn packages_depend_only_on_permitted_packages() {
 }
 
 /// The modules of the core, each before the modules that it may import.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "http",
     "engine",
     "lifecycle",
+    "storage",
     "graph",
     "callback",
     "auth",

@@ -17,7 +17,7 @@ thread_local! {
 }
 
 /// Tables whose keys are names of the operator's own.
-const NAMED: [&str; 4] = ["tenants", "clients", "operators", "profiles"];
+const NAMED: [&str; 5] = ["tenants", "storage", "clients", "operators", "profiles"];
 /// Tables of such names whose values are no tables.
 const MAPS: [&str; 2] = ["headers", "operation_tokens"];
 
@@ -49,6 +49,7 @@ pub(super) fn note(path: &str, keys: &BTreeSet<String>) {
 /// Every table that there is. It is no valid configuration, because some of them exclude others.
 const EVERYTHING: &str = r#"
 [graph.tenants.a]
+[graph.tenants.a.storage.b]
 [clients.a]
 [clients.a.basic]
 [clients.a.signed]

@@ -32,8 +32,11 @@ mod starting;
 pub enum Event {
     /// The queue delivered a message, for the first time or again. Handling a new request begins with its watchdog.
     Arrived(Message),
-    /// The start request is built and has a token, so the start may be claimed.
-    Prepared,
+    /// The start request is built and has a token, so the start may be claimed. If it needs a container of ours, this is
+    /// its URL.
+    Prepared {
+        container: Option<String>,
+    },
     /// The start request could not be prepared.
     NotReady(NotReady),
     /// The start call of this attempt returned, with or without an answer. Its job's looks follow from `forecast`.
@@ -200,7 +203,7 @@ pub fn decide(record: &Record, event: &Event, now: Timestamp, policy: &Policy<'_
     };
     match event {
         Event::Arrived(message) => rules.arrived(message),
-        Event::Prepared => rules.prepared(),
+        Event::Prepared { container } => rules.prepared(container.as_deref()),
         Event::NotReady(not_ready) => rules.not_ready(not_ready),
         Event::Started {
             attempt,
