@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 use super::formats::{is_date_time, is_guid};
 use super::values::{are_equal, has_repeated, is_multiple, order_of_numbers};
@@ -121,30 +121,6 @@ impl Schema {
                 }
                 None => {}
             }
-        }
-    }
-
-    /// Checks that exactly one of the properties is given of which one must be.
-    fn check_alternatives(
-        &self,
-        object: &Map<String, Value>,
-        pointer: &str,
-        violations: &mut Vec<Violation>,
-    ) {
-        let Some((first, others)) = self.one_of.split_first() else {
-            return;
-        };
-        let names = self.one_of.iter();
-        let given: Vec<&String> = names.filter(|name| object.contains_key(*name)).collect();
-        match given.as_slice() {
-            [] => {
-                let rule = format!("is required, or {} in its place", others.join(" or "));
-                violations.push(Violation::new(child(pointer, first), rule));
-            }
-            [one, more @ ..] => violations.extend(more.iter().map(|name| {
-                let rule = format!("must not be given beside {one}");
-                Violation::new(child(pointer, name), rule)
-            })),
         }
     }
 }
@@ -377,28 +353,5 @@ mod tests {
             "/p/id: must be a string; /p/sas: must be a string",
         );
         assert_eq!(Schema::parse(&schema).unwrap().secrets(), ["sas"]);
-    }
-
-    #[test]
-    fn of_alternatives_exactly_one_must_be_given() {
-        let schema = json!({
-            "properties": { "sas": {"format":"container-sas"}, "name": {"format":"storage"} },
-            "oneOf": [{"required":["sas"]}, {"required":["name"]}],
-        });
-        check(schema.clone(), json!({"sas":"a"}), "");
-        check(schema.clone(), json!({"name":"a"}), "");
-        check(
-            schema.clone(),
-            json!({}),
-            "/p/sas: is required, or name in its place",
-        );
-        check(
-            schema.clone(),
-            json!({"sas":"a","name":"a"}),
-            "/p/name: must not be given beside sas",
-        );
-        let parsed = Schema::parse(&schema).unwrap();
-        assert_eq!(parsed.storage(), Some(("name", "sas")));
-        assert_eq!(parsed.secrets(), ["sas"]);
     }
 }

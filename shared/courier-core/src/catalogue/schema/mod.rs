@@ -1,6 +1,7 @@
 //! Validates values by a part of JSON Schema (2020-12), the keywords of catalogue files. An unknown keyword is refused,
 //! not ignored.
 
+mod alternatives;
 mod canonical;
 mod check;
 mod formats;

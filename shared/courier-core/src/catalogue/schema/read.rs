@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use serde_json::{Map, Value};
 
 use super::values::has_repeated;
-use super::{Format, Kind, Schema};
+use super::{Format, Kind, Schema, alternatives};
 use crate::strict_json::child;
 
 pub(super) fn schema(place: &str, schema: &Value) -> Result<Schema, String> {
@@ -53,7 +53,7 @@ fn read_keyword(
         }
         "oneOf" => {
             let expected = "a list such as [{ required = [\"a\"] }, { required = [\"b\"] }]";
-            parsed.one_of = alternatives(value).ok_or_else(|| wrong(expected))?;
+            parsed.one_of = alternatives::read(value).ok_or_else(|| wrong(expected))?;
         }
         "additionalProperties" => {
             parsed.closed = !flag()?;
@@ -118,25 +118,11 @@ fn types(value: &Value) -> Option<Vec<Kind>> {
     }
 }
 
-fn names(value: &Value) -> Option<Vec<String>> {
+pub(super) fn names(value: &Value) -> Option<Vec<String>> {
     let list = value.as_array().filter(|list| !has_repeated(list))?;
     list.iter()
         .map(|name| name.as_str().map(str::to_owned))
         .collect()
-}
-
-/// Returns the names of which exactly one must be given. No other use of `oneOf` is supported.
-fn alternatives(value: &Value) -> Option<Vec<String>> {
-    let list = value.as_array()?;
-    let name = |one: &Value| {
-        let keywords = one.as_object().filter(|keywords| keywords.len() == 1)?;
-        match names(keywords.get("required")?)?.as_slice() {
-            [name] => Some(name.clone()),
-            _ => None,
-        }
-    };
-    let is_choice = list.len() > 1 && !has_repeated(list);
-    is_choice.then(|| list.iter().map(name).collect())?
 }
 
 fn kind(name: &str) -> Option<Kind> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::callback::DeliveryResult;
@@ -17,7 +18,7 @@ use crate::graph::foreign;
 use crate::graph::unavailable::{Cause, NotReady};
 use crate::graph::verdict::{GraphReply, Subject};
 use crate::lifecycle::Event;
-use crate::operation::{Reason, Record, SealedField};
+use crate::operation::{Reason, Record, SealedField, State};
 use crate::time::{elapsed, later};
 
 /// Pause of a completion when the store cannot be read.
@@ -76,18 +77,36 @@ pub(super) async fn prepare(
     Ok((request, container))
 }
 
-/// Returns the longest time that the calls of a start take: for a token, for a container if it needs one, and to Graph.
-pub(super) fn start_time(app: &App, record: &Record, operation: &Operation) -> Duration {
+/// Reports whether the calls of a start fit in before `ends_at`: for a token, for a container if it needs one, to Graph.
+pub(super) fn may_start(
+    app: &App,
+    record: &Record,
+    operation: &Operation,
+    ends_at: Timestamp,
+) -> bool {
     let timeouts = &app.timeouts;
     if !containers::is_needed(record, operation) {
-        return timeouts.token + timeouts.graph;
+        return app.has_time_for(timeouts.token + timeouts.graph, ends_at);
     }
     // A token in memory takes no time, and a request has little: so the container is made while its caller waits.
     let kind = app.token_kind(record, operation);
     let tenant = app.config.graph.tenants.get(&record.tenant);
     let token = tenant.and_then(|tenant| app.tokens.current(tenant, kind));
     let token = token.map_or(timeouts.token, |_| Duration::ZERO);
-    token + timeouts.storage + timeouts.graph
+    app.has_time_for(token + timeouts.storage + timeouts.graph, ends_at)
+}
+
+/// Returns the end of the lease of a claimed start.
+pub(super) fn lease(record: &Record) -> Timestamp {
+    match record.state {
+        State::Starting { lease_until } => lease_until,
+        State::Accepted { .. }
+        | State::StartUnknown { .. }
+        | State::Locating { .. }
+        | State::Running { .. }
+        | State::Ended { .. }
+        | State::Closed { .. } => Timestamp::MAX,
+    }
 }
 
 /// Builds the start request of a new record, if everything that it needs is in memory and no start is ahead of it.

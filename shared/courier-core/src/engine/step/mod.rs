@@ -254,11 +254,7 @@ pub(crate) async fn advance_from(
             Next::Drop => return Ok((record, Disposition::Delete)),
             Next::Redecide => Event::Arrived(message.clone()),
             // A claimed start whose call is cut off is a lost answer, so without enough time there is no claim.
-            Next::Prepare
-                if !app.has_time_for(calls::start_time(app, &record, operation), ends_at) =>
-            {
-                break;
-            }
+            Next::Prepare if !calls::may_start(app, &record, operation, ends_at) => break,
             Next::Poll if !app.has_time_for(timeouts.token + timeouts.graph, ends_at) => break,
             Next::Deliver if !app.has_time_for(app.callbacks.longest(), ends_at) => break,
             Next::Prepare => match calls::prepare(app, &record, operation).await {
@@ -272,7 +268,9 @@ pub(crate) async fn advance_from(
             Next::Start { attempt } => match prepared.take() {
                 // The claim took too long. Nothing has been sent, and a call that outlasts the lease could follow
                 // another process's decision about this start.
-                Some(request) if !app.has_time_for(timeouts.graph, ends_at.min(lease(&record))) => {
+                Some(request)
+                    if !app.has_time_for(timeouts.graph, ends_at.min(calls::lease(&record))) =>
+                {
                     Event::Started {
                         attempt,
                         client_request_id: request.client_request_id,
@@ -381,19 +379,6 @@ async fn update(app: &App, record: &Record, is_external_effect: bool) -> Result<
             Some(pause) => tokio::time::sleep(*pause).await,
             None => return Err(StoreError::Unavailable(cause)),
         }
-    }
-}
-
-/// Returns the end of the lease of a claimed start.
-fn lease(record: &Record) -> Timestamp {
-    match record.state {
-        State::Starting { lease_until } => lease_until,
-        State::Accepted { .. }
-        | State::StartUnknown { .. }
-        | State::Locating { .. }
-        | State::Running { .. }
-        | State::Ended { .. }
-        | State::Closed { .. } => Timestamp::MAX,
     }
 }
 
