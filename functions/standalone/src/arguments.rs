@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use crate::client::arguments::{Acknowledge, Erase, List, Many, One, Redeliver, Submit, Watch};
 use crate::client::evidence::Evidence;
 use crate::client::legal::Legal;
-use crate::{backup, dev, doctor, healthcheck, key, listen, trigger, verify};
+use crate::{backup, dev, doctor, healthcheck, key, listen, sas, trigger, verify};
 
 /// Starts long-running Microsoft Graph operations, follows them and calls back, whatever crashes in between.
 ///
@@ -177,6 +177,11 @@ pub(crate) enum Command {
     /// line for each, with what to do. It prints no secret and changes nothing. The exit code is 1 when a check has failed,
     /// and 2 when the configuration is wrong.
     Doctor(doctor::Arguments),
+    /// Signs the right to write into a container of a configured storage, and prints its URL.
+    ///
+    /// For exports that are asked for with `storageLocation`. A request that names its `storage` needs none: the server makes
+    /// container and signature itself. The URL is a secret.
+    Sas(sas::Arguments),
     /// Writes the completions of a shell to standard output.
     Completions {
         /// The shell whose completions are wanted.

@@ -45,6 +45,15 @@ fn report(config: &Config, document: &str) -> String {
         ),
         format!("Tokens: {}", graph.login_url.origin().ascii_serialization()),
     ];
+    for tenant in graph.tenants.values() {
+        lines.extend(tenant.storages.values().map(|storage| {
+            let (name, account) = (&storage.name, &storage.account);
+            format!(
+                "Storage {name} of {}: account {account} at {}",
+                tenant.name, storage.endpoint
+            )
+        }));
+    }
     let proxy = config.proxy.iter();
     lines.extend(proxy.map(|proxy| {
         let origin = proxy.url.origin().ascii_serialization();

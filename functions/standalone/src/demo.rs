@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
 use courier_core::crypto::secret::{Secret, SecretReference};
-use graph_simulator::{Options, Simulator};
+use graph_simulator::{Options, STORAGE_ACCOUNT, STORAGE_KEY, Simulator};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -80,7 +80,6 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<ExitCode> {
 
 fn requests(receiver: SocketAddr) -> [(&'static str, &'static str, Value); 3] {
     let callback = json!({ "url": format!("http://{receiver}/hooks/graph") });
-    let sas = "https://contoso.blob.core.windows.net/dsar-0012345?sv=2024-11-04&sr=c&sp=acw&se=2199-01-01T00:00:00Z&sig=aW52ZW50ZWQgZm9yIHRoZSBkZW1vLCAzMiBieXRlcy4%3D";
     [
         (
             "user.exportPersonalData",
@@ -89,7 +88,7 @@ fn requests(receiver: SocketAddr) -> [(&'static str, &'static str, Value); 3] {
                 "operation": "user.exportPersonalData",
                 "parameters": {
                     "userId": "6e7b768e-07e2-4810-8459-485f84f8f204",
-                    "storageLocation": sas,
+                    "storage": "dsar-eu",
                 },
                 "callback": callback,
                 "reference": "RITM0012345",
@@ -152,6 +151,10 @@ fn config(graph: &str, receiver: SocketAddr) -> anyhow::Result<Config> {
         client_id = "demo"
         client_secret = "env:SECRET"
         refresh_token = "env:SECRET"
+        [graph.tenants.demo.storage.dsar-eu]
+        account = "{STORAGE_ACCOUNT}"
+        key = "env:STORAGE_KEY"
+        endpoint = "{graph}/{STORAGE_ACCOUNT}"
         [clients.demo]
         tenant = "demo"
         api_keys = ["sha256:{API_KEY_HASH}"]
@@ -169,6 +172,7 @@ fn config(graph: &str, receiver: SocketAddr) -> anyhow::Result<Config> {
         SecretReference::Env(name) if name == "SEAL_KEY" => {
             Ok(Secret::new("ZGVtby1zZWFsaW5nLWtleS1vZi0zMi1ieXRlcy4uLi4="))
         }
+        SecretReference::Env(name) if name == "STORAGE_KEY" => Ok(Secret::new(STORAGE_KEY)),
         SecretReference::Env(_) | SecretReference::File(_) | SecretReference::AwsSecret { .. } => {
             Ok(Secret::new("demo"))
         }

@@ -33,6 +33,7 @@ mod pace;
 mod receiver;
 mod reload;
 mod sample;
+mod sas;
 mod secret;
 mod serve;
 mod settings;
@@ -130,6 +131,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Listen(arguments) => listen::run(arguments).await,
             Command::Trigger(arguments) => trigger::run(arguments).await,
             Command::Doctor(arguments) => doctor::run(arguments).await,
+            Command::Sas(arguments) => sas::run(arguments).await,
             Command::Completions { shell } => manual::completions(shell),
             Command::Man { directory } => manual::pages(&directory),
         }

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod lifecycle;
 
 pub mod evidence;
+pub mod storage;
 
 pub mod graph;
 

@@ -261,3 +261,93 @@ fn events_have_a_source_and_one_target_that_can_be_called() {
     let needs = "events.bus: needs keys: access_key_id and secret_access_key in [aws]";
     assert_eq!(keyless.unwrap().texts(), [needs]);
 }
+
+#[test]
+fn a_storage_is_on_the_blob_host_of_the_cloud_unless_it_names_its_endpoint() {
+    const KEY: &str =
+        "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbmFyeS1jYW5hcnk=";
+    let resolve = |reference: &SecretReference| match reference {
+        SecretReference::Env(name) if name == "KEY" => Ok(Secret::new(KEY)),
+        other => resolve(other),
+    };
+    let parsed = |hosts: &str, table: &str| {
+        let test_host =
+            "base_url = \"https://graph.example\"\n    login_url = \"https://login.example\"";
+        let text = GOOD
+            .replace(test_host, hosts)
+            .replace("\"t\"", "\"contoso.example\"")
+            .replace("\"c\"", "\"3f2504e0-4f89-41d3-9a0c-0305e82c3301\"");
+        let storage =
+            format!("[graph.tenants.contoso.storage.eu]\naccount = \"contosodsar\"\n{table}\n");
+        let config = Config::parse(&format!("{text}{storage}"), Catalogue::shipped(), &resolve);
+        let config = config.map_err(ConfigErrors::texts)?;
+        let storage = &config.graph.tenants["contoso"].storages["eu"];
+        assert!(!format!("{storage:?}").contains("Y2Fu"));
+        Ok::<_, Vec<String>>(storage.container("c"))
+    };
+    let test_host = "base_url = \"https://graph.example\"\nlogin_url = \"https://login.example\"";
+    let key = "key = \"env:KEY\"";
+    let of_endpoint = |text: &str| format!("{key}\nendpoint = \"{text}\"");
+    for (hosts, table, container) in [
+        ("", key, "https://contosodsar.blob.core.windows.net/c"),
+        (
+            "cloud = \"us-gov\"",
+            key,
+            "https://contosodsar.blob.core.usgovcloudapi.net/c",
+        ),
+        (
+            "cloud = \"china\"",
+            key,
+            "https://contosodsar.blob.core.chinacloudapi.cn/c",
+        ),
+        (
+            "",
+            &of_endpoint("https://dsar.contoso.example/"),
+            "https://dsar.contoso.example/c",
+        ),
+        (
+            test_host,
+            &of_endpoint("http://127.0.0.1:10000/contosodsar"),
+            "http://127.0.0.1:10000/contosodsar/c",
+        ),
+    ] {
+        assert_eq!(parsed(hosts, table), Ok(container.to_owned()), "{table}");
+    }
+    let place = "graph.tenants.contoso.storage.eu";
+    for (hosts, table, rule) in [
+        (test_host, key, "endpoint: is needed beside base_url"),
+        ("", "", "key: is missing"),
+        (
+            "",
+            "key = \"env:OTHER\"",
+            "key: must be the key of the storage account",
+        ),
+        (
+            "",
+            &of_endpoint("http://files.example"),
+            "endpoint: must be https",
+        ),
+        (
+            "",
+            &of_endpoint("https://files.example/a/b"),
+            "endpoint: must be the root",
+        ),
+        (
+            "",
+            &of_endpoint("https://files.example/?sig=canary"),
+            "endpoint: must be the root",
+        ),
+        (
+            "",
+            &format!("{key}\nacount = \"x\""),
+            "acount: is not a known key",
+        ),
+    ] {
+        let mistakes = parsed(hosts, table).unwrap_err();
+        let [mistake] = &*mistakes else {
+            panic!("{mistakes:?}")
+        };
+        assert!(mistake.contains(&format!("{place}.{rule}")), "{mistake}");
+        assert!(!mistake.contains("canary"), "{mistake}");
+    }
+}

@@ -27,6 +27,7 @@ fn client(name: &str) -> Client {
         requests_per_minute: 600,
         max_open_operations: 20_000,
         operations: BTreeSet::from(operations.map(str::to_owned)),
+        storages: BTreeSet::new(),
         callback_origins: vec!["https://tickets.example".to_owned()],
         signing_secrets: Vec::new(),
         profiles: CallbackProfiles::default(),

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::answer::{Answer, Call, Content, Failure, Payload};
 use crate::backend::Backend;
+use crate::blobs::Blobs;
 use crate::declared::{Declarations, Place};
 use crate::delivery::Delivery;
 use crate::effect;
@@ -34,6 +35,7 @@ const ANONYMOUS_ORIGIN: &str = "https://contoso.sharepoint.com";
 /// The state behind all endpoints.
 pub(crate) struct World {
     pub(crate) backend: Backend,
+    pub(crate) blobs: Blobs,
     pub(crate) exports: Exports,
     pub(crate) goals: Goals,
     pub(crate) schedules: Schedules,
@@ -76,6 +78,7 @@ impl World {
         Ok(Self {
             declared,
             backend: Backend::new(options.durations, options.behaviour),
+            blobs: Blobs::default(),
             exports: Exports::default(),
             goals: Goals::default(),
             schedules: Schedules::default(),
@@ -143,6 +146,7 @@ impl World {
                 Route::Refused(failure) => failure,
                 route @ (Route::Discovery { .. }
                 | Route::Token { .. }
+                | Route::Storage { .. }
                 | Route::Graph { .. }
                 | Route::Declared(_)) => return route,
             },
@@ -175,6 +179,7 @@ impl World {
                     .grant(call, &tenant, &self.backend.durations, revoke);
                 return granted.unwrap_or_else(|refusal| refusal.into_answer(call));
             }
+            Route::Storage { method, path } => return self.blobs.serve(&method, &path, call),
             Route::Declared(aim) => admit(place, bearer, call)
                 .and_then(|token| self.declared.serve(&mut self.backend, call, token, &aim)),
             Route::Refused(failure) => admit(place, bearer, call).and(Err(failure)),
@@ -193,7 +198,8 @@ impl World {
     ) -> Result<Answer, Failure> {
         match target {
             Target::ExportStart { user } => {
-                export::start(&mut self.backend, &mut self.exports, call, user)
+                let blobs = &self.blobs;
+                export::start(&mut self.backend, &mut self.exports, blobs, (call, user))
             }
             Target::ExportPoll { id } => export::poll(&self.backend, &self.exports, call, id),
             Target::ExportList => Ok(export::list(&self.backend, &self.exports, call)),
@@ -242,7 +248,10 @@ impl Route {
         match self {
             Self::Graph { version, .. } => *version,
             Self::Declared(aim) => aim.version,
-            Self::Discovery { .. } | Self::Token { .. } | Self::Refused(_) => Version::V1,
+            Self::Discovery { .. }
+            | Self::Token { .. }
+            | Self::Storage { .. }
+            | Self::Refused(_) => Version::V1,
         }
     }
 }

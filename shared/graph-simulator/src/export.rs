@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::answer::{Answer, Call, Content, Failure, OPERATION_LOCATION, location};
 use crate::backend::Backend;
 use crate::behaviour::Progress;
+use crate::blobs::Blobs;
 use crate::instant::iso;
 use crate::jobs::{Phase, Run, Start};
 use crate::storage_location::Containers;
@@ -32,8 +33,8 @@ struct Export {
 pub(crate) fn start(
     backend: &mut Backend,
     exports: &mut Exports,
-    call: &Call<'_>,
-    user: &str,
+    blobs: &Blobs,
+    (call, user): (&Call<'_>, &str),
 ) -> Result<Answer, Failure> {
     if Uuid::try_parse(user).is_err() {
         return Err(Failure::bad_request(
@@ -47,9 +48,12 @@ pub(crate) fn start(
         .get("storageLocation")
         .and_then(Value::as_str);
     let behaviour = &backend.behaviour.export;
-    exports
-        .containers
-        .claim(storage_location, &behaviour.premium_accounts, call.now)?;
+    exports.containers.claim(
+        storage_location,
+        &behaviour.premium_accounts,
+        blobs,
+        call.now,
+    )?;
 
     let id = Uuid::new_v4().to_string();
     let start = Start {

@@ -5,13 +5,16 @@
 use http::{Method, StatusCode};
 
 use crate::answer::Failure;
+use crate::blobs::STORAGE_ACCOUNT;
 use crate::declared::Aim;
 use crate::version::Version;
 
 /// The names of the calls that no file declares, as the journal and the faults use them.
-pub(crate) const CALLS: [&str; 12] = [
+pub(crate) const CALLS: [&str; 14] = [
     "discovery",
     "token",
+    "storage.account",
+    "storage.container",
     "export.start",
     "export.poll",
     "export.list",
@@ -32,6 +35,11 @@ pub(crate) enum Route {
     },
     Token {
         tenant: String,
+    },
+    /// A call of the storage account, with what stands behind the account's name in the path.
+    Storage {
+        method: Method,
+        path: String,
     },
     Graph {
         version: Version,
@@ -57,6 +65,11 @@ pub(crate) enum Target {
 
 impl Route {
     pub(crate) fn parse(method: &Method, path: &str) -> Self {
+        let below_account = path.trim_start_matches('/').strip_prefix(STORAGE_ACCOUNT);
+        if let Some(path) = below_account.filter(|path| path.starts_with('/')) {
+            let (method, path) = (method.clone(), path.to_owned());
+            return Self::Storage { method, path };
+        }
         let segments = segments(path);
         let lower: Vec<String> = segments.iter().map(|s| s.to_ascii_lowercase()).collect();
         let words: Vec<&str> = lower.iter().map(String::as_str).collect();
@@ -80,6 +93,8 @@ impl Route {
         match self {
             Self::Discovery { .. } => "discovery",
             Self::Token { .. } => "token",
+            Self::Storage { path, .. } if path == "/" => "storage.account",
+            Self::Storage { .. } => "storage.container",
             Self::Graph { target, .. } => target.call(),
             Self::Declared(aim) => &aim.call,
             Self::Refused(_) => "other",

@@ -1,6 +1,7 @@
 //! The export service's checks of a storage location, in the service's order.
 //!
-//! The real service probes the container; here the permissions are read from the SAS itself.
+//! The real service probes the container; here the permissions are read from the SAS itself, and its signature is checked
+//! where the container is one of the simulated account.
 
 use std::collections::HashSet;
 
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::answer::Failure;
+use crate::blobs::{Blobs, STORAGE_ACCOUNT};
 
 /// The containers that already have a `RequestInfo.json`: each serves one export.
 #[derive(Default)]
@@ -24,6 +26,7 @@ impl Containers {
         &mut self,
         location: Option<&str>,
         premium_accounts: &[String],
+        blobs: &Blobs,
         now: Timestamp,
     ) -> Result<(), Failure> {
         let url = location.and_then(|text| Url::parse(text).ok());
@@ -62,7 +65,7 @@ impl Containers {
                 "Storage destination has already been used for an export. If this is not true, delete 'RequestInfo.json' from the container and try again.",
             ),
             (
-                !sas.can_write(now),
+                !sas.can_write(now) || !blobs.permit(&url),
                 "StorageLocationNeedsWriteAddPermissions",
                 "Storage destination does not have write/add permissions.",
             ),
@@ -122,7 +125,9 @@ impl Sas {
 }
 
 fn names_a_container(url: &Url) -> bool {
-    let mut segments = url.path_segments().into_iter().flatten();
+    let mut segments = url.path_segments().into_iter().flatten().peekable();
+    // The simulated account has its name in the path, as emulators do.
+    segments.next_if_eq(&STORAGE_ACCOUNT);
     segments.next().is_some_and(|name| !name.is_empty()) && segments.next().is_none()
 }
 
@@ -137,7 +142,7 @@ mod tests {
     fn verdict(containers: &mut Containers, location: &str) -> String {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
         let premium = ["premium.blob.core.windows.net".to_owned()];
-        match containers.claim(Some(location), &premium, now) {
+        match containers.claim(Some(location), &premium, &Blobs::default(), now) {
             Ok(()) => "accepted".to_owned(),
             Err(failure) => failure.code,
         }

@@ -12,7 +12,7 @@ use courier_core::catalogue::Catalogue;
 use courier_core::config::Config;
 use courier_core::crypto::secret::{Secret, SecretReference};
 use courier_core::time::Clock;
-use graph_simulator::{Options, Simulator};
+use graph_simulator::{Options, STORAGE_ACCOUNT, STORAGE_KEY, Simulator};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -180,6 +180,10 @@ fn config(simulator: &Simulator, receiver: SocketAddr) -> anyhow::Result<Config>
         client_id = "courier"
         client_secret = "env:SECRET"
         refresh_token = "env:SECRET"
+        [graph.tenants.contoso.storage.dsar-eu]
+        account = "{STORAGE_ACCOUNT}"
+        key = "env:STORAGE_KEY"
+        endpoint = "{graph}/{STORAGE_ACCOUNT}"
         [clients.service-desk]
         tenant = "contoso"
         api_keys = ["sha256:{client}"]
@@ -206,6 +210,7 @@ fn config(simulator: &Simulator, receiver: SocketAddr) -> anyhow::Result<Config>
         SecretReference::Env(name) if name == "SEAL_KEY" => {
             Ok(Secret::new("ZGV2LXNlYWxpbmcta2V5LW9mLTMyLWJ5dGVzLi4uLi4="))
         }
+        SecretReference::Env(name) if name == "STORAGE_KEY" => Ok(Secret::new(STORAGE_KEY)),
         SecretReference::Env(_) | SecretReference::File(_) | SecretReference::AwsSecret { .. } => {
             Ok(Secret::new("dev"))
         }

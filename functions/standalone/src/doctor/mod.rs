@@ -19,6 +19,7 @@ mod graph;
 mod machine;
 mod permissions;
 mod receivers;
+mod storages;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -134,6 +135,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     doctor.data()?;
     doctor.graph().await?;
     doctor.tokens().await?;
+    doctor.storages().await?;
     doctor.receivers().await?;
     for url in &arguments.ping {
         doctor.ping(url).await?;

@@ -123,11 +123,12 @@ fn packages_depend_only_on_permitted_packages() {
 }
 
 /// The modules of the core, each before the modules that it may import.
-const LAYERS: [&str; 22] = [
+const LAYERS: [&str; 23] = [
     "http",
     "engine",
     "lifecycle",
     "evidence",
+    "storage",
     "graph",
     "announcing",
     "callback",

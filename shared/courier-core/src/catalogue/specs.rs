@@ -302,7 +302,7 @@ pub struct ResultSpec {
     pub items: Option<BTreeMap<String, String>>,
     /// Path template of an address at Graph, which is passed on and never called.
     pub url: Option<String>,
-    /// Name of a parameter of the request.
+    /// Name of a parameter of the request. Beside `at` it counts where that finds nothing; of a SAS it is the container's URL.
     pub parameter: Option<String>,
     /// Pointer into the answer to the start.
     pub start: Option<String>,

@@ -29,6 +29,8 @@ pub struct Client {
     /// Approximate limit of operations that are open at the same time, or whose completion is not yet delivered.
     pub max_open_operations: u32,
     pub operations: BTreeSet<String>,
+    /// Names of the storages of its tenant.
+    pub storages: BTreeSet<String>,
     pub callback_origins: Vec<String>,
     pub signing_secrets: Vec<SigningSecret>,
     pub profiles: CallbackProfiles,
@@ -77,6 +79,7 @@ pub(super) fn client(name: &str, table: &mut Reader<'_>, context: &Context<'_>) 
         requests_per_minute: own.unwrap_or(context.requests_per_minute),
         max_open_operations: open.unwrap_or(DEFAULT_OPEN_OPERATIONS),
         operations,
+        storages: BTreeSet::new(),
         callback_origins,
         signing_secrets,
         profiles,

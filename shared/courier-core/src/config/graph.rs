@@ -8,6 +8,7 @@ use url::Url;
 use super::client::Client;
 use super::findings::did_you_mean;
 use super::reader::Reader;
+use super::storage::{BlobHosts, Storage, storage};
 use crate::catalogue::{Catalogue, Operation, TokenKind};
 use crate::crypto::secret::Secret;
 
@@ -34,6 +35,8 @@ pub struct Tenant {
     pub refresh_token: Option<Secret>,
     /// The kind of token for operations that work with several (name → kind).
     pub operation_tokens: BTreeMap<String, TokenKind>,
+    /// Where containers for operations are made (name → account).
+    pub storages: BTreeMap<String, Storage>,
 }
 
 impl Tenant {
@@ -44,27 +47,31 @@ impl Tenant {
     }
 }
 
-/// Token host and Graph root of each cloud (`docs/graph-behaviour.md`, Tokens and clouds).
-const CLOUDS: [(&str, &str, &str); 4] = [
+/// Graph root and token host of each cloud (`docs/graph-behaviour.md`, Tokens and clouds), and the end of its storage hosts.
+const CLOUDS: [(&str, &str, &str, &str); 4] = [
     (
         "global",
         "https://graph.microsoft.com",
         "https://login.microsoftonline.com",
+        "core.windows.net",
     ),
     (
         "us-gov",
         "https://graph.microsoft.us",
         "https://login.microsoftonline.us",
+        "core.usgovcloudapi.net",
     ),
     (
         "us-gov-dod",
         "https://dod-graph.microsoft.us",
         "https://login.microsoftonline.us",
+        "core.usgovcloudapi.net",
     ),
     (
         "china",
         "https://microsoftgraph.chinacloudapi.cn",
         "https://login.chinacloudapi.cn",
+        "core.chinacloudapi.cn",
     ),
 ];
 
@@ -138,8 +145,9 @@ pub(super) fn graph(
     let is_test_host = table.has("base_url") || table.has("login_url");
     let monitor_hosts = table.texts("monitor_hosts", |host| monitor_host(host, is_test_host));
     let seen = RefCell::new(BTreeMap::new());
+    let blob_hosts = blob_hosts(cloud.as_deref(), is_test_host);
     let tenants = table.tables("tenants", |name, table| {
-        let (tenant, found) = tenant(name, table, is_test_host, catalogue);
+        let (tenant, found) = tenant(name, table, blob_hosts, catalogue);
         seen.borrow_mut().insert(name.to_owned(), found);
         tenant
     });
@@ -166,7 +174,7 @@ pub(super) fn graph(
             } else {
                 "global".to_owned()
             };
-            let Some((_, base, login)) = CLOUDS.iter().find(|(known, ..)| *known == name) else {
+            let Some((_, base, login, _)) = CLOUDS.iter().find(|(known, ..)| *known == name) else {
                 let hint = did_you_mean(&name, CLOUDS.map(|(known, ..)| known));
                 let rule = format!("must be global, us-gov, us-gov-dod or china{hint}");
                 table.error("cloud", &rule);
@@ -198,6 +206,17 @@ pub(super) fn graph(
     })
 }
 
+fn blob_hosts(cloud: Option<&str>, is_test_host: bool) -> BlobHosts {
+    if is_test_host {
+        return BlobHosts::Named;
+    }
+    let name = cloud.unwrap_or("global");
+    let cloud = CLOUDS.iter().find(|(known, ..)| *known == name);
+    cloud.map_or(BlobHosts::Unknown, |(_, _, _, suffix)| {
+        BlobHosts::Of(suffix)
+    })
+}
+
 /// Reads a host on which monitors may be; only a test host's may be an origin with a scheme and a port.
 fn monitor_host(text: String, is_test_host: bool) -> Result<String, String> {
     let name = text.strip_prefix("*.").unwrap_or(&text);
@@ -218,15 +237,17 @@ fn monitor_host(text: String, is_test_host: bool) -> Result<String, String> {
 fn tenant(
     name: &str,
     table: &mut Reader<'_>,
-    is_test_host: bool,
+    blob_hosts: BlobHosts,
     catalogue: &Catalogue,
 ) -> (Option<Tenant>, WrittenTenant) {
+    let is_test_host = matches!(blob_hosts, BlobHosts::Named);
     // All keys are read before the first mistake returns, or the others would be reported as unknown keys.
     let tenant_id = table.text("tenant_id");
     let client_id = table.text("client_id");
     let client_secret = table.secret("client_secret");
     let refresh_token = table.optional_secret("refresh_token");
     let operation_tokens = operation_tokens(table, catalogue);
+    let storages = table.tables("storage", |name, table| storage(name, table, blob_hosts));
     let written = WrittenTenant {
         operation_tokens: operation_tokens.clone(),
         offset: table.offset_of(""),
@@ -252,6 +273,7 @@ fn tenant(
             client_secret: client_secret?,
             refresh_token,
             operation_tokens,
+            storages,
         })
     };
     (tenant(), written)

@@ -17,7 +17,14 @@ thread_local! {
 }
 
 /// Tables whose keys are names of the operator's own.
-const NAMED: [&str; 5] = ["tenants", "clients", "operators", "profiles", "holidays"];
+const NAMED: [&str; 6] = [
+    "tenants",
+    "storage",
+    "clients",
+    "operators",
+    "profiles",
+    "holidays",
+];
 /// Tables of such names whose values are no tables.
 const MAPS: [&str; 2] = ["headers", "operation_tokens"];
 
@@ -49,6 +56,7 @@ pub(super) fn note(path: &str, keys: &BTreeSet<String>) {
 /// Every table that there is. It is no valid configuration, because some of them exclude others.
 const EVERYTHING: &str = r#"
 [graph.tenants.a]
+[graph.tenants.a.storage.b]
 [clients.a]
 [clients.a.basic]
 [clients.a.signed]

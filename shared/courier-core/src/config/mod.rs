@@ -36,6 +36,7 @@ mod own_operations;
 mod profile_changes;
 mod reader;
 mod seal;
+mod storage;
 mod values;
 
 use ambiguity::check_ambiguity;
@@ -56,6 +57,7 @@ use operator::operator;
 pub use own_operations::OwnOperations;
 use reader::Reader;
 pub use reader::Resolve;
+pub use storage::Storage;
 
 /// A valid configuration, in which every secret reference is resolved and every name is known.
 pub struct Config {
@@ -168,7 +170,13 @@ impl Config {
             aws: &aws,
             requests_per_minute,
         };
-        let clients = root.tables("clients", |name, table| Some(client(name, table, &context)));
+        let mut clients = root.tables("clients", |name, table| Some(client(name, table, &context)));
+        let tenants = graph.as_ref().map(|graph| &graph.tenants);
+        for client in clients.values_mut() {
+            let tenant = tenants.and_then(|tenants| tenants.get(&client.tenant));
+            let storages = tenant.into_iter().flat_map(|tenant| tenant.storages.keys());
+            client.storages = storages.cloned().collect();
+        }
         if callbacks.origin.is_none()
             && clients.values().any(|client| client.profiles.shake_hands())
         {

@@ -6,9 +6,10 @@ use ipnet::IpNet;
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::DeValue;
-use url::{Host, Url};
+use url::Url;
 
 use super::reader::Reader;
+use super::storage::is_loopback;
 use crate::crypto::secret::{Secret, SecretReference};
 use crate::outbound::address::Allowed;
 use crate::outbound::target_url;
@@ -132,6 +133,16 @@ impl Reader<'_> {
         })
     }
 
+    /// Reads the root of a blob service: on Azure an origin, on an emulator with the account as its path.
+    pub(super) fn blob_endpoint(&mut self, key: &str) -> Option<Url> {
+        self.https_url(key, |_, url| {
+            let path = url.path().trim_matches('/');
+            let is_root = is_bare(url) && !path.contains(['/', '%']);
+            let rule = "must be the root of a blob service, such as https://contosodsar.blob.core.windows.net";
+            is_root.then_some(()).ok_or(rule)
+        })
+    }
+
     /// Reads the URL under which callers reach us, and returns it without a slash at its end.
     pub(crate) fn public_url(&mut self, key: &str) -> Option<String> {
         let url = self.https_url(key, |text, url| {
@@ -159,13 +170,8 @@ impl Reader<'_> {
         let checked = Url::parse(&text)
             .map_err(|_| "must be a URL")
             .and_then(|url| {
-                let loopback = match url.host() {
-                    Some(Host::Ipv4(address)) => address.is_loopback(),
-                    Some(Host::Ipv6(address)) => address.is_loopback(),
-                    Some(Host::Domain(name)) => name == "localhost",
-                    None => false,
-                };
-                if !(url.scheme() == "https" || (url.scheme() == "http" && loopback)) {
+                let is_local = url.scheme() == "http" && is_loopback(&url);
+                if url.scheme() != "https" && !is_local {
                     return Err("must be https (http only on a loopback address)");
                 }
                 check(&text, &url).map(|()| url)

@@ -1,5 +1,6 @@
 //! Protects secrets in memory and at rest, and makes the signatures that use them.
 
+pub mod account_key;
 pub mod evidence_keys;
 pub mod hmac;
 pub mod seal;

@@ -29,6 +29,7 @@ use crate::operation::{Ids, Record};
 use crate::outbound::Timeouts;
 use crate::outbound::holds::Holds;
 use crate::ports::{Queue, Store};
+use crate::storage::Storages;
 use crate::time::Clock;
 use crate::time::later;
 
@@ -45,6 +46,7 @@ pub struct App {
     pub(crate) timeouts: Timeouts,
     pub(crate) graph: Graph,
     pub(crate) tokens: Tokens,
+    pub(crate) storages: Storages,
     pub(crate) callbacks: Callbacks,
     pub(crate) announcer: Announcer,
     pub(crate) key_sets: KeySets,
@@ -95,6 +97,7 @@ impl App {
             Arc::clone(&store),
             Arc::clone(&clock),
         );
+        let storages = Storages::new(Arc::clone(&transport), timeouts.storage, Arc::clone(&clock));
         let graph = Graph {
             base,
             transport: Arc::clone(&transport),
@@ -133,6 +136,7 @@ impl App {
             timing,
             graph,
             tokens,
+            storages,
             callbacks,
             announcer,
         }
@@ -180,11 +184,12 @@ impl App {
         drop(stops_at.wait_for(Option::is_some).await);
     }
 
-    /// Reports whether an authorization server has refused our secrets since the last call of this function.
+    /// Reports whether an authorization server or a storage has refused our secrets since the last call of this function.
     ///
     /// If so, the secrets may have been replaced.
     pub fn credentials_refused(&self) -> bool {
-        self.tokens.refused()
+        let (token, key) = (self.tokens.refused(), self.storages.refused());
+        token || key
     }
 
     /// Returns the requests for Graph tokens since the start of the process, by name of the tenant and result: `granted`,
@@ -224,6 +229,7 @@ impl App {
     pub fn succeeding(self, former: &Self) -> Self {
         Self {
             tokens: self.tokens.succeeding(&former.tokens),
+            storages: self.storages.succeeding(&former.storages),
             callbacks: self.callbacks.succeeding(&former.callbacks),
             announcer: self.announcer.succeeding(&former.announcer),
             requests: Arc::clone(&former.requests),

@@ -38,7 +38,8 @@ fn field(
     places: &Places<'_>,
 ) -> Option<Value> {
     if let Some(place) = &spec.at {
-        return kept(pointer::first(document, place)?, spec);
+        let found = pointer::first(document, place).and_then(|value| kept(value, spec));
+        return found.or_else(|| parameter(spec, places));
     }
     if let Some(place) = &spec.item {
         return kept(pointer::first(elements.last()?, place)?, spec);
@@ -59,6 +60,10 @@ fn field(
         };
         return places.url(template).ok().map(Value::from);
     }
+    parameter(spec, places)
+}
+
+fn parameter(spec: &ResultSpec, places: &Places<'_>) -> Option<Value> {
     places.parameters.get(spec.parameter.as_deref()?).cloned()
 }
 

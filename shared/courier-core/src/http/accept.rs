@@ -236,7 +236,7 @@ fn claim(app: &App, record: &Record, now: Timestamp) -> Option<(Box<Record>, Cla
     let request = step::prepare_at_once(app, record, operation)?;
     let decision = decide(
         record,
-        &Event::Prepared,
+        &Event::Prepared { container: None },
         now,
         &app.policy(record, operation),
     );

@@ -74,7 +74,7 @@ fn is_watching(event: &Event) -> bool {
         | Event::Polled { .. }
         | Event::Overdue
         | Event::StepCrashed => true,
-        Event::Prepared
+        Event::Prepared { .. }
         | Event::Called { .. }
         | Event::Deferred { .. }
         | Event::Cancelled

@@ -38,8 +38,11 @@ pub use legal::LegalChange;
 pub enum Event {
     /// The queue delivered a message, for the first time or again. Handling a new request begins with its watchdog.
     Arrived(Message),
-    /// The start request is built and has a token, so the start may be claimed.
-    Prepared,
+    /// The start request is built and has a token, so the start may be claimed. If it needs a container of ours, this is
+    /// its URL.
+    Prepared {
+        container: Option<String>,
+    },
     /// The start request could not be prepared.
     NotReady(NotReady),
     /// The start call of this attempt returned, with or without an answer. Its job's looks follow from `forecast`.
@@ -250,7 +253,7 @@ impl Rules<'_> {
     fn decide(&self, event: &Event) -> Decision {
         match event {
             Event::Arrived(message) => self.arrived(message),
-            Event::Prepared => self.prepared(),
+            Event::Prepared { container } => self.prepared(container.as_deref()),
             Event::NotReady(not_ready) => self.not_ready(not_ready),
             Event::Started {
                 attempt,

@@ -102,7 +102,7 @@ impl Rules<'_> {
     }
 
     /// Claims the start; the claim is written before Graph is called.
-    pub(super) fn prepared(&self) -> Decision {
+    pub(super) fn prepared(&self, container: Option<&str>) -> Decision {
         let may_claim = match &self.record.state {
             State::Accepted { not_before } => self.now >= *not_before,
             State::Starting { lease_until } => self.now >= *lease_until && !self.is_sent_once(),
@@ -129,7 +129,12 @@ impl Rules<'_> {
             // The answer to an earlier start is still unknown.
             record.reason = record.reason.or(Some(Reason::NoUsableAnswer));
         }
-        let detail = format!("attempt {}", record.attempt);
+        let mut detail = format!("attempt {}", record.attempt);
+        let storage = self.policy.operation.schema().storage();
+        if let (Some(container), Some((_, sas))) = (container, storage) {
+            detail.push_str(&format!(", into {container}"));
+            record.parameters.insert(sas.to_owned(), container.into());
+        }
         self.note(&mut record, "startClaimed", Some(detail));
         let attempt = record.attempt;
         written(record, Next::Start { attempt })

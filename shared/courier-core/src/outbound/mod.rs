@@ -47,6 +47,8 @@ pub struct Timeouts {
     /// Time for sending a request to Graph and reading its answer.
     pub graph: Duration,
     pub token: Duration,
+    /// Time for making a container.
+    pub storage: Duration,
     pub callback: Duration,
 }
 
@@ -56,6 +58,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             graph: Duration::from_secs(15),
             token: Duration::from_secs(10),
+            storage: Duration::from_secs(5),
             callback: Duration::from_secs(15),
         }
     }

@@ -35,6 +35,7 @@ fn read(body: &[u8], name: &'static str, value: &[u8]) -> Result<Record, String>
         requests_per_minute: 600,
         max_open_operations: 20_000,
         operations: BTreeSet::from(operations.map(str::to_owned)),
+        storages: BTreeSet::new(),
         callback_origins: vec!["https://hooks.example".to_owned()],
         signing_secrets: Vec::new(),
         profiles: CallbackProfiles::default(),

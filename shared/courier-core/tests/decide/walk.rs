@@ -136,7 +136,7 @@ pub(crate) fn bind(happening: &Happening, record: &Record) -> Event {
     match happening.clone() {
         Happening::Watchdog => Event::Arrived(Message::WatchdogV1 { operation_id }),
         Happening::Poll { epoch } => Event::Arrived(Message::poll(record, epoch)),
-        Happening::Prepared => Event::Prepared,
+        Happening::Prepared => Event::Prepared { container: None },
         Happening::NotReady { lost } => Event::NotReady(NotReady {
             reason: lost.then_some(Reason::AuthorizationLost),
             detail: None,

@@ -8,7 +8,7 @@ use crate::{
 };
 
 fn prepared(record: &Record, now: u64) -> Decision {
-    decided(record, &Event::Prepared, at(now))
+    decided(record, &Event::Prepared { container: None }, at(now))
 }
 
 /// Returns the claim of attempt `attempt`, made at `now` with a lease of one minute.

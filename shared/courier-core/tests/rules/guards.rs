@@ -100,7 +100,7 @@ fn event_that_no_longer_fits_changes_nothing() {
         },
     };
     let complete = || replied(answer(200, json!({ "status": "complete" })));
-    assert_ignored_except_in(&Event::Prepared, &[0, 1]);
+    assert_ignored_except_in(&Event::Prepared { container: None }, &[0, 1]);
     assert_ignored_except_in(&Event::NotReady(not_ready.clone()), &[0, 1]);
     for attempt in [0, 2] {
         assert_ignored_except_in(

@@ -11,12 +11,15 @@ use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
+use graph_simulator::STORAGE_KEY;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
-use crate::tenants::{FABRIKAM_KEY, HR_KEY, SEAL_KEY, SIGNING_SECRETS, TICKETS_KEY};
+use crate::tenants::{
+    FABRIKAM_KEY, HR_KEY, SEAL_KEY, SIGNING_SECRETS, STORAGE_KEY_OLD, TICKETS_KEY,
+};
 
 /// The texts that must not be seen anywhere. Most secrets of our tests contain the first.
 static CANARIES: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -28,10 +31,14 @@ static CANARIES: LazyLock<Vec<String>> = LazyLock::new(|| {
         // The tokens that the Graph simulator issues.
         "simulated-access",
         "simulated-refresh",
+        // What graph-courier signs for a storage on loopback.
+        "spr=https%2Chttp",
     ]
     .map(str::to_owned)
     .into();
-    for encoded in SIGNING_SECRETS.iter().chain([&SEAL_KEY]) {
+    let storage_keys = [&STORAGE_KEY, &STORAGE_KEY_OLD];
+    let encoded = SIGNING_SECRETS.iter().chain([&SEAL_KEY]);
+    for encoded in encoded.chain(storage_keys) {
         let encoded = encoded.trim_start_matches("whsec_").trim_end_matches('=');
         let bytes = BASE64_STANDARD_NO_PAD.decode(encoded).unwrap_or_default();
         assert!(!bytes.is_empty(), "{encoded} is no base64");

@@ -2,6 +2,7 @@
 
 use courier_core::catalogue::Catalogue;
 use courier_core::crypto::secret::{Secret, SecretReference};
+use graph_simulator::{STORAGE_ACCOUNT, STORAGE_KEY};
 use serde_json::{Value, json};
 
 use crate::receiver::Receiver;
@@ -49,6 +50,9 @@ pub const REQUEST_SECRETS: [(&str, &str); 6] = [
 /// A person whom Graph's answers and a callback's URL may name.
 pub const PERSON: &str = "canary.person@contoso.example";
 pub const SEAL_KEY: &str = "dGVzdC1zZWFsaW5nLWtleS1vZi0zMi1ieXRlcy4uLi4=";
+/// A key that no storage account has any more.
+pub const STORAGE_KEY_OLD: &str =
+    "b2xkLXN0b3JhZ2Uta2V5LW9sZC1zdG9yYWdlLWtleS1vbGQtc3RvcmFnZS1rZXktb2xkLXN0b3JhZ2Uta2V5LQ==";
 /// The seal key after a rotation.
 pub const SEAL_KEY_NEW: &str = "bmV3LXNlYWxpbmcta2V5LW9mLTMyLWJ5dGVzLi4uLi4=";
 
@@ -150,6 +154,22 @@ pub fn config_with_all_operations() -> String {
     )
 }
 
+/// Returns [`CONFIG`] with two storages of the tenant `contoso`, both in the simulator's account: of `dsar-eu` the key is
+/// right, of `dsar-us` it is not.
+pub fn config_with_storages() -> String {
+    let storage = |name: &str, key: &str| {
+        format!(
+            "[graph.tenants.contoso.storage.{name}]\naccount = \"{STORAGE_ACCOUNT}\"\nkey = \"env:{key}\"\n\
+             endpoint = \"{{graph}}/{STORAGE_ACCOUNT}\"\n"
+        )
+    };
+    let (eu, us) = (
+        storage("dsar-eu", "STORAGE_KEY"),
+        storage("dsar-us", "STORAGE_KEY_OLD"),
+    );
+    format!("{CONFIG}{eu}{us}")
+}
+
 /// The configuration document of a World; `{graph}` and `{receiver}` are to be filled in.
 pub const CONFIG: &str = r#"
 [graph]
@@ -208,6 +228,8 @@ pub fn resolve(reference: &SecretReference) -> Result<Secret, String> {
         "AWS_SESSION" => Ok(Secret::new(AWS_KEYS[2])),
         "SEAL_KEY" => Ok(Secret::new(SEAL_KEY)),
         "EVIDENCE_KEY" => Ok(Secret::new(EVIDENCE_KEY)),
+        "STORAGE_KEY" => Ok(Secret::new(STORAGE_KEY)),
+        "STORAGE_KEY_OLD" => Ok(Secret::new(STORAGE_KEY_OLD)),
         "SEAL_KEY_NEW" => Ok(Secret::new(SEAL_KEY_NEW)),
         other => {
             let found = REQUEST_SECRETS.iter().find(|(name, _)| *name == other);

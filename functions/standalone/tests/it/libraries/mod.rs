@@ -3,6 +3,7 @@
 //! Each judge is a short program in Python or JavaScript around the library; what it reads and writes is JSON.
 
 mod addresses;
+mod azurite;
 mod cloud_events;
 mod event_senders;
 mod evidence;
@@ -76,13 +77,15 @@ pub(crate) fn output(command: &mut Command, input: &str) -> String {
 /// So the packages come from the registry that npm is configured with, and from no other content.
 #[test]
 fn each_package_of_npm_is_pinned_by_its_hash_and_by_no_address() {
-    let lock = std::fs::read(tests().join("npm/package-lock.json")).unwrap();
-    let lock: Value = serde_json::from_slice(&lock).unwrap();
-    let packages = lock["packages"].as_object().unwrap();
-    assert!(packages.contains_key("node_modules/axios"));
-    for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
-        let hash = package["integrity"].as_str().unwrap_or_default();
-        assert!(hash.starts_with("sha512-"), "{name}: {package}");
-        assert_eq!(package["resolved"], Value::Null, "{name}");
+    for (folder, one) in [("npm", "axios"), ("azurite", "azurite")] {
+        let lock = std::fs::read(tests().join(folder).join("package-lock.json")).unwrap();
+        let lock: Value = serde_json::from_slice(&lock).unwrap();
+        let packages = lock["packages"].as_object().unwrap();
+        assert!(packages.contains_key(&format!("node_modules/{one}")));
+        for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
+            let hash = package["integrity"].as_str().unwrap_or_default();
+            assert!(hash.starts_with("sha512-"), "{name}: {package}");
+            assert_eq!(package["resolved"], Value::Null, "{name}");
+        }
     }
 }

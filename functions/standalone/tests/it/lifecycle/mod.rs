@@ -2,6 +2,7 @@
 
 mod concurrent_requests;
 mod connections;
+mod containers;
 mod endings;
 mod gate;
 mod happy;

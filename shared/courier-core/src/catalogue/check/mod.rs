@@ -128,6 +128,12 @@ impl Check<'_> {
             let rule = "must be the JSON Pointer of a parameter that is no secret";
             self.require(holds, "person", rule);
         }
+        let is_paired = !operation.schema().has_storage() || operation.schema().storage().is_some();
+        self.require(
+            is_paired,
+            "parameters",
+            "a storage stands in the place of one container-sas: oneOf must name the two",
+        );
         if let Some(budget) = &operation.budget {
             let holds = budget.requests > 0 && budget.seconds > 0;
             self.require(holds, "budget", "requests and seconds must be more than 0");

@@ -60,6 +60,11 @@ pub fn check(text: &str, times: Times) -> Result<ContainerSas, Vec<String>> {
     }
 }
 
+/// Checks a container's name by Azure's rules.
+pub fn check_container_name(name: &str) -> Result<(), &'static str> {
+    place::check_name(name)
+}
+
 /// Returns the container's URL without its signature, for the fingerprint of a request.
 ///
 /// A legitimate repeat of a request may carry a new signature for the same container.

@@ -79,6 +79,10 @@ pub(super) fn check_container(url: &Url) -> Result<(), &'static str> {
     if name.is_empty() || name.contains(['/', '%']) {
         return Err("must name exactly one container in its path");
     }
+    check_name(name)
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
     if name.starts_with('$') {
         return Err("must not name a container of Azure's own, such as $root, $web or $logs");
     }

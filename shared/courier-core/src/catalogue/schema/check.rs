@@ -111,6 +111,7 @@ impl Schema {
                 violations.push(Violation::new(child(pointer, name), "is required"));
             }
         }
+        self.check_alternatives(object, pointer, violations);
         for (name, field) in object {
             let place = child(pointer, name);
             match self.properties.get(name) {

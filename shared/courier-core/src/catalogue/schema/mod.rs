@@ -1,6 +1,7 @@
 //! Validates values by a part of JSON Schema (2020-12), the keywords of catalogue files. An unknown keyword is refused,
 //! not ignored.
 
+mod alternatives;
 mod canonical;
 mod check;
 mod formats;
@@ -21,6 +22,8 @@ pub struct Schema {
     types: Vec<Kind>,
     properties: BTreeMap<String, Self>,
     required: Vec<String>,
+    /// Properties of which exactly one must be given (`oneOf`); empty if there is no such choice.
+    one_of: Vec<String>,
     closed: bool,
     min_properties: Option<u64>,
     max_properties: Option<u64>,
@@ -69,6 +72,8 @@ enum Format {
     Secret,
     /// A shared access signature for a container. It is a secret; `sas` checks it in detail.
     ContainerSas,
+    /// The name of a storage of the tenant, in which graph-courier makes a container for the operation.
+    Storage,
 }
 
 impl Violation {
@@ -100,5 +105,34 @@ impl Schema {
     pub(crate) fn is_container_sas(&self, property: &str) -> bool {
         let property = self.properties.get(property);
         property.is_some_and(|property| property.format == Some(Format::ContainerSas))
+    }
+
+    /// Returns the property that names a storage, and the one in whose place it is given: a shared access signature.
+    ///
+    /// There is such a pair if there is one of each format, and exactly one of the two must be given.
+    pub fn storage(&self) -> Option<(&str, &str)> {
+        let (storage, sas) = (
+            self.only(Format::Storage)?,
+            self.only(Format::ContainerSas)?,
+        );
+        let is_choice = self.one_of.len() == 2
+            && [storage, sas]
+                .iter()
+                .all(|name| self.one_of.iter().any(|one| one == name));
+        is_choice.then_some((storage, sas))
+    }
+
+    /// Reports whether a property names a storage.
+    pub(crate) fn has_storage(&self) -> bool {
+        self.properties
+            .values()
+            .any(|property| property.format == Some(Format::Storage))
+    }
+
+    fn only(&self, format: Format) -> Option<&str> {
+        let properties = self.properties.iter();
+        let mut found = properties.filter(|(_, property)| property.format == Some(format));
+        let (name, _) = found.next()?;
+        found.next().is_none().then_some(name)
     }
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use serde_json::{Map, Value};
 
 use super::values::has_repeated;
-use super::{Format, Kind, Schema};
+use super::{Format, Kind, Schema, alternatives};
 use crate::strict_json::child;
 
 pub(super) fn schema(place: &str, schema: &Value) -> Result<Schema, String> {
@@ -17,14 +17,13 @@ pub(super) fn schema(place: &str, schema: &Value) -> Result<Schema, String> {
     for (keyword, value) in keywords {
         read_keyword(&mut parsed, place, keyword, value)?;
     }
-    if let Some(name) = parsed
-        .required
-        .iter()
-        .find(|name| !parsed.properties.contains_key(*name))
-    {
-        return Err(format!(
-            "{place}/required: {name} is not among the properties"
-        ));
+    for (keyword, names) in [("required", &parsed.required), ("oneOf", &parsed.one_of)] {
+        let mut names = names.iter();
+        if let Some(name) = names.find(|name| !parsed.properties.contains_key(*name)) {
+            return Err(format!(
+                "{place}/{keyword}: {name} is not among the properties"
+            ));
+        }
     }
     Ok(parsed)
 }
@@ -52,6 +51,10 @@ fn read_keyword(
         "required" => {
             parsed.required = names(value).ok_or_else(|| wrong("a list of different names"))?;
         }
+        "oneOf" => {
+            let expected = "a list such as [{ required = [\"a\"] }, { required = [\"b\"] }]";
+            parsed.one_of = alternatives::read(value).ok_or_else(|| wrong(expected))?;
+        }
         "additionalProperties" => {
             parsed.closed = !flag()?;
         }
@@ -78,7 +81,7 @@ fn read_keyword(
             parsed.multiple_of = Some(divisor?);
         }
         "format" => {
-            let known = || wrong("uuid, date-time, secret or container-sas");
+            let known = || wrong("uuid, date-time, secret, container-sas or storage");
             parsed.format = Some(format_of(value).ok_or_else(known)?);
         }
         // Annotations, which check nothing.
@@ -115,7 +118,7 @@ fn types(value: &Value) -> Option<Vec<Kind>> {
     }
 }
 
-fn names(value: &Value) -> Option<Vec<String>> {
+pub(super) fn names(value: &Value) -> Option<Vec<String>> {
     let list = value.as_array().filter(|list| !has_repeated(list))?;
     list.iter()
         .map(|name| name.as_str().map(str::to_owned))
@@ -141,6 +144,7 @@ fn format_of(value: &Value) -> Option<Format> {
         "date-time" => Format::DateTime,
         "secret" => Format::Secret,
         "container-sas" => Format::ContainerSas,
+        "storage" => Format::Storage,
         _ => return None,
     })
 }
@@ -188,7 +192,16 @@ mod tests {
             (json!({"$comment":1}), "/$comment"),
             (json!({"examples":1}), "/examples"),
             (json!({"deprecated":1}), "/deprecated"),
-            (json!({"oneOf":[]}), "/oneOf: the keyword"),
+            (json!({"oneOf":[]}), "/oneOf: must be"),
+            (
+                json!({"oneOf":[{"type":"string"},{"required":["a"]}]}),
+                "/oneOf: must be",
+            ),
+            (
+                json!({"properties":{"a":{}},"oneOf":[{"required":["a"]},{"required":["b"]}]}),
+                "/oneOf: b is not",
+            ),
+            (json!({"anyOf":[]}), "/anyOf: the keyword"),
             (json!({"$ref":"#"}), "/$ref: the keyword"),
             (json!({"title":1}), "/title"),
         ] {

@@ -12,6 +12,7 @@ use crate::engine::app::App;
 use crate::engine::deployment::DeploymentError;
 use crate::engine::start_line;
 use crate::engine::step::asking::{Source, seal_secrets};
+use crate::engine::step::containers;
 use crate::graph::client::StartRequest;
 use crate::graph::foreign;
 use crate::graph::unavailable::{Cause, NotReady};
@@ -27,11 +28,13 @@ const ORPHANED_PAUSES: (Duration, Duration) =
     (Duration::from_secs(5 * 60), Duration::from_secs(3600));
 
 /// Builds the start request before the start is claimed: checks its turn, opens its secrets, fetches a token.
+///
+/// Returns it with the URL of the container that was made for it, if it needs one.
 pub(super) async fn prepare(
     app: &App,
     record: &Record,
     operation: &Operation,
-) -> Result<StartRequest, NotReady> {
+) -> Result<(StartRequest, Option<String>), NotReady> {
     let wait = |reason, detail: &str, seconds| NotReady {
         reason,
         detail: Some(detail.to_owned()),
@@ -54,7 +57,7 @@ pub(super) async fn prepare(
         }
         Err(_) => return Err(wait(None, "the store of the line of starts failed", 2)),
     }
-    let parameters = open_parameters(app, record).map_err(|detail| {
+    let mut parameters = open_parameters(app, record).map_err(|detail| {
         let reason = Some(Reason::SealedDataUnreadable);
         wait(reason, detail, 300)
     })?;
@@ -62,13 +65,48 @@ pub(super) async fn prepare(
     let tenant = tenant(app, record)?;
     let kind = tenant.token_kind(operation);
     let token = app.tokens.get(tenant, kind, &app.config.sealer).await?;
+    let container = containers::make(app, record, operation, tenant, &mut parameters).await?;
     take_turn(app, record, operation)?;
-    app.graph
+    let request = app
+        .graph
         .start_request(subject(app, record, operation), &parameters, &token)
         .map_err(|error| {
             tracing::error!(operation.id = %record.id, %error, "could not build the start request; trying again in five minutes");
             wait(None, &error.to_string(), 300)
-        })
+        })?;
+    Ok((request, container))
+}
+
+/// Reports whether the calls of a start fit in before `ends_at`: for a token, for a container if it needs one, to Graph.
+pub(super) fn may_start(
+    app: &App,
+    record: &Record,
+    operation: &Operation,
+    ends_at: Timestamp,
+) -> bool {
+    let timeouts = &app.timeouts;
+    if !containers::is_needed(record, operation) {
+        return app.has_time_for(timeouts.token + timeouts.graph, ends_at);
+    }
+    // A token in memory takes no time, and a request has little: so the container is made while its caller waits.
+    let kind = app.token_kind(record, operation);
+    let tenant = app.config.graph.tenants.get(&record.tenant);
+    let token = tenant.and_then(|tenant| app.tokens.current(tenant, kind));
+    let token = token.map_or(timeouts.token, |_| Duration::ZERO);
+    app.has_time_for(token + timeouts.storage + timeouts.graph, ends_at)
+}
+
+/// Returns the end of the lease of a claimed start.
+pub(super) fn lease(record: &Record) -> Timestamp {
+    match record.state {
+        State::Starting { lease_until } => lease_until,
+        State::Accepted { .. }
+        | State::StartUnknown { .. }
+        | State::Locating { .. }
+        | State::Running { .. }
+        | State::Ended { .. }
+        | State::Closed { .. } => Timestamp::MAX,
+    }
 }
 
 /// Builds the start request of a new record, if everything that it needs is in memory and no start is ahead of it.
@@ -77,7 +115,8 @@ pub(crate) fn prepare_at_once(
     record: &Record,
     operation: &Operation,
 ) -> Option<StartRequest> {
-    if operation.serialize_by.is_some() || check_throttling(app, record).is_err() {
+    let must_wait = operation.serialize_by.is_some() || containers::is_needed(record, operation);
+    if must_wait || check_throttling(app, record).is_err() {
         return None;
     }
     let tenant = tenant(app, record).ok()?;

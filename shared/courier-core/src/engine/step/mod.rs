@@ -25,6 +25,7 @@ use crate::time::{elapsed, later};
 mod announcing;
 mod asking;
 mod calls;
+mod containers;
 mod report;
 mod warnings;
 
@@ -254,14 +255,14 @@ pub(crate) async fn advance_from(
             Next::Drop => return Ok((record, Disposition::Delete)),
             Next::Redecide => Event::Arrived(message.clone()),
             // A claimed start whose call is cut off is a lost answer, so without enough time there is no claim.
-            Next::Prepare if !app.has_time_for(timeouts.token + timeouts.graph, ends_at) => break,
+            Next::Prepare if !calls::may_start(app, &record, operation, ends_at) => break,
             Next::Poll if !app.has_time_for(timeouts.token + timeouts.graph, ends_at) => break,
             Next::Deliver if !app.has_time_for(app.callbacks.longest(), ends_at) => break,
             Next::Prepare => match calls::prepare(app, &record, operation).await {
                 Ok(_) if !app.has_time_for(timeouts.graph, ends_at) => break,
-                Ok(request) => {
+                Ok((request, container)) => {
                     prepared = Some(request);
-                    Event::Prepared
+                    Event::Prepared { container }
                 }
                 Err(not_ready) => Event::NotReady(not_ready),
             },
@@ -343,7 +344,7 @@ fn records_external_effect(event: &Event) -> bool {
     match event {
         Event::Started { .. } | Event::Called { .. } | Event::Announced { .. } => true,
         Event::Arrived(_)
-        | Event::Prepared
+        | Event::Prepared { .. }
         | Event::NotReady(_)
         | Event::Polled { .. }
         | Event::Deferred { .. }

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 const PERSON: &str = "6e7b768e-07e2-4810-8459-485f84f8f204";
-const CONTAINER: &str = "https://contoso.blob.core.windows.net/dsar-0012345";
+const CONTAINER: &str =
+    "https://contosodsar.blob.core.windows.net/op-4534d7c6b0ccb7ffbbddd011c2fca8cc";
 
-/// Returns the body of the request. Its signature is made up.
+/// Returns the body of the request.
 pub(super) fn request() -> Value {
-    let rights = "sv=2024-11-04&sr=c&sp=acw&se=2099-01-01T00:00:00Z&sig=YW4gZXhhbXBsZSBzaWduYXR1cmUgb2YgMzIgYnl0ZXM%3D";
     json!({
         "operation": "user.exportPersonalData",
-        "parameters": { "userId": PERSON, "storageLocation": format!("{CONTAINER}?{rights}") },
+        "parameters": { "userId": PERSON, "storage": "dsar-eu" },
         "callback": { "url": "https://contoso.service-now.com/api/x_dsar/graph" },
         "reference": "RITM0012345",
     })

@@ -81,7 +81,7 @@ pub(crate) fn then(next: &Next) -> Then {
 pub(crate) fn event(work: Work, operation: u8, record: &Record, happening: Happening) -> Event {
     match happening {
         Happening::Arrived(ticket) => Event::Arrived(message(work, ticket)),
-        Happening::Prepared => Event::Prepared,
+        Happening::Prepared => Event::Prepared { container: None },
         Happening::NotReady => Event::NotReady(trouble()),
         Happening::Started { attempt, reply } => Event::Started {
             attempt: attempt.into(),
