@@ -100,17 +100,24 @@ seen["for people"] = take(targets["ForPeopleQueueUrl"])["detail"]
 executions = eventually(lambda: states.list_executions(stateMachineArn=targets["StateMachine"])["executions"])
 seen["followed up"] = [json.loads(ended(one["executionArn"])["output"]) for one in executions]
 
-# A state machine asks and is woken; another is stopped by the event about its refusal.
+# A state machine asks and is woken; another one fails as its operation did, and a third is stopped by the event about its refusal.
 machine = deploy("machine", read("state-machine/template.yaml"), EventBusArn=bus, IntakeQueueArn=arn, IntakeQueueUrl=intake)
 asks = json.dumps({"operation": "team.archive", "parameters": {"teamId": PERSON}})
-start = lambda name: states.start_execution(stateMachineArn=machine["StateMachine"], name=name, input=asks)["executionArn"]
-woken = start("RITM2")
-seen["asked"] = take(intake)
+
+def ask(name):
+    """Returns the execution of this name and its request."""
+    started = states.start_execution(stateMachineArn=machine["StateMachine"], name=name, input=asks)
+    return started["executionArn"], take(intake)
+
+woken, seen["asked"] = ask("RITM2")
 token = seen["asked"]["data"]["callback"].pop("token")
 states.send_task_success(taskToken=token, output=json.dumps({"status": "succeeded"}))
-stopped = start("RITM3")
-request = {"source": take(intake)["source"], "id": "RITM3"}
+failed, request = ask("RITM3")
+states.send_task_failure(taskToken=request["data"]["callback"]["token"], error="unknown", cause="{}")
+stopped, request = ask("RITM4")
+request = {"source": request["source"], "id": request["id"]}
 refusal = {"metadata": {"client": "state-machines"}, "data": {"request": request, "problem": "invalid-request"}}
 tell("courier", "io.graph-courier", "Graph Operation Request Refused", refusal)
-seen["executions"] = [ended(execution)["status"] for execution in (woken, stopped)]
+ends = map(ended, (woken, failed, stopped))
+seen["executions"] = [[end["status"], end.get("error")] for end in ends]
 print(json.dumps(seen))
