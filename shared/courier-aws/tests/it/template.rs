@@ -3,6 +3,7 @@
 mod alarm_stories;
 mod alarms;
 mod data;
+mod examples;
 mod functions;
 mod linters;
 mod permissions;

@@ -19,7 +19,7 @@ use super::authentication::filled;
 use crate::rules::{read, root};
 
 /// Pages whose links and paths are checked; those of `docs/callers` have a test of their own.
-const PAGES: [&str; 41] = [
+const PAGES: [&str; 49] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -39,6 +39,13 @@ const PAGES: [&str; 41] = [
     "docs/metrics.md",
     "docs/mutants.md",
     "docs/performance.md",
+    "docs/pipelines/README.md",
+    "docs/pipelines/fides.md",
+    "docs/pipelines/lambda-durable.md",
+    "docs/pipelines/priva.md",
+    "docs/pipelines/s3-find-and-forget.md",
+    "docs/pipelines/step-functions.md",
+    "docs/pipelines/transcend.md",
     "docs/reference/api.md",
     "docs/reference/callbacks.md",
     "docs/reference/command-line.md",
@@ -55,12 +62,14 @@ const PAGES: [&str; 41] = [
     "examples/client-typescript/README.md",
     "examples/jira/README.md",
     "examples/local/README.md",
+    "examples/pipelines/README.md",
     "examples/power-automate/README.md",
     "examples/servicenow/README.md",
     "examples/step-functions/README.md",
     "examples/storage/README.md",
     "examples/zendesk/README.md",
     "infra/README.md",
+    "infra/examples/README.md",
 ];
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::binaries::{path_with, root, target};
 
 /// Runs `line` in the Python environment `name`, in a home of its own.
-fn passes(name: &str, line: &[&str]) {
+pub(super) fn passes(name: &str, line: &[&str]) {
     let home = target().join("tmp/linters");
     std::fs::create_dir_all(&home).unwrap();
     // Whoever wants to reach another machine is told that it is not there.
