@@ -31,7 +31,8 @@ static CLIENT: LazyLock<Client> = LazyLock::new(|| Client {
     callback_origins: vec!["https://tickets.example".to_owned()],
     signing_secrets: Vec::new(),
     profiles: CallbackProfiles::default(),
-    events: EventRules::default(),
+    events: true,
+        event_rules: EventRules::default(),
 });
 
 static SEALER: LazyLock<Sealer> = LazyLock::new(|| {

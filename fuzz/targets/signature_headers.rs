@@ -58,7 +58,8 @@ fn client(dialect: Dialect) -> Client {
         callback_origins: Vec::new(),
         signing_secrets: Vec::new(),
         profiles: CallbackProfiles::default(),
-        events: EventRules::default(),
+        events: true,
+        event_rules: EventRules::default(),
     }
 }
 

@@ -177,7 +177,7 @@ impl Host {
             taken.extend(again);
         }
         let staying = intake::settle(&app, &self.queue, taken, ends_at).await;
-        self.report_metrics(&app);
+        self.finish(&app, EVENTS_TIME, ends_at).await;
         staying
     }
 

@@ -42,7 +42,7 @@ impl Lane {
 }
 
 /// Each event of the history: where it happened, and what it means.
-const EVENTS: [(&str, Lane, &str); 37] = [
+const EVENTS: [(&str, Lane, &str); 40] = [
     ("accepted", Lane::Person, "Requested, and on disk"),
     ("resumed", Lane::Person, "Followed again"),
     ("startClaimed", Lane::Graph, "Asking Graph to start"),

@@ -40,7 +40,8 @@ fn client() -> Client {
         callback_origins: vec!["https://tickets.example".to_owned()],
         signing_secrets: Vec::new(),
         profiles: CallbackProfiles::default(),
-        events: EventRules::default(),
+        events: true,
+        event_rules: EventRules::default(),
     }
 }
 

@@ -11,7 +11,6 @@ use url::Url;
 use crate::catalogue::Catalogue;
 use crate::crypto::evidence_keys::EvidenceKeys;
 use crate::crypto::seal::Sealer;
-use crate::crypto::secret::Secret;
 use crate::legal::Calendars;
 use crate::outbound::address::Allowed;
 use crate::outbound::proxy::Proxy;

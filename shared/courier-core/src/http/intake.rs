@@ -15,6 +15,7 @@ use super::prefer::Times;
 use super::problem::{BrokenAttribute, Problem};
 use super::{Door, answer_from};
 use crate::engine::app::App;
+use crate::events::Refused;
 use crate::redact::scrub;
 use crate::strict_json;
 
@@ -50,6 +51,7 @@ pub struct Refusal {
     pub event_id: Option<String>,
     pub event_source: Option<String>,
     event_type: Option<String>,
+    correlation_id: Option<String>,
     /// The problem document (RFC 9457) that a caller by HTTP would have got.
     pub problem: Value,
     /// The status that the answer would have had.
@@ -120,12 +122,13 @@ pub async fn take(app: &App, queue: &str, message: &str, ends_at: Timestamp) -> 
         event_id: arrived.text("id"),
         event_source: arrived.text("source"),
         event_type: arrived.text("type"),
+        correlation_id: arrived.text("correlationid"),
         problem: serde_json::from_slice(response.body()).unwrap_or_default(),
         status,
     }))
 }
 
-/// Tells the log of a refusal that is final, and counts it.
+/// Tells the log of a refusal that is final, counts it, and has it told as an event.
 pub fn refused(app: &App, refusal: &Refusal) {
     let Refusal {
         client,
@@ -137,6 +140,39 @@ pub fn refused(app: &App, refusal: &Refusal) {
     let id = event_id.as_deref().map(shortened);
     let kind = problem["type"].as_str();
     tracing::warn!(event.id = id, client, problem = kind, errors = %problem["errors"], "the request of an event was refused");
+    if refusal.may_be_published() {
+        publish(app, refusal);
+    }
+}
+
+/// Has a refusal told as an event, with the rules that the request breaks and none of its values.
+fn publish(app: &App, refusal: &Refusal) {
+    let kind = refusal.problem["type"].as_str().unwrap_or_default();
+    let errors = refusal.problem["errors"].as_array();
+    let broken = errors.into_iter().flatten().map(|error| {
+        let places = ["pointer", "attribute", "header", "parameter"];
+        let place = places.iter().find_map(|place| error[place].as_str());
+        let rule = error["rule"].as_str().unwrap_or_default();
+        format!("{} {rule}", place.unwrap_or_default())
+    });
+    let detail = broken.collect::<Vec<_>>().join("; ");
+    let detail = match refusal.problem["detail"].as_str() {
+        Some(text) if detail.is_empty() => text.to_owned(),
+        Some(_) | None => detail,
+    };
+    let client = app.config.clients.get(&refusal.client);
+    app.tell_refused(&Refused {
+        request: (
+            refusal.event_source.as_deref().unwrap_or_default(),
+            refusal.event_id.as_deref().unwrap_or_default(),
+        ),
+        client: Some(&refusal.client),
+        tenant: client.map(|client| client.tenant.as_str()),
+        correlation_id: refusal.correlation_id.as_deref(),
+        problem: kind.rsplit(':').next().unwrap_or_default(),
+        detail: (!detail.is_empty()).then_some(detail.as_str()),
+        at: app.now(),
+    });
 }
 
 /// Returns the pause that an answer asks for.

@@ -76,6 +76,7 @@ fn is_watching(event: &Event) -> bool {
         | Event::StepCrashed => true,
         Event::Prepared { .. }
         | Event::Called { .. }
+        | Event::Announced { .. }
         | Event::Deferred { .. }
         | Event::Cancelled
         | Event::RedeliveryRequested

@@ -39,7 +39,8 @@ fn read(body: &[u8], name: &'static str, value: &[u8]) -> Result<Record, String>
         callback_origins: vec!["https://hooks.example".to_owned()],
         signing_secrets: Vec::new(),
         profiles: CallbackProfiles::default(),
-        events: EventRules::default(),
+        events: true,
+        event_rules: EventRules::default(),
     };
     let now: Timestamp = "2026-11-21T20:00:00Z".parse().unwrap();
     let mut headers = HeaderMap::new();

@@ -28,6 +28,8 @@ fn called_at(
     let reply = CallbackReply {
         status,
         taken: status.is_some_and(|status| status / 100 == 2),
+        gives_up: false,
+        is_busy: false,
         retry_after: (retry_after > 0).then(|| seconds(retry_after)),
         detail: Some("HTTP".to_owned()),
         answer_type: Some("text/plain".to_owned()),

@@ -353,16 +353,3 @@ pub(super) fn is_unauthorized(reply: &GraphReply) -> bool {
 pub(super) fn is_forbidden(reply: &GraphReply) -> bool {
     matches!(reply, GraphReply::Answer(answer) if answer.status == 403)
 }
-
-/// Returns the end of the lease of a claimed start.
-pub(super) fn lease(record: &Record) -> Timestamp {
-    match record.state {
-        State::Starting { lease_until } => lease_until,
-        State::Accepted { .. }
-        | State::StartUnknown { .. }
-        | State::Locating { .. }
-        | State::Running { .. }
-        | State::Ended { .. }
-        | State::Closed { .. } => Timestamp::MAX,
-    }
-}

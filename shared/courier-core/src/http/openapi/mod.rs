@@ -9,6 +9,7 @@ use crate::http::routes::{Access, CALLS, Call, Handler};
 mod evidence;
 mod examples;
 mod legal;
+mod operation;
 mod parameters;
 mod schemas;
 

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{evidence, examples, legal};
+use super::{evidence, examples, legal, operation};
 use crate::catalogue::{Catalogue, Operation};
 use crate::http::problem::KINDS;
 use crate::http::routes::Handler;
-use crate::operation::{ANNOUNCEMENT_STATUSES, CALLBACK_STATUSES, Outcome, Reason, STATUSES};
+use crate::operation::Outcome;
 
 /// Returns a reference to a schema of the document.
 pub(super) fn reference(name: &str) -> Value {
@@ -229,15 +229,15 @@ fn new_operation(operation: &Operation) -> Value {
     })
 }
 
-fn nullable(kind: &str) -> Value {
+pub(super) fn nullable(kind: &str) -> Value {
     json!({ "type": [kind, "null"] })
 }
 
-fn time() -> Value {
+pub(super) fn time() -> Value {
     json!({ "type": "string", "format": "date-time" })
 }
 
-fn nullable_time() -> Value {
+pub(super) fn nullable_time() -> Value {
     json!({ "type": ["string", "null"], "format": "date-time" })
 }
 
@@ -284,7 +284,7 @@ fn fixed() -> Value {
         },
         "Legal": legal::request(), "LegalClock": legal::clock(),
         "LegalExtend": legal::extend(), "LegalPause": legal::pause(), "LegalResume": legal::resume(),
-        "Operation": operation_schema(),
+        "Operation": operation::document(),
         "OperationList": {
             "type": "object", "required": ["operations", "next"],
             "properties": {
@@ -304,7 +304,7 @@ fn fixed() -> Value {
         },
         "OperationHistory": {
             "type": "object", "required": ["history"],
-            "properties": { "history": { "type": "array", "items": history_line() } },
+            "properties": { "history": { "type": "array", "items": operation::history_line() } },
         },
         "RedeliveryResult": {
             "type": "object", "required": ["dryRun", "filter", "count", "redelivered", "next"],
@@ -351,65 +351,6 @@ fn fixed() -> Value {
                 "operation": reference("Operation"),
                 "requestId": { "type": "string" },
             },
-        },
-    })
-}
-
-fn operation_schema() -> Value {
-    let reasons = Reason::ALL.map(Reason::as_str).map(Value::from);
-    let reasons: Vec<Value> = reasons.into_iter().chain([Value::Null]).collect();
-    json!({
-        "type": "object",
-        "required": [
-            "id", "operation", "status", "reason", "reference", "createdAt", "startedAt", "endedAt", "deadline", "adopted",
-            "graph", "result", "error",
-        ],
-        "properties": {
-            "id": { "type": "string", "pattern": "^op_[0-9a-f]{32}$" },
-            "client": { "type": "string", "description": "For operators" },
-            "operation": { "type": "string" },
-            "status": { "enum": STATUSES },
-            "reason": { "enum": reasons },
-            "reference": nullable("string"),
-            "createdAt": time(), "startedAt": nullable_time(), "endedAt": nullable_time(), "deadline": time(),
-            "adopted": { "type": "boolean", "description": "Graph already ran the job, which is followed" },
-            "graph": { "type": "object", "required": ["status", "progress", "clientRequestId", "requestId", "polls", "nextPollAt"], "properties": {
-                "status": nullable("string"), "progress": nullable("number"),
-                "clientRequestId": nullable("string"), "requestId": nullable("string"),
-                "polls": { "type": "integer" }, "nextPollAt": nullable_time(),
-            } },
-            "result": { "type": ["object", "null"] },
-            "error": { "type": ["object", "null"], "properties": {
-                "code": { "type": "string" }, "message": { "type": "string" }, "detail": { "type": "string" },
-                "httpStatus": { "type": "integer" }, "requestId": { "type": "string" },
-            } },
-            "expectedBy": time(), "legal": reference("LegalClock"),
-            "evidence": evidence::head(),
-            "previous": { "type": "string" }, "resumedFrom": { "type": "string" },
-            "acknowledged": { "type": "object", "properties": { "at": time(), "by": { "type": "string" }, "note": { "type": "string" } } },
-            "erasedAt": time(),
-            "callback": { "type": "object", "required": ["status", "attempts", "lastStatus", "nextAttemptAt", "origin", "profile", "eventId"], "properties": {
-                "status": { "enum": CALLBACK_STATUSES }, "attempts": { "type": "integer" }, "lastStatus": nullable("integer"),
-                "nextAttemptAt": nullable_time(), "origin": nullable("string"), "profile": nullable("string"), "eventId": nullable("string"),
-            } },
-            "events": { "type": "object", "description": "How the event that the operation has ended is delivered", "properties": {
-                "status": { "enum": ANNOUNCEMENT_STATUSES }, "attempts": { "type": "integer" }, "lastStatus": nullable("integer"),
-                "nextAttemptAt": nullable_time(), "eventId": { "type": "string" },
-            } },
-        },
-    })
-}
-
-fn history_line() -> Value {
-    json!({
-        "type": "object", "required": ["at", "status", "event"],
-        "properties": {
-            "at": time(), "status": { "enum": STATUSES }, "event": { "type": "string" },
-            "by": { "type": "string", "description": "Who did it: kind and name" },
-            "detail": { "type": "string" }, "httpStatus": { "type": "integer" }, "latencyMs": { "type": "integer" },
-            "answerType": { "type": "string" }, "answerLength": { "type": "integer" }, "answer": { "type": "string" },
-            "clientRequestId": { "type": "string" }, "requestId": { "type": "string" },
-            "digests": evidence::digests(),
         },
     })
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, header};
+use http::{HeaderValue, Response, header};
 use serde_json::{Value, json};
 
 use crate::catalogue::schema::Violation;
@@ -173,7 +173,9 @@ impl Problem {
                 let errors = errors.map(|BrokenAttribute { attribute, rule }| json!({ "attribute": attribute, "rule": rule }));
                 Some(errors.collect())
             }
-            Self::Unauthenticated
+            Self::NoEvidenceKey
+            | Self::HistoryAltered
+            | Self::Unauthenticated
             | Self::CredentialRefused { .. }
             | Self::InsufficientScope { .. }
             | Self::NotFound

@@ -28,12 +28,14 @@ mod fingerprint;
 mod idempotency;
 mod legal;
 pub(super) mod placeholder;
+mod storage;
 
 pub(crate) use callback::{RequestedCallback, Target};
 use deadline::deadline;
 use fingerprint::Asked;
 use idempotency::{idempotency_key, signed_key};
 pub(crate) use legal::rfc3339;
+use storage::unknown_storage;
 
 /// The largest body that a request may have.
 pub const BODY_BYTES: usize = 64 * 1024;
@@ -359,26 +361,6 @@ pub(super) fn reference_rule(text: &str) -> Option<&'static str> {
         return Some("must have 1 to 256 characters, none of them a control");
     }
     placeholder::is_in(text).then_some(placeholder::RULE)
-}
-
-/// Returns the rule that a name of a storage breaks. It does not matter for a repeat, whose storage was known once.
-fn unknown_storage(
-    parameters: &Map<String, Value>,
-    operation: &Operation,
-    client: &Client,
-) -> Option<Violation> {
-    let (parameter, _) = operation.schema().storage()?;
-    let name = parameters.get(parameter)?.as_str()?;
-    if client.storages.contains(name) {
-        return None;
-    }
-    let known: Vec<&str> = client.storages.iter().map(String::as_str).collect();
-    let rule = if known.is_empty() {
-        "cannot be given: the configuration has no storage for this tenant".to_owned()
-    } else {
-        format!("must be a storage of the tenant: {}", known.join(" or "))
-    };
-    Some(Violation::new(format!("/parameters/{parameter}"), rule))
 }
 
 /// Moves secret parameters out of `parameters` and leaves the part of each that may be stored.
