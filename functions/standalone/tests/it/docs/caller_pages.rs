@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use courier_core::catalogue::Catalogue;
-use courier_core::config::Config;
+use courier_core::config::{Config, Proof};
 use courier_core::operation::OperationId;
 use courier_testkit::receiver;
 use courier_testkit::tenants::{REQUEST_SECRETS, resolve};
@@ -348,16 +348,15 @@ fn the_profiles_of_the_page_for_aws_hold_and_each_is_named_by_a_request() {
     let tables = filled(&blocks(&text, "toml").join("\n"));
     let config = courier_testkit::tenants::CONFIG
         .replace("{graph}", "http://127.0.0.1:1")
+        .replace("{receiver}", "http://127.0.0.1:2")
         .replace("[seal]\n", &format!("{tables}\n[seal]\n"));
     let parsed = Config::parse(&config, Catalogue::shipped(), &resolve);
     let config = parsed.unwrap_or_else(|errors| panic!("{errors}"));
     let client = &config.clients["pipelines"];
+    assert_eq!(client.profiles.all.len(), 6);
     for (name, profile) in &client.profiles.all {
-        let is_default = *name == client.profiles.default;
         let is_asked_for = text.contains(&format!("\"profile\": \"{name}\""));
-        assert!(is_default || is_asked_for || name == "line", "{name}");
-        let is_signed = matches!(profile.proof, courier_core::config::Proof::Sigv4(_));
-        assert!(is_default || is_signed, "{name}");
+        assert!(is_asked_for || name == "line", "{name}");
+        assert!(matches!(profile.proof, Proof::Sigv4(_)), "{name}");
     }
-    assert_eq!(client.profiles.all.len(), 7);
 }
