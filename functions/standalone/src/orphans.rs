@@ -82,6 +82,11 @@ impl Orphans {
                 "open operations of {name}, which is not in the catalogue"
             ));
         }
+        let announcement = record.announcement.as_ref();
+        let is_pending = announcement.is_some_and(|one| one.settled.is_none());
+        if is_pending && config.events.is_none() {
+            self.orphan("open operations whose end is still to be announced, for which [events] is not configured");
+        }
         let needs_graph = record.state.outcome().is_none();
         if needs_graph && !config.graph.tenants.contains_key(&record.tenant) {
             let name = &record.tenant;

@@ -219,6 +219,21 @@ mod tests {
     }
 
     #[test]
+    fn the_identity_of_a_function_is_that_of_its_role() {
+        let with = |missing: &'static str| {
+            role(&move |name| {
+                let known = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"];
+                let is_there = known.contains(&name) && name != missing;
+                is_there.then(|| name.to_owned())
+            })
+        };
+        let aws = with("");
+        assert!(aws.keys.is_some());
+        assert_eq!(aws.region.as_deref(), Some("AWS_REGION"));
+        assert!(with("AWS_SECRET_ACCESS_KEY").keys.is_none());
+    }
+
+    #[test]
     fn a_base_path_may_be_written_with_slashes_or_without() {
         for (text, path) in [
             ("graph", Some("graph")),

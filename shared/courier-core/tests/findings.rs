@@ -153,7 +153,7 @@ fn one_mistake_is_reported_once_at_its_place_and_invents_no_other() {
         (
             "\"standard-webhooks\"",
             "\"standard-webhook\"",
-            "14:24: clients.tickets.callback.profile: must be one of standard-webhooks, servicenow-scripted, servicenow-hmac, servicenow-table, jira-automation, zendesk, okta-workflows, logic-apps, step-functions-task-token, generic; did you mean standard-webhooks?".into(),
+            "14:24: clients.tickets.callback.profile: must be one of standard-webhooks, servicenow-scripted, servicenow-hmac, servicenow-table, jira-automation, zendesk, okta-workflows, logic-apps, step-functions-task-token, step-functions, lambda-durable, eventbridge, sqs, sns, generic; did you mean standard-webhooks?".into(),
         ),
         (
             "basic = {",

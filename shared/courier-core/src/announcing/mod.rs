@@ -140,7 +140,9 @@ impl Announcer {
             } => {
                 let mut replies = Vec::new();
                 for event in batch {
-                    let call = http::call(url, signing_secrets, event, (self.clock)(), within);
+                    let now = (self.clock)();
+                    let left = within.saturating_sub(elapsed(sent_at, now));
+                    let call = http::call(url, signing_secrets, event, now, left);
                     let reply = match call {
                         Some(call) => {
                             let answered = self.transport.send(call).await;

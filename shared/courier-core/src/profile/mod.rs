@@ -12,10 +12,12 @@ use crate::crypto::hmac::{Encoding, HmacAlgorithm};
 
 pub mod answers;
 mod form;
+mod headers;
 mod template;
 
 pub use answers::Condition;
 pub use form::Otherwise;
+use headers::{header_mistakes, may_send};
 pub use template::{Template, written};
 
 const FILES: [&str; 15] = [
@@ -277,45 +279,6 @@ impl Profile {
         ));
         pointer.into_iter().chain(places).chain(names)
     }
-}
-
-/// Returns the rule that each header breaks that cannot be sent.
-fn header_mistakes(headers: &BTreeMap<String, String>) -> impl Iterator<Item = &'static str> {
-    headers
-        .iter()
-        .filter_map(|(name, value)| match may_send(name) {
-            Err(rule) => Some(rule),
-            Ok(()) if HeaderValue::from_str(value).is_err() => {
-                Some("must hold visible characters only")
-            }
-            Ok(()) => None,
-        })
-}
-
-/// Headers that frame the message, or that graph-courier sets itself.
-const RESERVED_HEADERS: [&str; 9] = [
-    "host",
-    "connection",
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "te",
-    "upgrade",
-    "expect",
-    "authorization",
-];
-
-fn may_send(name: &str) -> Result<(), &'static str> {
-    let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
-        return Err("must be header names");
-    };
-    let name = name.as_str();
-    let is_of_the_signature = name.starts_with("webhook-") || name.starts_with("ce-");
-    let is_of_the_trace = ["traceparent", "tracestate"].contains(&name);
-    if RESERVED_HEADERS.contains(&name) || is_of_the_signature || is_of_the_trace {
-        return Err("must not be a header that graph-courier sets itself");
-    }
-    Ok(())
 }
 
 /// Reports whether this byte may be part of a `token` (RFC 9110 §5.6.2), as the name of a scheme is.

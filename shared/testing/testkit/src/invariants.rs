@@ -30,13 +30,19 @@ pub fn check(calls: &[Entry], jobs: &[Job], callbacks: &[Callback]) {
         .iter()
         .filter(|callback| callback.header("webhook-id").is_some());
     let (other, standard): (Vec<_>, Vec<_>) =
-        delivered.partition(|callback| callback.path.starts_with(OTHER_PROFILES));
+        delivered.partition(|callback| has_other_profile(callback));
     one_id_and_one_body(other.iter().chain(&standard));
     standard.into_iter().for_each(signed_by_the_standard);
 }
 
 /// The path below which receivers have another profile than the default one.
 pub const OTHER_PROFILES: &str = "/as/";
+
+/// Reports whether a callback has another profile than the default one: by its path, or because it is signed for AWS.
+pub(crate) fn has_other_profile(callback: &Callback) -> bool {
+    let proof = callback.header("authorization").unwrap_or_default();
+    callback.path.starts_with(OTHER_PROFILES) || proof.starts_with("AWS4-HMAC-SHA256 ")
+}
 
 /// I1: only one call uses an export's container, whatever was answered (429 and refusals start nothing).
 fn one_export_per_start(calls: &[Entry], jobs: &[Job]) {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::runtime;
 use tokio::time::timeout;
 
-use crate::invariants::OTHER_PROFILES;
+use crate::invariants::has_other_profile;
 use crate::receiver::Callback;
 use crate::redaction::Sightings;
 use crate::tenants::{FABRIKAM_KEY, HR_KEY, TICKETS_KEY};
@@ -94,13 +94,10 @@ pub fn scan_folder(sightings: &Sightings, folder: &Path) {
 ///
 /// Callbacks to a receiver of another profile and to AWS carry a token, which belongs there too.
 pub fn scan_callbacks(sightings: &Sightings, callbacks: &[Callback]) {
-    let is_signed = |callback: &Callback| {
-        let proof = callback.header("authorization").unwrap_or_default();
-        proof.starts_with("AWS4-HMAC-SHA256 ")
-    };
-    let other =
-        |callback: &&Callback| callback.path.starts_with(OTHER_PROFILES) || is_signed(callback);
-    for callback in callbacks.iter().filter(|callback| !other(callback)) {
+    for callback in callbacks
+        .iter()
+        .filter(|callback| !has_other_profile(callback))
+    {
         let headers = format!("{:?}", callback.headers);
         sightings.scan("a callback's headers", headers.as_bytes());
         sightings.scan("a callback's body", &callback.body);

@@ -70,7 +70,7 @@ async fn flush(world: &World) {
 #[tokio::test]
 async fn the_end_is_announced_beside_the_callback_and_the_other_events_are_sent_once() {
     let (world, target) = world(TO_A_URL, "").await;
-    let mut body = world.export();
+    let mut body = world.export("dsar");
     body["reference"] = json!("RITM0012345");
     let id = world.post(&body).await.id();
     let operation = world.closed(&id).await;

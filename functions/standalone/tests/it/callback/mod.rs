@@ -1,6 +1,8 @@
 //! Delivery of completions: profiles, signatures, redelivery, failing receivers, and guarded calls.
 
 mod answers;
+#[cfg(feature = "second-tier")]
+mod aws;
 mod bulk;
 pub(crate) mod circuit_breaker;
 mod deliveries;
@@ -14,3 +16,4 @@ mod redelivery;
 mod retarget;
 #[cfg(feature = "second-tier")]
 pub(crate) mod signatures;
+mod targets;

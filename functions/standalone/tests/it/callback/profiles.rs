@@ -14,15 +14,21 @@ use serde_json::{Value, json};
 /// One profile with the client's callback table and the request's `callback` that make it work.
 ///
 /// `{receiver}` stands for the receiver's origin.
-struct Case {
-    profile: &'static str,
+pub(crate) struct Case {
+    pub(crate) profile: &'static str,
     settings: &'static str,
     callback: &'static str,
     /// Status with which a receiver of this kind answers.
     answers: u16,
 }
 
-const CASES: [Case; 15] = [
+impl Case {
+    pub(crate) fn is_signed_for_aws(&self) -> bool {
+        self.settings.contains("sigv4")
+    }
+}
+
+pub(crate) const CASES: [Case; 15] = [
     Case {
         profile: "standard-webhooks",
         settings: "",
@@ -193,7 +199,7 @@ fn answer(case: &Case) -> Answer {
 }
 
 /// Runs a schedule whose callback uses the profile; returns the World and its one callback.
-async fn delivered(case: &Case) -> (World, Callback) {
+pub(crate) async fn delivered(case: &Case) -> (World, Callback) {
     let world = world(&settings(case)).await;
     world.receiver.answer_otherwise(answer(case));
     let mut body = world.schedule();

@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use courier_core::catalogue::Catalogue;
-use courier_core::config::Config;
+use courier_core::config::{Config, Proof};
 use courier_core::operation::OperationId;
 use courier_testkit::receiver;
 use courier_testkit::tenants::{REQUEST_SECRETS, resolve};
@@ -93,7 +93,8 @@ fn every_page_is_in_this_test_and_in_the_index() {
         .filter_map(|name| Some(name.strip_suffix(".md")?.to_owned()))
         .filter(|name| name != "README")
         .collect();
-    assert_eq!(pages, PAGES.map(|page| page.name.to_owned()).into());
+    let tested = PAGES.iter().map(|page| page.name).chain(["aws"]);
+    assert_eq!(pages, tested.map(str::to_owned).collect());
     let index = read("README.md");
     for name in pages {
         assert!(index.contains(&format!("[{name}.md]({name}.md)")), "{name}");
@@ -338,4 +339,24 @@ async fn the_documented_calls_for_undeliverable_callbacks_work_in_order() {
     let journal = world.receiver.journal();
     let paths: Vec<&str> = journal.iter().map(|call| call.path.as_str()).collect();
     assert_eq!(paths[1..], ["/new", "/new"]);
+}
+
+/// What it says of the requests is what `callback/aws.rs` tries.
+#[test]
+fn the_profiles_of_the_page_for_aws_hold_and_each_is_named_by_a_request() {
+    let text = read("aws.md");
+    let tables = filled(&blocks(&text, "toml").join("\n"));
+    let config = courier_testkit::tenants::CONFIG
+        .replace("{graph}", "http://127.0.0.1:1")
+        .replace("{receiver}", "http://127.0.0.1:2")
+        .replace("[seal]\n", &format!("{tables}\n[seal]\n"));
+    let parsed = Config::parse(&config, Catalogue::shipped(), &resolve);
+    let config = parsed.unwrap_or_else(|errors| panic!("{errors}"));
+    let client = &config.clients["pipelines"];
+    assert_eq!(client.profiles.all.len(), 6);
+    for (name, profile) in &client.profiles.all {
+        let is_asked_for = text.contains(&format!("\"profile\": \"{name}\""));
+        assert!(is_asked_for || name == "line", "{name}");
+        assert!(matches!(profile.proof, Proof::Sigv4(_)), "{name}");
+    }
 }

@@ -192,7 +192,7 @@ impl Run {
             self.record_passed_points(server.ended().await);
             return true;
         };
-        let passed = format!("{TOLD}{point}");
+        let passed = format!("{TOLD}{}", point.split(':').next().unwrap_or_default());
         let crashed = server.logs(&passed);
         let lived = tokio::select! {
             biased;
