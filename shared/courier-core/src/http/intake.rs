@@ -221,20 +221,20 @@ impl Arrived {
             });
         }
         let kind = members.remove("detail-type")?;
-        match members.remove("detail")? {
-            Value::Object(event) if event.contains_key("specversion") => Some(Self {
+        let detail = members.remove("detail")?;
+        if detail.get("specversion").is_some()
+            && let Value::Object(event) = detail
+        {
+            return Some(Self {
                 event,
                 is_other_detail: false,
-            }),
-            detail => {
-                let [id, source] = ["id", "source"].map(|name| members.remove(name));
-                let [id, source] = [id, source].map(Option::unwrap_or_default);
-                Some(Self {
-                    event: requested(id, source, detail),
-                    is_other_detail: kind != REQUESTED_DETAIL,
-                })
-            }
+            });
         }
+        let [id, source] = ["id", "source"].map(|name| members.remove(name).unwrap_or_default());
+        Some(Self {
+            event: requested(id, source, detail),
+            is_other_detail: kind != REQUESTED_DETAIL,
+        })
     }
 
     /// Returns the request that the event stands for.
