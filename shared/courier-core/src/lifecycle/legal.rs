@@ -51,11 +51,11 @@ pub(super) fn watched(
         return decision;
     }
     match &mut decision.write {
-        Some(new) => note(new, record.history.len(), now),
+        Some(new) => note(new, now),
         None if matches!(decision.next, Next::Prepare | Next::Poll | Next::Wait(_)) => {
             let mut new = record.clone();
             new.revision += 1;
-            note(&mut new, record.history.len(), now);
+            note(&mut new, now);
             if new.legal != record.legal {
                 decision.write = Some(Box::new(new));
             }
@@ -88,8 +88,8 @@ fn is_watching(event: &Event) -> bool {
     }
 }
 
-/// Notes what is new about the due date of an operation without an outcome, before the lines from number `lines` on.
-fn note(record: &mut Record, lines: usize, now: Timestamp) {
+/// Notes what is new about the due date of an operation without an outcome.
+fn note(record: &mut Record, now: Timestamp) {
     if record.ended_at.is_some() {
         return;
     }
@@ -130,9 +130,6 @@ fn note(record: &mut Record, lines: usize, now: Timestamp) {
         );
     }
     for entry in entries {
-        // What the step itself has told stays the last line.
-        let newer = record.history.split_off(lines.min(record.history.len()));
         record.remember(entry);
-        record.history.extend(newer);
     }
 }
