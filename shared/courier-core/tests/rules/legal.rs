@@ -93,14 +93,14 @@ fn a_job_that_usually_ends_after_the_due_date_is_at_risk_at_once() {
 }
 
 #[test]
-fn a_line_about_the_clock_comes_with_the_write_of_a_step_and_before_its_own_line() {
+fn a_line_about_the_clock_comes_with_the_write_of_a_step_behind_its_own_line() {
     let mut record = due(DAY);
     record.graph.next_poll_at = Some(at(NOW));
     let reply = replied(answer(200, json!({ "id": "y", "status": "running" })));
     let decision = polled(&record, reply);
     let new = decision.write.unwrap();
     let events: Vec<&str> = new.history.iter().map(|line| line.event.as_str()).collect();
-    assert_eq!(events, ["deadlineAtRisk", "statusChanged"]);
+    assert_eq!(events, ["statusChanged", "deadlineAtRisk"]);
     assert_eq!(new.revision, record.revision + 1);
 }
 

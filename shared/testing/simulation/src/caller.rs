@@ -7,6 +7,7 @@ use bytes::Bytes;
 use courier_core::operation::OperationId;
 use courier_testkit::tenants::{CALLBACK_TOKEN, FABRIKAM_KEY, HR_KEY, TICKETS_KEY, sas};
 use http::{Request, StatusCode};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
@@ -218,6 +219,9 @@ fn asked(world: &World, index: u64) -> Asked {
     if random.chance(0.3) {
         body["reference"] = json!(format!("RITM-{index}"));
     }
+    if index.is_multiple_of(3) {
+        body["legal"] = legal(world, index);
+    }
     Asked {
         client,
         kind,
@@ -226,4 +230,11 @@ fn asked(world: &World, index: u64) -> Asked {
         idempotency: keyed.then(|| format!("key-{index}")),
         acknowledged: Vec::new(),
     }
+}
+
+/// Returns a legal clock that began so long ago that the due date is near for some requests, and has passed for others.
+fn legal(world: &World, index: u64) -> Value {
+    let age = SignedDuration::from_hours(24 * (20 + (index % 15).cast_signed()));
+    let received_at = world.now().saturating_sub(age).unwrap_or_default();
+    json!({ "regulation": "gdpr", "receivedAt": received_at, "timeZone": "Europe/Berlin", "holidays": "de" })
 }

@@ -87,13 +87,9 @@ async fn a_clock_warns_three_times_is_extended_and_says_at_the_end_that_the_peri
     world.advance(Duration::from_secs(3600)).await;
     assert_eq!(lines(&world, &id).await.len(), before);
 
-    let late = act(
-        &world,
-        &id,
-        "extend",
-        &json!({ "reason": "many", "toldAt": "2026-12-15T00:00:00+01:00" }),
-    );
-    refused(&late.await, 400, "invalid-request");
+    let late = json!({ "reason": "many", "toldAt": "2026-12-15T00:00:00+01:00" });
+    let late = act(&world, &id, "extend", &late).await;
+    refused(&late, 400, "invalid-request");
     let told = json!({ "reason": "three mailboxes", "toldAt": "2026-12-10T09:00:00+01:00" });
     let extended = act(&world, &id, "extend", &told).await;
     assert_eq!(extended.status, 202, "{extended:?}");

@@ -23,9 +23,18 @@ pub(super) fn warn(app: &App, event: &Event, old: &Record, new: &Record) {
     }
     if news == Some(Reason::AuthorizationLost) && new.ended_at.is_none() {
         authorization_lost(app, new);
-    } else if let Some(line) = new_trouble(old, new) {
+    } else if let Some(line) = told(new)
+        && told(old) != Some(line)
+        && TROUBLES.contains(&line.event.as_str())
+    {
         nothing_usable(app, new, line);
     }
+}
+
+/// Returns the newest line of the history that a step has written about itself. What is said of the legal clock is behind it.
+fn told(record: &Record) -> Option<&HistoryEntry> {
+    let mut newest = record.history.iter().rev();
+    newest.find(|line| !["deadlineAtRisk", "deadlinePassed"].contains(&line.event.as_str()))
 }
 
 /// The lines of the history that tell what came instead of a usable answer.
@@ -39,14 +48,6 @@ const TROUBLES: [&str; 8] = [
     "noUsableAnswer",
     "throttled",
 ];
-
-/// Returns the newest of these lines, if this change has added it. A line about the legal clock may follow it.
-fn new_trouble<'a>(old: &Record, new: &'a Record) -> Option<&'a HistoryEntry> {
-    let newest = new.history.iter().rev();
-    newest
-        .take_while(|line| old.history.last() != Some(line))
-        .find(|line| TROUBLES.contains(&line.event.as_str()))
-}
 
 fn delivery_failed(app: &App, detail: Option<&str>, record: &Record) {
     let (now, client) = (app.now(), record.client.as_str());
