@@ -1,7 +1,7 @@
 //! Our validator of JSON Schema beside the crate `jsonschema`, which judges it: random schemas of the keywords that
 //! catalogue files may use, and random values for them.
 
-use courier_core::catalogue::schema::Schema;
+use courier_core::catalogue::schema::{Schema, Violation};
 use courier_core::strict_json::child;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, ValidationOptions, Validator};
@@ -110,8 +110,8 @@ fn schema() -> impl Strategy<Value = Value> {
         let words = proptest::collection::vec(keyword(), 0..2);
         let properties = proptest::collection::vec((select(&NAMES[..]), inner.clone()), 0..3);
         let items = proptest::option::of(inner);
-        (words, properties, items, any::<bool>()).prop_map(
-            |(words, properties, items, are_required)| {
+        (words, properties, items, any::<bool>(), any::<bool>()).prop_map(
+            |(words, properties, items, are_required, is_choice)| {
                 let mut schema: Map<String, Value> = words
                     .into_iter()
                     .map(|(name, value)| (name.to_owned(), value))
@@ -123,6 +123,14 @@ fn schema() -> impl Strategy<Value = Value> {
                 if are_required {
                     let names: Vec<&String> = properties.keys().collect();
                     schema.insert("required".to_owned(), json!(names));
+                }
+                let names: Vec<&String> = properties.keys().collect();
+                if let [one, other, ..] = *names
+                    && is_choice
+                {
+                    let choice = json!([{ "required": [one] }, { "required": [other] }]);
+                    schema.insert("oneOf".to_owned(), choice);
+                    schema.insert("type".to_owned(), "object".into());
                 }
                 schema.insert("properties".to_owned(), Value::Object(properties));
                 schema.extend(items.map(|items| ("items".to_owned(), items)));
@@ -157,6 +165,20 @@ fn judged_places(validator: &Validator, value: &Value) -> Vec<String> {
     places
 }
 
+/// The place of a violation; of a choice between fields the judge knows only the object.
+fn own_place(violation: &Violation) -> &str {
+    let is_choice = ["is required, or ", "must not be given beside "];
+    let parent = violation.pointer.rsplit_once('/');
+    match parent.filter(|_| {
+        is_choice
+            .iter()
+            .any(|rule| violation.rule.starts_with(rule))
+    }) {
+        Some((parent, _)) => parent,
+        None => &violation.pointer,
+    }
+}
+
 fn is_at_or_below(place: &str, upper: &str) -> bool {
     let rest = place.strip_prefix(upper);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -173,11 +195,12 @@ proptest! {
             let violations = ours.validate(&value, "");
             let judged = judged_places(&judge, &value);
             for violation in &violations {
-                prop_assert!(judged.contains(&violation.pointer), "{value}: {violation:?} is not in {judged:?}");
+                let place = own_place(violation).to_owned();
+                prop_assert!(judged.contains(&place), "{value}: {violation:?} is not in {judged:?}");
             }
             // We look no further into a value of a wrong type.
             for place in &judged {
-                let is_ours = violations.iter().any(|ours| is_at_or_below(place, &ours.pointer));
+                let is_ours = violations.iter().any(|ours| is_at_or_below(place, own_place(ours)));
                 prop_assert!(is_ours, "{value}: {place:?} is not in {violations:?}");
             }
         }

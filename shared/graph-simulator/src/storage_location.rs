@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use url::Url;
+use url::{Host, Url};
 
 use crate::answer::Failure;
 use crate::blobs::{Blobs, STORAGE_ACCOUNT};
@@ -126,8 +126,9 @@ impl Sas {
 
 fn names_a_container(url: &Url) -> bool {
     let mut segments = url.path_segments().into_iter().flatten().peekable();
-    // The simulated account has its name in the path, as emulators do.
-    segments.next_if_eq(&STORAGE_ACCOUNT);
+    // Where the host is no name, as with emulators, the account stands in the path.
+    let is_named = matches!(url.host(), Some(Host::Domain(_)));
+    segments.next_if(|account| !is_named || *account == STORAGE_ACCOUNT);
     segments.next().is_some_and(|name| !name.is_empty()) && segments.next().is_none()
 }
 
@@ -191,6 +192,15 @@ mod tests {
                 "accepted",
             ),
             ("https://a.example/c?si=policy&sig=x", "accepted"),
+            ("http://127.0.0.1:10000/account/c?sp=wa&sig=x", "accepted"),
+            (
+                "http://127.0.0.1:10000/account?sp=wa&sig=x",
+                "StorageLocationNotAzureBlob",
+            ),
+            (
+                "http://127.0.0.1/devstoreaccount1/none?sp=wa&sig=x",
+                "StorageLocationNeedsWriteAddPermissions",
+            ),
         ] {
             assert_eq!(
                 verdict(&mut Containers::default(), location),

@@ -19,7 +19,8 @@ pub enum Reason {
     /// Graph reports that the operation failed.
     OperationFailed,
     DeadlinePassed,
-    /// There is no usable token at present; the operation is still followed and goes on when there is one.
+    /// There is no usable token at present, or a storage refuses its key; the operation is still followed and goes on when
+    /// there is one.
     AuthorizationLost,
     /// Sealed data cannot be opened with the configured key.
     SealedDataUnreadable,

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,7 +13,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{interval, timeout};
 
 use crate::process::deployment::{address, file, is_closed};
-use crate::process::program::{Courier, PATIENCE, now};
+use crate::process::program::{Courier, PATIENCE};
 
 const GRAPH: &str = "127.0.0.1:8089";
 const RECEIVER: &str = "127.0.0.1:9099";
@@ -297,20 +296,18 @@ async fn the_examples_requests_end_as_its_readme_says() {
         let is_known = |id: &str| ids.values().any(|known| known == id);
         assert!(id.is_some_and(is_known), "{line}");
     }
-    refuses_an_early_expiry(&example, &asked[0]).await;
+    refuses_an_unknown_storage(&example, &asked[0]).await;
 }
 
-/// "An `se` of next week is refused with `400`."
-async fn refuses_an_early_expiry(example: &Example, words: &[String]) {
-    let next_week: Timestamp = now() + SignedDuration::from_hours(7 * 24);
-    let early = next_week.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+/// "A name that the configuration does not have, such as `dsar-us`, is refused with `400`."
+async fn refuses_an_unknown_storage(example: &Example, words: &[String]) {
     let change = |word: &String| {
-        word.replace("2099-01-01T00:00:00Z", &early)
+        word.replace("dsar-eu", "dsar-us")
             .replace("LOCAL-1", "LOCAL-9")
     };
     let words: Vec<String> = words.iter().map(change).collect();
     let (_, status, body) = example.curl(&words).await;
     assert_eq!(status, 400, "{body}");
     let pointer = &body["errors"][0]["pointer"];
-    assert_eq!(pointer, "/parameters/storageLocation", "{body}");
+    assert_eq!(pointer, "/parameters/storage", "{body}");
 }

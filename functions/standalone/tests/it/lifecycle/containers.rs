@@ -21,8 +21,9 @@ async fn world() -> World {
     .await
 }
 
-fn export(world: &World, storage: &str) -> Value {
+fn export(world: &World, storage: &str, ticket: &str) -> Value {
     let mut body = world.export("unused");
+    body["reference"] = ticket.into();
     body["parameters"] = json!({ "userId": USER, "storage": storage });
     body
 }
@@ -52,9 +53,8 @@ async fn an_export_that_names_its_storage_has_one_container_however_often_it_is_
     let world = world().await;
     let later = Action::throttled(429, Some("90"));
     world.simulator.script(Fault::new("export.start", later));
-    let body = export(&world, "dsar-eu");
-    let key = [("idempotency-key", "ticket-1")];
-    let (first, again) = tokio::join!(world.post_with(&key, &body), world.post_with(&key, &body));
+    let body = export(&world, "dsar-eu", "RITM-1");
+    let (first, again) = tokio::join!(world.post(&body), world.post(&body));
     assert_eq!((first.status, again.status), (202, 202));
     let id = first.id();
     assert_eq!(again.id(), id);
@@ -86,9 +86,8 @@ async fn a_storage_that_refuses_its_key_is_asked_once_for_all_while_others_go_on
     let world = world().await;
     let mut ids = Vec::new();
     for number in 0..5 {
-        let key = format!("ticket-{number}");
-        let headers = [("idempotency-key", key.as_str())];
-        let answer = world.post_with(&headers, &export(&world, "dsar-us")).await;
+        let body = export(&world, "dsar-us", &format!("RITM-{number}"));
+        let answer = world.post(&body).await;
         assert_eq!(answer.status, 202);
         assert_eq!(answer.body["status"], "accepted");
         assert_eq!(answer.body["reason"], "authorization_lost");
@@ -103,12 +102,14 @@ async fn a_storage_that_refuses_its_key_is_asked_once_for_all_while_others_go_on
     let postponed = details(&world, &ids[4], "startPostponed").await;
     let detail = "authorization_lost: the storage dsar-us made no container: it answered 403 (AuthenticationFailed)";
     assert_eq!(postponed, [detail]);
-    let other = world.post(&export(&world, "dsar-eu")).await;
+    let other = world.post(&export(&world, "dsar-eu", "RITM-9")).await;
     assert_eq!(world.closed(&other.id()).await["status"], "succeeded");
-    // Five operations wait for half an hour: their storage is asked less than once a minute.
-    world.advance(Duration::from_secs(1800)).await;
+    // Five operations wait for half an hour: their storage is asked about once a minute.
+    for _ in 0..90 {
+        world.advance(Duration::from_secs(20)).await;
+    }
     let asked = world.simulator.calls("storage.container").len();
-    assert!((10..=35).contains(&asked), "{asked}");
+    assert!((20..=40).contains(&asked), "{asked}");
     assert_eq!(world.simulator.calls("export.start").len(), 1);
     for id in ids {
         let waiting = world.operation(&id).await;
@@ -129,7 +130,7 @@ async fn a_storage_that_is_slow_is_waited_for_and_one_that_loses_its_answer_is_a
     };
     let call = "storage.container";
     world.simulator.script(Fault::new(call, slow));
-    let answer = world.post(&export(&world, "dsar-eu")).await;
+    let answer = world.post(&export(&world, "dsar-eu", "RITM-1")).await;
     assert_eq!(answer.body["status"], "running", "{answer:?}");
     world.closed(&answer.id()).await;
 
@@ -137,7 +138,7 @@ async fn a_storage_that_is_slow_is_waited_for_and_one_that_loses_its_answer_is_a
         .simulator
         .script(Fault::new(call, Action::Hang { processed: false }));
     world.simulator.script(Fault::new(call, Action::LostAfter));
-    let answer = world.post(&export(&world, "dsar-eu")).await;
+    let answer = world.post(&export(&world, "dsar-eu", "RITM-2")).await;
     assert_eq!(answer.body["status"], "accepted", "{answer:?}");
     assert_eq!(answer.body["reason"], "no_usable_answer");
     let id = answer.id();
@@ -184,7 +185,7 @@ async fn a_request_names_a_storage_of_its_tenant_or_sends_a_sas_and_not_both() {
             "must be a string",
         ),
     ] {
-        let mut body = export(&world, "dsar-eu");
+        let mut body = export(&world, "dsar-eu", "RITM-1");
         body["parameters"] = parameters;
         let answer = world.post(&body).await;
         assert_eq!(answer.status, 400, "{body}");
@@ -200,7 +201,7 @@ async fn a_request_names_a_storage_of_its_tenant_or_sends_a_sas_and_not_both() {
     assert_eq!(parameter["enum"], json!(["dsar-eu", "dsar-us"]));
 
     let none = World::new().await;
-    let answer = none.post(&export(&none, "dsar-eu")).await;
+    let answer = none.post(&export(&none, "dsar-eu", "RITM-1")).await;
     let rule = "cannot be given: the configuration has no storage for this tenant";
     assert_eq!(answer.body["errors"][0]["rule"], rule);
 }

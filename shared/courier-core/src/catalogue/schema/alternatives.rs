@@ -56,6 +56,7 @@ mod tests {
     #[test]
     fn of_alternatives_exactly_one_must_be_given() {
         let schema = json!({
+            "type": "object",
             "properties": { "sas": {"format":"container-sas"}, "name": {"format":"storage"} },
             "oneOf": [{"required":["sas"]}, {"required":["name"]}],
         });

@@ -17,6 +17,10 @@ pub(super) fn schema(place: &str, schema: &Value) -> Result<Schema, String> {
     for (keyword, value) in keywords {
         read_keyword(&mut parsed, place, keyword, value)?;
     }
+    // Of a value that is no object, JSON Schema would say that it meets all alternatives.
+    if !parsed.one_of.is_empty() && parsed.types != [Kind::Object] {
+        return Err(format!("{place}/oneOf: needs type = \"object\""));
+    }
     for (keyword, names) in [("required", &parsed.required), ("oneOf", &parsed.one_of)] {
         let mut names = names.iter();
         if let Some(name) = names.find(|name| !parsed.properties.contains_key(*name)) {
@@ -198,8 +202,12 @@ mod tests {
                 "/oneOf: must be",
             ),
             (
-                json!({"properties":{"a":{}},"oneOf":[{"required":["a"]},{"required":["b"]}]}),
+                json!({"type":"object","properties":{"a":{}},"oneOf":[{"required":["a"]},{"required":["b"]}]}),
                 "/oneOf: b is not",
+            ),
+            (
+                json!({"oneOf":[{"required":["a"]},{"required":["b"]}]}),
+                "/oneOf: needs type",
             ),
             (json!({"anyOf":[]}), "/anyOf: the keyword"),
             (json!({"$ref":"#"}), "/$ref: the keyword"),
