@@ -88,7 +88,7 @@ async fn an_event_becomes_a_request_and_an_end_reaches_its_targets() {
         "operation": "team.archive",
         "parameters": { "teamId": PERSON },
         "reference": "RITM2",
-        "callback": { "url": "https://states.us-east-1.amazonaws.com/" },
+        "callback": { "url": "https://states.us-east-1.amazonaws.com" },
     });
     assert_eq!(asked["data"], data);
     let ends = json!([
