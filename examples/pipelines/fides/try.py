@@ -5,7 +5,7 @@
 The webhook is webhook.json. The client must permit callbacks to http://127.0.0.1:BRIDGE_PORT; examples/local does for 9098.
 """
 
-import json, os, pathlib, subprocess, sys, threading, time, urllib.error, urllib.request, uuid
+import datetime, json, os, pathlib, subprocess, sys, threading, time, urllib.error, urllib.request, uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 courier, key, secret, port, *more = sys.argv[1:]
@@ -13,6 +13,7 @@ here = pathlib.Path(__file__).resolve().parent
 resumed = []
 ready = threading.Event()
 BRIDGE_KEY = "key-of-the-bridge"
+received = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)).isoformat()
 
 
 class Fides(BaseHTTPRequestHandler):
@@ -36,6 +37,7 @@ def webhook(request_id, token, bridge_key=BRIDGE_KEY, **changes):
     """Calls the bridge as Fides does; returns status and body."""
     told = json.loads((here / "webhook.json").read_text())
     told.update(privacy_request_id=request_id, **changes)
+    told["privacy_request"]["requested_at"] = received
     headers = {"Authorization": bridge_key, "Content-Type": "application/json",
                "reply-to": f"/privacy-request/{request_id}/resume", "reply-to-token": token}
     request = urllib.request.Request(f"http://127.0.0.1:{port}/fides", json.dumps(told).encode(), headers)

@@ -1,7 +1,7 @@
 // A durable Lambda function that asks graph-courier for an operation and sleeps until it has ended, for weeks if need be.
 //
 // The runtimes nodejs22.x and nodejs24.x bring the SDK. Variables: COURIER_URL, COURIER_KEY (of a secret), CALLBACK_URL, which is
-// https://lambda.REGION.amazonaws.com/, and WAIT_DAYS. docs/pipelines/lambda-durable.md has the rest.
+// https://lambda.REGION.amazonaws.com, and WAIT_DAYS. docs/pipelines/lambda-durable.md has the rest.
 import { withDurableExecution } from "@aws/durable-execution-sdk-js";
 
 /** Asks for an operation whose completion ends the wait of this id. Asked again with the same id, it is the same operation. */

@@ -8,7 +8,6 @@ mod graph_pages;
 #[cfg(feature = "second-tier")]
 mod local_example;
 mod metrics;
-#[cfg(feature = "second-tier")]
 mod pipelines;
 mod reference;
 mod verify_scripts;
