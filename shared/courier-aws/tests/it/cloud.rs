@@ -16,7 +16,7 @@ use courier_testkit::redaction::Sightings;
 use courier_testkit::tenants::{
     CONFIG, GRAPH_SECRET, REFRESH_TOKEN, SEAL_KEY, SIGNING_SECRETS, TICKETS_KEY,
 };
-use graph_simulator::{Options as GraphOptions, Simulator};
+use graph_simulator::{Options as GraphOptions, STORAGE_KEY, Simulator};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -258,6 +258,7 @@ pub(crate) fn secrets() -> Value {
         "SIGNING_NEW": SIGNING_SECRETS[0],
         "SIGNING_OLD": SIGNING_SECRETS[1],
         "SEAL_KEY": SEAL_KEY,
+        "STORAGE_KEY": STORAGE_KEY,
     })
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::binaries::root;
 use crate::cloud::Cloud;
+use crate::pipeline::{call, subscribe};
 
 const MINUTE: Duration = Duration::from_secs(61);
 const QUEUE: &str = "courier-intake";
@@ -30,29 +31,16 @@ fn sample(name: &str) -> String {
 }
 
 /// Publishes the event of the sample on the default bus, whose rule delivers it to the queue.
-async fn publish(cloud: &Cloud, queue_arn: &str) {
-    let pattern = json!({ "detail-type": ["Graph Operation Requested"] }).to_string();
-    let target = json!({ "Id": "intake", "Arn": queue_arn });
+async fn publish(cloud: &Cloud, queue: &str) {
+    let pattern = json!({ "detail-type": ["Graph Operation Requested"] });
+    subscribe(cloud, "requests", &pattern, queue).await;
     let event: Value = serde_json::from_str(&sample("intake-eventbridge.json")).unwrap();
     let entry = json!({
         "Source": event["source"],
         "DetailType": event["detail-type"],
         "Detail": event["detail"].to_string(),
     });
-    for (call, body) in [
-        (
-            "PutRule",
-            json!({ "Name": "requests", "EventPattern": pattern }),
-        ),
-        (
-            "PutTargets",
-            json!({ "Rule": "requests", "Targets": [target] }),
-        ),
-        ("PutEvents", json!({ "Entries": [entry] })),
-    ] {
-        let target = format!("AWSEvents.{call}");
-        cloud.ministack.call(&target, &body).await.unwrap();
-    }
+    call(cloud, "PutEvents", &json!({ "Entries": [entry] })).await;
 }
 
 /// The numbers of messages that were deleted and kept.
@@ -68,7 +56,7 @@ fn counts(batches: &[Batch]) -> (usize, usize) {
 async fn an_event_on_a_bus_begins_one_operation_however_often_it_is_delivered() {
     let cloud = Cloud::new().await;
     let (queue, _) = cloud.ministack.create_courier_queue(QUEUE).await;
-    publish(&cloud, &cloud.ministack.queue_arn(&queue).await).await;
+    publish(&cloud, &queue).await;
     let mapping = Mapping::start(&cloud.ministack, &queue, &accept(&cloud).await).await;
     let [message] = &cloud.ministack.receive(&queue).await[..] else {
         panic!("no event in the queue");

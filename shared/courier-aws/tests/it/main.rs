@@ -19,5 +19,6 @@ mod happy;
 mod intake;
 mod kill;
 mod overflow;
+mod pipeline;
 mod seal_key;
 mod template;
