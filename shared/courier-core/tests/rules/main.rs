@@ -18,6 +18,7 @@ use url::Url;
 
 mod answers;
 mod authorization;
+mod chain;
 mod claims;
 mod delivering;
 mod ending;
