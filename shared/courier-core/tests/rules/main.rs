@@ -19,6 +19,7 @@ use url::Url;
 mod announcing;
 mod answers;
 mod authorization;
+mod chain;
 mod claims;
 mod delivering;
 mod ending;

@@ -81,14 +81,19 @@ async fn told(world: &World, name: &str, id: &str, ended: &Value) -> Vec<String>
     let mut texts = Vec::new();
     collect(&request(world, name)["parameters"], &mut texts);
     collect(&ended["result"], &mut texts);
-    texts.retain(|text| text.len() >= SHORTEST_TEXT && predicate.contains(text.as_str()));
+    // A word alone, such as `delivered`, is one that a statement has by itself.
+    let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    texts.retain(|text| {
+        let is_long = text.len() >= SHORTEST_TEXT && !is_word(text);
+        is_long && predicate.contains(text.as_str())
+    });
     texts
         .into_iter()
         .map(|text| format!("{name}: the evidence has {text}"))
         .collect()
 }
 
-/// Shorter texts are words such as `csv`, which a statement may have by itself.
+/// Shorter texts are numbers and the like, which a statement may have by itself.
 const SHORTEST_TEXT: usize = 6;
 
 fn collect(value: &Value, texts: &mut Vec<String>) {
