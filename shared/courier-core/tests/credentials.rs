@@ -75,7 +75,7 @@ fn client_needs_one_kind_of_credential_and_may_have_all() {
         &[BASIC, SIGNED, JWT, "api_keys = [\"ONE\"]"].join("\n"),
         &[],
     );
-    let none = "api_keys: at least one key is needed (or basic, signed or jwt instead), or nobody can call as this client";
+    let none = "api_keys: at least one key is needed (or basic, signed, jwt or source instead), or nobody can call as this client";
     mistaken("", &[none]);
     mistaken("api_keys = []", &[none]);
     mistaken(&format!("{BASIC}\napi_keys = []"), &[none]);
