@@ -304,17 +304,17 @@ async fn work(
 
 /// Sends the events that are sent once. What waits when the service ends has two more seconds.
 async fn send_events(current: Current, mut stop: watch::Receiver<bool>) {
-    let sending = async {
-        loop {
+    loop {
+        let sending = async {
             current.app().events_waiting().await;
             // The configuration may have changed meanwhile.
             let pause = current.app().send_waiting_events().await;
             tokio::time::sleep(pause).await;
+        };
+        tokio::select! {
+            () = sending => {}
+            _ = stop.changed() => break,
         }
-    };
-    tokio::select! {
-        () = sending => {}
-        _ = stop.changed() => {}
     }
     current.app().flush_events(LAST_EVENTS_TIME).await;
 }

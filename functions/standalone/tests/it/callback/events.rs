@@ -164,9 +164,8 @@ async fn a_target_that_hangs_holds_up_no_answer_and_what_it_does_not_take_is_dro
 
 #[tokio::test]
 async fn an_operation_without_a_callback_is_announced_and_one_of_a_client_that_wants_none_is_not() {
-    let mut body;
     let (first, target) = world(TO_A_URL, "").await;
-    body = first.schedule();
+    let mut body = first.schedule();
     body.as_object_mut().unwrap().remove("callback");
     let id = first.post(&body).await.id();
     first.work().await;
