@@ -194,9 +194,11 @@ fn target_on_aws_is_signed_for_and_its_path_is_not_the_requests() {
         sigv4 = {{ service = "execute-api", region = "us-east-1" }}"#
     ));
     let client = client.unwrap();
-    let scope = |name: &str| match &client.profiles.all[name].proof {
-        Proof::Sigv4(sigv4) => (sigv4.scope.service.clone(), sigv4.scope.region.clone()),
-        _ => panic!("{name} is not signed"),
+    let scope = |name: &str| {
+        let Proof::Sigv4(sigv4) = &client.profiles.all[name].proof else {
+            panic!("{name} is not signed");
+        };
+        (sigv4.scope.service.clone(), sigv4.scope.region.clone())
     };
     assert_eq!(scope("sqs"), ("sqs".to_owned(), "eu-central-1".to_owned()));
     assert_eq!(

@@ -174,7 +174,7 @@ pub(crate) fn freeze(record: &Record, ended_at: Timestamp) -> FrozenEvent {
     let is_success = record.state.outcome() == Some(Outcome::Succeeded);
     let otherwise = callback.and_then(|callback| callback.unless_succeeded.as_ref());
     let otherwise = otherwise.filter(|_| !is_success);
-    let template = otherwise.or(callback.and_then(|callback| callback.template.as_ref()));
+    let template = otherwise.or_else(|| callback?.template.as_ref());
     let body = template.map(|template| template.render(&completion));
     let as_form = callback.is_some_and(|callback| callback.as_form);
     FrozenEvent {
