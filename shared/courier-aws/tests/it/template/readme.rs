@@ -9,12 +9,12 @@ use super::transformed::{names, short, template};
 use crate::binaries::root;
 
 /// Prints each command and option of `aws` in the shell blocks of pages that AWS's own models of its services do not have, and
-/// how many options they do have. Commands that the AWS CLI adds of its own have no model.
+/// how many options they do have. Commands that the AWS CLI adds of its own have no model, and some options it renames.
 const UNKNOWN_OPTIONS: &str = r"
 import re, sys
 import botocore.session
 from botocore import xform_name
-OF_THE_CLI = {'logs tail': {'since'}}
+OF_THE_CLI = {'logs tail': {'since'}, 'sns subscribe': {'topic-arn', 'protocol', 'notification-endpoint'}}
 session, known = botocore.session.get_session(), 0
 pages = ''.join(open(page).read() for page in sys.argv[1:])
 for block in re.findall(r'```sh\n(.*?)```', pages, re.DOTALL):
