@@ -3,10 +3,11 @@
 use courier_core::crypto::evidence_keys::PublicKey;
 use courier_core::evidence::verdict::{Against, verify};
 use courier_core::operation::OperationId;
-use courier_testkit::world::{HR_KEY, World};
+use courier_testkit::world::{HR_KEY, TICKETS_KEY, World};
 use serde_json::json;
 
 use crate::api::operations::refused;
+use crate::console::Visitor;
 
 /// A World that signs evidence.
 pub(crate) async fn signing() -> World {
@@ -50,6 +51,16 @@ async fn the_evidence_of_an_operation_is_verified_by_the_published_key_and_the_c
         assert!(proven.contains(words), "{words} not in {proven}");
     }
 
+    let visitor = Visitor::with_key(&world, TICKETS_KEY).await;
+    let page = format!("/console/operations/{id}");
+    visitor
+        .get(&page)
+        .await
+        .has(&[&format!("{page}/evidence\"")]);
+    let file = visitor.get(&format!("{page}/evidence")).await;
+    assert_eq!(file.header("content-type"), media_type);
+    assert!(verify(file.text.as_bytes(), &against).holds());
+
     let other = world.call("GET", &path, &[("x-api-key", HR_KEY)], "").await;
     refused(&other, 404, "not-found");
     let id = OperationId::parse(&id).unwrap();
@@ -66,6 +77,9 @@ async fn without_a_key_there_is_no_evidence_and_no_public_key() {
     let id = world.post(&world.schedule()).await.id();
     let answer = world.get(&format!("/v1/operations/{id}/evidence")).await;
     refused(&answer, 404, "no-evidence-key");
+    let visitor = Visitor::with_key(&world, TICKETS_KEY).await;
+    let page = visitor.get(&format!("/console/operations/{id}")).await;
+    assert!(!page.text.contains("/evidence"), "{}", page.text);
     let keys = world.get("/v1/evidence/keys").await;
     assert_eq!((keys.status, keys.body), (200, json!({ "keys": [] })));
 }
