@@ -74,19 +74,14 @@ async fn send(sas: &str, method: Method, blob: &str, query: &str, kind: &str) ->
     let request = client.request(method, format!("{container}{blob}?{query}{signature}"));
     let request = request.header("x-ms-version", "2024-11-04");
     let request = match kind {
-        "" => request.header("content-length", "0"),
+        "" => request,
         kind => request.header("x-ms-blob-type", kind),
     };
-    let body = if kind == "BlockBlob" || query.contains("appendblock") {
-        "data"
-    } else {
-        ""
+    let body = match (kind, query) {
+        ("BlockBlob", _) | (_, "comp=appendblock&") => "data",
+        _ => "",
     };
-    let request = match body {
-        "" => request,
-        body => request.header("content-length", body.len()).body(body),
-    };
-    request.send().await.unwrap().status()
+    request.body(body).send().await.unwrap().status()
 }
 
 /// What an export does may be done with the SAS, and nothing else.
