@@ -81,7 +81,12 @@ async fn send(sas: &str, method: Method, blob: &str, query: &str, kind: &str) ->
         ("BlockBlob", _) | (_, "comp=appendblock&") => "data",
         _ => "",
     };
-    request.body(body).send().await.unwrap().status()
+    // The client states no length of an empty body, and Azure wants one.
+    let request = match body {
+        "" => request.header("content-length", "0"),
+        body => request.body(body),
+    };
+    request.send().await.unwrap().status()
 }
 
 /// What an export does may be done with the SAS, and nothing else.
