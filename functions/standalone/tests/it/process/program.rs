@@ -229,7 +229,7 @@ async fn all(said: &mut watch::Receiver<String>) -> String {
     said.borrow().clone()
 }
 
-fn secrets() -> [(&'static str, &'static str); 5] {
+fn secrets() -> [(&'static str, &'static str); 7] {
     [
         ("GRAPH_SECRET", GRAPH_SECRET),
         ("REFRESH_TOKEN", REFRESH_TOKEN),
