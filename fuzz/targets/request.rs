@@ -28,6 +28,7 @@ static CLIENT: LazyLock<Client> = LazyLock::new(|| Client {
     requests_per_minute: 600,
     max_open_operations: 20_000,
     operations: operations(),
+    storages: BTreeSet::new(),
     callback_origins: vec!["https://tickets.example".to_owned()],
     signing_secrets: Vec::new(),
     profiles: CallbackProfiles::default(),

@@ -6,7 +6,7 @@
 
 #![no_main]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use base64::Engine;
@@ -55,6 +55,7 @@ fn client(dialect: Dialect) -> Client {
         requests_per_minute: 600,
         max_open_operations: 20_000,
         operations: Default::default(),
+        storages: BTreeSet::new(),
         callback_origins: Vec::new(),
         signing_secrets: Vec::new(),
         profiles: CallbackProfiles::default(),

@@ -276,6 +276,7 @@ fn a_storage_is_on_the_blob_host_of_the_cloud_unless_it_names_its_endpoint() {
         let text = GOOD
             .replace(test_host, hosts)
             .replace("\"t\"", "\"contoso.example\"")
+            .replace("team.schedule", "user.exportPersonalData")
             .replace("\"c\"", "\"3f2504e0-4f89-41d3-9a0c-0305e82c3301\"");
         let storage =
             format!("[graph.tenants.contoso.storage.eu]\naccount = \"contosodsar\"\n{table}\n");

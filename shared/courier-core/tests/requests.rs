@@ -70,10 +70,7 @@ fn read<'a>(
 fn export() -> Value {
     json!({
         "operation": "user.exportPersonalData",
-        "parameters": {
-            "userId": "6e7b768e-07e2-4810-8459-485f84f8f204",
-            "storageLocation": SAS,
-        },
+        "parameters": { "userId": "6e7b768e-07e2-4810-8459-485f84f8f204", "storageLocation": SAS },
         "callback": { "url": "https://tickets.example/hook?token=canary" },
         "reference": "RITM-1",
         "deadline": "2026-12-20T00:00:00Z",

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName};
 use http::{HeaderMap, Method, StatusCode};
 use sha2::Sha256;
 use url::Url;
@@ -49,6 +49,9 @@ pub(crate) struct Blobs {
 impl Blobs {
     /// Answers a call with `path` below the account.
     pub(crate) fn serve(&mut self, method: &Method, path: &str, call: &Call<'_>) -> Answer {
+        if method == Method::PUT && !call.headers.contains_key(CONTENT_LENGTH) {
+            return refused(StatusCode::LENGTH_REQUIRED, "MissingContentLengthHeader");
+        }
         if !is_signed(method, path, call) {
             return refused(StatusCode::FORBIDDEN, "AuthenticationFailed");
         }

@@ -15,6 +15,8 @@ pub(super) fn headers(storage: &Storage, method: &Method, url: &Url, now: Timest
     let date = httpdate::fmt_http_date(SystemTime::from(now));
     let text = string_to_sign(&storage.account, method, url, &date, SERVICE_VERSION);
     let signature = storage.key.sign(&text);
+    // A PUT without content must say so, or Azure answers 411; of a length of 0 nothing is signed.
+    let length = (*method != Method::GET).then(|| (header::CONTENT_LENGTH, "0".to_owned()));
     let fields = [
         (HeaderName::from_static("x-ms-date"), date),
         (
@@ -27,11 +29,14 @@ pub(super) fn headers(storage: &Storage, method: &Method, url: &Url, now: Timest
         ),
     ];
     // All of it is visible ASCII.
-    let readable = fields.into_iter().filter_map(|(name, value)| {
-        let mut value = HeaderValue::from_str(&value).ok()?;
-        value.set_sensitive(name == header::AUTHORIZATION);
-        Some((name, value))
-    });
+    let readable = fields
+        .into_iter()
+        .chain(length)
+        .filter_map(|(name, value)| {
+            let mut value = HeaderValue::from_str(&value).ok()?;
+            value.set_sensitive(name == header::AUTHORIZATION);
+            Some((name, value))
+        });
     readable.collect()
 }
 

@@ -139,7 +139,7 @@ pub fn sas(container: &str) -> String {
     )
 }
 
-/// Returns [`CONFIG`] with every operation of the catalogue for the client `tickets`, and with the hosts on which the
+/// Returns [`config_with_storages`] with every operation of the catalogue for the client `tickets`, and with the hosts on which the
 /// simulator has monitors besides Graph's (`{anonymous}`).
 pub fn config_with_all_operations() -> String {
     let names = Catalogue::shipped()
@@ -147,7 +147,8 @@ pub fn config_with_all_operations() -> String {
         .map(|operation| operation.name.as_str());
     let names: Vec<&str> = names.collect();
     let few = r#"["user.exportPersonalData", "goals.exportJob", "team.schedule"]"#;
-    CONFIG.replacen(few, &format!("{names:?}"), 1).replacen(
+    let config = config_with_storages();
+    config.replacen(few, &format!("{names:?}"), 1).replacen(
         "[graph]\n",
         "[graph]\nmonitor_hosts = [\"{anonymous}\"]\n",
         1,

@@ -74,17 +74,17 @@ async fn send(sas: &str, method: Method, blob: &str, query: &str, kind: &str) ->
     let request = client.request(method, format!("{container}{blob}?{query}{signature}"));
     let request = request.header("x-ms-version", "2024-11-04");
     let request = match kind {
-        "" => request.header("content-length", "0"),
+        "" => request,
         kind => request.header("x-ms-blob-type", kind),
     };
-    let body = if kind == "BlockBlob" || query.contains("appendblock") {
-        "data"
-    } else {
-        ""
+    let body = match (kind, query) {
+        ("BlockBlob", _) | (_, "comp=appendblock&") => "data",
+        _ => "",
     };
+    // The client states no length of an empty body, and Azure wants one.
     let request = match body {
-        "" => request,
-        body => request.header("content-length", body.len()).body(body),
+        "" => request.header("content-length", "0"),
+        body => request.body(body),
     };
     request.send().await.unwrap().status()
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use courier_core::time::Clock;
 use courier_testkit::redaction::Sightings;
+use courier_testkit::tenants::STORAGE_KEY_OLD;
 use courier_testkit::world::{GRAPH_SECRET, REFRESH_TOKEN, SIGNING_SECRETS};
+use graph_simulator::STORAGE_KEY;
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -227,10 +229,12 @@ async fn all(said: &mut watch::Receiver<String>) -> String {
     said.borrow().clone()
 }
 
-fn secrets() -> [(&'static str, &'static str); 5] {
+fn secrets() -> [(&'static str, &'static str); 7] {
     [
         ("GRAPH_SECRET", GRAPH_SECRET),
         ("REFRESH_TOKEN", REFRESH_TOKEN),
+        ("STORAGE_KEY", STORAGE_KEY),
+        ("STORAGE_KEY_OLD", STORAGE_KEY_OLD),
         ("SIGNING_NEW", SIGNING_SECRETS[0]),
         ("SIGNING_OLD", SIGNING_SECRETS[1]),
         ("SEAL_KEY", SEAL_KEY),

@@ -122,6 +122,11 @@ impl Schema {
         is_choice.then_some((storage, sas))
     }
 
+    /// Returns the properties of which exactly one must be given; empty if there is no such choice.
+    pub(crate) fn alternatives(&self) -> &[String] {
+        &self.one_of
+    }
+
     /// Reports whether a property names a storage.
     pub(crate) fn has_storage(&self) -> bool {
         self.properties

@@ -206,6 +206,20 @@ fn schema_name(operation: &str) -> String {
     upper.collect()
 }
 
+/// Returns the parameters, with a choice between some of them in words: generators of clients make no type of an object
+/// that has one.
+fn parameters(operation: &Operation) -> Value {
+    let mut parameters = operation.parameters.clone();
+    if let Some(schema) = parameters.as_object_mut()
+        && schema.shift_remove("oneOf").is_some()
+    {
+        let names = operation.schema().alternatives().join(" and ");
+        let description = format!("Exactly one of {names} is required");
+        schema.insert("description".to_owned(), description.into());
+    }
+    parameters
+}
+
 fn new_operation(operation: &Operation) -> Value {
     json!({
         "type": "object",
@@ -214,7 +228,7 @@ fn new_operation(operation: &Operation) -> Value {
         "additionalProperties": false,
         "properties": {
             "operation": { "const": operation.name },
-            "parameters": operation.parameters,
+            "parameters": parameters(operation),
             "callback": { "oneOf": [reference("Callback"), { "type": "null" }] },
             "reference": {
                 "type": ["string", "null"], "minLength": 1, "maxLength": 256,
