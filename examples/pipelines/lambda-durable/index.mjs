@@ -2,7 +2,7 @@
 //
 // The runtimes nodejs22.x and nodejs24.x bring the SDK. Variables: COURIER_URL, COURIER_KEY (of a secret), CALLBACK_URL, which is
 // https://lambda.REGION.amazonaws.com, and WAIT_DAYS. docs/pipelines/lambda-durable.md has the rest.
-import { withDurableExecution } from "@aws/durable-execution-sdk-js";
+import { CallbackExternalError, withDurableExecution } from "@aws/durable-execution-sdk-js";
 
 /** Asks for an operation whose completion ends the wait of this id. Asked again with the same id, it is the same operation. */
 async function ask({ operation, parameters, reference, legal }, token) {
@@ -24,11 +24,22 @@ function again({ status }, attempt) {
   return { shouldRetry: retry && attempt < 10, delay: { seconds: Math.min(5 * 2 ** attempt, 900) } };
 }
 
+/** The error by which the execution ends where the operation has not succeeded: its name is the operation's status. */
+function ended(error) {
+  if (!(error instanceof CallbackExternalError) || !error.errorData) return error;
+  const { id, status } = JSON.parse(error.errorData);
+  return Object.assign(new Error(`${id} ended as ${status}`), { name: status });
+}
+
 export const handler = withDurableExecution(async (event, context) => {
-  // An export is followed for 31 days. What has not succeeded rejects the wait with its status.
-  const timeout = { days: Number(process.env.WAIT_DAYS ?? 33) };
-  const completion = await context.waitForCallback("ended", (id) => ask(event, id), { timeout, retryStrategy: again });
-  const operation = JSON.parse(completion);
+  // An export is followed for 31 days. Every end but success rejects the wait.
+  const wait = { timeout: { days: Number(process.env.WAIT_DAYS ?? 33) }, retryStrategy: again };
+  let operation;
+  try {
+    operation = JSON.parse(await context.waitForCallback("ended", (id) => ask(event, id), wait));
+  } catch (error) {
+    throw ended(error);
+  }
   context.logger.info("ended", { id: operation.id, status: operation.status });
   // Your next steps go here, each as a context.step: fetch the files, tell the person, close the ticket.
   return operation;
