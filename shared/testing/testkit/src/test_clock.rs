@@ -12,7 +12,7 @@ use jiff::Timestamp;
 pub struct TestClock(Arc<AtomicI64>);
 
 impl TestClock {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         // 2026-11-21T20:00:00Z
         Self(Arc::new(AtomicI64::new(1_795_291_200_000)))
     }
@@ -31,7 +31,7 @@ impl TestClock {
         self.0.store(now.as_millisecond(), Ordering::SeqCst);
     }
 
-    pub(crate) fn function(&self) -> Clock {
+    pub fn function(&self) -> Clock {
         let clock = self.clone();
         Arc::new(move || clock.now())
     }
