@@ -187,7 +187,7 @@ fn an_announcement_is_tried_for_as_long_as_a_callback_and_then_given_up() {
         assert_eq!(record.announcement.clone().unwrap().event, body);
         attempts += 1;
     }
-    assert_eq!(attempts, 10);
+    assert!((10..=11).contains(&attempts), "{attempts}");
     assert_eq!(now, at(1000) + CALLBACK_WINDOW);
     assert_eq!(settled(&record), Some(DeliveryOutcome::Undeliverable));
     assert_eq!(record.state, closed(DeliveryOutcome::NotRequested));
