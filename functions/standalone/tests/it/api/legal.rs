@@ -74,7 +74,11 @@ async fn a_clock_warns_three_times_is_extended_and_says_at_the_end_that_the_peri
         .collect();
     assert_eq!(
         told,
-        ["less than 7 days are left", "less than 3 days are left", "less than 1 day is left"]
+        [
+            "less than 7 days are left",
+            "less than 3 days are left",
+            "less than 1 day is left"
+        ]
     );
     let clock = world.operation(&id).await["legal"].clone();
     assert_eq!(
@@ -256,5 +260,9 @@ async fn a_clock_that_is_not_known_or_cannot_be_is_refused_with_its_field_and_ru
     same["legal"]["receivedAt"] = "2026-11-13T22:30:00Z".into();
     assert_eq!(world.post_with(&key, &same).await.id(), first.id());
     same["legal"]["receivedAt"] = "2026-11-13T22:30:01Z".into();
-    refused(&world.post_with(&key, &same).await, 422, "idempotency-key-reused");
+    refused(
+        &world.post_with(&key, &same).await,
+        422,
+        "idempotency-key-reused",
+    );
 }
