@@ -76,7 +76,7 @@ pub fn sample_clock(due_at: Timestamp) -> LegalClock {
         "regulation": "gdpr", "receivedAt": at(0), "timeZone": "UTC",
         "dueOn": "2026-12-21", "dueAt": due_at, "firstDueOn": "2026-12-21",
     });
-    serde_json::from_value(clock).unwrap()
+    serde_json::from_value(clock).unwrap_or_else(|error| panic!("no legal clock: {error}"))
 }
 
 /// Returns the same record one write later, by another writer.

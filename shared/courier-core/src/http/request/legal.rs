@@ -30,19 +30,12 @@ pub(super) fn receipt(
     let mut texts = Map::new();
     for (name, value) in object? {
         let pointer = strict_json::child("/legal", &name);
-        match value {
-            _ if !FIELDS.contains(&name.as_str()) => {
-                errors.push(Violation::new(pointer, "is not a known field"));
-            }
-            Value::Null if name == "holidays" => {}
-            Value::String(_) => drop(texts.insert(name, value)),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::Array(_)
-            | Value::Object(_) => {
-                errors.push(Violation::new(pointer, "must be a string"));
-            }
+        if !FIELDS.contains(&name.as_str()) {
+            errors.push(Violation::new(pointer, "is not a known field"));
+        } else if value.is_string() {
+            texts.insert(name, value);
+        } else if !(value.is_null() && name == "holidays") {
+            errors.push(Violation::new(pointer, "must be a string"));
         }
     }
     let mut text = |name: &str| {
