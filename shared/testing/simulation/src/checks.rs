@@ -178,7 +178,7 @@ pub(crate) fn chained(before: Option<&Record>, after: &Record) -> Option<&'stati
     }
     // A storm fills histories; each of those is looked at now and then, and when its operation has ended.
     let is_long = after.history.len() > SHORT_HISTORY;
-    if is_long && after.revision % 16 != 0 && after.state.outcome().is_none() {
+    if is_long && !after.revision.is_multiple_of(16) && after.state.outcome().is_none() {
         return None;
     }
     let Ok(Some((_, links))) = after.chained() else {
