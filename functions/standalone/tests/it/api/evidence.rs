@@ -53,10 +53,8 @@ async fn the_evidence_of_an_operation_is_verified_by_the_published_key_and_the_c
 
     let visitor = Visitor::with_key(&world, TICKETS_KEY).await;
     let page = format!("/console/operations/{id}");
-    visitor
-        .get(&page)
-        .await
-        .has(&[&format!("{page}/evidence\"")]);
+    let link = format!("{page}/evidence\"");
+    visitor.get(&page).await.has(&[link.as_str()]);
     let file = visitor.get(&format!("{page}/evidence")).await;
     assert_eq!(file.header("content-type"), media_type);
     assert!(verify(file.text.as_bytes(), &against).holds());
