@@ -104,6 +104,9 @@ fn every_rule_is_explained_and_each_alarm_of_the_cloud_has_one() {
         let row = page
             .lines()
             .find(|line| line.starts_with(&format!("| `{metric}`")));
+        if row.is_some_and(|row| row.ends_with("are on AWS only |")) {
+            continue;
+        }
         let rule = row.and_then(|row| row.trim_end_matches(" |").rsplit(' ').next());
         assert!(
             alerts.contains(&rule.unwrap_or_default()),
