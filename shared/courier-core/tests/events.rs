@@ -1,5 +1,7 @@
 //! The committed samples, schemas and AsyncAPI document of events: what the vocabulary makes today, judged by `jsonschema`.
 
+#![cfg(test)]
+
 use std::path::{Path, PathBuf};
 
 use courier_core::events::{

@@ -30,7 +30,9 @@ pub(super) fn about(record: &Record, context: &Context<'_>) -> Map<String, Value
     });
     match data {
         Value::Object(data) => data,
-        _ => Map::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Map::new()
+        }
     }
 }
 

@@ -36,7 +36,6 @@ fn called_at(
         answer_length: Some(4),
         answer: Some("said".to_owned()),
         latency: Some(Duration::from_millis(7)),
-        ..CallbackReply::default()
     };
     let target = 0;
     decided(

@@ -11,6 +11,12 @@ use jiff::Timestamp;
 #[derive(Clone)]
 pub struct TestClock(Arc<AtomicI64>);
 
+impl Default for TestClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl TestClock {
     pub fn new() -> Self {
         // 2026-11-21T20:00:00Z

@@ -356,9 +356,10 @@ impl Checked {
     pub(crate) fn park(&self, world: &mut World, mut process: Process) {
         world.budget.take(Chance::Park);
         let epoch = epoch(&process);
-        let channel = match process.doing {
-            Doing::Announce => Channel::Announcement,
-            _ => Channel::Callback,
+        let channel = if matches!(process.doing, Doing::Announce) {
+            Channel::Announcement
+        } else {
+            Channel::Callback
         };
         process.doing = Doing::Decide(Happening::Deferred { channel, epoch });
         world.add(process);
