@@ -10,6 +10,7 @@ mod events;
 mod guard;
 pub(crate) mod logs;
 mod pacing;
+mod profile_cases;
 mod profiles;
 mod receivers;
 mod redelivery;
