@@ -84,14 +84,21 @@ fn requests(receiver: SocketAddr) -> [(&'static str, &'static str, Value); 3] {
         (
             "user.exportPersonalData",
             "export",
+            // An event as a bus sends it. No secret is in it: the storage is named.
             json!({
-                "operation": "user.exportPersonalData",
-                "parameters": {
-                    "userId": "6e7b768e-07e2-4810-8459-485f84f8f204",
-                    "storage": "dsar-eu",
+                "specversion": "1.0",
+                "type": "io.graph-courier.operation.requested",
+                "source": "urn:example:privacy-desk",
+                "id": "1",
+                "correlationid": "RITM0012345",
+                "data": {
+                    "operation": "user.exportPersonalData",
+                    "parameters": {
+                        "userId": "6e7b768e-07e2-4810-8459-485f84f8f204",
+                        "storage": "dsar-eu",
+                    },
+                    "callback": callback,
                 },
-                "callback": callback,
-                "reference": "RITM0012345",
             }),
         ),
         (
@@ -160,6 +167,11 @@ fn config(graph: &str, receiver: SocketAddr) -> anyhow::Result<Config> {
         api_keys = ["sha256:{API_KEY_HASH}"]
         operations = ["user.exportPersonalData", "goals.exportJob", "team.schedule"]
         callback_origins = ["http://{receiver}"]
+        signing_secrets = ["env:WHSEC"]
+        [events]
+        source = "https://courier.example"
+        types = ["operation.ended"]
+        url = "http://{receiver}/events"
         signing_secrets = ["env:WHSEC"]
         [seal]
         key = "env:SEAL_KEY"

@@ -28,6 +28,8 @@ pub(crate) struct Shown {
     story: Story,
     document: Value,
     verified: bool,
+    /// The event that it has ended has come too.
+    announced: bool,
 }
 
 /// The HTTP API of the demo, as its requester sees it.
@@ -88,8 +90,11 @@ impl Show {
         call: &'static str,
         body: &Value,
     ) -> anyhow::Result<Vec<Line>> {
-        let sent = self.line(name, Colour::Plain, "→ POST /v1/operations".to_owned());
-        let (status, document) = self.api.post("/v1/operations", body).await?;
+        let is_event = body.get("specversion").is_some();
+        let form = if is_event { " as a CloudEvent" } else { "" };
+        let sent = format!("→ POST /v1/operations{form}");
+        let sent = self.line(name, Colour::Plain, sent);
+        let (status, document) = self.api.post("/v1/operations", body, is_event).await?;
         let Some(id) = document["id"].as_str() else {
             bail!("{name} was refused with {status}: {document}");
         };
@@ -102,6 +107,7 @@ impl Show {
             story: Story::default(),
             document,
             verified: false,
+            announced: false,
         };
         shown.story.hear(Heard::Answer, answered);
         let history = shown.history(&self.api).await?;
@@ -129,20 +135,31 @@ impl Show {
             .iter_mut()
             .find(|shown| shown.id == callback.operation);
         let shown = found.context("a callback came for an operation nobody asked for")?;
-        shown.verified = callback.verified;
+        let is_event = callback.kind.starts_with("io.graph-courier.");
+        let seen = if is_event {
+            &mut shown.announced
+        } else {
+            &mut shown.verified
+        };
+        *seen = callback.verified;
         let (colour, verdict) = if callback.verified {
             (Colour::Good, "signature verified")
         } else {
             (Colour::Bad, "SIGNATURE WRONG")
         };
-        let text = format!("called back {}: {verdict}", callback.kind);
+        let (heard, how) = if is_event {
+            (Heard::Announcement, "told by event")
+        } else {
+            (Heard::Callback, "called back")
+        };
+        let text = format!("{how} {}: {verdict}", callback.kind);
         let line = Line {
             at: callback.at,
             operation: shown.name,
             colour,
             text,
         };
-        shown.story.hear(Heard::Callback, line);
+        shown.story.hear(heard, line);
         Ok(())
     }
 
@@ -213,12 +230,25 @@ impl Api {
         Ok(serde_json::from_slice(&answer.bytes().await?)?)
     }
 
-    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<(StatusCode, Value)> {
+    /// Sends a request, which may be one in the form of a CloudEvent.
+    async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        is_event: bool,
+    ) -> anyhow::Result<(StatusCode, Value)> {
+        let media_type = if is_event {
+            "application/cloudevents+json"
+        } else {
+            "application/json"
+        };
         let request = self
             .client
             .post(format!("{}{path}", self.origin))
             .header("x-api-key", self.key)
-            .header("content-type", "application/json")
+            .header("content-type", media_type)
+            // Whoever sends an event gets no document unless he asks for it.
+            .header("prefer", "return=representation")
             .body(body.to_string());
         let answer = request.send().await?;
         let status = answer.status();
@@ -251,7 +281,7 @@ impl Shown {
     }
 
     fn is_over(&self) -> bool {
-        self.verified && self.document["callback"]["status"] == "delivered"
+        self.verified && self.announced && self.document["callback"]["status"] == "delivered"
     }
 
     fn is_well(&self) -> bool {
@@ -277,6 +307,10 @@ fn describe(entry: &Value) -> (Colour, String) {
         "callbackAttempt" => (
             Colour::Plain,
             format!("receiver said {}", entry["httpStatus"]),
+        ),
+        "announcementAttempt" => (
+            Colour::Plain,
+            format!("receiver of events said {}", entry["httpStatus"]),
         ),
         other => (Colour::Plain, other.to_owned()),
     }

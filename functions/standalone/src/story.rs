@@ -23,6 +23,8 @@ pub(crate) enum Heard {
     Poll,
     /// A callback, as the receiver saw it.
     Callback,
+    /// The event that it has ended, as the receiver of events saw it.
+    Announcement,
 }
 
 /// An entry of the history: its event, and its line.
@@ -65,7 +67,7 @@ impl Heard {
         match self {
             Self::Answer => "accepted",
             Self::Poll => "started",
-            Self::Callback => "ended",
+            Self::Callback | Self::Announcement => "ended",
         }
     }
 
@@ -75,6 +77,7 @@ impl Heard {
             Self::Answer => at < entry,
             Self::Poll => at <= entry || event == "ended",
             Self::Callback => event == "callbackAttempt",
+            Self::Announcement => event == "announcementAttempt",
         }
     }
 }

@@ -19,7 +19,7 @@ const OPERATIONS: [&str; 3] = [
     "team.schedule",
 ];
 /// The beginnings of an operation's lines, causes first. Polls, and what Graph says, stand where "" is.
-const STORY: [&str; 8] = [
+const STORY: [&str; 10] = [
     "→ POST",
     "accepted",
     "start claimed",
@@ -28,6 +28,8 @@ const STORY: [&str; 8] = [
     "ended: succeeded",
     "called back",
     "receiver said 204",
+    "told by event",
+    "receiver of events said 204",
 ];
 
 #[tokio::test]
@@ -37,7 +39,7 @@ async fn the_demo_tells_three_stories_from_cause_to_effect_in_plain_lines_and_en
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(began.elapsed() < Duration::from_secs(30));
     let verified = ": signature verified";
-    assert_eq!(ended.stdout.matches(verified).count(), 3, "{ended:?}");
+    assert_eq!(ended.stdout.matches(verified).count(), 6, "{ended:?}");
     assert!(ended.stdout.contains("All three ended as expected."));
     assert!(!ended.stdout.contains('\u{1b}'), "colours in a pipe");
     assert_eq!(ended.stderr, "", "nothing to warn of");
@@ -63,7 +65,7 @@ async fn the_demo_tells_three_stories_from_cause_to_effect_in_plain_lines_and_en
         }
         assert!(places.is_sorted(), "{operation}: {}", ended.stdout);
         places.dedup();
-        assert_eq!(places, [0, 1, 2, 3, 4, 5, 6, 7], "{}", ended.stdout);
+        assert_eq!(places, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "{}", ended.stdout);
     }
 }
 
