@@ -92,6 +92,11 @@ fn one_of_each() -> Vec<(EventType, FrozenEvent)> {
             let line =
                 json!({ "at": now(), "status": "running", "event": event, "detail": CANARY });
             record.history.push(serde_json::from_value(line).unwrap());
+            let clock = json!({
+                "regulation": "gdpr", "receivedAt": "2026-11-24T09:12:00Z", "timeZone": "Europe/Berlin",
+                "dueOn": "2026-12-24", "dueAt": "2026-12-24T22:59:59.999Z", "firstDueOn": "2026-12-24",
+            });
+            record.legal = serde_json::from_value(clock).unwrap();
         })
     };
     let not_started = with(|record| record.started_at = None);

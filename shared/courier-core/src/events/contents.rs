@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Context, EventType};
+use crate::operation::view::short_legal;
 use crate::operation::{FrozenEvent, Reason, Record};
 use crate::time::milliseconds;
 
@@ -16,7 +17,7 @@ pub fn ended(record: &Record, ended_at: Timestamp, context: &Context<'_>) -> Fro
 /// Returns what every event says of its operation.
 pub(super) fn about(record: &Record, context: &Context<'_>) -> Map<String, Value> {
     let time = |time: Option<Timestamp>| time.map(milliseconds);
-    let data = json!({
+    let mut data = json!({
         "id": record.id,
         "operation": record.operation,
         "status": record.state.status(),
@@ -28,6 +29,9 @@ pub(super) fn about(record: &Record, context: &Context<'_>) -> Map<String, Value
         "deadline": milliseconds(record.deadline),
         "links": { "self": context.link(&record.id) },
     });
+    if let Some(clock) = &record.legal {
+        data["legal"] = short_legal(record, clock);
+    }
     match data {
         Value::Object(data) => data,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {

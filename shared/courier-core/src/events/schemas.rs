@@ -148,6 +148,19 @@ fn data(event_type: EventType) -> Value {
             "startedAt": time_or_null(),
             "endedAt": time_or_null(),
             "deadline": time("When the operation is no longer followed"),
+            "legal": {
+                "type": "object",
+                "description": "When the answer is due by law, if the request said so",
+                "required": ["regulation", "receivedAt", "timeZone", "dueOn", "dueAt"],
+                "properties": {
+                    "regulation": { "type": "string" },
+                    "receivedAt": time("When the person's request came"),
+                    "timeZone": { "type": "string" },
+                    "dueOn": { "type": "string", "format": "date" },
+                    "dueAt": time("The end of that day in the time zone"),
+                    "met": { "type": "boolean", "description": "Of what has ended" },
+                },
+            },
             "links": {
                 "type": "object",
                 "required": ["self"],

@@ -105,8 +105,8 @@ fn without_callback(record: &Record, now: Timestamp) -> Value {
     document
 }
 
-/// Returns what a completion says of the legal clock: it stands still then.
-fn short_legal(record: &Record, clock: &LegalClock) -> Value {
+/// Returns what completions and events say of the legal clock.
+pub(crate) fn short_legal(record: &Record, clock: &LegalClock) -> Value {
     let mut legal = json!({
         "regulation": clock.regulation,
         "receivedAt": milliseconds(clock.received_at),
