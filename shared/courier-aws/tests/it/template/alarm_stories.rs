@@ -260,7 +260,7 @@ fn each_count_of_the_program_raises_its_own_alarm_and_no_other() {
     ] {
         assert_eq!(ringing(&counts), BTreeSet::from([name]));
     }
-    assert_eq!(ringing(&everything()).len(), 8);
+    assert_eq!(ringing(&everything()).len(), 9);
     let ordinary = Counts {
         started: 3,
         polls: 100,
