@@ -193,7 +193,7 @@ pub(crate) fn list(world: &World, client: &str, reply: Option<Reply>) {
 }
 
 /// Lines of a history that is checked with each write.
-const SHORT_HISTORY: usize = 30;
+const SHORT_HISTORY: usize = 12;
 
 /// I15: the history leads to the head of its chain by way of the head before, so no entry was written anew.
 pub(crate) fn chained(before: Option<&Record>, after: &Record) -> Option<&'static str> {
