@@ -15,7 +15,7 @@ use courier_core::engine::sweep::sweep;
 use courier_core::error_chain::chain;
 use courier_core::lifecycle::Timing;
 use courier_core::operation::{OperationId, random_ids};
-use courier_core::outbound::{HttpTransport, Timeouts, certificates};
+use courier_core::outbound::Timeouts;
 use courier_core::ports::Store;
 use courier_core::time::{Clock, later};
 use courier_local::worker::{self, WorkerOptions};
@@ -196,12 +196,8 @@ impl Machine {
 
 /// Returns the `App` on a database.
 pub(crate) fn app(config: Config, database: &Database, clock: Clock) -> anyhow::Result<App> {
-    let certificates = certificates::named(&settings::variable)?;
-    let tls = certificates.map(certificates::trusting).transpose()?;
     let timeouts = Timeouts::default();
-    let transport = HttpTransport::new(&timeouts, &tls, &config.allowed)
-        .and_then(|transport| transport.behind(config.proxy.as_ref(), &timeouts, &tls))
-        .context("no TLS roots can be used")?;
+    let transport = settings::transport(&config, &timeouts)?;
     let platform = Platform {
         store: Arc::new(database.clone()),
         queue: Arc::new(database.clone()),

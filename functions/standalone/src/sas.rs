@@ -8,7 +8,7 @@ use clap::Args;
 use courier_core::catalogue::sas::check_container_name;
 use courier_core::config::{Config, Storage};
 use courier_core::crypto::hmac::Encoding;
-use courier_core::outbound::{HttpTransport, Timeouts, certificates};
+use courier_core::outbound::Timeouts;
 use courier_core::storage::{Made, container_sas, make_container};
 
 use crate::failure::Usage;
@@ -82,12 +82,8 @@ fn find<'a>(config: &'a Config, tenant: &str, name: &str) -> anyhow::Result<&'a 
 }
 
 async fn create(config: &Config, storage: &Storage, container: &str) -> anyhow::Result<()> {
-    let certificates = certificates::named(&settings::variable)?;
-    let tls = certificates.map(certificates::trusting).transpose()?;
     let timeouts = Timeouts::default();
-    let transport = HttpTransport::new(&timeouts, &tls, &config.allowed)
-        .and_then(|transport| transport.behind(config.proxy.as_ref(), &timeouts, &tls))
-        .context("no TLS roots can be used")?;
+    let transport = settings::transport(config, &timeouts)?;
     let now = settings::clock()();
     let made = make_container(&transport, storage, container, timeouts.storage, now).await;
     let made = made.with_context(|| format!("the storage {} made no container", storage.name))?;

@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow, bail};
 use courier_core::catalogue::Catalogue;
 use courier_core::config::{Config, OwnOperations, log_filter_mistake};
 use courier_core::crypto::secret::{Secret, SecretReference};
+use courier_core::outbound::{HttpTransport, Timeouts, certificates};
 use courier_core::time::Clock;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use tracing_subscriber::Layer;
@@ -159,6 +160,15 @@ fn resolve(
             Err("aws-secret: is read only by the functions in the cloud".to_owned())
         }
     }
+}
+
+/// Returns what calls go through: the certificates of the environment are trusted, and the proxy of the configuration is used.
+pub(crate) fn transport(config: &Config, timeouts: &Timeouts) -> anyhow::Result<HttpTransport> {
+    let certificates = certificates::named(&variable)?;
+    let tls = certificates.map(certificates::trusting).transpose()?;
+    HttpTransport::new(timeouts, &tls, &config.allowed)
+        .and_then(|transport| transport.behind(config.proxy.as_ref(), timeouts, &tls))
+        .context("no TLS roots can be used")
 }
 
 /// Structured lines on standard error, at the level `default` unless `COURIER_LOG` asks for another.

@@ -4,10 +4,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use courier_core::config::Config;
-use courier_core::outbound::{HttpTransport, Timeouts, certificates};
+use courier_core::outbound::{HttpTransport, Timeouts};
 use courier_core::time::Clock;
 use serde_json::json;
 use url::Url;
@@ -114,12 +113,8 @@ impl Level {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let (config, document) = settings::load_config(arguments.config)?;
-    let certificates = certificates::named(&settings::variable)?;
-    let tls = certificates.map(certificates::trusting).transpose()?;
     let timeouts = Timeouts::default();
-    let transport = HttpTransport::new(&timeouts, &tls, &config.allowed)
-        .and_then(|transport| transport.behind(config.proxy.as_ref(), &timeouts, &tls))
-        .context("no TLS roots can be used")?;
+    let transport = settings::transport(&config, &timeouts)?;
     let mut doctor = Doctor {
         config,
         transport,
