@@ -67,7 +67,9 @@ impl Heard {
         match self {
             Self::Answer => "accepted",
             Self::Poll => "started",
-            Self::Callback | Self::Announcement => "ended",
+            Self::Callback => "ended",
+            // A callback that is due goes first.
+            Self::Announcement => "callbackAttempt",
         }
     }
 
