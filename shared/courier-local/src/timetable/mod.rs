@@ -83,8 +83,8 @@ struct Entry {
 /// When a message takes the place of the one that is there.
 #[derive(Clone, Copy)]
 enum Replace {
-    /// If the epoch of that one is not higher, and that one differs or was received before. The same message, due at the same
-    /// time, that is being handled already is not handled twice.
+    /// If the epoch of that one is not higher, and that one differs, was received before, or is due later. The same message,
+    /// due at the same time, that is being handled already is not handled twice.
     Older,
     /// If that one is the watchdog.
     Watchdog,
@@ -96,8 +96,8 @@ impl Timetable {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces the operation's message, unless the present one is identical and not yet received, or received and not yet
-    /// settled: a written record may have queued it before its writer does.
+    /// Replaces the operation's message, unless the present one is identical and due no later, or received and not yet
+    /// settled: a written record may have queued it before its writer does, and a repeated request does not put it off.
     pub(crate) fn send(&self, message: &Message, due: Timestamp) {
         let mut entries = self.lock();
         entries.put(message.clone(), due, None, Replace::Older);
@@ -234,7 +234,7 @@ impl Entries {
         let present = &self.entries[place];
         let may_replace = match replace {
             Replace::Older => {
-                let is_waiting = present.receives == 0 && present.due == due;
+                let is_waiting = present.receives == 0 && present.due <= due;
                 let is_in_hand =
                     present.due > due && present.claim.is_some_and(|(_, was_due)| was_due == due);
                 let is_there = present.message == message && (is_waiting || is_in_hand);

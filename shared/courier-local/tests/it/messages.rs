@@ -169,7 +169,9 @@ async fn a_message_of_an_earlier_hop_does_not_replace_a_later_one() {
         (&watchdog, 15, at(20)),
         (&poll(2), 5, at(5)),
         (&poll(1), 1, at(5)),
-        (&poll(2), 7, at(7)),
+        // The same message again, later, does not put it off.
+        (&poll(2), 7, at(5)),
+        (&poll(2), 3, at(3)),
     ] {
         database.send(message, at(due)).await.unwrap();
         let due = database.next_due();

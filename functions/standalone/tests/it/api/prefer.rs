@@ -66,14 +66,17 @@ async fn respond_async_answers_before_graph_is_called() {
     for operation in courier_testkit::tenants::OPERATIONS {
         let world = World::new().await;
         let body = courier_testkit::world_requests::body(&world, operation);
-        let headers = [("prefer", "respond-async")];
+        let headers = [("prefer", "respond-async"), ("idempotency-key", "K")];
         let answer = world.post_with(&headers, &body).await;
         assert_eq!(
             (answer.status, &answer.body["status"]),
             (202, &"accepted".into())
         );
         assert_eq!(answer.header("preference-applied"), Some("respond-async"));
+        let repeated = world.post_with(&headers, &body).await;
+        assert_eq!((repeated.status, repeated.id()), (202, answer.id()));
         assert!(world.simulator.journal().is_empty(), "{operation}");
+        // The repeat does not put the start off.
         world.work().await;
         assert_eq!(world.operation(&answer.id()).await["status"], "running");
         assert_eq!(world.closed(&answer.id()).await["status"], "succeeded");
