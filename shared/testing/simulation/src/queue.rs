@@ -78,7 +78,8 @@ impl Queue for SimulatedQueue {
         if world.strikes(world.plan.send_refused) {
             return Err(QueueError("refused by the simulation".into()));
         }
-        Ok(Some(in_flight(world) as u64))
+        let in_flight = lock(&world.messages).in_flight(world.now());
+        Ok(Some(in_flight as u64))
     }
 }
 
@@ -129,8 +130,7 @@ fn receive_one(life: &Life) -> Option<Received> {
         // Another receiver gets it too.
         let doubled = world.strikes(world.plan.message_doubled / 4.0);
         let hidden = if doubled { SOON } else { VISIBILITY };
-        let queued = messages.queued.get_mut(&number)?;
-        queued.receives += 1;
+        let queued = messages.receive(number)?;
         let received = Received {
             number,
             message: queued.message.clone(),
@@ -161,8 +161,10 @@ pub(crate) fn postpone(life: &Life, received: &Received, until: Timestamp) {
     let world = &life.world;
     let hidden = elapsed(life.now(), until).min(LONGEST_VISIBILITY);
     let until = later(world.now(), hidden);
-    lock(&world.messages).hide(received.number, until);
-    let in_flight = in_flight(world);
+    let mut messages = lock(&world.messages);
+    messages.hide(received.number, until);
+    let in_flight = messages.in_flight(world.now());
+    drop(messages);
     let mut effort = lock(&world.effort);
     effort.hidings += 1;
     effort.most_in_flight = effort.most_in_flight.max(in_flight);
@@ -184,15 +186,6 @@ pub(crate) fn delete(life: &Life, received: &Received) {
         lock(&world.messages).remove(received.number);
         life.report(format_args!("deletes {name}"));
     }
-}
-
-/// The messages that were received and are hidden: one that is only delayed is not in flight.
-fn in_flight(world: &World) -> usize {
-    let now = world.now();
-    let messages = lock(&world.messages);
-    let queued = messages.queued.values();
-    let received = queued.filter(|queued| queued.receives > 0 && queued.visible_at > now);
-    received.count()
 }
 
 pub(crate) fn waiting(world: &World) -> usize {

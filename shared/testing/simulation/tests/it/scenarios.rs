@@ -97,7 +97,7 @@ fn polls_are_spread_after_a_throttling_storm() {
 
 #[test]
 fn polls_are_spread_after_a_storm_with_one_retry_date() {
-    storm(10_000, 10, None);
+    storm(4_000, 10, None);
 }
 
 /// A tenth of a short pause would be seconds.
