@@ -274,7 +274,7 @@ async fn simulator(script: &str) -> Result<(Process, String)> {
     let path = directory.path().join("script.toml").display().to_string();
     std::fs::write(&path, script)?;
     let arguments = ["simulate-graph", "--listen=127.0.0.1:0", "--script", &path];
-    let (simulator, line) = Process::courier(&arguments, "http://", "info").await?;
+    let (simulator, line) = Process::courier(&arguments, "Graph at http://", "info").await?;
     let address = line.split("http://").nth(1).unwrap_or_default().to_owned();
     Ok((simulator, address))
 }
