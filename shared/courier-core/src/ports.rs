@@ -106,7 +106,7 @@ impl Write {
     ///
     /// It was if the current record is our own write, which the platform has repeated.
     pub fn settle(mine: &Record, current: Record) -> Self {
-        if current.revision == mine.revision && current.writer == mine.writer {
+        if current.is_write(mine.revision, &mine.writer) {
             Self::Applied
         } else {
             Self::Refused(Box::new(current))

@@ -193,6 +193,11 @@ impl Record {
         has_stalled && self.reason.is_none()
     }
 
+    /// Reports whether this is the record as the writer with this nonce wrote it at this revision.
+    pub fn is_write(&self, revision: u64, writer: &str) -> bool {
+        self.revision == revision && self.writer == writer
+    }
+
     /// Reports whether no message waits for this operation, because the sweep sends it one when it is due.
     pub fn is_shelved(&self) -> bool {
         self.shelved_until.is_some() && self.shelved_until == self.due_at

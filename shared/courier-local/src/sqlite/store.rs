@@ -13,7 +13,7 @@ use crate::sqlite::database::{Database, nanoseconds};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::listing;
 use crate::sqlite::retention;
-use crate::timetable::Carried;
+use crate::timetable::{Carried, Timetable};
 
 /// Upper bound of the records that one call returns.
 const MAX_RECORDS_PER_CALL: usize = 1000;
@@ -46,25 +46,7 @@ const SET_ASIDE: &str = "UPDATE operations SET due_at = ?2 WHERE id = ?1 AND due
 #[async_trait]
 impl Store for Database {
     async fn insert(&self, record: &Record) -> Result<Write, StoreError> {
-        let columns = Columns::of(record)?;
-        let mine = record.clone();
-        let work = move |connection: &Connection| {
-            if columns.insert(connection)? == 0 {
-                return refused(connection, &mine);
-            }
-            Ok(Write::Applied)
-        };
-        let (carried, timetable) = (Carried::of(record), Arc::clone(self.timetable()));
-        let noted = self.noted(record);
-        let written = move |write: &Write| {
-            if matches!(write, Write::Applied) {
-                timetable.inserted(carried);
-                noted();
-            }
-        };
-        let write = self.write_then(work, written).await?;
-        self.announce_owed(record);
-        Ok(write)
+        self.put(record, Columns::insert, Timetable::inserted).await
     }
 
     async fn load(&self, id: &OperationId) -> Result<Option<Record>, StoreError> {
@@ -87,25 +69,7 @@ impl Store for Database {
     }
 
     async fn update(&self, record: &Record) -> Result<Write, StoreError> {
-        let columns = Columns::of(record)?;
-        let mine = record.clone();
-        let work = move |connection: &Connection| {
-            if columns.update(connection)? == 0 {
-                return refused(connection, &mine);
-            }
-            Ok(Write::Applied)
-        };
-        let (carried, timetable) = (Carried::of(record), Arc::clone(self.timetable()));
-        let noted = self.noted(record);
-        let written = move |write: &Write| {
-            if matches!(write, Write::Applied) {
-                timetable.updated(carried);
-                noted();
-            }
-        };
-        let write = self.write_then(work, written).await?;
-        self.announce_owed(record);
-        Ok(write)
+        self.put(record, Columns::update, Timetable::updated).await
     }
 
     async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Overdue, StoreError> {
@@ -210,6 +174,33 @@ impl Database {
         Ok(count.await?)
     }
 
+    /// Writes a record by `statement`; once it is durable, the timetable takes note of it by `note`, and so does the census.
+    async fn put(
+        &self,
+        record: &Record,
+        statement: fn(&Columns, &Connection) -> rusqlite::Result<usize>,
+        note: fn(&Timetable, Carried),
+    ) -> Result<Write, StoreError> {
+        let columns = Columns::of(record)?;
+        let work = move |connection: &Connection| match statement(&columns, connection)? {
+            0 => refusing(connection, &columns.id).map(Some),
+            _ => Ok(None),
+        };
+        let (carried, timetable) = (Carried::of(record), Arc::clone(self.timetable()));
+        let noted = self.noted(record);
+        let (revision, writer) = (record.revision, record.writer.clone());
+        let written = move |refusing: &Option<Record>| {
+            let is_written = |current: &Record| current.is_write(revision, &writer);
+            if refusing.as_ref().is_none_or(is_written) {
+                note(&timetable, carried);
+                noted();
+            }
+        };
+        let refusing = self.write_then(work, written).await?;
+        self.announce_owed(record);
+        Ok(refusing.map_or(Write::Applied, |current| Write::settle(record, current)))
+    }
+
     /// Returns what notes the record in the census, once it is written.
     fn noted(&self, record: &Record) -> impl FnOnce() + Send + 'static {
         let census = Arc::clone(self.census());
@@ -312,10 +303,9 @@ impl Columns {
     }
 }
 
-fn refused(connection: &Connection, mine: &Record) -> Result<Write, Failure> {
-    let current =
-        load(connection, mine.id.as_str())?.ok_or_else(|| Failure::Missing(mine.id.clone()))?;
-    Ok(Write::settle(mine, current))
+/// Returns the record because of which a write changed nothing.
+fn refusing(connection: &Connection, id: &OperationId) -> Result<Record, Failure> {
+    load(connection, id.as_str())?.ok_or_else(|| Failure::Missing(id.clone()))
 }
 
 pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Record>, Failure> {
