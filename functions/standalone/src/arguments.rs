@@ -155,8 +155,12 @@ pub(crate) enum Command {
     /// Delivers completions again, after showing which.
     Redeliver(Redeliver),
     /// Goes on following the job of an operation that has expired, or whose monitor was gone, as a new operation.
+    ///
+    /// The new operation is printed; its id is the one to watch. The old one stays as it ended.
     Resume(One),
     /// Notes that a person has looked at an operation whose outcome is unknown.
+    ///
+    /// The list shows it then as acknowledged. A later note takes the place of the earlier one; the history keeps both.
     Acknowledge(Acknowledge),
     /// Extends, stops or resumes the legal clock of an operation.
     #[command(subcommand)]

@@ -23,11 +23,13 @@ pub(crate) const STATUSES: [&str; 9] = [
 /// The states of a callback.
 const CALLBACKS: [&str; 5] = ["pending", "retrying", "delivered", "undeliverable", "none"];
 /// How soon a deadline or a due date may be: value, label, hours.
-const WITHIN: [(&str, &str, i64); 4] = [
+const WITHIN: [(&str, &str, i64); 6] = [
+    ("past", "already passed", 0),
     ("1h", "within an hour", 1),
     ("1d", "within a day", 24),
     ("3d", "within 3 days", 72),
     ("7d", "within 7 days", 168),
+    ("30d", "within 30 days", 720),
 ];
 /// The parameters that the API and the console name alike.
 const SHARED: [&str; 8] = [
@@ -182,7 +184,7 @@ impl Filter {
                         select #sort name="sort" {
                             option value="created" { "newest first" }
                             option value="deadline" selected[self.get("sort") == "deadline"] { "nearest deadline first" }
-                            option value="due" selected[self.get("sort") == "due"] { "nearest legal due date first" }
+                            option value="due" selected[self.get("sort") == "due"] { "legal due date first" }
                         }
                     }
                     div.buttons { button.primary { "Show" } }
@@ -296,6 +298,10 @@ mod tests {
             (
                 "status=open&sort=due&due=1h",
                 "status=open&sort=due&dueBefore=1970-01-01T01%3A00%3A00Z",
+            ),
+            (
+                "status=open&due=past",
+                "status=open&dueBefore=1970-01-01T00%3A00%3A00Z",
             ),
         ] {
             assert_eq!(parameters(query), expected, "{query}");

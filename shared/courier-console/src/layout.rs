@@ -19,6 +19,8 @@ pub(crate) struct Site<'s> {
 /// A page's content.
 pub(crate) struct Page {
     pub(crate) status: StatusCode,
+    /// Seconds after which it may go better, as the API has said.
+    pub(crate) retry_after: Option<String>,
     pub(crate) title: String,
     /// The navigation's entry of this page.
     pub(crate) place: Place,
@@ -56,6 +58,7 @@ impl Page {
     pub(crate) fn new(caller: &Caller, place: Place, title: &str, content: Markup) -> Self {
         Self {
             status: StatusCode::OK,
+            retry_after: None,
             title: title.to_owned(),
             place,
             caller: Some((caller.name.clone(), caller.is_operator, caller.read_only)),

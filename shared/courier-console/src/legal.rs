@@ -7,6 +7,7 @@ use crate::acts::Act;
 use crate::api::word;
 use crate::form::{Draft, Field};
 use crate::layout::Site;
+use crate::list::Risk;
 use crate::text::Text;
 use crate::times;
 
@@ -21,27 +22,43 @@ pub(crate) fn due(operation: &Value) -> Markup {
             } @else if clock["pausedAt"].is_string() {
                 " " span.badge.waits { "stopped" }
             } @else if let Some(days) = clock["daysLeft"].as_i64() {
-                " " span class=(tone(clock, days)) { (left(days)) }
+                @match risk(operation) {
+                    Some(risk) => {
+                        " " span class=(format!("badge {}", risk.class())) { (left(risk, days)) }
+                    }
+                    None => { " " span.quiet { (counted(days)) } }
+                }
             }
         }
     }
 }
 
-fn tone(clock: &Value, days: i64) -> &'static str {
+/// Returns whether the answer may come too late, or does: only while the operation is open and its clock goes on.
+pub(crate) fn risk(operation: &Value) -> Option<Risk> {
+    let clock = &operation["legal"];
+    let goes_on = clock["met"].is_null() && !clock["pausedAt"].is_string();
+    let days = clock["daysLeft"].as_i64().filter(|_| goes_on)?;
     match clock["atRisk"].as_bool().unwrap_or_default() {
-        _ if days < 0 => "badge overdue",
-        true => "badge risk",
-        false => "quiet",
+        _ if days < 0 => Some(Risk::Overdue),
+        true => Some(Risk::Late),
+        false => None,
     }
 }
 
-/// Says how many days are left, counted from today.
-fn left(days: i64) -> String {
+/// Says the risk in words, so that nobody has to see its colour, and how many days are left from today.
+fn left(risk: Risk, days: i64) -> String {
+    match risk {
+        Risk::Overdue if days == -1 => "overdue by 1 day".to_owned(),
+        Risk::Overdue => format!("overdue by {} days", -days),
+        Risk::Late | Risk::Waits => format!("{}: {}", risk.label(), counted(days)),
+    }
+}
+
+fn counted(days: i64) -> String {
     match days {
         0 => "last day".to_owned(),
         1 => "1 day left".to_owned(),
-        2.. => format!("{days} days left"),
-        _ => format!("overdue by {} d", -days),
+        _ => format!("{days} days left"),
     }
 }
 
@@ -151,9 +168,35 @@ mod tests {
             shown(json!({ "dueOn": "2026-03-02", "daysLeft": days, "atRisk": at_risk }))
         };
         assert!(day(20, false).ends_with("<span class=\"quiet\">20 days left</span>"));
-        assert!(day(0, true).contains("badge risk\">last day"));
-        assert!(day(-2, true).contains("badge overdue\">overdue by 2 d"));
+        assert!(day(20, false).contains("datetime=\"2026-03-02\">"));
+        assert!(day(1, true).contains("badge risk\">at risk: 1 day left"));
+        assert!(day(0, true).contains("badge risk\">at risk: last day"));
+        assert!(day(-1, true).contains("badge overdue\">overdue by 1 day"));
+        assert!(day(-2, true).contains("badge overdue\">overdue by 2 days"));
         assert!(shown(json!({ "dueOn": "2026-03-02", "met": false })).contains("missed"));
         assert!(shown(json!({ "dueOn": "2026-03-02", "pausedAt": "x" })).contains("stopped"));
+    }
+
+    #[test]
+    fn a_clock_that_is_stopped_or_has_ended_is_no_risk() {
+        let of = |clock: Value| risk(&json!({ "legal": clock }));
+        assert_eq!(
+            of(json!({ "daysLeft": -1, "atRisk": true })),
+            Some(Risk::Overdue)
+        );
+        assert_eq!(
+            of(json!({ "daysLeft": 0, "atRisk": true })),
+            Some(Risk::Late)
+        );
+        assert_eq!(of(json!({ "daysLeft": 9, "atRisk": false })), None);
+        assert_eq!(
+            of(json!({ "daysLeft": -1, "atRisk": true, "pausedAt": "x" })),
+            None
+        );
+        assert_eq!(
+            of(json!({ "daysLeft": -1, "atRisk": true, "met": false })),
+            None
+        );
+        assert_eq!(of(Value::Null), None);
     }
 }

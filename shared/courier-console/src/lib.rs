@@ -106,7 +106,13 @@ async fn respond<'c>(
     let reply = page(site, &api, request, path, reads).await;
     let mut response = match reply {
         Reply::LoggedOut => login::refused(site, request),
-        Reply::Page(page) => html(request, &layout::whole(site, &page), page.status),
+        Reply::Page(page) => {
+            let mut response = html(request, &layout::whole(site, &page), page.status);
+            if let Some(seconds) = &page.retry_after {
+                answer::set(&mut response, "retry-after", seconds);
+            }
+            response
+        }
         Reply::See(path) => redirect(&format!("{}{path}", site.home())),
         Reply::File(response) => response,
     };

@@ -133,9 +133,10 @@ pub(crate) fn table(site: &Site<'_>, caller: &Caller, operations: &[Value]) -> M
 fn row(site: &Site<'_>, operation: &Value, with_client: bool, with_due: bool) -> Markup {
     let id = word(&operation["id"]);
     let risk = Risk::of(operation, site.now);
+    let worst = [risk, legal::risk(operation)].into_iter().flatten().min();
     let has_ended = !operation["endedAt"].is_null();
     html! {
-        tr role="row" data-status=(word(&operation["status"])) class=[risk.map(Risk::class)] {
+        tr role="row" data-status=(word(&operation["status"])) class=[worst.map(Risk::class)] {
             td.name role="cell" {
                 a id=(id) href=(site.link(&format!("/operations/{id}"))) { (name(operation)) }
                 span.quiet { (Text(word(&operation["operation"]))) }
@@ -225,11 +226,11 @@ pub(crate) fn callback(site: &Site<'_>, callback: &Value) -> Markup {
     }
 }
 
-/// Why an open operation may not end in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why an open operation may not end in time, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Risk {
     Overdue,
-    /// Less than a fifth of its time is left.
+    /// Less than a fifth of its time is left; of a legal clock, what the API calls at risk.
     Late,
     /// It waits for a cause to be mended.
     Waits,
@@ -249,7 +250,7 @@ impl Risk {
         }
     }
 
-    fn class(self) -> &'static str {
+    pub(crate) fn class(self) -> &'static str {
         match self {
             Self::Overdue => "overdue",
             Self::Late => "risk",

@@ -76,6 +76,7 @@ fn page_to(
     };
     let page = Page {
         status: why.map_or(StatusCode::OK, Why::status),
+        retry_after: None,
         title: "Log in".to_owned(),
         place: Place::Elsewhere,
         caller: None,

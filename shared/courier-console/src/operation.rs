@@ -74,8 +74,9 @@ fn head(site: &Site<'_>, operation: &Value) -> Markup {
         p.under {
             (Text(word(&operation["operation"]))) " "
             (status(operation))
-            @if let Some(risk) = risk { " " span class=(format!("badge {}", risk.label().replace(' ', "-"))) { (risk.label()) } }
+            @if let Some(risk) = risk { " " span class=(format!("badge {}", risk.class())) { (risk.label()) } }
         }
+        @if legal::risk(operation).is_some() { p { "Due by law " (legal::due(operation)) } }
         @if let Some(progress) = operation["graph"]["progress"].as_f64().filter(|_| operation["endedAt"].is_null()) {
             progress max="1" value=(progress) aria-label="Progress at Graph" {}
         }

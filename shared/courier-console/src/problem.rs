@@ -26,6 +26,7 @@ pub(crate) fn reply(site: &Site<'_>, caller: Option<&Caller>, answer: &Answer) -
     };
     let mut page = Page::new(&Caller::default(), Place::Elsewhere, title(answer), content);
     page.status = answer.status;
+    page.retry_after = answer.header("retry-after").map(str::to_owned);
     page.caller = caller.map(|caller| (caller.name.clone(), caller.is_operator, caller.read_only));
     Reply::Page(Box::new(page))
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::arguments::{Acknowledge, Erase, Many, One};
 use crate::client::connection::{Call, Connection};
@@ -44,7 +44,18 @@ pub(crate) async fn cancel(arguments: &Many) -> anyhow::Result<ExitCode> {
 /// Goes on following the job of an operation that ended before it.
 pub(crate) async fn resume(arguments: &One) -> anyhow::Result<ExitCode> {
     let id = operation_id(&arguments.id)?;
-    act(arguments, Call::post(format!("{}/resume", path(&id)))).await
+    let connection = Connection::open(&arguments.target)?;
+    let call = Call::post(format!("{}/resume", path(&id)));
+    let answer = connection.send(&call).await?;
+    let operation = answer.operation()?;
+    let new = text(&operation["id"]);
+    output::tell(&match answer.header("idempotency-replayed") {
+        Some(_) => format!("{id} has been resumed before: here is what became of it"),
+        None => format!(
+            "a new operation follows the job from now on: courier watch {new} waits for its end"
+        ),
+    });
+    printed(arguments, &connection, &operation)
 }
 
 /// Notes that a person has looked at an operation whose outcome is unknown.
@@ -78,8 +89,16 @@ pub(crate) async fn erase(arguments: &Erase) -> anyhow::Result<ExitCode> {
 pub(crate) async fn act(arguments: &One, call: Call) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.target)?;
     let operation = connection.send(&call).await?.operation()?;
+    printed(arguments, &connection, &operation)
+}
+
+fn printed(
+    arguments: &One,
+    connection: &Connection,
+    operation: &Value,
+) -> anyhow::Result<ExitCode> {
     let now = (connection.clock)();
     let screen = Screen::of_output();
-    print_operation(&operation, arguments.target.json, &screen, now)?;
+    print_operation(operation, arguments.target.json, &screen, now)?;
     Ok(ExitCode::SUCCESS)
 }

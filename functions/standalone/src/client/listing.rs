@@ -133,6 +133,9 @@ pub(crate) fn table(operations: &[Value], screen: &Screen, now: Timestamp) -> St
         if let Some(progress) = progress(operation).filter(|_| operation["endedAt"].is_null()) {
             state = format!("{state} {progress}");
         }
+        if operation["acknowledged"].is_object() {
+            state.push_str(", acknowledged");
+        }
         let deadline = match operation["endedAt"].is_null() {
             true => time(&operation["deadline"], now),
             false => format!("ended {}", time(&operation["endedAt"], now)),

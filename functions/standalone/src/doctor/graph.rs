@@ -72,19 +72,19 @@ impl Doctor {
         login.set_path("/common/v2.0/.well-known/openid-configuration");
         for (check, url) in [("Microsoft Graph", graph), ("token endpoint", login)] {
             let origin = url.origin().ascii_serialization();
+            let (way, next) = self.way(&url);
             let began = Instant::now();
             let sent = self.transport.send(get(url, self.timeouts.graph)).await;
             let answered = match sent {
                 Ok(answered) => answered,
                 Err(error) => {
-                    let next = "look at DNS and firewalls, or name a proxy in [outbound]";
                     self.tell(check, &Finding::failed(format!("{origin}: {error}"), next))?;
                     continue;
                 }
             };
             let (took, status) = (began.elapsed(), answered.status);
             let what = format!(
-                "{origin} answers ({}) in {} ms",
+                "{origin} answers ({}) in {} ms{way}",
                 status.as_u16(),
                 took.as_millis()
             );
@@ -163,6 +163,7 @@ impl Doctor {
         }
         let mut url = self.config.graph.login_url.clone();
         url.set_path(&format!("/{}/oauth2/v2.0/token", tenant.tenant_id));
+        let (_, next) = self.way(&url);
         let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         let sent = self.transport.send(Call {
             route: Route::Kept,
@@ -173,10 +174,9 @@ impl Doctor {
             read: Read::Whole,
             timeout: self.timeouts.token,
         });
-        let answered = sent.await.map_err(|error| {
-            let next = "look at DNS and firewalls, or name a proxy in [outbound]";
-            (format!("none: {error}"), next.to_owned())
-        })?;
+        let answered = sent
+            .await
+            .map_err(|error| (format!("none: {error}"), next.to_owned()))?;
         if answered.status == StatusCode::OK {
             return Grant::read(&answered).map_err(|unusable| {
                 let next = "something else than a token endpoint answers: look at login_url";

@@ -184,6 +184,21 @@ impl Doctor {
         Ok(())
     }
 
+    /// Says how calls of this URL go out, for the end of a sentence, and what to look at when nothing answers there.
+    fn way(&self, url: &Url) -> (&'static str, &'static str) {
+        let proxy = self.config.proxy.as_ref();
+        match proxy.is_some_and(|proxy| proxy.carries(url)) {
+            true => (
+                " through the proxy",
+                "look at the proxy of [outbound]: its address and password, and whether it lets calls to this host pass",
+            ),
+            false => (
+                "",
+                "look at DNS and firewalls, or name a proxy in [outbound]",
+            ),
+        }
+    }
+
     fn conclude(&self) -> anyhow::Result<ExitCode> {
         if !self.json {
             let text = match (self.failed, self.warned) {

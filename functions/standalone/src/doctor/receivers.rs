@@ -35,11 +35,11 @@ impl Doctor {
         let Ok(url) = Url::parse(origin) else {
             return Finding::failed("it is no URL", "look at callback_origins");
         };
-        let proxy = self.config.proxy.as_ref();
-        let is_carried = proxy.is_some_and(|proxy| proxy.carries(&url));
+        let (way, look) = self.way(&url);
+        let is_carried = !way.is_empty();
         let place = match is_carried {
             // The proxy resolves the names, and no address is seen here.
-            true => "through the proxy".to_owned(),
+            true => way.trim_start().to_owned(),
             false => match self.judged(&url).await {
                 Ok(place) => place,
                 Err(finding) => return finding,
@@ -67,7 +67,10 @@ impl Doctor {
             ),
             Err(error @ (Unanswered::NotSent(_) | Unanswered::Forbidden)) => Finding::failed(
                 format!("{error} ({place})"),
-                "deliveries would fail in the same way: look at the receiver, its certificate and the firewalls",
+                match is_carried {
+                    true => format!("deliveries would fail in the same way: {look}"),
+                    false => "deliveries would fail in the same way: look at the receiver, its certificate and the firewalls".to_owned(),
+                },
             ),
         }
     }

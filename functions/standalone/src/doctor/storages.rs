@@ -2,6 +2,7 @@
 
 use courier_core::config::Storage;
 use courier_core::storage::{StorageError, account_kind};
+use url::Url;
 
 use super::{Doctor, Finding};
 
@@ -17,14 +18,16 @@ impl Doctor {
         for (tenant, storage) in storages {
             let now = (self.clock)();
             let kind = account_kind(&self.transport, &storage, self.timeouts.storage, now).await;
+            let endpoint = Url::parse(&storage.endpoint)?;
+            let (_, next) = self.way(&endpoint);
             let check = format!("storage {} of {tenant}", storage.name);
-            self.tell(&check, &judge(&storage, kind))?;
+            self.tell(&check, &judge(&storage, kind, next))?;
         }
         Ok(())
     }
 }
 
-fn judge(storage: &Storage, kind: Result<Option<String>, StorageError>) -> Finding {
+fn judge(storage: &Storage, kind: Result<Option<String>, StorageError>, next: &str) -> Finding {
     let account = &storage.account;
     match kind {
         Ok(Some(kind)) if kind.starts_with("Premium") => Finding::failed(
@@ -38,7 +41,7 @@ fn judge(storage: &Storage, kind: Result<Option<String>, StorageError>) -> Findi
         ),
         Err(error) => Finding::failed(
             format!("{account}: {error}"),
-            "look at endpoint, DNS and firewalls, or name a proxy in [outbound]",
+            format!("look at its endpoint; then {next}"),
         ),
     }
 }

@@ -82,6 +82,22 @@ async function person() {
   await page.setViewportSize({ width: 1280, height: 800 });
   await page.goto(console_ + "?status=open&sort=deadline");
   must((await page.textContent("tbody tr:first-child")).includes("at risk"), "what is at risk comes first");
+
+  // Somebody who looks after the legal due dates, with and without seeing colours.
+  await page.goto(console_);
+  await page.click("a:has-text('Due by law')");
+  const due = await page.locator("td[data-label='Due by law']").allTextContents();
+  must(due.length === 2 && /overdue by \d+ days$/.test(due[0]) && /at risk: \d days? left$/.test(due[1]),
+    "the legal due dates that pressed are said in words: " + JSON.stringify(due));
+  await page.click("summary");
+  await page.selectOption("#due", "past");
+  await page.click("form button.primary");
+  must((await page.locator("tbody a").allTextContents()).join() === "DSAR-2026-013", "what is overdue by law is found");
+  await judge(page, "due by law");
+  await page.click("tbody a");
+  must(/Due by law .*overdue by \d+ days/.test(await page.textContent("article > p:not(.under)")), "an operation says it at its top");
+  await judge(page, "operation that is overdue by law");
+  await picture(page, "due");
   await page.goto(console_ + "?status=failed&callback=undeliverable");
   await judge(page, "empty list");
   await picture(page, "empty");

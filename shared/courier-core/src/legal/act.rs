@@ -125,7 +125,9 @@ fn extend(
     if told_at < clock.received_at {
         return Err(invalid("toldAt", "must not lie before the receipt"));
     }
-    if day(told_at, zone) > clock.first_due_on {
+    // While the clock stands still the first period does not go on, and its end is not known yet.
+    let is_stopped = clock.paused_at.is_some_and(|from| told_at >= from);
+    if !is_stopped && day(told_at, zone) > clock.first_due_on {
         let last: Date = clock.first_due_on;
         let rule = format!(
             "must lie within the first period, which ended on {last}: the person must be told by then"

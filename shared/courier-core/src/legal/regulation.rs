@@ -23,7 +23,7 @@ pub struct Regulation {
     pub pause: Option<Pause>,
     /// Where the rules are written.
     pub sources: Vec<String>,
-    /// The day on which somebody last compared the row with its sources.
+    /// The day on which somebody last compared the row with those of its sources that were at hand.
     pub read_on: Date,
 }
 

@@ -137,6 +137,38 @@ fn an_extension_is_given_once_within_its_length_to_a_person_who_was_told_in_the_
     assert!(matches!(refused, Err(ActError::Conflict(_))));
 }
 
+/// Data Protection Act 2018, section 54(3C)(b)(ii), has the rule in these words: the days of the pause do not count towards the
+/// period in which the person must be told either.
+#[test]
+fn a_person_is_told_of_an_extension_in_time_while_the_clock_is_stopped() {
+    let first = clock(
+        "uk-gdpr",
+        "2026-03-02T10:00:00Z",
+        "Europe/London",
+        Some("gb-eng"),
+    );
+    assert_eq!(first.first_due_on.to_string(), "2026-04-02");
+    let now = "2026-05-20T12:00:00Z";
+    let told = extension("2026-04-20T10:00:00Z", None);
+    let late = done(&told, &first, now);
+    assert!(matches!(
+        late,
+        Err(ActError::Invalid {
+            field: "toldAt",
+            ..
+        })
+    ));
+    let stopped = done(&pause("2026-03-30T10:00:00Z"), &first, now).unwrap();
+    let extended = done(&told, &stopped, now).unwrap();
+    // The 23 days from 30 March to 21 April are left out.
+    let resumed = done(&resumption("2026-04-21T10:00:00Z"), &extended, now).unwrap();
+    assert_eq!(resumed.due_on.to_string(), "2026-06-25");
+    // It is the same when the answer is noted before the extension is.
+    let resumed = done(&resumption("2026-04-21T10:00:00Z"), &stopped, now).unwrap();
+    let extended = done(&told, &resumed, now).unwrap();
+    assert_eq!(extended.due_on.to_string(), "2026-06-25");
+}
+
 #[test]
 fn a_pause_needs_a_regulation_that_knows_one_and_a_day_is_left_out_once() {
     let first = clock(

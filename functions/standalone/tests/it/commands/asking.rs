@@ -1,10 +1,11 @@
 //! The commands at a real server: from the request to the end, and what it refuses.
 
+use courier_testkit::tenants;
 use courier_testkit::world::TICKETS_KEY;
 use serde_json::Value;
 
 use crate::process::deployment::{QUICK, Site};
-use crate::process::program::{Ended, run};
+use crate::process::program::{Ended, now, run};
 
 const SCHEDULE: &str = r#"schedule:={"enabled":true,"timeZone":"Europe/Berlin"}"#;
 const TEAM: &str = "teamId=871dbd5c-3a6a-4392-bfe1-042452793a50";
@@ -231,4 +232,66 @@ async fn wrong_use_is_told_before_anything_is_asked() {
         !refused.stderr.contains("may have been taken"),
         "{refused:?}"
     );
+}
+
+/// The simulated Graph names a foreign host as the place of an export, and its goals exports last longer than their deadline.
+#[tokio::test]
+async fn an_unknown_outcome_is_acknowledged_and_an_expired_operation_is_resumed() {
+    let script = format!(
+        "{}[[faults]]\non = \"export.start\"\naction.location = {{ value = \"https://elsewhere.example/monitor\" }}\n",
+        QUICK.replace("goals_seconds = 1.5", "goals_seconds = 1000.0")
+    );
+    let site = Site::new(&script).await;
+    let (_server, api) = site.serve(&[]).await;
+    let export = tenants::request(&site.receiver, "export").1;
+    let id = site.post(&api, "export", &export).await.unwrap().id();
+    assert_eq!(site.closed(&api, &id).await["reason"], "location_untrusted");
+    let resume = ["resume", &id];
+    check(
+        &ask(&api, &resume).await,
+        1,
+        &["409 conflict", "only an operation that ended as expired"],
+    );
+    let listed = ask(&api, &["list", "--status", "unknown"]).await;
+    assert!(!listed.stdout.contains("acknowledged"), "{listed:?}");
+    for note in ["the container is empty", "asked for again as DSAR-2"] {
+        let acknowledged = ask(&api, &["acknowledge", &id, "--note", note]).await;
+        let by = format!("by client tickets: {note}");
+        check(&acknowledged, 0, &["unknown (location_untrusted)", &by]);
+    }
+    let listed = ask(&api, &["list", "--status", "unknown"]).await;
+    check(&listed, 0, &[&id, "(location_untrusted), acknowledged"]);
+    let history = ask(&api, &["history", &id]).await;
+    check(
+        &history,
+        0,
+        &["the container is empty", "asked for again as DSAR-2"],
+    );
+
+    let mut goals = tenants::request(&site.receiver, "goals").1;
+    let deadline = now() + jiff::SignedDuration::from_secs(3);
+    goals["deadline"] = deadline.to_string().into();
+    let expired = site.post(&api, "goals", &goals).await.unwrap().id();
+    assert_eq!(site.closed(&api, &expired).await["status"], "expired");
+    let resumed = ask(&api, &["resume", &expired]).await;
+    let from = format!("resumed from        {expired}");
+    check(&resumed, 0, &["running", &from]);
+    let again = ask(&api, &["resume", &expired, "--json"]).await;
+    let told = format!("{expired} has been resumed before");
+    check(&again, 0, &[&told]);
+    let new = id_of(&again);
+    assert_ne!(new, expired);
+    check(
+        &resumed,
+        0,
+        &[&format!("courier watch {new} waits for its end")],
+    );
+    let jobs = site.jobs().await;
+    let job = jobs.iter().find(|job| job.operation == "goals.exportJob");
+    let end = serde_json::json!({ "job": job.unwrap().id, "word": "succeeded" });
+    let finish = site.http.post(format!("{}/__finish", site.graph_url));
+    let finish = finish.header("content-type", "application/json");
+    let finished = finish.body(end.to_string()).send().await.unwrap();
+    assert!(finished.status().is_success(), "{finished:?}");
+    check(&ask(&api, &["watch", &new]).await, 0, &["succeeded"]);
 }

@@ -125,9 +125,15 @@ async fn scene(world: &World) {
     let pause = refusal(429, "tooManyRequests", Some("3000"));
     world.simulator.script(Fault::new("goals.start", pause));
     world.post(&goals(world, 3, "RITM0041012")).await;
-    let mut export = world.export("dsar-12");
-    export["reference"] = "DSAR-2026-012".into();
-    world.post(&export).await;
+    for (number, received_on) in [(12, "2026-10-23"), (13, "2026-10-12"), (14, "2026-11-13")] {
+        let mut export = world.export(&format!("dsar-{number}"));
+        export["reference"] = format!("DSAR-2026-0{number}").into();
+        export["legal"] = json!({
+            "regulation": "gdpr", "receivedAt": format!("{received_on}T12:00:00Z"),
+            "timeZone": "Europe/Berlin", "holidays": "de",
+        });
+        world.post(&export).await;
+    }
     world
         .post(&schedule(world, 9, "<b>Team</b> \u{202e}9"))
         .await;

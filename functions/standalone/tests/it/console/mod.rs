@@ -4,6 +4,7 @@ mod acts;
 #[cfg(feature = "second-tier")]
 mod browser;
 mod doors;
+mod legal;
 mod requests;
 
 use bytes::Bytes;

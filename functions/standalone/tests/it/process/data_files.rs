@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use courier_testkit::tenants;
+use courier_testkit::world::TICKETS_KEY;
 
 use crate::process::deployment::{QUICK, Site, address};
 use crate::process::program::Courier;
@@ -88,6 +89,76 @@ async fn data_that_is_moved_away_or_replaced_while_it_is_used_makes_the_service_
     assert_eq!(site.calls().len(), calls, "nothing was sent to Graph");
     let known = site.post(&api, "first", &schedule).await.unwrap();
     assert_eq!((known.status, known.id()), (200, first.id()));
+    server.kill().await;
+}
+
+/// Whoever looks after operations is told that they go on, and is not asked for the key again.
+#[tokio::test]
+async fn console_of_a_service_that_is_unavailable_says_so_on_each_page_and_works_again_afterwards()
+{
+    let site = Site::new(QUICK).await;
+    let (server, api) = site.serve(&[]).await;
+    let client = reqwest::Client::builder().no_proxy();
+    let client = client.redirect(reqwest::redirect::Policy::none()).build();
+    let client = client.unwrap();
+    let log_in = client.post(format!("{api}/console/login"));
+    let log_in = log_in
+        .header("origin", &api)
+        .body(format!("key={TICKETS_KEY}"));
+    let logged_in = log_in.send().await.unwrap();
+    assert_eq!(logged_in.status(), 303);
+    let cookie = logged_in.headers()["set-cookie"].to_str().unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let schedule = tenants::schedule(&site.receiver, "871dbd5c-3a6a-4392-bfe1-042452793a50");
+    let id = site.post(&api, "first", &schedule).await.unwrap().id();
+    site.closed(&api, &id).await;
+    let operation = format!("/console/operations/{id}");
+    let shown = async |request: reqwest::RequestBuilder| {
+        let answer = request.header("cookie", &cookie).send().await.unwrap();
+        let (status, head) = (answer.status().as_u16(), answer.headers().clone());
+        (status, head, answer.text().await.unwrap())
+    };
+    let pages = [
+        "/console",
+        "/console/operations.csv",
+        &operation,
+        "/console/redeliver?callback=undeliverable",
+    ];
+    let file = site.path("data").join("courier.db");
+    std::fs::rename(&file, file.with_file_name("away")).unwrap();
+    for page in pages {
+        let (status, head, text) = shown(client.get(format!("{api}{page}"))).await;
+        assert_eq!(
+            (status, &head["retry-after"]),
+            (503, &"5".parse().unwrap()),
+            "{page}: {text}"
+        );
+        for words in [
+            "<h1>Not available just now</h1>",
+            "Operations go on by themselves as soon as it can",
+            "Try again",
+            "Log out",
+        ] {
+            assert!(text.contains(words), "{words:?} on {page}: {text}");
+        }
+        assert!(
+            !text.contains("courier.db") && !text.contains("name=\"key\""),
+            "{text}"
+        );
+    }
+    let act = client.post(format!("{api}{operation}/redeliver"));
+    let (status, _, text) = shown(act.header("origin", &api)).await;
+    assert_eq!(status, 503, "{text}");
+    assert!(text.contains("Not available just now"), "{text}");
+    std::fs::rename(file.with_file_name("away"), &file).unwrap();
+    for page in pages {
+        let (status, head, text) = shown(client.get(format!("{api}{page}"))).await;
+        assert_eq!(
+            (status, head.get("retry-after")),
+            (200, None),
+            "{page}: {text}"
+        );
+    }
     server.kill().await;
 }
 

@@ -113,6 +113,64 @@ async fn every_outgoing_call_goes_by_the_proxy_except_to_the_hosts_that_are_name
     assert_eq!(proxy.heads().len(), heads.len());
 }
 
+#[tokio::test]
+async fn doctor_asks_through_the_proxy_and_says_so_and_names_it_when_it_opens_no_tunnel() {
+    let site = Site::new(QUICK).await;
+    let proxy = Proxy::start().await;
+    let path = site.path("courier.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let ping = format!("--ping={}/hooks/graph", site.receiver.origin());
+    let arguments = ["doctor", "--config", path.to_str().unwrap(), &ping];
+    std::fs::write(&path, behind(&proxy, &text, "")).unwrap();
+    let ended = run(&arguments, &[PASSWORD]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.stdout.contains(RECEIVER_PASSWORD), "{ended:?}");
+    let told = |words: &str| ended.stdout.lines().any(|line| line.contains(words));
+    let (graph, receiver) = (&site.graph_url, site.receiver.origin());
+    for words in [
+        &format!("ok       Microsoft Graph: {graph} answers (401) in "),
+        &format!("ok       receiver {receiver} of tickets: reached through the proxy in "),
+        "the example of tickets was taken",
+    ] {
+        assert!(told(words), "{words:?} in {ended:?}");
+    }
+    let carried = ended.stdout.matches(" ms through the proxy").count();
+    assert_eq!(carried, 2, "Graph and its token endpoint: {ended:?}");
+    let heads = proxy.heads();
+    for begin in [
+        format!("GET {graph}/v1.0/organization "),
+        format!("GET {graph}/common/v2.0/"),
+        format!("POST {graph}/contoso.example/oauth2/"),
+        format!("HEAD {receiver}/ "),
+        format!("POST {receiver}/hooks/graph "),
+    ] {
+        let found = heads.iter().find(|head| head.starts_with(&begin));
+        let found = found.unwrap_or_else(|| panic!("{begin} in {heads:#?}"));
+        assert!(found.contains(BASIC), "{found}");
+    }
+
+    // Hosts that are named go without it, and the advice is another one.
+    std::fs::write(&path, behind(&proxy, &text, "no_proxy = [\"127.0.0.0/8\"]")).unwrap();
+    let ended = run(&arguments, &[PASSWORD]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.stdout.contains("the proxy"), "{ended:?}");
+    assert_eq!(proxy.heads().len(), heads.len());
+
+    let https = text
+        .replace(graph.as_str(), "https://graph.nowhere.example")
+        .replace(&receiver, "https://tickets.nowhere.example");
+    std::fs::write(&path, behind(&proxy, &https, "")).unwrap();
+    let ended = run(&arguments[..3], &[PASSWORD]).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let advice = "look at the proxy of [outbound]: its address and password";
+    assert!(ended.stdout.matches(advice).count() >= 4, "{ended:?}");
+    assert!(!ended.stdout.contains("look at DNS"), "{ended:?}");
+    for host in ["graph", "tickets"] {
+        let begin = format!("CONNECT {host}.nowhere.example:443 HTTP/1.1");
+        assert!(proxy.heads().iter().any(|head| head.starts_with(&begin)));
+    }
+}
+
 /// The names are the proxy's to resolve; literal private addresses of a receiver are refused all the same.
 #[tokio::test]
 async fn a_proxy_that_opens_no_tunnel_is_named_as_the_reason_and_no_name_is_resolved_here() {
