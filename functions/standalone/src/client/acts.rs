@@ -78,7 +78,7 @@ pub(crate) async fn erase(arguments: &Erase) -> anyhow::Result<ExitCode> {
 pub(crate) async fn act(arguments: &One, call: Call) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.target)?;
     let operation = connection.send(&call).await?.operation()?;
-    let now = (connection.clock)();
+    let now = connection.clock.now();
     let screen = Screen::of_output();
     print_operation(&operation, arguments.target.json, &screen, now)?;
     Ok(ExitCode::SUCCESS)
