@@ -119,7 +119,7 @@ pub(crate) enum Command {
     Restore(backup::Restore),
     /// Asks a running server how it is; exit code 0 if it is well.
     Healthcheck(healthcheck::Healthcheck),
-    /// Makes keys, passwords and secrets.
+    /// Makes keys, passwords and secrets, and shows the public keys of evidence.
     Key {
         #[command(subcommand)]
         command: KeyCommand,
@@ -205,4 +205,9 @@ pub(crate) enum KeyCommand {
     ///
     /// It is 32 random bytes, kept nowhere. Without an option it is an API key.
     New(key::Kind),
+    /// Prints the public keys that verify evidence, for whoever verifies it.
+    ///
+    /// As a JWK Set they are what a server lists at `GET /v1/evidence/keys`, and no server is needed. It never prints a private
+    /// key. The exit code is 2 when the configuration or a key is wrong, or no key is configured.
+    Public(key::Public),
 }

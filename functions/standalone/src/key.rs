@@ -1,16 +1,21 @@
 //! `courier key new`: makes a key, password or secret of 32 random bytes, prints it once, and prints what to configure.
+//! `courier key public`: prints the public keys that verify evidence, and never a private one.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clap::Args;
-use courier_core::crypto::evidence_keys::SigningKey;
+use courier_core::crypto::evidence_keys::{ListedKey, PublicKey, SigningKey, jwk_set};
 use courier_core::crypto::hmac::Encoding;
+use courier_core::crypto::secret::Secret;
 use sha2::{Digest, Sha256};
 
-use crate::output;
+use crate::failure::Usage;
+use crate::terminal::json_line;
+use crate::{output, settings};
 
 /// Kind of secret to make; an API key by default.
 #[derive(Args)]
@@ -31,6 +36,64 @@ pub(crate) struct Kind {
     /// Makes the key that signs evidence, and shows its public key and id.
     #[arg(long)]
     evidence_key: bool,
+}
+
+/// Whose public keys are wanted; those of the configuration by default.
+#[derive(Args)]
+pub(crate) struct Public {
+    /// The configuration file. Without it the environment must say COURIER_CONFIG=file:PATH.
+    #[arg(long, value_name = "FILE", conflicts_with = "key_file")]
+    config: Option<PathBuf>,
+    /// A file with a key as it may stand behind `evidence.keys`, instead of a configuration; `-` is standard input. It may
+    /// be given several times.
+    #[arg(long = "key-file", value_name = "FILE")]
+    key_file: Vec<PathBuf>,
+    /// Prints each key as PEM instead of all as a JWK Set.
+    #[arg(long)]
+    pem: bool,
+}
+
+pub(crate) fn public(arguments: Public) -> anyhow::Result<ExitCode> {
+    let keys = match arguments.key_file.as_slice() {
+        [] => configured(arguments.config)?,
+        files => files
+            .iter()
+            .map(|file| of_file(file))
+            .collect::<Result<_, _>>()?,
+    };
+    let text = match arguments.pem {
+        true => keys.iter().map(PublicKey::pem).collect(),
+        false => json_line(&jwk_set(&keys)),
+    };
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn configured(config: Option<PathBuf>) -> anyhow::Result<Vec<PublicKey>> {
+    let (config, document) = settings::load_config(config)?;
+    let keys = config.evidence.as_ref();
+    let keys = keys.ok_or_else(|| {
+        Usage::error(format!(
+            "{document} has no [evidence]: it names no key that signs"
+        ))
+    })?;
+    Ok(keys.public().cloned().collect())
+}
+
+fn of_file(file: &Path) -> anyhow::Result<PublicKey> {
+    let text = match file == Path::new("-") {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
+    };
+    let text = text.map_err(|error| {
+        Usage::error(format!(
+            "--key-file {} cannot be read: {error}",
+            file.display()
+        ))
+    })?;
+    let key = ListedKey::parse(&Secret::new(text.trim()));
+    let key = key.map_err(|rule| Usage::error(format!("--key-file {} {rule}", file.display())))?;
+    Ok(key.public().clone())
 }
 
 pub(crate) fn run(kind: Kind) -> anyhow::Result<ExitCode> {

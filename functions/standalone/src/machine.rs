@@ -251,7 +251,10 @@ async fn listen_for_requests(
 ) {
     let handle = move |request: http::Request<_>| {
         let (app, metrics) = (current.app(), Arc::clone(&metrics));
-        let doing = pace.busy.begin();
+        // A read whose answer is held until there is news waits for the clock to go on, so the clock must not wait for it.
+        let is_held =
+            request.method() == http::Method::GET && request.headers().contains_key("prefer");
+        let doing = (!is_held).then(|| pace.busy.begin());
         async move {
             let route = metrics::route(&request);
             let response = site::answer(&app, request).await;

@@ -112,9 +112,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Restore(arguments) => backup::restore(arguments).await,
             Command::Healthcheck(arguments) => healthcheck::run(&arguments).await,
             Command::Check { config, data } => check::run(config, data.as_deref()),
-            Command::Key {
-                command: KeyCommand::New(kind),
-            } => key::run(kind),
+            Command::Key { command } => match command {
+                KeyCommand::New(kind) => key::run(kind),
+                KeyCommand::Public(arguments) => key::public(arguments),
+            },
             Command::Submit(arguments) => client::submit::run(&arguments).await,
             Command::List(arguments) => client::listing::run(&arguments).await,
             Command::Show(arguments) => client::show::show(&arguments).await,

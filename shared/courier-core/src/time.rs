@@ -1,7 +1,7 @@
 //! Times and pauses. Time is an argument of the rules of this crate; only mains and tests make a [`Clock`].
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
@@ -25,6 +25,16 @@ pub(crate) fn earlier(time: Timestamp, pause: Duration) -> Timestamp {
 /// Writes a time as RFC 3339 in UTC, always with three decimals: such texts sort like the times they stand for.
 pub fn milliseconds(time: Timestamp) -> String {
     format!("{time:.3}")
+}
+
+/// Writes a time as an HTTP-date (RFC 9110, section 5.6.7), which has whole seconds and no year before 1970.
+pub fn http_date(time: Timestamp) -> String {
+    httpdate::fmt_http_date(SystemTime::from(time.max(Timestamp::UNIX_EPOCH)))
+}
+
+/// Parses an HTTP-date.
+pub fn parse_http_date(text: &str) -> Option<Timestamp> {
+    Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()
 }
 
 /// Parses a `date-time` of RFC 3339, section 5.6, and nothing else that the parser would accept.

@@ -97,7 +97,7 @@ fn printed(
     connection: &Connection,
     operation: &Value,
 ) -> anyhow::Result<ExitCode> {
-    let now = (connection.clock)();
+    let now = connection.clock.now();
     let screen = Screen::of_output();
     print_operation(operation, arguments.target.json, &screen, now)?;
     Ok(ExitCode::SUCCESS)

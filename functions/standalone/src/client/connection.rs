@@ -8,13 +8,13 @@ use anyhow::Context;
 use bytes::Bytes;
 use courier_core::error_chain::chain;
 use courier_core::outbound::{certificates, retry_after};
-use courier_core::time::Clock;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 
 use crate::client::arguments::Target;
 use crate::client::refusal::{Failure, Refusal};
+use crate::client::server_clock::ServerClock;
 use crate::client::target;
 use crate::terminal::span;
 use crate::{output, settings};
@@ -36,7 +36,7 @@ pub(crate) struct Connection {
     key: HeaderValue,
     http: reqwest::Client,
     timeout: Duration,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<ServerClock>,
     /// Where waits and repeats are told.
     tell: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -164,7 +164,7 @@ impl Connection {
             key,
             http,
             timeout: target.timeout,
-            clock: settings::clock(),
+            clock: Arc::new(ServerClock::new(settings::clock())),
             tell: Arc::new(output::tell),
         })
     }
@@ -187,7 +187,7 @@ impl Connection {
                 return Ok(answer);
             }
             let failure = self.failure(&answer);
-            let Some(pause) = pause(&answer, (self.clock)()) else {
+            let Some(pause) = pause(&answer, self.clock.now()) else {
                 return Err(failure);
             };
             if !failure.is_passing() || tries >= TRIES || waited + pause > POLITE_WAIT {
@@ -229,6 +229,7 @@ impl Connection {
         };
         let mut response = request.send().await.map_err(unanswered)?;
         let (status, headers) = (response.status(), response.headers().clone());
+        self.clock.read(&headers);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unanswered)? {
             body.extend_from_slice(&chunk);
@@ -258,7 +259,7 @@ impl Connection {
 
     /// Reads a refusal; an error without a problem document comes from something else than graph-courier.
     fn failure(&self, answer: &Answer) -> Failure {
-        if let Some(refusal) = Refusal::read(answer, (self.clock)()) {
+        if let Some(refusal) = Refusal::read(answer, self.clock.now()) {
             return Failure::Refused(Box::new(refusal));
         }
         let status = answer.status.as_u16();

@@ -26,7 +26,7 @@ pub(crate) async fn run(arguments: &List) -> anyhow::Result<ExitCode> {
     let mut found = 0;
     let mut is_first = true;
     let next = loop {
-        let call = call(arguments, cursor.as_deref(), (connection.clock)())?;
+        let call = call(arguments, cursor.as_deref(), connection.clock.now())?;
         let answer = connection.send(&call).await?;
         let next = if arguments.csv {
             print_csv(&answer, is_first, &screen)?;
@@ -38,7 +38,7 @@ pub(crate) async fn run(arguments: &List) -> anyhow::Result<ExitCode> {
                 let lines: String = operations.iter().map(json_line).collect();
                 output::print(&lines)?;
             } else if !operations.is_empty() {
-                let now = (connection.clock)();
+                let now = connection.clock.now();
                 output::print(&table(operations, &screen, now))?;
             }
             found += operations.len();

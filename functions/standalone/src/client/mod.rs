@@ -21,6 +21,7 @@ pub(crate) mod listing;
 mod moment;
 pub(crate) mod redeliver;
 mod refusal;
+mod server_clock;
 pub(crate) mod show;
 pub(crate) mod submit;
 mod target;

@@ -113,7 +113,7 @@ async fn send(
     connection: &Connection,
     dry_run: bool,
 ) -> anyhow::Result<(u64, Value)> {
-    let now = (connection.clock)();
+    let now = connection.clock.now();
     let since = moment("--since", arguments.since.as_deref(), Side::Before, now)?;
     let until = moment("--until", arguments.until.as_deref(), Side::Before, now)?;
     let mut cursor: Option<String> = None;
@@ -150,7 +150,7 @@ async fn preview(arguments: &Redeliver, connection: &Connection, count: u64) -> 
     filter
         .callback
         .get_or_insert_with(|| "undeliverable".to_owned());
-    let call = filtered(Call::get("/v1/operations"), &filter, (connection.clock)())?;
+    let call = filtered(Call::get("/v1/operations"), &filter, connection.clock.now())?;
     let document = connection.send(&call).await?.json()?;
     let operations = document["operations"].as_array().cloned();
     let operations = operations.unwrap_or_default();
@@ -170,7 +170,7 @@ fn show(operations: &[Value], json: bool, connection: &Connection) -> anyhow::Re
         let lines: String = operations.iter().map(json_line).collect();
         return output::print(&lines);
     }
-    let now = (connection.clock)();
+    let now = connection.clock.now();
     output::print(&table(operations, &Screen::of_output(), now))
 }
 

@@ -19,7 +19,7 @@ pub(crate) async fn show(arguments: &One) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&arguments.target)?;
     let answer = connection.send(&Call::get(path(&id))).await?;
     let operation = answer.operation()?;
-    let now = (connection.clock)();
+    let now = connection.clock.now();
     print_operation(&operation, arguments.target.json, &Screen::of_output(), now)?;
     Ok(Standing::of(&operation).code())
 }

@@ -24,7 +24,7 @@ use crate::terminal::{Screen, shown};
 pub(crate) async fn run(arguments: &Submit) -> anyhow::Result<ExitCode> {
     let parameters = parameters(arguments)?;
     let connection = Connection::open(&arguments.target)?;
-    let body = body(arguments, parameters, (connection.clock)())?;
+    let body = body(arguments, parameters, connection.clock.now())?;
     let mut call = Call::post("/v1/operations")
         .query("client", arguments.client.as_deref())
         .body(body);
@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: &Submit) -> anyhow::Result<ExitCode> {
         &operation,
         arguments.target.json,
         &screen,
-        (connection.clock)(),
+        connection.clock.now(),
     )?;
     let standing = Standing::of(&operation);
     // What is asked for here is the start alone.

@@ -20,6 +20,7 @@ async fn the_deployed_stack_does_what_the_readme_says() {
     let stack = Stack::deploy().await;
     strangers_are_turned_away(&stack).await;
     each_operation_ends_in_a_signed_callback(&stack).await;
+    an_event_in_the_intake_queue_begins_an_operation(&stack).await;
     the_schedule_finds_nothing_overdue(&stack).await;
     without_the_queue_graph_is_not_asked(&stack).await;
     the_logs_tell_metrics_and_no_secrets(&stack).await;
@@ -81,6 +82,32 @@ async fn each_operation_ends_in_a_signed_callback(stack: &Stack) {
     assert_eq!(list.status, 200, "{list:?}");
     let listed = list.body["operations"].as_array().map(Vec::len);
     assert_eq!(listed, Some(ids.len()), "{list:?}");
+}
+
+/// By the queue, the event source mapping, the function and the permissions of the template, switched on by `WithIntake`.
+async fn an_event_in_the_intake_queue_begins_an_operation(stack: &Stack) {
+    let begun = stack.simulator.calls("schedule.start").len();
+    let event = std::fs::read_to_string(root().join("events/intake-cloudevent.json")).unwrap();
+    let event: Value = serde_json::from_str(&event).unwrap();
+    let body = event["Records"][0]["body"].as_str().unwrap();
+    let queue = stack.output("IntakeQueueUrl");
+    let ministack = &stack.ministack;
+    ministack.send(queue, body).await;
+    stack
+        .eventually("the event began no operation", async || {
+            stack.simulator.calls("schedule.start").len() > begun
+        })
+        .await;
+    stack
+        .eventually("the event was not deleted", async || {
+            let depth = ministack.depth(queue).await;
+            depth.visible + depth.in_flight + depth.delayed == 0
+        })
+        .await;
+    let dead = ministack
+        .depth(stack.output("IntakeDeadLetterQueueUrl"))
+        .await;
+    assert_eq!(dead.visible, 0);
 }
 
 async fn the_schedule_finds_nothing_overdue(stack: &Stack) {

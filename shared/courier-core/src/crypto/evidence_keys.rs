@@ -54,7 +54,8 @@ impl ListedKey {
         SigningKey::parse(text).map(Self::Private)
     }
 
-    fn public(&self) -> &PublicKey {
+    /// Returns the public key, whichever part of it was listed.
+    pub fn public(&self) -> &PublicKey {
         match self {
             Self::Private(key) => &key.public,
             Self::Public(key) => key,
@@ -85,9 +86,14 @@ impl EvidenceKeys {
 
     /// Returns the public keys as a JWK Set (RFC 7517), each also in PEM.
     pub fn jwk_set(&self) -> Value {
-        let keys: Vec<Value> = self.public().map(PublicKey::jwk).collect();
-        json!({ "keys": keys })
+        jwk_set(self.public())
     }
+}
+
+/// Returns public keys as a JWK Set (RFC 7517), each also in PEM.
+pub fn jwk_set<'k>(keys: impl IntoIterator<Item = &'k PublicKey>) -> Value {
+    let keys: Vec<Value> = keys.into_iter().map(PublicKey::jwk).collect();
+    json!({ "keys": keys })
 }
 
 impl SigningKey {

@@ -61,9 +61,7 @@ impl Budget {
         id: &OperationId,
         now: Timestamp,
     ) -> Result<(), Duration> {
-        let key = format!("{tenant}/{}", budget.name);
-        let burst = (f64::from(budget.requests) / 10.0).max(1.0);
-        let rate = f64::from(budget.requests) * 0.9 / f64::from(budget.seconds);
+        let (key, burst, rate) = purse(tenant, budget);
         let mut queues = lock(&self.queues);
         let turns = queues.entry(key.clone()).or_default();
         let next = match turns.at.get(id).copied() {
@@ -82,6 +80,25 @@ impl Budget {
         }
         Err(elapsed(now, turn))
     }
+
+    /// Takes one request that is sent at once, such as one for the next page of an answer.
+    ///
+    /// What is not there for it is owed, and whoever comes next waits longer.
+    pub(crate) fn charge(&self, tenant: &str, budget: &BudgetSpec, now: Timestamp) {
+        let (key, burst, rate) = purse(tenant, budget);
+        let mut buckets = lock(&self.buckets);
+        refilled(&mut buckets, &key, burst, rate, now).left -= 1.0;
+    }
+}
+
+/// Returns the key of a budget, how many requests may be sent at once, and how many in a second.
+fn purse(tenant: &str, budget: &BudgetSpec) -> (String, f64, f64) {
+    let requests = f64::from(budget.requests);
+    (
+        format!("{tenant}/{}", budget.name),
+        (requests / 10.0).max(1.0),
+        requests * 0.9 / f64::from(budget.seconds),
+    )
 }
 
 impl Turns {
@@ -116,18 +133,26 @@ fn take(
     per_second: f64,
     now: Timestamp,
 ) -> Result<(), Duration> {
-    if !buckets.contains_key(key) {
-        buckets.insert(
-            key.to_owned(),
-            Bucket {
-                left: size,
-                at: now,
-            },
-        );
-    }
-    let Some(bucket) = buckets.get_mut(key) else {
+    let bucket = refilled(buckets, key, size, per_second, now);
+    if bucket.left >= 1.0 {
+        bucket.left -= 1.0;
         return Ok(());
-    };
+    }
+    Err(Duration::from_secs_f64((1.0 - bucket.left) / per_second))
+}
+
+/// Returns the bucket with what has come in until now; a new one is full.
+fn refilled<'a>(
+    buckets: &'a mut HashMap<String, Bucket>,
+    key: &str,
+    size: f64,
+    per_second: f64,
+    now: Timestamp,
+) -> &'a mut Bucket {
+    let bucket = buckets.entry(key.to_owned()).or_insert(Bucket {
+        left: size,
+        at: now,
+    });
     let refilled = bucket.left + elapsed(bucket.at, now).as_secs_f64() * per_second;
     bucket.left = refilled.min(size);
     // Callers read the clock before they take the lock, so `now` may be a little earlier than the last one; when it is
@@ -135,11 +160,7 @@ fn take(
     if now > bucket.at || elapsed(now, bucket.at) > MAX_IGNORED_STEP_BACK {
         bucket.at = now;
     }
-    if bucket.left >= 1.0 {
-        bucket.left -= 1.0;
-        return Ok(());
-    }
-    Err(Duration::from_secs_f64((1.0 - bucket.left) / per_second))
+    bucket
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

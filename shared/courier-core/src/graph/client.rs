@@ -124,12 +124,13 @@ impl Graph {
     /// Polls a URL of Graph once. Returns the `client-request-id` and the answer.
     ///
     /// Of a collection, `at` is where the answer has its array: the pages after the first are read too, up to ten, and all
-    /// of them within the time of one call. What is left out then keeps its link, so that nothing counts as absent.
+    /// of them within the time of one call. What is left out then keeps its link, so that nothing counts as absent. `pay` is
+    /// called before each of these pages is asked for.
     pub(crate) async fn poll(
         &self,
         subject: Subject<'_>,
         location: &str,
-        at: Option<&str>,
+        (at, pay): (Option<&str>, &(dyn Fn() + Sync)),
         token: &Secret,
     ) -> Result<(String, GraphReply), Unsendable> {
         let version = &subject.operation.start.version;
@@ -146,6 +147,7 @@ impl Graph {
             let Some(next) = at.and_then(|at| next_page(&first, at)) else {
                 break;
             };
+            pay();
             let Ok(Ok(page)) = timeout_at(ends_at, self.get(&next, version, &headers)).await else {
                 break;
             };

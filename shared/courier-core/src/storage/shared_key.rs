@@ -1,18 +1,17 @@
 //! Signs requests to Azure's blob service with the account's key
 //! ([Authorize with Shared Key](https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key)).
 
-use std::time::SystemTime;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use jiff::Timestamp;
 use url::Url;
 
 use super::SERVICE_VERSION;
 use crate::config::Storage;
+use crate::time::http_date;
 
 /// Returns the headers of a request without a body.
 pub(super) fn headers(storage: &Storage, method: &Method, url: &Url, now: Timestamp) -> HeaderMap {
-    let date = httpdate::fmt_http_date(SystemTime::from(now));
+    let date = http_date(now);
     let text = string_to_sign(&storage.account, method, url, &date, SERVICE_VERSION);
     let signature = storage.key.sign(&text);
     // A PUT without content must say so, or Azure answers 411; of a length of 0 nothing is signed.

@@ -92,7 +92,11 @@ impl Follower {
             // An answer that says only that nothing has changed may leave the suggestion out.
             news = self.suggested(&headers).unwrap_or(news);
             let held = headers.contains_key("preference-applied");
-            let pause = self.pause(news, held, hold.is_none());
+            let mut pause = self.pause(news, held, hold.is_none());
+            if let Some(soon) = self.connection.clock.measured_after() {
+                // What the server suggests may be over in a moment, by its clock.
+                pause = pause.min(soon.max(self.least_pause));
+            }
             hold = self.holds.then(|| news.clamp(LEAST_HOLD, LONGEST_HOLD));
             tokio::time::sleep(pause).await;
         }
@@ -122,10 +126,12 @@ impl Follower {
         Ok((answer.headers, operation))
     }
 
-    /// Returns when the server expects news.
+    /// Returns when the server expects news. It counts by its clock, and pauses are made by ours.
     fn suggested(&self, headers: &HeaderMap) -> Option<Duration> {
-        let now = (self.connection.clock)();
-        retry_after::parse(headers.get("retry-after"), headers.get("date"), now)
+        let clock = &self.connection.clock;
+        let (asked, date) = (headers.get("retry-after"), headers.get("date"));
+        let pause = retry_after::parse(asked, date, clock.now())?;
+        Some(clock.here(pause))
     }
 
     /// Returns the pause before the next request.

@@ -104,7 +104,7 @@ pub(crate) async fn follow(
             () = stop.asked() => break,
         }
         if let View::Live(live) = &mut view {
-            live.draw(&watched, (connection.clock)())?;
+            live.draw(&watched, connection.clock.now())?;
         }
     }
     conclude(view, &watched, connection, json)
@@ -147,7 +147,7 @@ fn take(
     view: &mut View,
     connection: &Connection,
 ) -> anyhow::Result<()> {
-    let now = (connection.clock)();
+    let now = connection.clock.now();
     match news {
         News::Operation(index, operation) => {
             if let View::Lines(lines) = view {
@@ -181,7 +181,7 @@ fn conclude(
     connection: &Connection,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let now = (connection.clock)();
+    let now = connection.clock.now();
     match view {
         View::Silent => {
             let screen = Screen::of_output();

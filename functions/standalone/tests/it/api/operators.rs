@@ -146,19 +146,80 @@ async fn what_an_operator_does_is_in_the_history_with_its_name() {
         ),
         (&all[2], vec![("ended", "client tickets")]),
     ] {
-        let history = call(&world, NIGHT, "GET", &path(id, "/history"), "").await;
-        let lines = history.body["history"].as_array().unwrap();
-        let acts = lines.iter().filter(|line| line["by"].is_string());
-        let acts: Vec<_> = acts
-            .map(|line| {
-                (
-                    line["event"].as_str().unwrap(),
-                    line["by"].as_str().unwrap(),
-                )
-            })
-            .collect();
-        assert_eq!(acts, expected);
+        let acts = acts(&world, id).await;
+        assert_eq!(acts, named(&expected));
     }
+}
+
+/// Returns what callers have done to an operation: the event of each line that has `by`, and who it was.
+async fn acts(world: &World, id: &str) -> Vec<(String, String)> {
+    let path = format!("/v1/operations/{id}/history");
+    let history = call(world, NIGHT, "GET", &path, "").await;
+    let lines = history.body["history"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let acts = lines.filter(|line| line["by"].is_string());
+    acts.map(|line| (text(&line["event"]), text(&line["by"])))
+        .collect()
+}
+
+fn named(acts: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = acts.iter();
+    owned
+        .map(|(event, by)| ((*event).to_owned(), (*by).to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn redeliveries_and_a_new_receiver_name_the_operator_in_the_history() {
+    let world = World::with(operators).await;
+    let id = world.post(&world.schedule()).await.id();
+    world.closed(&id).await;
+    let path = format!("/v1/operations/{id}/callback");
+    let elsewhere = json!({ "url": world.receiver.url("/elsewhere") }).to_string();
+    let changed = call(&world, NIGHT, "PATCH", &path, &elsewhere).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    let one = format!("{path}/redeliver");
+    let answer = call(&world, HELPDESK, "POST", &one, "").await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    world.closed(&id).await;
+    let all = "/v1/operations/callback/redeliver?callback=delivered&client=tickets";
+    let answer = call(&world, NIGHT, "POST", all, "").await;
+    assert_eq!(answer.body["redelivered"], json!([id]), "{answer:?}");
+    world.closed(&id).await;
+    world.call("POST", &one, &[], "").await;
+    let closed = world.closed(&id).await;
+    assert_eq!(closed["callback"]["attempts"], 4);
+    let expected = [
+        ("callbackChanged", "operator night-shift"),
+        ("redeliveryAsked", "operator helpdesk"),
+        ("redeliveryAsked", "operator night-shift"),
+        ("redeliveryAsked", "client tickets"),
+    ];
+    assert_eq!(acts(&world, &id).await, named(&expected));
+}
+
+#[tokio::test]
+async fn a_resumed_operation_names_the_operator_who_was_the_first_to_ask_for_it() {
+    let world = World::with(|setup| {
+        operators(setup);
+        setup.simulator.durations.schedule_seconds = 3000.0;
+    })
+    .await;
+    let mut body = world.schedule();
+    let deadline = world.clock.now() + Duration::from_secs(1000);
+    body["deadline"] = deadline.to_string().into();
+    let expired = world.post(&body).await.id();
+    assert_eq!(world.closed(&expired).await["status"], "expired");
+    let path = format!("/v1/operations/{expired}/resume");
+    let resumed = call(&world, HELPDESK, "POST", &path, "").await;
+    assert_eq!(resumed.status, 202, "{resumed:?}");
+    let again = call(&world, NIGHT, "POST", &path, "").await;
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.id(), resumed.id());
+    world.closed(&resumed.id()).await;
+    let expected = named(&[("resumed", "operator helpdesk")]);
+    assert_eq!(acts(&world, &resumed.id()).await, expected);
+    assert_eq!(acts(&world, &expired).await, []);
 }
 
 #[tokio::test]

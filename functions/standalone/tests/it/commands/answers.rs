@@ -352,3 +352,24 @@ async fn a_request_is_sent_as_the_api_says_and_names_its_client_key_and_note() {
     );
     assert_eq!(asked[3].body, json!({ "note": "seen" }));
 }
+
+/// The server's clock may run ahead, as that of `courier dev --speed` does.
+#[tokio::test]
+async fn times_are_those_of_the_servers_clock() {
+    let server = StandIn::start(|asked, _| {
+        let ended = asked.call.contains(&id(2));
+        let mut shown = operation(&asked.call[19..], "succeeded", ended);
+        shown["deadline"] = "2099-11-21T20:12:30.000Z".into();
+        let date = ("date", "Sat, 21 Nov 2099 20:00:00 GMT");
+        let json = ("content-type", "application/json");
+        answer(200, &[json, date], shown)
+    })
+    .await;
+    let shown = ask(&server.url, &["show", &id(1)]).await;
+    assert!(shown.stdout.contains("in 12 min"), "{shown:?}");
+    let watched = ask(&server.url, &["watch", &id(2)]).await;
+    assert!(
+        watched.stdout.starts_with("2099-11-21T20:00:0"),
+        "{watched:?}"
+    );
+}

@@ -28,8 +28,13 @@ signed = { dialect = "github", secrets = ["env:GITHUB_SECRET"] }
 "#;
 
 pub(super) async fn world() -> World {
+    world_with("").await
+}
+
+/// Returns a World with these clients, and with further tables in its configuration.
+pub(super) async fn world_with(tables: &str) -> World {
     World::with(|setup| {
-        let config = setup.config.replace("[seal]\n", CLIENTS);
+        let config = setup.config.replace("[seal]\n", CLIENTS) + tables;
         let mine = "[clients.tickets]\nevent_origins = [\"eventgrid.azure.net\", \"ours.example\"]";
         let hers = "[clients.hr]\nevent_origins = [\"ours.example\"]\nrequests_per_minute = 90";
         setup.config = config

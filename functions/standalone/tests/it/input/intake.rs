@@ -1,11 +1,14 @@
 //! Requests that arrive in a client's queue.
 
+use std::time::Duration;
+
 use courier_core::http::intake::{self, Refusal, Taken};
-use courier_testkit::world::{HR_KEY, World};
+use courier_testkit::receiver::Receiver;
+use courier_testkit::world::{HR_KEY, TestClock, World};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::events::{event, with, world};
+use super::events::{event, with, world, world_with};
 use crate::rules::read;
 
 const QUEUE: &str = "courier-intake";
@@ -101,6 +104,40 @@ async fn a_message_that_cannot_be_a_request_is_refused_and_one_that_is_no_event_
     let taken = intake::take(&world.app, "other", &sample("cloudevent"), Timestamp::MAX).await;
     assert!(matches!(taken, Taken::Unreadable(_)), "{taken:?}");
     assert!(world.simulator.journal().is_empty());
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_as_an_event_with_its_rule_and_none_of_its_values() {
+    let target = Receiver::start(TestClock::new().function()).await.unwrap();
+    let events = format!(
+        "\n[events]\nsource = \"https://courier.example\"\nurl = \"{}/events\"\n\
+         signing_secrets = [\"env:SIGNING_NEW\"]\n",
+        target.origin()
+    );
+    let world = world_with(&events).await;
+    let mut wrong = event();
+    wrong["data"]["parameters"]["teamId"] = "canary-team".into();
+    // The announcement of a refused announcement would come back too.
+    let ours = with(json!({ "type": "io.graph-courier.operation.ended" }));
+    for message in [wrong, ours] {
+        let refusal = refusal(&world, &message).await;
+        intake::refused(&world.app, &refusal);
+    }
+    world.app.flush_events(Duration::from_secs(5)).await;
+    let [told] = &target.journal()[..] else {
+        panic!("{:?}", target.journal());
+    };
+    let told: Value = serde_json::from_slice(&told.body).unwrap();
+    assert_eq!(told["type"], "io.graph-courier.operation.refused");
+    assert_eq!(told["correlationid"], event()["correlationid"]);
+    assert_eq!(
+        told["data"],
+        json!({
+            "request": { "source": event()["source"], "id": event()["id"] },
+            "problem": "invalid-request",
+            "detail": "/parameters/teamId must be a GUID",
+        })
+    );
 }
 
 /// No header takes a caller of HTTP for the queue's client, who has no other credential.

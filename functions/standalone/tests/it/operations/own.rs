@@ -6,7 +6,7 @@ use std::time::Duration;
 use courier_core::catalogue::Catalogue;
 use courier_testkit::tenants::CONFIG;
 use courier_testkit::world::{Setup, World};
-use graph_simulator::Declared;
+use graph_simulator::{Action, Declared, Fault};
 use serde_json::{Value, json};
 
 use crate::process::program::run;
@@ -155,4 +155,39 @@ async fn check_names_file_line_key_and_rule_of_a_faulty_file() {
     ] {
         assert!(ended.stdout.contains(line), "{line}: {ended:?}");
     }
+}
+
+/// Graph counts each page of a collection as a request, so the shared budget pays for each.
+#[tokio::test]
+async fn pages_after_the_first_are_paid_from_the_shared_budget() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/courier-core/catalogue");
+    let directory = tempfile::tempdir().unwrap();
+    let read = |name: &str| std::fs::read_to_string(shipped.join(name)).unwrap();
+    let budget =
+        "restart = \"idempotent\"\nbudget = { name = \"audit\", requests = 1, seconds = 120 }";
+    let text = read("audit.query.toml")
+        .replace("\"audit.query\"", "\"community.create\"")
+        .replace("restart = \"idempotent\"", budget);
+    std::fs::write(directory.path().join("community.create.toml"), text).unwrap();
+    let simulated = directory.path().join("community.create.sim.toml");
+    std::fs::write(simulated, read("audit.query.sim.toml")).unwrap();
+    let world = World::with(|setup| {
+        with_own(setup);
+        setup.catalogue = Catalogue::with_directory(directory.path(), &[]).unwrap();
+        setup.simulator.catalogue = Declared::folder(directory.path()).unwrap();
+    })
+    .await;
+    let lost = Fault::new("community.create.start", Action::LostAfter);
+    world.simulator.script(lost);
+    let mut body = request(&world);
+    body["parameters"] = json!({ "from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z" });
+    let id = world.post(&body).await.id();
+    let ended = world.closed(&id).await;
+    assert_eq!(ended["status"], "succeeded", "{ended}");
+    let pages = world.simulator.calls("community.create.find");
+    assert_eq!(pages.len(), 2, "{pages:?}");
+    let polls = world.simulator.calls("community.create.poll");
+    let pause = polls[0].at.duration_since(pages[1].at).as_secs();
+    // Two requests in 120 seconds each, of which nine in ten are used.
+    assert!(pause >= 240, "the second page was not paid for: {pause}");
 }

@@ -20,6 +20,9 @@ use crate::binaries::{path_with, root};
 use crate::cloud::{is_closed, secrets};
 
 const NAME: &str = "courier";
+/// The client whose requests come in the intake queue of the stack.
+const INTAKE_CLIENT: &str = "[clients.bus]\ntenant = \"contoso\"\nsource = \"sqs:courier-intake\"\n\
+    operations = [\"team.schedule\"]\n[seal]";
 /// What one wait may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(100);
@@ -90,6 +93,7 @@ impl Stack {
             .put_secret("courier/secrets", &secrets().to_string())
             .await;
         let text = CONFIG
+            .replace("[seal]", INTAKE_CLIENT)
             .replace("{graph}", &simulator.base_url())
             .replace("{receiver}", &receiver.origin())
             .replace("env:", &format!("aws-secret:{arn}#"));
@@ -99,6 +103,7 @@ impl Stack {
             format!("SecretArns={config},{arn}"),
             format!("Architecture={ARCHITECTURE}"),
             "WithFunctionUrl=true".to_owned(),
+            "WithIntake=true".to_owned(),
             "StartReservedConcurrency=20".to_owned(),
             "OnMiniStack=true".to_owned(),
         ];

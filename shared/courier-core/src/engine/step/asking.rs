@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::calls::{
-    check_throttling, is_forbidden, is_unauthorized, note_reply, take_turn, tenant,
+    charge, check_throttling, is_forbidden, is_unauthorized, note_reply, take_turn, tenant,
 };
 use crate::catalogue::places::unwrapped;
 use crate::catalogue::{Operation, pointer};
@@ -117,7 +117,9 @@ async fn try_poll(
     let kind = tenant.token_kind(operation);
     let token = app.tokens.get(tenant, kind, &app.config.sealer).await?;
     take_turn(app, record, operation)?;
-    let polled = app.graph.poll(subject, &location, at, &token).await;
+    let pay = || charge(app, record, operation);
+    let polled = app.graph.poll(subject, &location, (at, &pay), &token);
+    let polled = polled.await;
     let (id, reply) = polled.map_err(|error| unsendable(record, &error))?;
     Ok((id, reply, Some(token)))
 }

@@ -152,6 +152,15 @@ pub(super) fn take_turn(app: &App, record: &Record, operation: &Operation) -> Re
     })
 }
 
+/// Has the shared budget pay for a request that cannot wait for its turn.
+///
+/// The next page of an answer is one: to begin again with the first page would cost more than it saves.
+pub(super) fn charge(app: &App, record: &Record, operation: &Operation) {
+    if let Some(budget) = &operation.budget {
+        app.budget.charge(&record.tenant, budget, app.now());
+    }
+}
+
 /// Returns all parameters of the start, or what is wrong with the sealed ones.
 fn open_parameters(app: &App, record: &Record) -> Result<Map<String, Value>, &'static str> {
     let unreadable = "the parameters of the start cannot be opened";
