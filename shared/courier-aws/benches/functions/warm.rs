@@ -19,6 +19,9 @@ const JOB: Duration = Duration::from_secs(600);
 const RUNNING: Duration = Duration::from_millis(2_200);
 /// Later than the watchdog.
 const LATE: Duration = Duration::from_secs(80);
+/// Later than the end of a job by so much that nothing is learnt of its length: the looks at later operations would follow
+/// from it.
+const OVER: Duration = Duration::from_secs(1_300);
 /// A configuration is read anew after so long.
 const STALE: Duration = Duration::from_secs(15 * 60);
 const MB: f64 = 1e6;
@@ -113,7 +116,7 @@ impl Bench {
             let answer = cloud.post(&format!("bench-{index}"), &body).await;
             ensure!(answer.status == 202, "{answer:?}");
         }
-        for pause in [RUNNING, RUNNING, LATE, JOB] {
+        for pause in [RUNNING, RUNNING, LATE, OVER] {
             cloud.clock.advance(pause);
             mapping.drain().await;
         }
@@ -147,7 +150,7 @@ impl Bench {
         self.cloud.clock.advance(LATE);
         self.mapping.drain().await;
 
-        self.cloud.clock.advance(JOB);
+        self.cloud.clock.advance(OVER);
         self.refresh().await?;
         let (cpu, batch) = self.batch(size).await?;
         ensure!(batch.deleted.len() == size, "{batch:?}");
