@@ -186,6 +186,7 @@ fn facts(site: &Site<'_>, caller: &Caller, operation: &Value) -> Markup {
             text(&target["eventId"]).map(|id| html! { code { (id) } }),
         ),
         ("Follows on", link("resumedFrom")),
+        ("Goes on as", link("resumedAs")),
         ("Before it", link("previous")),
     ];
     html! {

@@ -174,6 +174,7 @@ pub(crate) fn lines(operation: &Value, now: Timestamp) -> Vec<Vec<String>> {
     }
     line("previous", text(&operation["previous"]));
     line("resumed from", text(&operation["resumedFrom"]));
+    line("resumed as", text(&operation["resumedAs"]));
     line("result", text(&operation["result"]));
     let error = &operation["error"];
     if error.is_object() {

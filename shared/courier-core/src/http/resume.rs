@@ -10,6 +10,7 @@ use crate::engine::app::App;
 use crate::graph::foreign;
 use crate::http::problem::Problem;
 use crate::http::request::FIRST_REVISION;
+use crate::lifecycle::Event;
 use crate::operation::message::Message;
 use crate::operation::{
     CallbackTarget, Delivery, GraphView, HistoryEntry, OperationId, Outcome, Reason, Record,
@@ -20,13 +21,13 @@ use crate::time::later;
 
 /// Begins an operation that follows the job of `ended`, or returns the one that an earlier request began.
 ///
-/// The ended operation keeps its outcome and its completion; the new one gets its own.
+/// The ended operation keeps its outcome and its completion, and names the new one, which gets its own.
 pub(super) async fn resume(
     session: Session<'_>,
     ended: Record,
 ) -> Result<Response<Bytes>, Problem> {
     let app = session.app;
-    let mut record = resumed(app, ended)?;
+    let mut record = resumed(app, ended.clone())?;
     if let Some(line) = record.history.last_mut() {
         line.by = Some(session.who.label());
     }
@@ -45,6 +46,9 @@ pub(super) async fn resume(
         if let Err(error) = app.queue.send(&message, due).await {
             tracing::error!(operation.id = %record.id, %error, "could not queue the first poll of a resumed operation; the sweeper queues it");
         }
+    }
+    if session.change(ended, Event::Resumed).await.is_err() {
+        tracing::warn!(operation.id = %record.id, "could not note in the ended operation that this one goes on with its job; the same request notes it");
     }
     let mut response = session.state(&record);
     insert(response.headers_mut(), "location", &path(&record));
@@ -85,6 +89,7 @@ fn resumed(app: &App, ended: Record) -> Result<Record, Problem> {
     let first_poll = allowed.clamp(now, deadline.max(now));
     Ok(Record {
         resumed_from: Some(ended.id.clone()),
+        resumed_as: None,
         revision: FIRST_REVISION,
         callback,
         created_at: now,

@@ -151,7 +151,7 @@ pub static CALLS: [Call; 22] = [
         ("POST", "/v1/operations/{id}/resume"),
         Access::Writers,
         &[],
-        "Goes on following the job of an operation that ended as `expired` or `monitor_gone`, as a new operation that names it in `resumedFrom`.",
+        "Goes on following the job of an operation that ended as `expired` or `monitor_gone`, as a new operation. Its `resumedFrom` names the ended one, whose `resumedAs` names it.",
     ),
     call(
         Handler::Acknowledge,

@@ -41,6 +41,23 @@ impl Rules<'_> {
         written(record, Next::Drop)
     }
 
+    /// Notes the operation that goes on with the job of this one, which keeps its outcome.
+    pub(super) fn resumed(&self) -> Decision {
+        let has_ended = self.record.state.outcome().is_some();
+        if !has_ended || self.record.erased_at.is_some() || self.record.resumed_as.is_some() {
+            return only(Next::Drop);
+        }
+        let mut record = self.changed();
+        let next = record.id.resumed();
+        self.note(
+            &mut record,
+            "resumeAsked",
+            Some(format!("goes on as {next}")),
+        );
+        record.resumed_as = Some(next);
+        written(record, Next::Drop)
+    }
+
     /// Queues a new message in place of the one that may be lost.
     ///
     /// The write keeps the next sweep from doing the same again at once.

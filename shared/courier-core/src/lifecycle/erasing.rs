@@ -17,6 +17,7 @@ impl Rules<'_> {
         record.reference = None;
         record.person = None;
         record.acknowledged = None;
+        record.resumed_as = None;
         record.parameters.clear();
         record.sealed_parameters = None;
         record.callback = None;

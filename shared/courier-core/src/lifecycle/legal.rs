@@ -83,6 +83,7 @@ fn is_watching(event: &Event) -> bool {
         | Event::Retargeted(_)
         | Event::Erased
         | Event::Acknowledged { .. }
+        | Event::Resumed
         | Event::LegalClockChanged(_)
         | Event::Requested { .. }
         | Event::Restored { .. } => false,

@@ -94,6 +94,8 @@ pub enum Event {
         by: String,
         note: String,
     },
+    /// Another operation goes on with the job.
+    Resumed,
     /// Somebody has extended, stopped or resumed the legal clock.
     LegalClockChanged(Box<LegalChange>),
     /// Somebody asked for this event: kind and name of the caller, which the history repeats.
@@ -268,6 +270,7 @@ impl Rules<'_> {
             Event::Retargeted(target) => self.retargeted(target),
             Event::Erased => self.erased(),
             Event::Acknowledged { by, note } => self.acknowledged(by, note),
+            Event::Resumed => self.resumed(),
             Event::LegalClockChanged(change) => self.legal_clock_changed(change),
             Event::Requested { by, event } => Rules {
                 by: Some(by),

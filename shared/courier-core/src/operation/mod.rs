@@ -110,6 +110,9 @@ pub struct Record {
     /// The operation that ended before its job did; this one follows the same job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed_from: Option<OperationId>,
+    /// The operation that goes on with the job of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_as: Option<OperationId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Map<String, Value>>,
     /// Secrets of the result, sealed; they are given once, in the callback.

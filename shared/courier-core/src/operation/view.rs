@@ -97,6 +97,7 @@ fn without_callback(record: &Record, now: Timestamp) -> Value {
     for (name, id) in [
         ("previous", &record.previous),
         ("resumedFrom", &record.resumed_from),
+        ("resumedAs", &record.resumed_as),
     ] {
         if let Some(id) = id {
             document[name] = json!(id);

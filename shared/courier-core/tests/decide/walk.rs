@@ -63,6 +63,7 @@ pub(crate) fn accepted(operation: &str, with_callback: bool) -> Record {
         last_monitor: None,
         previous: None,
         resumed_from: None,
+        resumed_as: None,
         sealed_result: None,
         follow_up: None,
         result: None,

@@ -106,6 +106,7 @@ fn record(operation: &str, state: State) -> Record {
         last_monitor: None,
         previous: None,
         resumed_from: None,
+        resumed_as: None,
         sealed_result: None,
         follow_up: None,
         result: None,

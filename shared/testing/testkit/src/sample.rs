@@ -54,6 +54,7 @@ pub fn sample_record(id: &OperationId) -> Record {
         last_monitor: None,
         previous: None,
         resumed_from: None,
+        resumed_as: None,
         sealed_result: None,
         follow_up: None,
         result: None,

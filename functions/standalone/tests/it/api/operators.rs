@@ -199,7 +199,7 @@ async fn redeliveries_and_a_new_receiver_name_the_operator_in_the_history() {
 }
 
 #[tokio::test]
-async fn a_resumed_operation_names_the_operator_who_was_the_first_to_ask_for_it() {
+async fn a_resumed_operation_and_the_ended_one_name_each_other_and_who_was_the_first_to_ask() {
     let world = World::with(|setup| {
         operators(setup);
         setup.simulator.durations.schedule_seconds = 3000.0;
@@ -219,7 +219,13 @@ async fn a_resumed_operation_names_the_operator_who_was_the_first_to_ask_for_it(
     world.closed(&resumed.id()).await;
     let expected = named(&[("resumed", "operator helpdesk")]);
     assert_eq!(acts(&world, &resumed.id()).await, expected);
-    assert_eq!(acts(&world, &expired).await, []);
+    let expected = named(&[("resumeAsked", "operator helpdesk")]);
+    assert_eq!(acts(&world, &expired).await, expected);
+    let ended = world.operation(&expired).await;
+    assert_eq!(
+        (&ended["status"], &ended["resumedAs"]),
+        (&json!("expired"), &json!(resumed.id())),
+    );
 }
 
 #[tokio::test]

@@ -353,6 +353,7 @@ fn records_external_effect(event: &Event) -> bool {
         | Event::RedeliveryRequested
         | Event::Erased
         | Event::Acknowledged { .. }
+        | Event::Resumed
         | Event::LegalClockChanged(_)
         | Event::Requested { .. }
         | Event::Overdue

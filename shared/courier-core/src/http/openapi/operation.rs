@@ -36,7 +36,7 @@ pub(super) fn document() -> Value {
             } },
             "expectedBy": time(), "legal": reference("LegalClock"),
             "evidence": evidence::head(),
-            "previous": { "type": "string" }, "resumedFrom": { "type": "string" },
+            "previous": { "type": "string" }, "resumedFrom": { "type": "string" }, "resumedAs": { "type": "string" },
             "acknowledged": { "type": "object", "properties": { "at": time(), "by": { "type": "string" }, "note": { "type": "string" } } },
             "erasedAt": time(),
             "callback": { "type": "object", "required": ["status", "attempts", "lastStatus", "nextAttemptAt", "origin", "profile", "eventId"], "properties": {

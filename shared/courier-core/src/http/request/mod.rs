@@ -279,6 +279,7 @@ impl<'a> NewOperation<'a> {
             last_monitor: None,
             previous: self.previous.clone(),
             resumed_from: None,
+            resumed_as: None,
             result: None,
             sealed_result: None,
             follow_up: None,

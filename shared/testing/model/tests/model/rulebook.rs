@@ -327,6 +327,7 @@ fn accepted(operation: u8, work: Work, with_callback: bool) -> Record {
         last_monitor: None,
         previous: None,
         resumed_from: None,
+        resumed_as: None,
         sealed_result: None,
         follow_up: None,
         result: None,
