@@ -82,7 +82,10 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
+    // One thread suffices for more than a thousand operations a second, beside the threads of the data file. With two, each
+    // operation costs a fifth more, because they wake each other up (docs/performance.md).
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()?;
     runtime.block_on(async {

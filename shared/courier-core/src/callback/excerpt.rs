@@ -3,6 +3,8 @@
 //! Receivers repeat what they were sent, mostly in error pages: the URL, a token, a password. Each is redacted in every
 //! spelling that a page may use; then everything else that looks like a secret or personal data is redacted too.
 
+use std::cell::OnceCell;
+
 use crate::outbound::target_url::CallbackUrl;
 use crate::redact::scrub;
 
@@ -31,13 +33,26 @@ pub(super) fn secrets_of(url: &CallbackUrl) -> Vec<String> {
     secrets
 }
 
-/// The secrets that an answer may repeat, in every spelling.
-pub(super) struct Secrets(Vec<String>);
+/// The secrets that an answer may repeat.
+pub(super) struct Secrets {
+    plain: Vec<String>,
+    /// Every spelling of each: a hundred texts, which most answers, being empty, do not need.
+    spelled: OnceCell<Vec<String>>,
+}
 
 impl Secrets {
-    pub(super) fn new(secrets: &[String]) -> Self {
-        let secrets = secrets.iter().filter(|secret| !secret.is_empty());
-        Self(secrets.flat_map(|secret| spellings(secret)).collect())
+    pub(super) fn new(plain: Vec<String>) -> Self {
+        Self {
+            plain,
+            spelled: OnceCell::new(),
+        }
+    }
+
+    fn spelled(&self) -> &[String] {
+        self.spelled.get_or_init(|| {
+            let secrets = self.plain.iter().filter(|secret| !secret.is_empty());
+            secrets.flat_map(|secret| spellings(secret)).collect()
+        })
     }
 
     /// Reports whether no secret is in this text.
@@ -47,8 +62,11 @@ impl Secrets {
 
     /// Returns the text without the secrets; where it `is_cut`, also without the beginning of one at its end.
     fn redact(&self, text: &str, is_cut: bool) -> String {
+        if text.is_empty() {
+            return String::new();
+        }
         let mut found: Vec<(usize, usize)> = Vec::new();
-        for spelling in &self.0 {
+        for spelling in self.spelled() {
             let places = text.match_indices(spelling.as_str());
             found.extend(places.map(|(start, _)| (start, start + spelling.len())));
             if is_cut && let Some(start) = beginning_at_end(text, spelling) {
@@ -186,7 +204,7 @@ mod tests {
 
     fn known(secrets: &[&str]) -> Secrets {
         let secrets: Vec<String> = secrets.iter().map(|&secret| secret.to_owned()).collect();
-        Secrets::new(&secrets)
+        Secrets::new(secrets)
     }
 
     #[test]
@@ -214,7 +232,7 @@ mod tests {
         let origins = ["https://hooks.example".to_owned()];
         let text = "https://hooks.example/flows/canary-canary-path?v=1&sig=canary%2Bcanary%2F=&k=canaryPlain";
         let url = target_url::parse(text, &origins, &Allowed::default()).unwrap();
-        let secrets = Secrets::new(&secrets_of(&url));
+        let secrets = Secrets::new(secrets_of(&url));
         for page in [
             format!("Cannot POST {text}"),
             "Cannot POST /flows/canary-canary-path".to_owned(),

@@ -304,7 +304,7 @@ impl Callbacks {
         let now = (self.clock)();
         let answered = result
             .map_err(|unanswered| Unsent::Failed(unanswered.to_string(), Health::of(None, None)))?;
-        let secrets = Secrets::new(&secrets);
+        let secrets = Secrets::new(secrets);
         let mut reply = reply::of(&profile.format, &answered, &secrets, now, self.keep_answers);
         reply.latency = Some(elapsed(sent_at, now));
         if let (http::StatusCode::UNAUTHORIZED, Some((_, header))) = (answered.status, &credentials)
