@@ -286,3 +286,16 @@ fn no_source_file_is_longer_than_400_lines() {
     }
     assert!(files.len() > 50);
 }
+
+#[test]
+fn every_fuzz_target_is_fuzzed_each_night() {
+    let manifest: toml::Table = read("fuzz/Cargo.toml").parse().unwrap();
+    let targets = manifest["bin"].as_array().unwrap().iter();
+    let targets: BTreeSet<&str> = targets.map(|one| one["name"].as_str().unwrap()).collect();
+    let workflow = read(".github/workflows/scheduled.yml");
+    let matrix = workflow
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("target: ["));
+    let nightly = matrix.unwrap().trim_end_matches(']').split(", ");
+    assert_eq!(nightly.collect::<BTreeSet<_>>(), targets);
+}
