@@ -43,15 +43,15 @@ pub(crate) async fn measure(count: usize, table: &mut Table) -> Result<()> {
         } else {
             "<= 5"
         };
-        table.spread(&format!("{name}, init, CPU"), &starts.cpu, goal, "")?;
-        table.spread(&format!("{name}, init, wall"), &starts.wall, "", "")?;
+        table.spread(&format!("{name}, init, CPU"), &starts.cpu, goal)?;
+        table.spread(&format!("{name}, init, wall"), &starts.wall, "")?;
         let what = match name {
             "start-operation" => "a request",
             "poll-operation" | "accept-request" => "an empty batch",
             _ => "a sweep",
         };
         let text = format!("{name}, first, {what}, CPU");
-        table.spread(&text, &starts.first, "", "")?;
+        table.spread(&text, &starts.first, "")?;
     }
     Ok(())
 }

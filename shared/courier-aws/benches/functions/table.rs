@@ -37,25 +37,14 @@ impl Table {
     }
 
     /// The spread of a figure. The goals are those of the median and of the largest value.
-    pub(crate) fn spread(
-        &mut self,
-        figure: &str,
-        values: &[f64],
-        goal: &str,
-        most: &str,
-    ) -> io::Result<()> {
+    pub(crate) fn spread(&mut self, figure: &str, values: &[f64], goal: &str) -> io::Result<()> {
         let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
         let at = |part| percentile(values, part);
         let (least, p50, p90, p99, max) = (at(0.0), at(0.5), at(0.9), at(0.99), at(1.0));
-        let most = match most {
-            "" => String::new(),
-            most => format!(", max {most}"),
-        };
-        let goals = format!("{goal}{most}");
-        self.keep(figure, values, goals.trim_start_matches(", "));
+        self.keep(figure, values, goal);
         writeln!(
             io::stdout(),
-            "  {figure:<44}n {:>4}  mean {mean:>6.2}  min {least:>6.2}  p50 {p50:>6.2}  p90 {p90:>6.2}  p99 {p99:>6.2}  max {max:>6.2}{}{most}",
+            "  {figure:<44}n {:>4}  mean {mean:>6.2}  min {least:>6.2}  p50 {p50:>6.2}  p90 {p90:>6.2}  p99 {p99:>6.2}  max {max:>6.2}{}",
             values.len(),
             goal_text(goal),
         )
