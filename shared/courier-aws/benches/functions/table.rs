@@ -36,7 +36,7 @@ impl Table {
         )
     }
 
-    /// The spread of a figure. The goals are those of the median and of the largest value.
+    /// The spread of a figure. The goal is that of the median.
     pub(crate) fn spread(&mut self, figure: &str, values: &[f64], goal: &str) -> io::Result<()> {
         let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
         let at = |part| percentile(values, part);

@@ -47,8 +47,8 @@ pub(super) async fn resume(
             tracing::error!(operation.id = %record.id, %error, "could not queue the first poll of a resumed operation; the sweeper queues it");
         }
     }
-    if session.change(ended, Event::Resumed).await.is_err() {
-        tracing::warn!(operation.id = %record.id, "could not note in the ended operation that this one goes on with its job; the same request notes it");
+    if let Err(problem) = session.change(ended, Event::Resumed).await {
+        tracing::warn!(operation.id = %record.id, problem = problem.as_str(), "the ended operation does not name the one that goes on with its job; resuming it once more notes it");
     }
     let mut response = session.state(&record);
     insert(response.headers_mut(), "location", &path(&record));

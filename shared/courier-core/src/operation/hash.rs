@@ -49,14 +49,13 @@ impl Hash {
 
     /// Returns the 64 hexadecimal digits.
     pub fn hex(&self) -> String {
-        const DIGITS: [char; 16] = [
-            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-        ];
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         // Each line of a history is hashed several times, so no byte is formatted by itself.
         let mut hex = String::with_capacity(2 * BYTES);
         for byte in self.0 {
-            hex.push(DIGITS[usize::from(byte >> 4)]);
-            hex.push(DIGITS[usize::from(byte & 15)]);
+            for digit in [byte >> 4, byte & 15] {
+                hex.push(char::from(DIGITS[usize::from(digit)]));
+            }
         }
         hex
     }
